@@ -1,0 +1,81 @@
+// Package cmd is the command line: it turns words into a request, and the
+// outcome into messages and an exit code. It is the only importer of
+// urfave/cli, and the place where leases and processes meet.
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Main runs berth with the arguments and returns its exit code. Only main
+// exits: a defer that gives a slot back must always run.
+func Main(args []string) int {
+	say := newSpeaker(false, false)
+	result := codeOK
+	app := newApp(&result)
+	err := app.Run(args)
+	if err == nil {
+		return result
+	}
+	if !errors.Is(err, errSaid) {
+		say.explain(err)
+	}
+	return code(err)
+}
+
+// usageError is a mistake in the words that were typed.
+type usageError struct {
+	err error
+	cmd string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+
+func usagef(cmd, format string, args ...any) error {
+	return &usageError{err: fmt.Errorf(format, args...), cmd: cmd}
+}
+
+// errSaid wraps an error that was explained already.
+var errSaid = errors.New("said")
+
+func said(err error) error { return fmt.Errorf("%w: %w", errSaid, err) }
+
+func newApp(result *int) *cli.App {
+	onUsage := func(c *cli.Context, err error, _ bool) error {
+		name := "berth"
+		if c.Command != nil && c.Command.Name != "" && c.Command.Name != "berth" {
+			name += " " + c.Command.Name
+		}
+		return &usageError{err: err, cmd: name}
+	}
+	commands := []*cli.Command{runCommand(result), lsCommand(), limitCommand(), stopCommand(), keepaliveCommand()}
+	for _, c := range commands {
+		c.OnUsageError = onUsage // not inherited from the app
+		c.HideHelpCommand = true
+	}
+	cli.HelpPrinter = printHelp
+	return &cli.App{
+		Name:                      "berth",
+		HelpName:                  "berth",
+		Usage:                     "run a command only when fewer than N of its kind are running",
+		HideVersion:               true,
+		HideHelpCommand:           true,
+		Commands:                  commands,
+		OnUsageError:              onUsage,
+		DisableSliceFlagSeparator: true,
+		Writer:                    os.Stdout,
+		ErrWriter:                 io.Discard, // we say what is wrong ourselves
+		ExitErrHandler:            func(*cli.Context, error) {},
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef("berth", "%q is not a command of berth (to run it: berth run -- %s)", c.Args().First(), c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}

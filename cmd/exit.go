@@ -1,0 +1,62 @@
+package cmd
+
+import (
+	"errors"
+	"syscall"
+
+	"berth/lease"
+	"berth/limiter"
+	"berth/procwatch"
+)
+
+// The exit codes of berth. A child that ran gives its own.
+const (
+	codeOK       = 0
+	codeNo       = 1 // a plain "no" of a subcommand
+	codeLost     = 74
+	codeBusy     = 75 // EX_TEMPFAIL: try again later
+	codeTimeout  = 124
+	codeFailed   = 125
+	codeCannot   = 126
+	codeNotFound = 127
+	codeSignal   = 128 // plus the signal's number
+)
+
+// code is the only way from an error to an exit code.
+func code(err error) int {
+	var (
+		sig     signalError
+		busy    *limiter.BusyError
+		stopped *lease.StoppedError
+	)
+	switch {
+	case err == nil:
+		return codeOK
+	case errors.As(err, &sig):
+		return codeSignal + int(sig.Signal)
+	case errors.As(err, &busy), errors.As(err, &stopped):
+		return codeBusy
+	case errors.Is(err, procwatch.ErrNotFound):
+		return codeNotFound
+	case errors.Is(err, procwatch.ErrCannotExec):
+		return codeCannot
+	case errors.Is(err, errTimeout):
+		return codeTimeout
+	case errors.Is(err, lease.ErrNotFound), errors.Is(err, errNo):
+		return codeNo
+	default:
+		return codeFailed
+	}
+}
+
+// signalError says that a signal ended the wait for a slot.
+type signalError struct{ syscall.Signal }
+
+func (e signalError) Error() string { return e.Signal.String() }
+
+var (
+	// errTimeout: a time limit of the job's own ended it.
+	errTimeout = errors.New("time limit")
+	// errNo is a plain "no", for scripts, that needs no message.
+	errNo = errors.New("no")
+)

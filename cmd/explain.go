@@ -1,0 +1,168 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"berth/lease"
+	"berth/lease/filestore"
+	"berth/limiter"
+)
+
+// explain says what an error means and what to do next.
+func (s *speaker) explain(err error) {
+	var (
+		usage   *usageError
+		busy    *busyError
+		nested  *nestedError
+		sig     signalError
+		damaged *lease.DamagedError
+		held    *filestore.LockHeldError
+	)
+	switch {
+	case errors.Is(err, errNo):
+	case errors.As(err, &sig): // whoever sent it knows
+	case errors.As(err, &usage):
+		s.errorf("%v", err)
+		s.hintf("%s --help", usage.cmd)
+	case errors.As(err, &busy):
+		s.errorf("%v", busy)
+		s.hintf("%s", busy.hint())
+	case errors.As(err, &nested):
+		s.errorf("%v", err)
+		s.hintf("--nested=reuse runs it in that slot")
+	case errors.As(err, &damaged):
+		s.errorf("%v; it counts as taken, because its job may still run", err)
+		s.hintf("if no job of pool %s runs any more: rm '%s'", damaged.Pool, damaged.Path)
+	case errors.As(err, &held):
+		s.errorf("%v", err)
+		if held.Frozen {
+			s.hintf("kill -CONT %d", held.PID)
+		}
+	case errors.Is(err, lease.ErrNotFound):
+		s.errorf("%v (never was, or is over)", err)
+		s.hintf("berth ls")
+	case errors.Is(err, fs.ErrPermission):
+		s.errorf("%v", err)
+		s.hintf("name a directory of yours with --store or BERTH_STORE")
+	default:
+		s.errorf("%v", err)
+	}
+}
+
+// busyError is a BusyError with what can be seen of who is in the way.
+type busyError struct {
+	err   error
+	pool  string
+	state *lease.Pool // nil: could not be read
+}
+
+func (e *busyError) Error() string {
+	msg := e.err.Error()
+	if e.state != nil {
+		if l := longest(e.state); l != nil {
+			msg += ", longest by " + describe(l)
+		}
+	}
+	return msg
+}
+
+func (e *busyError) Unwrap() error { return e.err }
+
+func (e *busyError) hint() string {
+	var busy *limiter.BusyError
+	switch {
+	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Drained:
+		return fmt.Sprintf("berth limit %s none", e.pool)
+	case busy != nil && busy.Kept:
+		return "the place in the line is kept for the same --ticket"
+	default:
+		return fmt.Sprintf("berth ls %s", e.pool)
+	}
+}
+
+// inTheWay reads the pool for an explanation; nil when that fails.
+func (r *runner) inTheWay() *lease.Pool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	pools, err := r.store.List(ctx, r.spec.request.Pool)
+	if err != nil || len(pools) == 0 {
+		return nil
+	}
+	return &pools[0]
+}
+
+// longest is the lease that has been held for the longest time.
+func longest(p *lease.Pool) *lease.Lease {
+	var l *lease.Lease
+	for _, h := range p.Holders {
+		if h.Lease.State != lease.Damaged && (l == nil || h.Lease.Token < l.Token) {
+			l = h.Lease
+		}
+	}
+	return l
+}
+
+// describe names a job: its command, pid, and for how long.
+func describe(l *lease.Lease) string {
+	pid := l.Owner.PID
+	if l.Child != nil {
+		pid = l.Child.PID
+	}
+	return fmt.Sprintf("%s (pid %d, %s)", shorten(commandLine(l.Command), 40), pid, ago(l.Since))
+}
+
+func commandLine(argv []string) string { return oneLine(strings.Join(argv, " ")) }
+
+// ago is the time since t, never negative: somebody may have set the clock.
+func ago(t time.Time) string { return short(max(0, time.Since(t))) }
+
+// short prints a duration with the two units that matter.
+func short(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
+	}
+}
+
+// noteLimit says once when the caller's number is not the one in force.
+func (r *runner) noteLimit(l *lease.Lease) {
+	r.say.verbosef("took slot %d of pool %s, %s in force, token %d", l.Slots[0], l.Pool, plural(l.InForce, "slot"), l.Token)
+	if r.spec.request.Limit > 0 && l.InForce < r.spec.request.Limit {
+		r.say.notef("pool %s: limit %d is in force, not the %d of -n, because %s", l.Pool, l.InForce, r.spec.request.Limit, r.whose(l.InForce))
+	}
+}
+
+func (r *runner) whose(limit int) string {
+	p := r.inTheWay()
+	if p != nil && p.Own != nil && *p.Own <= limit {
+		return fmt.Sprintf("'berth limit %s' says so", p.Name)
+	}
+	if p != nil {
+		for _, h := range p.Holders {
+			if h.Lease.Asks == limit && h.Lease.ID != r.spec.request.ID {
+				return fmt.Sprintf("a job that runs asked for it: %s", describe(h.Lease))
+			}
+		}
+	}
+	return "a job that was running asked for it"
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

@@ -1,0 +1,103 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+const appHelp = `berth runs a command only when fewer than N of its kind are running.
+
+Usage:
+  berth run [flags] [--] COMMAND [ARG...]  run COMMAND when a slot is free
+  berth ls [POOL...]                       who holds, who waits, and why
+  berth limit POOL [N|none]                show, set or remove a pool's own limit
+  berth stop LEASE...                      end jobs with all their processes
+  berth keepalive [LEASE]                  reset a job's idle clock
+
+  berth COMMAND --help                     tells more
+
+Example:
+  berth run -n 4 -p build -- make test
+`
+
+// printHelp replaces the library's templates: ours fit 80 columns.
+func printHelp(w io.Writer, _ string, data any) {
+	c, ok := data.(*cli.Command)
+	if !ok {
+		fmt.Fprint(w, appHelp)
+		return
+	}
+	fmt.Fprintf(w, "%s\n\nUsage:\n", c.Usage)
+	for line := range strings.Lines(c.UsageText) {
+		fmt.Fprintf(w, "  %s", line)
+	}
+	fmt.Fprintln(w)
+	if c.Description != "" {
+		fmt.Fprintf(w, "\n%s\n", c.Description)
+	}
+	title := ""
+	for _, f := range c.Flags {
+		t := "Flags"
+		if cf, ok := f.(cli.CategorizableFlag); ok && cf.GetCategory() != "" {
+			t = cf.GetCategory()
+		}
+		if t != title {
+			fmt.Fprintf(w, "\n%s:\n", t)
+			title = t
+		}
+		printFlag(w, f)
+	}
+}
+
+const helpIndent = 24
+
+func printFlag(w io.Writer, f cli.Flag) {
+	d, ok := f.(cli.DocGenerationFlag)
+	if !ok || f == cli.HelpFlag {
+		return
+	}
+	// The first word in backquotes of the usage names the value.
+	value, usage := "", d.GetUsage()
+	if a, rest, ok := strings.Cut(usage, "`"); ok {
+		if v, b, ok := strings.Cut(rest, "`"); ok {
+			value, usage = v, strings.TrimSpace(a+b)
+		}
+	}
+	var names []string
+	for _, n := range f.Names() {
+		if len(n) == 1 {
+			names = append([]string{"-" + n}, names...)
+		} else {
+			names = append(names, "--"+n)
+		}
+	}
+	head := strings.Join(names, ", ")
+	if len(names[0]) > 2 {
+		head = "    " + head
+	}
+	head = "  " + strings.TrimRight(head+" "+value, " ")
+	if len(head) > helpIndent-2 {
+		fmt.Fprintln(w, head)
+		head = ""
+	}
+	for _, line := range wrap(usage, 80-helpIndent) {
+		fmt.Fprintf(w, "%-*s%s\n", helpIndent, head, line)
+		head = ""
+	}
+}
+
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		line = strings.TrimLeft(line+" "+word, " ")
+	}
+	return append(lines, line)
+}

@@ -1,0 +1,36 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+)
+
+func keepaliveCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "keepalive",
+		Usage:       "Reset the idle clock of a job, so that its --idle-timeout starts again.",
+		UsageText:   "berth keepalive [flags] [LEASE]",
+		Description: `Without LEASE it is the job this runs in ($BERTH_LEASE).`,
+		Flags:       []cli.Flag{storeFlag("")},
+		Action: func(c *cli.Context) error {
+			id := c.Args().First()
+			switch {
+			case c.NArg() > 1:
+				return usagef("berth keepalive", "takes one LEASE at most, got %d", c.NArg())
+			case c.NArg() == 0:
+				id = os.Getenv("BERTH_LEASE")
+			}
+			if id == "" {
+				return &usageError{fmt.Errorf("no LEASE named, and BERTH_LEASE is not set: this does not run in a job of berth"), "berth keepalive"}
+			}
+			st, err := openStore(c.String("store"), newSpeaker(false, false))
+			if err != nil {
+				return err
+			}
+			return st.Keepalive(context.Background(), id)
+		},
+	}
+}

@@ -1,0 +1,57 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"berth/lease"
+	"berth/limiter"
+)
+
+func limitCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "limit",
+		Usage:     "Show, set or remove a pool's own limit, which holds for every caller.",
+		UsageText: "berth limit [flags] POOL [N|none]",
+		Description: `0 drains the pool: nobody new starts, nobody is ended. A caller's -n still
+counts when it is smaller. Waiters see a new limit at once.`,
+		Flags: []cli.Flag{storeFlag("")},
+		Action: func(c *cli.Context) error {
+			pool, want := c.Args().Get(0), c.Args().Get(1)
+			if c.NArg() < 1 || c.NArg() > 2 {
+				return usagef("berth limit", "takes POOL, or POOL and N or none; got %s", plural(c.NArg(), "argument"))
+			}
+			if err := lease.CheckPool(pool); err != nil {
+				return &usageError{err, "berth limit"}
+			}
+			var limit *int
+			if c.NArg() == 2 && want != "none" {
+				n, err := limiter.ParseCount(want, "a limit", 0, limiter.MaxSlots, ", or none")
+				if err != nil {
+					return &usageError{err, "berth limit"}
+				}
+				limit = &n
+			}
+			st, err := openStore(c.String("store"), newSpeaker(false, false))
+			if err != nil {
+				return err
+			}
+			if c.NArg() == 2 {
+				return st.SetLimit(context.Background(), pool, limit)
+			}
+			pools, err := st.List(context.Background(), pool)
+			if err != nil {
+				return err
+			}
+			if own := pools[0].Own; own != nil {
+				_, err = fmt.Fprintln(os.Stdout, *own)
+			} else {
+				_, err = fmt.Fprintln(os.Stdout, "none")
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,258 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"berth/lease"
+	"berth/limiter"
+	"berth/procwatch"
+)
+
+func runCommand(result *int) *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "Run COMMAND when a slot of its pool is free, and give the slot back when it ends.",
+		UsageText: "berth run [flags] [--] COMMAND [ARG...]",
+		Description: `Callers of a pool are served first come, first served. The exit code is the
+command's own; 75 no slot in time, 124 time limit, 125 berth itself failed,
+126 and 127 the command cannot be run or is not found, 128+n ended by signal n.`,
+		Flags: runFlags(),
+		Action: func(c *cli.Context) error {
+			spec, err := parseRun(c)
+			if err != nil {
+				return err
+			}
+			r := &runner{spec: spec, say: newSpeaker(spec.quiet, spec.verbose)}
+			*result, err = r.run()
+			if err != nil {
+				r.say.explain(err)
+				return said(err)
+			}
+			return nil
+		},
+	}
+}
+
+// runner carries one 'berth run' from the words to the exit code:
+// store, line, slot, child, release, straight through.
+type runner struct {
+	spec    *runSpec
+	say     *speaker
+	store   *store
+	signals chan os.Signal
+	tty     terminal
+}
+
+func (r *runner) run() (int, error) {
+	var err error
+	if r.store, err = openStore(r.spec.store, r.say); err != nil {
+		return 0, err
+	}
+	req := &r.spec.request
+	req.ID = lease.NewID(req.Pool)
+	req.Owner = lease.Process(r.store.self)
+	req.UID = os.Getuid()
+	req.Command = shownCommand(r.spec.argv)
+	r.signals, r.tty = catchSignals(), newTerminal()
+
+	outer, err := r.outer()
+	if err != nil {
+		return 0, err
+	}
+	if outer != nil {
+		return r.inside(outer)
+	}
+	h, err := r.acquire()
+	var busy *limiter.BusyError
+	switch {
+	case errors.As(err, &busy) && r.spec.onBusy == "skip":
+		r.say.verbosef("%v; skipped", err)
+		return codeOK, nil
+	case errors.As(err, &busy) && r.spec.onBusy == "run":
+		r.say.notef("%v; running without one", err)
+		return r.supervise(nil)
+	case err != nil:
+		return 0, err
+	}
+	return r.supervise(h)
+}
+
+// environ is the caller's environment and what the child is told of its lease.
+func (r *runner) environ(l *lease.Lease) []string {
+	told := map[string]string{}
+	if l != nil {
+		slots := make([]string, len(l.Slots))
+		for i, s := range l.Slots {
+			slots[i] = strconv.Itoa(s)
+		}
+		told["BERTH_POOL"] = l.Pool
+		told["BERTH_SLOT"] = slots[0]
+		told["BERTH_SLOTS"] = strings.Join(slots, ",")
+		told["BERTH_LIMIT"] = strconv.Itoa(l.InForce)
+		told["BERTH_LEASE"] = l.ID
+		told["BERTH_TOKEN"] = strconv.FormatUint(l.Token, 10)
+		told["BERTH_STORE"] = r.store.dir
+	}
+	for k, v := range r.spec.request.Labels {
+		told["BERTH_LABEL_"+k] = v
+	}
+	if r.spec.timeout > 0 {
+		told["BERTH_DEADLINE"] = strconv.FormatInt(time.Now().Add(r.spec.timeout).Unix(), 10)
+	}
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		k, _, _ := strings.Cut(e, "=")
+		_, again := told[k]
+		return again || l != nil && ofOuterLease(k)
+	})
+	for _, k := range slices.Sorted(func(yield func(string) bool) {
+		for k := range told {
+			if !yield(k) {
+				return
+			}
+		}
+	}) {
+		env = append(env, k+"="+told[k])
+	}
+	return env
+}
+
+// ofOuterLease reports whether a variable describes the lease of a berth
+// around this one, which is not the child's.
+func ofOuterLease(k string) bool {
+	switch k {
+	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_TOKEN", "BERTH_DEADLINE":
+		return true
+	}
+	return strings.HasPrefix(k, "BERTH_LABEL_")
+}
+
+// outer returns the lease of the job we run inside, if that job is of the same
+// pool of the same store and still holds its slot. Whether it does is asked of
+// the pool, not of the environment, which a process can outlive: an ancestor
+// of ours must be the lease's berth or child. The innermost BERTH_LEASE may be
+// of another pool, with a job of this pool around it.
+func (r *runner) outer() (*lease.Lease, error) {
+	if r.spec.nested == "take" || os.Getenv("BERTH_LEASE") == "" {
+		return nil, nil
+	}
+	pools, err := r.store.List(context.Background(), r.spec.request.Pool)
+	if err != nil {
+		return nil, err
+	}
+	above, err := procwatch.Ancestors()
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range pools[0].Holders {
+		l := h.Lease
+		for _, a := range above {
+			if lease.Process(a) != l.Owner && (l.Child == nil || lease.Process(a) != *l.Child) {
+				continue
+			}
+			switch {
+			case r.spec.nested == "fail":
+				return nil, &nestedError{l, "and --nested=fail was given"}
+			case r.spec.request.Weight > len(l.Slots):
+				return nil, &nestedError{l, fmt.Sprintf("which has %d, and --weight %d wants more; with --nested=take it would wait for itself", len(l.Slots), r.spec.request.Weight)}
+			}
+			return l, nil
+		}
+	}
+	return nil, nil
+}
+
+// nestedError says that this job is inside another one of its pool.
+type nestedError struct {
+	outer *lease.Lease
+	why   string
+}
+
+func (e *nestedError) Error() string {
+	return fmt.Sprintf("this runs inside job %s, which holds slot %d of the same pool, %s", e.outer.ID, e.outer.Slots[0], e.why)
+}
+
+// inside runs the command in the slot of the job around it.
+func (r *runner) inside(outer *lease.Lease) (int, error) {
+	r.say.verbosef("inside job %s: running in its slot %d", outer.ID, outer.Slots[0])
+	return r.supervise(nil)
+}
+
+// acquire waits for the slots. Signals end the wait; Ctrl-Z stops it and lets
+// the others pass until it goes on.
+func (r *runner) acquire() (lease.Holding, error) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	if r.spec.wait > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, r.spec.wait)
+		defer stop()
+	}
+	type outcome struct {
+		h   lease.Holding
+		err error
+	}
+	done := make(chan outcome, 1)
+	interrupt := make(chan limiter.Do, 1)
+	w := newWaiting(r)
+	defer w.end()
+	go func() {
+		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
+			Now: r.spec.wait == 0, Interrupt: interrupt, Waiting: w.verdict,
+		})
+		done <- outcome{h, err}
+	}()
+	for {
+		select {
+		case o := <-done:
+			w.end()
+			if len(interrupt) > 0 && o.h != nil {
+				r.signals <- syscall.SIGTSTP // it came too late for the wait: the job gets it
+			}
+			return o.h, r.unlucky(o.err)
+		case <-w.tick():
+			w.show()
+		case sig := <-r.signals:
+			switch sig {
+			case syscall.SIGWINCH:
+			case syscall.SIGCONT:
+				offer(interrupt, func(context.Context, lease.Place) error { return nil })
+			case sigTSTP:
+				offer(interrupt, func(ctx context.Context, p lease.Place) error {
+					if err := p.StepAside(ctx); err != nil {
+						return err
+					}
+					stopSelf()
+					return p.Return(ctx)
+				})
+			default:
+				cancel(signalError{sig.(syscall.Signal)})
+			}
+		}
+	}
+}
+
+// unlucky adds to an error what the caller should know of who is in the way.
+func (r *runner) unlucky(err error) error {
+	var busy *limiter.BusyError
+	if !errors.As(err, &busy) {
+		return err
+	}
+	return &busyError{err, r.spec.request.Pool, r.inTheWay()}
+}
+
+func offer[T any](ch chan T, v T) {
+	select {
+	case ch <- v:
+	default: // one is on its way already
+	}
+}

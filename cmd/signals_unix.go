@@ -1,0 +1,113 @@
+//go:build unix
+
+package cmd
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"berth/lease"
+)
+
+func init() {
+	signalNames["USR1"], signalNames["USR2"] = syscall.SIGUSR1, syscall.SIGUSR2
+	signalNames["CONT"], signalNames["STOP"] = syscall.SIGCONT, syscall.SIGSTOP
+}
+
+// catchSignals returns a channel with the signals that berth passes on or acts
+// on. One that was ignored when we started (nohup, a background job of a plain
+// sh) is not caught, so that the child finds it ignored too.
+func catchSignals() chan os.Signal {
+	ch := make(chan os.Signal, 64)
+	for _, s := range []os.Signal{
+		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1,
+		syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP,
+	} {
+		if !signal.Ignored(s) {
+			signal.Notify(ch, s)
+		}
+	}
+	return ch
+}
+
+// terminal knows which signals the kernel sent to the whole foreground group
+// of a terminal: the child is in our group and has those already.
+//
+// The kernel does not say who sent a signal in a way that Go passes on. INT,
+// QUIT, TSTP and WINCH that reach the foreground group of a terminal are taken
+// for the terminal's own. So a 'kill -INT' from elsewhere to a berth in the
+// foreground is not repeated to its child; TERM always is.
+type terminal struct{ had bool }
+
+func newTerminal() terminal {
+	for fd := range 3 {
+		if _, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ); err == nil {
+			return terminal{had: true}
+		}
+	}
+	return terminal{}
+}
+
+func (t terminal) sent(sig syscall.Signal) bool {
+	switch sig {
+	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGWINCH:
+		return foreground()
+	case syscall.SIGHUP: // of a terminal that is gone, to all who had it
+		tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
+		if err == nil {
+			tty.Close()
+		}
+		return t.had && err != nil
+	}
+	return false
+}
+
+// foreground reports whether our process group has the terminal.
+func foreground() bool {
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+	return err == nil && pgrp == unix.Getpgrp()
+}
+
+// columns is the width of the terminal that stderr is, 0 if it is none.
+func columns() int {
+	ws, err := unix.IoctlGetWinsize(2, unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	if ws.Col == 0 {
+		return 80
+	}
+	return int(ws.Col)
+}
+
+const (
+	sigTSTP  = syscall.SIGTSTP
+	sigCONT  = syscall.SIGCONT
+	sigWINCH = syscall.SIGWINCH
+)
+
+func number(sig os.Signal) syscall.Signal {
+	n, _ := sig.(syscall.Signal)
+	return n
+}
+
+func isTerminal(fd int) bool {
+	_, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+	return err == nil
+}
+
+// wake sends CONT to a berth, which makes it read what was left for it. It
+// harms nobody who does not expect it, and it lets a stopped berth act, too.
+func wake(p lease.Process) {
+	if lives(p, false) {
+		_ = syscall.Kill(p.PID, syscall.SIGCONT)
+	}
+}

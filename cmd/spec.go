@@ -1,0 +1,233 @@
+package cmd
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"berth/lease"
+	"berth/limiter"
+)
+
+// runSpec is what the words of 'berth run' ask for.
+type runSpec struct {
+	store   string
+	request lease.Request
+	wait    time.Duration // in the line; negative: as long as it takes
+	onBusy  string        // fail, skip, run
+	timeout time.Duration // of the child; 0: none
+	idle    time.Duration // without keepalive; 0: none
+	signal  syscall.Signal
+	kill    time.Duration // from signal to KILL
+	hold    string        // command, tree
+	nested  string        // reuse, take, fail
+	exec    bool
+	quiet   bool
+	verbose bool
+	argv    []string
+}
+
+func runFlags() []cli.Flag {
+	const slots, line, job, other = "Slots", "Waiting", "Running", "Other"
+	return []cli.Flag{
+		&cli.StringFlag{Category: slots, Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` of the pool whose slots are counted (default: default)"},
+		&cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots are in use: a whole number, or like 50% of the CPUs (default: the pool's own limit, else the number of CPUs)"},
+		&cli.StringFlag{Category: slots, Name: "weight", Value: "1", Usage: "`K` slots taken at once (default: 1)"},
+		&cli.StringFlag{Category: slots, Name: "hold", Value: "command", Usage: "`WHAT` the slot follows: command (until it ends) or tree (until its last descendant ends) (default: command)"},
+		&cli.StringFlag{Category: slots, Name: "nested", Value: "reuse", Usage: "`HOW` a job inside a job of the same pool gets its slot: reuse the outer one's, take another, or fail (default: reuse)"},
+
+		&cli.StringFlag{Category: line, Name: "wait", EnvVars: []string{"BERTH_WAIT"}, Usage: "`D` longest time in the line, 0 does not wait (default: for ever) [$BERTH_WAIT]"},
+		&cli.StringFlag{Category: line, Name: "on-busy", Value: "fail", Usage: "`WHAT` to do when the wait is over: fail with 75, skip with 0, or run without a slot (default: fail)"},
+		&cli.StringFlag{Category: line, Name: "priority", Value: "0", Usage: "`P` from -20 to 20 like nice: lower goes first, equals in order of arrival (default: 0)"},
+		&cli.StringFlag{Category: line, Name: "ticket", Usage: "`KEY` keeps the place in the line, when this waiter gives up or dies, for whoever comes back with the same KEY"},
+		&cli.StringFlag{Category: line, Name: "ticket-grace", Value: "2m", Usage: "`D` how long a KEY keeps its place (default: 2m)"},
+
+		&cli.StringFlag{Category: job, Name: "timeout", Usage: "`D` longest running time; then the command and all its descendants are ended, exit code 124"},
+		&cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same for the time without 'berth keepalive'"},
+		&cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` that asks a job to end (default: TERM)"},
+		&cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` from that signal to KILL (default: 10s)"},
+		&cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` between two signs of life in the lease (default: 5s)"},
+		&cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` data for 'berth ls', and for the child as BERTH_LABEL_K; repeatable"},
+		&cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less, no heartbeat, none of the time limits"},
+
+		storeFlag(other), quietFlag(other),
+		&cli.BoolFlag{Category: other, Name: "verbose", Aliases: []string{"v"}, EnvVars: []string{"BERTH_VERBOSE"}, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"},
+	}
+}
+
+func storeFlag(category string) cli.Flag {
+	return &cli.StringFlag{Category: category, Name: "store", EnvVars: []string{"BERTH_STORE"}, Usage: "`DIR` where pools live (default: /var/tmp/berth-UID) [$BERTH_STORE]"}
+}
+
+func quietFlag(category string) cli.Flag {
+	return &cli.BoolFlag{Category: category, Name: "quiet", Aliases: []string{"q"}, EnvVars: []string{"BERTH_QUIET"}, Usage: "no notes, nothing while waiting [$BERTH_QUIET]"}
+}
+
+// parseRun turns the words into a spec, or says which of them is wrong.
+func parseRun(c *cli.Context) (*runSpec, error) {
+	p := flagParser{c: c}
+	s := &runSpec{
+		store: c.String("store"), quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), exec: c.Bool("exec"),
+		wait: -1, argv: c.Args().Slice(),
+		onBusy: p.oneOf("on-busy", "fail", "skip", "run"),
+		hold:   p.oneOf("hold", "command", "tree"),
+		nested: p.oneOf("nested", "reuse", "take", "fail"),
+		signal: p.signal("signal"),
+		kill:   p.duration("kill-after"),
+	}
+	s.timeout, s.idle = p.positive("timeout"), p.positive("idle-timeout")
+	if c.String("wait") != "" {
+		s.wait = p.duration("wait")
+	}
+	s.request = lease.Request{
+		Pool:     c.String("pool"),
+		Fallback: 0,
+		Weight:   p.count("weight", 1, limiter.MaxSlots),
+		Priority: p.count("priority", -20, 20),
+		Key:      c.String("ticket"),
+		Grace:    p.positive("ticket-grace"),
+		Labels:   p.labels("label"),
+	}
+	p.check("pool", lease.CheckPool(s.request.Pool))
+	if c.IsSet("slots") {
+		n, err := limiter.ParseSlots(c.String("slots"), limiter.CPUs)
+		p.check("slots", err)
+		s.request.Limit = n
+	} else {
+		s.request.Fallback = limiter.CPUs()
+	}
+	if beat := p.duration("heartbeat"); beat < 100*time.Millisecond {
+		p.check("heartbeat", fmt.Errorf("%q is too short (at least 100ms)", c.String("heartbeat")))
+	} else if !s.exec {
+		s.request.Heartbeat = beat
+	}
+	if s.exec {
+		for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "heartbeat"} {
+			if c.IsSet(f) {
+				p.check("exec", fmt.Errorf("leaves nobody to take care of --%s; drop one of them", f))
+			}
+		}
+	}
+	switch {
+	case p.err != nil:
+	case len(s.argv) == 0:
+		p.err = fmt.Errorf("no command to run")
+	case s.argv[0] == "":
+		p.err = fmt.Errorf("the command to run is an empty string")
+	case s.request.Limit > 0 && s.request.Weight > s.request.Limit:
+		p.err = fmt.Errorf("--weight %d needs more than the %d slots that -n allows", s.request.Weight, s.request.Limit)
+	case s.request.Key == "" && c.IsSet("ticket-grace"):
+		p.err = fmt.Errorf("--ticket-grace needs --ticket KEY")
+	case c.IsSet("ticket") && s.request.Key == "":
+		p.err = fmt.Errorf("--ticket needs a KEY that is not empty")
+	}
+	if p.err != nil {
+		return nil, &usageError{err: p.err, cmd: "berth run"}
+	}
+	return s, nil
+}
+
+// flagParser keeps the first error.
+type flagParser struct {
+	c   *cli.Context
+	err error
+}
+
+func (p *flagParser) check(name string, err error) {
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("--%s: %w", name, err)
+	}
+}
+
+func (p *flagParser) oneOf(name string, words ...string) string {
+	v := p.c.String(name)
+	for _, w := range words {
+		if v == w {
+			return v
+		}
+	}
+	p.check(name, fmt.Errorf("%q is none of %s", v, strings.Join(words, ", ")))
+	return ""
+}
+
+func (p *flagParser) duration(name string) time.Duration {
+	d, err := limiter.ParseDuration(p.c.String(name))
+	p.check(name, err)
+	return d
+}
+
+// positive is 0 for a flag that was not given, and refuses 0 otherwise.
+func (p *flagParser) positive(name string) time.Duration {
+	if p.c.String(name) == "" && !p.c.IsSet(name) {
+		return 0
+	}
+	d := p.duration(name)
+	if d == 0 {
+		p.check(name, fmt.Errorf("%q is no time at all", p.c.String(name)))
+	}
+	return d
+}
+
+func (p *flagParser) count(name string, low, high int) int {
+	n, err := limiter.ParseCount(p.c.String(name), "valid", low, high, "")
+	p.check(name, err)
+	return n
+}
+
+func (p *flagParser) signal(name string) syscall.Signal {
+	sig, err := parseSignal(p.c.String(name))
+	p.check(name, err)
+	return sig
+}
+
+// maxLabels bounds what labels add to a record that is read at every look.
+const maxLabels = 4096
+
+func (p *flagParser) labels(name string) map[string]string {
+	labels, size := map[string]string{}, 0
+	for _, l := range p.c.StringSlice(name) {
+		k, v, err := limiter.ParseLabel(l)
+		p.check(name, err)
+		labels[k] = v
+		size += len(l)
+	}
+	if size > maxLabels {
+		p.check(name, fmt.Errorf("%d bytes of labels are too many (at most %d)", size, maxLabels))
+	}
+	return labels
+}
+
+var signalNames = map[string]syscall.Signal{
+	"ABRT": syscall.SIGABRT, "ALRM": syscall.SIGALRM, "HUP": syscall.SIGHUP, "INT": syscall.SIGINT,
+	"KILL": syscall.SIGKILL, "PIPE": syscall.SIGPIPE, "QUIT": syscall.SIGQUIT, "TERM": syscall.SIGTERM,
+}
+
+func parseSignal(s string) (syscall.Signal, error) {
+	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	if sig, ok := signalNames[name]; ok {
+		return sig, nil
+	}
+	if n, err := strconv.Atoi(s); err == nil && n > 0 && n < 65 {
+		return syscall.Signal(n), nil
+	}
+	return 0, fmt.Errorf("%q is not a signal: a name like TERM, INT, HUP, QUIT, USR1, KILL, or a number from 1 to 64", s)
+}
+
+// shownCommand is what a lease tells of a command: enough to recognise it, and
+// never so much that a long one makes every look at the pool slow.
+func shownCommand(argv []string) []string {
+	const most = 1024
+	out, room := []string{}, most
+	for _, a := range argv {
+		if len(a) > room {
+			return append(out, strings.ToValidUTF8(a[:room], "\uFFFD")+"…")
+		}
+		out = append(out, strings.ToValidUTF8(a, "\uFFFD"))
+		room -= len(a)
+	}
+	return out
+}

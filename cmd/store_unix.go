@@ -1,0 +1,57 @@
+//go:build unix
+
+package cmd
+
+import (
+	"berth/lease"
+	"berth/lease/filestore"
+	"berth/procwatch"
+)
+
+// store is an open store and who we are in it.
+type store struct {
+	lease.Store
+	dir  string
+	self procwatch.ID
+}
+
+// openStore opens the directory that --store names, or the default one.
+func openStore(dir string, say *speaker) (*store, error) {
+	self, err := procwatch.Self()
+	if err != nil {
+		return nil, err
+	}
+	s, err := filestore.Open(dir, filestore.Options{
+		Alive:  func(p lease.Process) bool { return lives(p, false) },
+		Frozen: func(p lease.Process) bool { return lives(p, true) },
+		Boot:   self.Boot,
+		PIDNS:  self.PIDNS,
+		Slow: func(err error) {
+			say.notef("%v", err)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if fs, first := s.Network(); first {
+		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
+	}
+	return &store{Store: s, dir: s.Dir(), self: self}, nil
+}
+
+// lives reports whether a recorded process lives on this machine, and with
+// stopped set, whether it is stopped as well. What cannot be seen from here
+// (another machine, another container) does not count: its kernel lock speaks
+// for it where one can reach.
+func lives(p lease.Process, stopped bool) bool {
+	id := procwatch.ID(p)
+	if id.Start == 0 {
+		known, err := procwatch.Identify(id.PID)
+		if err != nil {
+			return false
+		}
+		id = known
+	}
+	st := id.State()
+	return st == procwatch.Stopped || st == procwatch.Alive && !stopped
+}

@@ -1,0 +1,287 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"berth/lease"
+	"berth/procwatch"
+)
+
+// supervisor runs one child to its end. Everything that happens to it comes to
+// one select; timers and goroutines only deliver events.
+type supervisor struct {
+	*runner
+	h     lease.Holding // nil: no slot of its own
+	child *procwatch.Child
+
+	ending   error // why the tree is being ended; nil: it is not
+	exited   bool
+	code     int        // the child's, once it exited
+	done     chan error // End or WaitTree has returned
+	look     chan struct{}
+	signs    chan renewal
+	deadline <-chan time.Time
+	idle     *time.Timer
+	started  time.Duration // on the store's clock
+	lost     bool
+}
+
+type renewal struct {
+	lease.Signs
+	err error
+}
+
+// supervise starts the command, with the slots h or none, and returns its code.
+func (r *runner) supervise(h lease.Holding) (int, error) {
+	var l *lease.Lease
+	if h != nil {
+		held := h.Lease()
+		l = &held
+		r.noteLimit(l)
+	}
+	if r.spec.exec {
+		return r.become(h, l)
+	}
+	child, err := procwatch.Start(r.spec.argv, r.environ(l))
+	if err != nil {
+		return 0, errors.Join(err, release(h))
+	}
+	s := &supervisor{
+		runner: r, h: h, child: child, started: r.store.Clock(),
+		done: make(chan error, 1), look: make(chan struct{}, 1), signs: make(chan renewal, 1),
+	}
+	return s.run()
+}
+
+func release(h lease.Holding) error {
+	if h == nil {
+		return nil
+	}
+	return h.Release(context.Background())
+}
+
+// become replaces berth by the command, which inherits the slot's descriptor.
+func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
+	if h != nil {
+		if err := h.Running(context.Background(), l.Owner); err != nil {
+			return 0, errors.Join(err, release(h))
+		}
+	}
+	err := procwatch.Replace(r.spec.argv, r.environ(l))
+	return 0, errors.Join(err, release(h))
+}
+
+func (s *supervisor) run() (int, error) {
+	keeping, stopKeeping := context.WithCancel(context.Background())
+	kept := make(chan struct{})
+	if s.h != nil {
+		if err := s.h.Running(keeping, lease.Process(s.child.ID())); err != nil {
+			s.say.notef("cannot record the child of %s: %v", s.h.Lease().ID, err)
+		}
+		go func() {
+			defer close(kept)
+			lease.Keep(keeping, s.h, s.spec.request.Heartbeat, s.look, func(g lease.Signs, err error) {
+				select {
+				case s.signs <- renewal{g, err}:
+				case <-keeping.Done():
+				}
+			})
+		}()
+	} else {
+		close(kept)
+	}
+	s.startClocks()
+	for !s.step() {
+	}
+	stopKeeping()
+	<-kept
+	if err := release(s.h); err != nil {
+		s.say.notef("%v", err)
+	}
+	if s.h != nil {
+		s.say.verbosef("gave back slot %d of pool %s", s.h.Lease().Slots[0], s.h.Lease().Pool)
+	}
+	return s.outcome()
+}
+
+func (s *supervisor) startClocks() {
+	if s.spec.timeout > 0 {
+		s.deadline = time.After(s.spec.timeout)
+	}
+	s.idle = time.NewTimer(s.spec.idle)
+	if s.spec.idle == 0 {
+		s.idle.Stop()
+	}
+}
+
+// step handles one event, and reports true when nothing is left to wait for.
+func (s *supervisor) step() bool {
+	select {
+	case ev := <-s.child.Events():
+		return s.childEvent(ev)
+	case sig := <-s.signals:
+		s.signal(sig.(syscall.Signal))
+	case <-s.deadline:
+		s.end(&timeLimitError{"--timeout", s.spec.timeout, s.spec.signal}, s.spec.kill)
+	case <-s.idle.C:
+		s.idleClock()
+	case g := <-s.signs:
+		s.renewed(g)
+	case err := <-s.done:
+		s.treeGone(err)
+		return s.exited
+	}
+	return false
+}
+
+func (s *supervisor) childEvent(ev procwatch.Event) bool {
+	switch ev.Kind {
+	case procwatch.Stopped:
+		// A stop that a shell would see as "job stopped" is passed on to the
+		// shell by stopping too. STOP is not: somebody sent it to the child
+		// alone, will send CONT to the child alone, and nobody would ever
+		// continue us.
+		if ev.Signal != syscall.SIGSTOP && s.ending == nil {
+			stopSelf()
+		}
+	case procwatch.Exited:
+		s.exited, s.code = true, ev.Code
+		switch {
+		case s.ending != nil:
+			return false // until the tree is gone, too
+		case s.spec.hold == "tree":
+			go func() { s.done <- s.child.WaitTree(context.Background()) }()
+			return false
+		}
+		return true
+	}
+	return false
+}
+
+func (s *supervisor) signal(sig syscall.Signal) {
+	if sig == syscall.SIGCONT {
+		offer(s.look, struct{}{}) // 'berth stop' wakes us with it
+	}
+	if s.tty.sent(sig) {
+		return // the child has it from the terminal
+	}
+	if err := s.child.Signal(sig); err != nil {
+		s.say.notef("cannot pass %v on to pid %d: %v", sig, s.child.ID().PID, err)
+	}
+}
+
+// end ends the whole tree, once.
+func (s *supervisor) end(why error, killAfter time.Duration) {
+	if s.ending != nil {
+		return
+	}
+	s.ending = why
+	go func() { s.done <- s.child.End(context.Background(), s.spec.signal, killAfter) }()
+}
+
+// treeGone: End or WaitTree has returned.
+func (s *supervisor) treeGone(err error) {
+	if err != nil {
+		s.say.errorf("%v", err)
+	}
+	if s.exited {
+		return
+	}
+	// The exit is on its way, or the child refuses to go and said why.
+	select {
+	case ev := <-s.child.Events():
+		if ev.Kind == procwatch.Exited {
+			s.exited, s.code = true, ev.Code
+		}
+	case <-time.After(time.Second):
+	}
+	if !s.exited {
+		s.done = make(chan error, 1) // wait for it however long it takes
+	}
+}
+
+// idleClock: the idle time is over unless the job called 'berth keepalive'.
+func (s *supervisor) idleClock() {
+	if s.h == nil {
+		s.end(&timeLimitError{"--idle-timeout", s.spec.idle, s.spec.signal}, s.spec.kill)
+		return
+	}
+	offer(s.look, struct{}{}) // renewed decides, with what the lease says now
+}
+
+func (s *supervisor) renewed(g renewal) {
+	switch {
+	case errors.Is(g.err, lease.ErrLost):
+		if !s.lost {
+			s.lost = true
+			s.say.errorf("pool %s: %v; this job runs on and is not counted any more", s.spec.request.Pool, g.err)
+		}
+	case g.err != nil:
+		s.say.verbosef("no heartbeat: %v", g.err)
+	}
+	if g.Stop != nil {
+		kill := s.spec.kill
+		if g.Stop.KillAfter != nil {
+			kill = *g.Stop.KillAfter
+		}
+		s.end(&lease.StoppedError{Stop: *g.Stop}, kill)
+	}
+	if s.spec.idle > 0 {
+		left := max(s.started, g.Keepalive) + s.spec.idle - s.store.Clock()
+		if left <= 0 {
+			s.end(&timeLimitError{"--idle-timeout", s.spec.idle, s.spec.signal}, s.spec.kill)
+			return
+		}
+		s.idle.Reset(left)
+	}
+}
+
+// outcome is the exit code, and what is to be said of it.
+func (s *supervisor) outcome() (int, error) {
+	var stopped *lease.StoppedError
+	var limit *timeLimitError
+	switch {
+	case errors.As(s.ending, &limit):
+		return 0, limit
+	case errors.As(s.ending, &stopped):
+		s.say.errorf("job %s was stopped%s", s.spec.request.ID, because(stopped.Stop))
+	}
+	return s.code, nil
+}
+
+func because(st lease.Stop) string {
+	msg := ""
+	if st.By != "" {
+		msg += " by " + st.By
+	}
+	if st.Reason != "" {
+		msg += ": " + st.Reason
+	}
+	return msg
+}
+
+// timeLimitError says that a time limit ended the job.
+type timeLimitError struct {
+	flag   string
+	after  time.Duration
+	signal syscall.Signal
+}
+
+func (e *timeLimitError) Error() string {
+	return fmt.Sprintf("the job ran into %s %v and was ended with %s", e.flag, e.after, signalName(e.signal))
+}
+
+func (e *timeLimitError) Unwrap() error { return errTimeout }
+
+func signalName(sig syscall.Signal) string {
+	for n, s := range signalNames {
+		if s == sig {
+			return n
+		}
+	}
+	return "signal " + fmt.Sprint(int(sig))
+}

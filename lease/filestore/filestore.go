@@ -1,0 +1,236 @@
+//go:build unix
+
+// Package filestore keeps pools in a shared directory, without a daemon.
+//
+//	STORE/POOL/
+//	  lock            held for one short decision at a time; content: the index
+//	  limit           the pool's own settings, when someone set them
+//	  slots/0 1 2 …   a slot each: an exclusive flock on it IS holding it
+//	  line/…          a ticket each, named so that sorting gives the order;
+//	                  an exclusive flock on it: its waiter lives and waits
+//
+// The kernel's locks are the truth and die with their processes; the text in
+// the files is for people, for the identity of the child, and (the index) to
+// be fast. Nothing sleeps, probes the machine or runs a program while it holds
+// the pool's lock.
+//
+// It is not for network file systems, whose locks fail with the network.
+package filestore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"berth/lease"
+)
+
+// Options are what the store needs to know from outside. The zero value works
+// and treats every recorded process as gone.
+type Options struct {
+	// Alive reports whether exactly this process still lives on this machine;
+	// Frozen whether it lives and is stopped. Neither may block.
+	Alive  func(lease.Process) bool
+	Frozen func(lease.Process) bool
+	// Boot identifies this boot of this machine, PIDNS the pid namespace we see.
+	Boot  string
+	PIDNS uint64
+	// Slow is called once for a pool's lock that is not to be had for
+	// Timings.Explain, with a *LockHeldError.
+	Slow func(error)
+	Timings
+}
+
+// Timings are how long the store waits before it looks by itself. The zero
+// value of each means the default; tests make them shorter.
+type Timings struct {
+	Look    time.Duration // a waiter behind others looks whether it is frozen: 45s
+	Head    time.Duration // the head looks at all slots: 3s
+	Poll    time.Duration // the same where slots cannot be watched: 100ms
+	Explain time.Duration // the pool's lock is held so long: 2s
+	Release time.Duration // a release waits so long for the pool's lock: 5s
+	// Again is when the head looks again after an event that found the slot
+	// still locked: the event of a closed file can come 0.3 ms before its lock
+	// is gone, and a dying process takes its time to close.
+	Again []time.Duration
+}
+
+func (t *Timings) fill() {
+	for _, f := range []struct {
+		d   *time.Duration
+		def time.Duration
+	}{
+		{&t.Look, 45 * time.Second}, {&t.Head, 3 * time.Second}, {&t.Poll, 100 * time.Millisecond},
+		{&t.Explain, 2 * time.Second}, {&t.Release, 5 * time.Second},
+	} {
+		if *f.d <= 0 {
+			*f.d = f.def
+		}
+	}
+	if t.Again == nil {
+		t.Again = []time.Duration{200 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond}
+	}
+}
+
+// Store is a directory with pools in it.
+type Store struct {
+	dir    string
+	uid    uint32 // the store's owner
+	shared bool   // with a group
+	o      Options
+}
+
+var _ lease.Store = (*Store)(nil)
+
+// Open makes the directory if it is missing and checks that nobody else can
+// put files into it. An empty dir means DefaultDir. Errors are *fs.PathError.
+func Open(dir string, o Options) (*Store, error) {
+	strict := dir == ""
+	if strict {
+		dir = DefaultDir()
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	o.fill()
+	if o.Alive == nil {
+		o.Alive = func(lease.Process) bool { return false }
+	}
+	if o.Frozen == nil {
+		o.Frozen = func(lease.Process) bool { return false }
+	}
+	if o.Slow == nil {
+		o.Slow = func(error) {}
+	}
+	s := &Store{dir: abs, o: o}
+	if err := s.claim(strict); err != nil {
+		return nil, err
+	}
+	return s, checkMount(abs)
+}
+
+// Dir is the absolute path of the store.
+func (s *Store) Dir() string { return s.dir }
+
+// TryAcquire implements lease.Store.
+func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holding, v lease.Verdict, err error) {
+	p, err := s.pool(r.Pool, true)
+	if err != nil {
+		return nil, v, err
+	}
+	taken := false
+	err = p.locked(ctx, func(ix *index) error {
+		ahead, err := p.aheadOfNewcomer(ix, r)
+		if err != nil {
+			return err
+		}
+		h, v, err = p.take(ix, r, ahead, nil)
+		taken = h != nil
+		return err
+	})
+	if !taken {
+		p.close()
+		return nil, v, err // a nil interface, not a nil *holding in one
+	}
+	return h, v, err
+}
+
+// SetLimit implements lease.Store.
+func (s *Store) SetLimit(ctx context.Context, pool string, limit *int) error {
+	p, err := s.pool(pool, true)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	err = p.locked(ctx, func(*index) error {
+		if limit == nil {
+			if err := os.Remove(p.path("limit")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		}
+		return p.writeSettings(settings{Version: lease.Version, Limit: limit})
+	})
+	if err != nil {
+		return err
+	}
+	return p.poke(0)
+}
+
+// settings is the content of the file limit.
+type settings struct {
+	Version int  `json:"v"`
+	Limit   *int `json:"limit"`
+}
+
+// writeSettings replaces the file in one step: a reader sees the old settings
+// or the new ones, also when we are killed or the disk is full.
+func (p *pool) writeSettings(c settings) error {
+	b, err := jsonLine(c)
+	if err != nil {
+		return err
+	}
+	tmp := p.path("limit.new")
+	_ = os.Remove(tmp) // left by somebody who was killed here; we hold the lock
+	f, err := p.s.openFile(tmp, true, false)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp, p.path("limit"))
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
+	}
+	return err
+}
+
+// own reads the pool's own limit; nil: it has none.
+func (p *pool) own() (*int, error) {
+	f, err := p.s.openFile(p.path("limit"), false, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var c settings
+	b := make([]byte, 4096)
+	n, _ := f.ReadAt(b, 0)
+	err = json.Unmarshal(b[:n], &c)
+	switch {
+	case err == nil && c.Version > lease.Version:
+		err = fmt.Errorf("it was written by a newer berth (version %d)", c.Version)
+	case err == nil && (c.Limit == nil || *c.Limit < 0):
+		err = errGarbage
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "read the limit of pool " + p.name + " in", Path: p.path("limit"), Err: err}
+	}
+	return c.Limit, nil
+}
+
+// Network returns the kind of network file system the store is on ("": none),
+// and whether this is the first time anybody asked of this store.
+func (s *Store) Network() (kind string, first bool) {
+	kind = networkFS(s.dir)
+	if kind == "" {
+		return "", false
+	}
+	f, err := os.OpenFile(s.path(".network-told"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, os.FileMode(s.fileMode()))
+	if err == nil {
+		f.Close()
+	}
+	return kind, err == nil
+}

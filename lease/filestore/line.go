@@ -1,0 +1,482 @@
+//go:build unix
+
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+
+	"berth/lease"
+)
+
+// The line is a chain: a waiter blocks in flock(2) on the ticket just before
+// its own, so whatever happens in front of it wakes one process and the rest
+// sleep in the kernel. Only the head watches the slots. (Watching only one's
+// predecessor is how etcd's and ZooKeeper's lock recipes avoid the herd.)
+//
+// Waking means nothing but: look again, under the pool's lock.
+
+// place is a ticket of ours. The zero predecessor means: we are the head.
+type place struct {
+	pool   *pool
+	ticket lease.Ticket
+	name   string
+	own    *flock.Flock // held while we stand in the line
+
+	listed  bool   // the line was read at index.change == change
+	change  uint64 // then
+	pred    string // the waiter before us then, "" for the head
+	passing bool   // we passed a frozen waiter, who may go on at any moment
+
+	slow    bool         // the next look also asks whether the one before us is frozen
+	suspect map[int]bool // slots that events named since the last look; nil: all
+	again   int          // how often we looked again after the last event
+
+	blocked     chan struct{} // closed when the wait for blockedOn is over
+	blockedOn   string
+	watch       *watch
+	watchFailed bool
+
+	size int64 // of the ticket's file as far as we wrote or read it
+}
+
+// ticketName sorts by priority, then arrival. A key is part of it as a hash,
+// so that its owner finds the ticket without opening all of them.
+func ticketName(priority int, seq uint64, key string) string {
+	name := fmt.Sprintf("%02d-%012d", priority+20, seq)
+	if key != "" {
+		name += "-" + keyHash(key)
+	}
+	return name
+}
+
+func keyHash(key string) string {
+	h := fnv.New64a()
+	h.Write([]byte(key))
+	return strconv.FormatUint(h.Sum64(), 16)
+}
+
+// seqOf returns the number in a ticket's name, 0 if it is no ticket.
+func seqOf(name string) uint64 {
+	parts := strings.Split(name, "-")
+	if len(parts) < 2 || len(parts[0]) != 2 || len(parts[1]) < 12 {
+		return 0
+	}
+	n, _ := strconv.ParseUint(parts[1], 10, 64)
+	return n
+}
+
+func (p *pool) ticketPath(name string) string { return p.path("line", name) }
+
+func (p *pool) ticketLock(name string) *flock.Flock {
+	return flock.New(p.ticketPath(name), flock.SetFlag(unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC))
+}
+
+// Line implements lease.Store.
+func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) {
+	p, err := s.pool(r.Pool, true)
+	if err != nil {
+		return nil, err
+	}
+	t := &place{pool: p}
+	err = p.locked(ctx, func(ix *index) error {
+		if r.Key != "" {
+			if ok, err := t.reclaim(ix, r); ok || err != nil {
+				return err
+			}
+		}
+		return t.join(ix, r)
+	})
+	if errors.Is(err, errTicketHeld) && ctx.Err() == nil {
+		// Somebody who waited for a kept ticket has its lock for the moment
+		// of waking up. The place is worth another try.
+		p.close()
+		time.Sleep(time.Millisecond)
+		return s.Line(ctx, r)
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// join makes a ticket at the end of its priority.
+func (t *place) join(ix *index, r lease.Request) error {
+	p := t.pool
+	ix.ticket++
+	ix.line++
+	t.ticket = lease.Ticket{Version: lease.Version, Request: r, Seq: ix.ticket, Since: time.Now()}
+	t.name = ticketName(r.Priority, ix.ticket, r.Key)
+	tickets, err := names(p.path("line"))
+	if err != nil {
+		return err
+	}
+	for _, n := range tickets {
+		if n > t.name {
+			ix.change++ // others are behind us from the start
+			break
+		}
+	}
+	// Counted before it is made: a count that is too high costs a look, one
+	// that is too low would let somebody overtake.
+	if err := ix.saveHeader(); err != nil {
+		return err
+	}
+	return t.write()
+}
+
+// write fills the ticket's file, locked by us.
+func (t *place) write() error {
+	path := t.pool.ticketPath(t.name)
+	f, err := t.pool.s.openFile(path, true, false)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	t.own = t.pool.ticketLock(t.name)
+	if ok, err := t.own.TryLock(); err != nil || !ok {
+		return fmt.Errorf("cannot lock the ticket %s: %w", path, errors.Join(err, errTicketHeld))
+	}
+	b, err := jsonLine(t.ticket)
+	if err == nil {
+		if err = f.Truncate(0); err == nil {
+			_, err = f.WriteAt(b, 0)
+		}
+	}
+	t.size = int64(len(b))
+	if err != nil {
+		_ = os.Remove(path)
+		_ = t.own.Unlock()
+	}
+	return err
+}
+
+var errTicketHeld = errors.New("somebody holds it")
+
+// reclaim takes over a ticket that was kept for the request's key.
+func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
+	p := t.pool
+	tickets, err := names(p.path("line"))
+	if err != nil {
+		return false, err
+	}
+	for _, n := range tickets {
+		if !strings.HasSuffix(n, "-"+keyHash(r.Key)) {
+			continue
+		}
+		st := p.lookTicket(n)
+		if st.standing || !st.kept || st.ticket == nil || st.ticket.Key != r.Key {
+			continue
+		}
+		t.name = n
+		t.ticket = *st.ticket
+		r.Priority = st.ticket.Priority // the place is what was kept
+		t.ticket.Request = r
+		ix.change++ // whoever passed it is behind it again
+		if err := ix.saveHeader(); err != nil {
+			return false, err
+		}
+		return true, t.write()
+	}
+	return false, nil
+}
+
+// ticketState is what a look at one ticket found.
+type ticketState struct {
+	standing bool // its waiter lives and waits for its turn
+	kept     bool // nobody waits for it now, but its place is kept
+	died     bool // kept for its key, and nobody has noted yet that its waiter is gone
+	passed   bool // somebody found it frozen before: others need not wait to find out
+	ticket   *lease.Ticket
+	stop     *lease.Stop
+}
+
+// lookTicket finds out what a ticket is in truth. A ticket that is neither
+// standing nor kept is left over from a waiter that was killed.
+func (p *pool) lookTicket(name string) ticketState {
+	f, err := p.s.openFile(p.ticketPath(name), false, true)
+	if err != nil {
+		return ticketState{}
+	}
+	defer f.Close()
+	locked, err := lockedByAnother(f)
+	if err != nil {
+		return ticketState{}
+	}
+	st := ticketState{standing: locked}
+	r, err := readRecord(f)
+	if err != nil || r == nil || r.ticket == nil {
+		return st // killed before it had written it
+	}
+	st.ticket, st.stop = r.ticket, r.stop
+	st.passed = r.aside != nil && !r.aside.Back
+	if !locked {
+		st.kept = p.keeps(r)
+		st.died = r.aside == nil || !r.aside.Gone
+	}
+	return st
+}
+
+// keeps decides whether the unlocked ticket of r keeps its place: its waiter
+// stepped aside and lives, or it has a key and the grace is not over.
+func (p *pool) keeps(r *record) bool {
+	a := r.aside
+	if a != nil && !a.Back && !a.Gone && p.s.o.Alive(r.ticket.Owner) {
+		return true
+	}
+	if r.ticket.Key == "" {
+		return false
+	}
+	if a == nil || a.Back {
+		return true // died without a word; the grace begins when somebody notes it
+	}
+	return a.Boot == p.s.o.Boot && time.Duration(a.Left)+r.ticket.Grace > p.s.Clock()
+}
+
+// note appends to a ticket. One that cannot be written is noted by the next
+// who finds it.
+func (p *pool) note(name string, a *aside) error {
+	f, err := p.s.openFile(p.ticketPath(name), false, false)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return appendLine(f, note{Aside: a})
+}
+
+// asideNow is a note of this moment; gone: its waiter will not come back itself.
+func (p *pool) asideNow(gone bool) *aside {
+	return &aside{Left: int64(p.s.Clock()), Boot: p.s.o.Boot, Gone: gone}
+}
+
+// before reads the line and returns the waiter just before name that is to be
+// waited for ("": none), and how many tickets come before name at all. Tickets
+// of the dead are removed on the way. With frozen set, waiters that are
+// stopped are passed, and passed says that there was one.
+func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead int, passed bool, err error) {
+	tickets, err := names(p.path("line"))
+	if err != nil {
+		return "", 0, false, err
+	}
+	var front []string
+	for _, n := range tickets {
+		if n < name {
+			front = append(front, n)
+		}
+	}
+	left, changed := len(tickets), false
+	for pred == "" && len(front) > 0 {
+		last := 0
+		for i, n := range front {
+			if n > front[last] {
+				last = i
+			}
+		}
+		n := front[last]
+		front[last] = front[len(front)-1]
+		front = front[:len(front)-1]
+		st := p.lookTicket(n)
+		switch {
+		case st.standing && (frozen || st.passed) && st.ticket != nil && p.s.o.Frozen(st.ticket.Owner):
+			if !st.passed {
+				_ = p.note(n, p.asideNow(false))
+			}
+			passed = true
+		case st.standing:
+			pred = n
+		case st.kept:
+			if st.died && !p.s.o.Alive(st.ticket.Owner) {
+				_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
+			}
+		default:
+			if err := os.Remove(p.ticketPath(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return "", 0, false, err
+			}
+			left--
+			changed = true
+		}
+	}
+	if pred != "" {
+		ahead = len(front) + 1
+	}
+	if changed || left != ix.line {
+		ix.line = left
+		ix.change++
+		err = ix.saveHeader()
+	}
+	return pred, ahead, passed, err
+}
+
+// aheadOfNewcomer returns how many waiters go before a request without a ticket.
+func (p *pool) aheadOfNewcomer(ix *index, r lease.Request) (int, error) {
+	if ix.line == 0 {
+		return 0, nil
+	}
+	_, ahead, _, err := p.before(ix, ticketName(r.Priority, ix.ticket+1, ""), false)
+	return ahead, err
+}
+
+// Ticket implements lease.Place.
+func (t *place) Ticket() lease.Ticket { return t.ticket }
+
+// TryAcquire implements lease.Place.
+func (t *place) TryAcquire(ctx context.Context) (h lease.Holding, v lease.Verdict, err error) {
+	err = t.pool.locked(ctx, func(ix *index) error {
+		if err := t.readNotes(ix); err != nil {
+			return err
+		}
+		ahead, err := t.turn(ix)
+		if err != nil {
+			return err
+		}
+		if ahead > 0 {
+			v = lease.Verdict{Reason: lease.Behind, Ahead: ahead}
+			return nil
+		}
+		if h, v, err = t.pool.take(ix, t.ticket.Request, 0, t.suspect); err != nil || h == nil {
+			if t.watch != nil && t.again >= len(t.pool.s.o.Again) {
+				t.suspect = map[int]bool{} // all were looked at; now events name them
+			}
+			return err
+		}
+		return t.remove(ix)
+	})
+	if h == nil {
+		return nil, v, err
+	}
+	t.done()
+	return h, v, nil // a ticket that could not be removed is swept by the next
+}
+
+// readNotes reads what others wrote into our ticket since we last looked, and
+// puts the ticket back if somebody removed it. It runs under the same lock as
+// the decision, so a stop that was asked for is not overtaken by a grant.
+func (t *place) readNotes(ix *index) error {
+	fi, err := os.Lstat(t.pool.ticketPath(t.name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		_ = t.own.Unlock()
+		ix.line++
+		ix.change++
+		t.listed = false
+		if err := ix.saveHeader(); err != nil {
+			return err
+		}
+		return t.write()
+	case err != nil:
+		return err
+	case fi.Size() == t.size:
+		return nil
+	}
+	t.size = fi.Size()
+	if st := t.pool.lookTicket(t.name); st.stop != nil {
+		return &lease.StoppedError{Stop: *st.stop}
+	}
+	return nil
+}
+
+// turn returns 0 when it is this ticket's turn, else how many come before it.
+func (t *place) turn(ix *index) (int, error) {
+	if t.listed && t.change == ix.change && !t.passing && !t.slow {
+		// Nothing happened but joins at the end and heads that left.
+		if t.pred == "" {
+			return 0, nil
+		}
+		if _, err := os.Lstat(t.pool.ticketPath(t.pred)); errors.Is(err, fs.ErrNotExist) {
+			t.pred, t.suspect = "", nil
+			return 0, nil
+		}
+	}
+	was := t.pred
+	pred, ahead, passed, err := t.pool.before(ix, t.name, t.slow || t.passing)
+	if err != nil {
+		return 0, err
+	}
+	if pred == "" && (was != "" || !t.listed) {
+		t.suspect = nil // nobody has looked at the slots for us yet
+	}
+	t.listed, t.change, t.pred, t.passing, t.slow = true, ix.change, pred, passed, false
+	return ahead, nil
+}
+
+// remove takes the ticket out of the line, without waking anybody yet.
+func (t *place) remove(ix *index) error {
+	err := os.Remove(t.pool.ticketPath(t.name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if ix.line > 0 {
+		ix.line--
+	}
+	if !t.listed || t.pred != "" || t.passing || t.change != ix.change {
+		ix.change++ // it was not the head
+	}
+	return ix.saveHeader()
+}
+
+// done lets the next in the line look.
+func (t *place) done() {
+	_ = t.own.Unlock()
+	t.closeWatch()
+}
+
+// Leave implements lease.Place.
+func (t *place) Leave(ctx context.Context) error {
+	err := t.pool.locked(ctx, func(ix *index) error {
+		stopped := t.readNotes(ix) != nil
+		if t.ticket.Key != "" && !stopped {
+			return t.pool.note(t.name, t.pool.asideNow(true))
+		}
+		return t.remove(ix)
+	})
+	t.done()
+	t.pool.close()
+	return err
+}
+
+// StepAside implements lease.Place.
+func (t *place) StepAside(ctx context.Context) error {
+	err := t.pool.locked(ctx, func(*index) error {
+		return t.pool.note(t.name, t.pool.asideNow(false))
+	})
+	if err == nil {
+		err = t.own.Unlock()
+	}
+	return err
+}
+
+// Return implements lease.Place.
+func (t *place) Return(ctx context.Context) error {
+	// Outside of the pool's lock, because somebody who waited for this ticket
+	// may have its lock for a moment. Standing again before the note says so
+	// is harmless: who looks waits for us.
+	t.own = t.pool.ticketLock(t.name)
+	switch err := t.own.Lock(); {
+	case errors.Is(err, fs.ErrNotExist): // removed meanwhile: TryAcquire puts it back
+	case err != nil:
+		return err
+	}
+	return t.pool.locked(ctx, func(ix *index) error {
+		t.listed = false
+		ix.change++ // who passed us is behind us again
+		if err := ix.saveHeader(); err != nil {
+			return err
+		}
+		err := t.pool.note(t.name, &aside{Back: true})
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}

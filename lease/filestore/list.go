@@ -1,0 +1,205 @@
+//go:build unix
+
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"berth/lease"
+)
+
+// List implements lease.Store. It looks at each pool under a shared lock, so
+// that what it tries out cannot be mistaken for a holder. When that lock is
+// not to be had for Timings.Explain, it tells what the files say and who holds
+// the lock: that is when somebody looks.
+func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
+	all := len(pools) == 0
+	if all {
+		found, err := names(s.dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range found {
+			if _, err := os.Lstat(s.path(n, "lock")); err == nil && lease.CheckPool(n) == nil {
+				pools = append(pools, n)
+			}
+		}
+		sort.Strings(pools)
+	}
+	list := []lease.Pool{}
+	for _, n := range pools {
+		v, err := s.listPool(ctx, n)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && all: // gone meanwhile
+		case errors.Is(err, fs.ErrNotExist):
+			list = append(list, lease.Pool{Name: n})
+		case err != nil:
+			return list, err
+		default:
+			list = append(list, v)
+		}
+	}
+	return list, nil
+}
+
+func (s *Store) listPool(ctx context.Context, name string) (v lease.Pool, err error) {
+	p, err := s.pool(name, false)
+	if err != nil {
+		return v, err
+	}
+	defer p.close()
+	v.Name = name
+	wait, cancel := context.WithTimeout(ctx, s.o.Explain)
+	defer cancel()
+	l, err := p.lock(wait, (*flock.Flock).TryRLock, (*flock.Flock).RLock)
+	switch {
+	case err == nil:
+		defer l.Unlock()
+	case ctx.Err() != nil || wait.Err() == nil:
+		return v, err
+	default:
+		v.LockHeldBy = p.whoHolds().Error()
+	}
+	if v.Own, err = p.own(); err != nil {
+		return v, err
+	}
+	if v.Holders, err = p.holders(v.LockHeldBy == ""); err != nil {
+		return v, err
+	}
+	if v.Waiters, err = p.waiters(v.LockHeldBy == ""); err != nil {
+		return v, err
+	}
+	v.Sum()
+	return v, nil
+}
+
+// holders reads all slots in use. probe: their locks may be tried.
+func (p *pool) holders(probe bool) ([]lease.Entry, error) {
+	found, err := names(p.path("slots"))
+	if err != nil {
+		return nil, err
+	}
+	slots := []int{}
+	for _, n := range found {
+		if i, err := strconv.Atoi(n); err == nil && strconv.Itoa(i) == n {
+			slots = append(slots, i)
+		}
+	}
+	sort.Ints(slots)
+	out, seen := []lease.Entry{}, map[string]bool{}
+	for _, i := range slots {
+		e, id := p.holder(i, probe)
+		if e != nil && (id == "" || !seen[id]) {
+			out = append(out, *e)
+		}
+		if id != "" {
+			seen[id] = true // a weighted lease stands in each of its slots
+		}
+	}
+	return out, nil
+}
+
+func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
+	f, err := p.s.openFile(p.slotPath(i), false, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ""
+	}
+	if err != nil {
+		return p.unreadable(i, err), ""
+	}
+	defer f.Close()
+	locked := false
+	if probe {
+		if locked, err = lockedByAnother(f); err != nil {
+			return p.unreadable(i, err), ""
+		}
+		if !locked {
+			if st := p.judge(f); st.free() {
+				return nil, ""
+			} else if st.err != nil {
+				return p.unreadable(i, st.err), ""
+			}
+		}
+	}
+	r, err := readRecord(f)
+	for try := 0; err != nil && locked && try < 3; try++ {
+		time.Sleep(time.Millisecond) // read while it was being written
+		r, err = readRecord(f)
+	}
+	switch {
+	case err != nil:
+		return p.unreadable(i, err), ""
+	case r == nil && locked:
+		return p.unreadable(i, errors.New("somebody holds its lock and has not said who he is")), ""
+	case r == nil || r.lease == nil:
+		return nil, ""
+	}
+	e := &lease.Entry{Lease: r.lease, Beat: -1}
+	if r.pulse != nil && r.lease.Heartbeat > 0 && r.lease.Owner.Boot == p.s.o.Boot {
+		e.Beat = max(0, p.s.Clock()-time.Duration(r.pulse.Beat))
+	}
+	p.state(e)
+	return e, r.lease.ID
+}
+
+// state says orphaned and stalled where the record says running.
+func (p *pool) state(e *lease.Entry) {
+	l := e.Lease
+	here := l.Owner.Boot == p.s.o.Boot && l.Owner.PIDNS == p.s.o.PIDNS
+	switch {
+	case here && !p.s.o.Alive(l.Owner):
+		l.State = lease.Orphaned
+		if l.Child == nil {
+			e.Note = "a process that inherited its lock still runs"
+		}
+	case e.Beat > 3*l.Heartbeat && l.Heartbeat > 0:
+		l.State = lease.Stalled
+		if here && p.s.o.Frozen(l.Owner) {
+			e.Note = fmt.Sprintf("its berth (pid %d) is stopped", l.Owner.PID)
+		}
+	}
+}
+
+func (p *pool) unreadable(i int, err error) *lease.Entry {
+	return &lease.Entry{
+		Lease: &lease.Lease{Slots: []int{i}, State: lease.Damaged, Request: lease.Request{Pool: p.name, Weight: 1}},
+		Beat:  -1,
+		Note:  fmt.Sprintf("%s: %v", p.slotPath(i), err),
+	}
+}
+
+func (p *pool) waiters(probe bool) ([]lease.Entry, error) {
+	tickets, err := names(p.path("line"))
+	if err != nil {
+		return nil, err
+	}
+	sort.Strings(tickets)
+	out := []lease.Entry{}
+	for _, n := range tickets {
+		st := p.lookTicket(n)
+		if st.ticket == nil || (probe && !st.standing && !st.kept) {
+			continue
+		}
+		e := lease.Entry{Ticket: st.ticket, Beat: -1}
+		switch {
+		case !probe:
+		case st.standing && st.passed && p.s.o.Frozen(st.ticket.Owner):
+			e.Aside, e.Note = true, "stopped"
+		case st.kept && p.s.o.Alive(st.ticket.Owner):
+			e.Aside, e.Note = true, "stopped"
+		case st.kept:
+			e.Aside, e.Note = true, "place kept for its key"
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}

@@ -1,0 +1,184 @@
+//go:build unix
+
+package filestore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// openFile opens a lock file of the store for reading and writing (readOnly:
+// reading), and creates it when create is set and it is missing.
+//
+// It opens without O_CREAT first: with fs.protected_regular even root gets
+// EACCES for O_CREAT on somebody else's file in a sticky directory. What is
+// missing is made with O_EXCL, so a file that appears in between is opened
+// like any other and checked like any other. O_NOFOLLOW refuses a planted
+// symbolic link; O_NONBLOCK makes a planted FIFO open instead of hanging, and
+// the check then refuses it.
+func (s *Store) openFile(path string, create, readOnly bool) (*os.File, error) {
+	flags := unix.O_RDWR
+	if readOnly {
+		flags = unix.O_RDONLY
+	}
+	flags |= unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	for {
+		fd, err := open(path, flags, 0)
+		made := false
+		if err == unix.ENOENT && create {
+			fd, err = open(path, flags|unix.O_CREAT|unix.O_EXCL, s.fileMode())
+			if err == unix.EEXIST {
+				continue // somebody else made it just now: open that one
+			}
+			made = err == nil
+		}
+		switch err {
+		case nil:
+		case unix.ELOOP:
+			return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("is a symbolic link, which somebody else put there; remove it")}
+		default:
+			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+		if made && s.shared {
+			// The umask has taken the group's bits away, and a lock file that
+			// only its maker can open shuts the rest of the group out.
+			_ = unix.Fchmod(fd, s.fileMode())
+		}
+		if err := s.checkFile(fd); err != nil {
+			unix.Close(fd)
+			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+		return os.NewFile(uintptr(fd), path), nil
+	}
+}
+
+// checkFile refuses what cannot be a lock file of this store.
+func (s *Store) checkFile(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return fmt.Errorf("is %s, not a regular file; remove it", kind(uint32(st.Mode)))
+	case st.Nlink > 1:
+		return fmt.Errorf("has %d names (hard links); a lock file must have one", st.Nlink)
+	case !s.shared && st.Uid != s.uid:
+		return fmt.Errorf("belongs to uid %d, the store to uid %d", st.Uid, s.uid)
+	}
+	return nil
+}
+
+func kind(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return "a directory"
+	case unix.S_IFIFO:
+		return "a FIFO"
+	case unix.S_IFSOCK:
+		return "a socket"
+	case unix.S_IFLNK:
+		return "a symbolic link"
+	default:
+		return "a device"
+	}
+}
+
+// makeDir makes one directory of the store; that it is there already is fine
+// when it is a real directory.
+func (s *Store) makeDir(path string) error {
+	mode := uint32(0o700)
+	if s.shared {
+		mode = 0o770
+	}
+	err := unix.Mkdir(path, mode)
+	switch {
+	case err == nil && s.shared:
+		_ = unix.Chmod(path, mode|unix.S_ISGID) // as for files: the umask
+		return nil
+	case err == nil:
+		return nil
+	case err != unix.EEXIST:
+		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	return s.checkDir(path)
+}
+
+// checkDir refuses a pool's directory that is not one, or that people outside
+// of the store could write in.
+func (s *Store) checkDir(path string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	var err error
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		err = fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode)))
+	case st.Mode&0o002 != 0:
+		err = fmt.Errorf("can be written by everybody (mode %04o)", st.Mode&0o7777)
+	case !s.shared && st.Uid != s.uid:
+		err = fmt.Errorf("belongs to uid %d, the store to uid %d", st.Uid, s.uid)
+	default:
+		return nil
+	}
+	return &fs.PathError{Op: "open", Path: path, Err: err}
+}
+
+func notDir(mode uint32) string {
+	if mode&unix.S_IFMT == unix.S_IFREG {
+		return "a file"
+	}
+	return kind(mode)
+}
+
+func open(path string, flags int, mode uint32) (int, error) {
+	for {
+		fd, err := unix.Open(path, flags, mode)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// tryLock takes an exclusive flock on f, and reports false when another open
+// file holds one. A read-only descriptor is enough for that on Linux and BSD.
+func tryLock(f *os.File) (bool, error) { return flockNB(f, unix.LOCK_EX) }
+
+// lockedByAnother reports whether somebody holds f's exclusive lock. It asks
+// with a shared one, so that several who ask at once do not see each other.
+func lockedByAnother(f *os.File) (bool, error) {
+	got, err := flockNB(f, unix.LOCK_SH)
+	if got {
+		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	}
+	return !got, err
+}
+
+func flockNB(f *os.File, how int) (bool, error) {
+	for {
+		switch err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err {
+		case nil:
+			return true, nil
+		case unix.EINTR:
+		case unix.EWOULDBLOCK:
+			return false, nil
+		default:
+			return false, &fs.PathError{Op: "flock", Path: f.Name(), Err: err}
+		}
+	}
+}
+
+func unlock(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+
+// sameFile reports whether path still leads to the open file f. After a lock
+// is taken this is what tells a lock everybody sees from one on a file that
+// was removed or replaced in between.
+func sameFile(f *os.File, path string) bool {
+	var a, b unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &a) == nil && unix.Lstat(path, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+}

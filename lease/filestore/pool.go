@@ -1,0 +1,236 @@
+//go:build unix
+
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+
+	"berth/lease"
+)
+
+// pool is one open pool.
+type pool struct {
+	s    *Store
+	name string
+	dir  string
+	// keep is the pool's directory with a shared flock on it, for as long as
+	// we have business here: systemd-tmpfiles and its like leave alone what
+	// they cannot lock.
+	keep *os.File
+	file *os.File // the lock file, to read and write the index
+}
+
+// pool opens a pool, and makes it when create is set. Without, a pool that is
+// not there is fs.ErrNotExist, and nothing is written.
+func (s *Store) pool(name string, create bool) (*pool, error) {
+	if err := lease.CheckPool(name); err != nil {
+		return nil, err
+	}
+	p := &pool{s: s, name: name, dir: s.path(name)}
+	if create {
+		for _, d := range []string{p.dir, p.path("slots"), p.path("line")} {
+			if err := s.makeDir(d); err != nil {
+				return nil, err
+			}
+		}
+	} else if err := s.checkDir(p.dir); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.keep, err = os.Open(p.dir); err != nil {
+		return nil, err
+	}
+	// Not to be had means that a cleaner is at work right now; it will see
+	// locked or fresh files, and nothing here depends on this lock.
+	_, _ = flockNB(p.keep, unix.LOCK_SH)
+	if p.file, err = s.openFile(p.path("lock"), create, false); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *pool) path(parts ...string) string {
+	return filepath.Join(append([]string{p.dir}, parts...)...)
+}
+
+func (p *pool) slotPath(i int) string { return p.path("slots", strconv.Itoa(i)) }
+
+func (p *pool) close() {
+	p.keep.Close()
+	if p.file != nil {
+		p.file.Close()
+	}
+}
+
+// LockHeldError says that a pool's lock is held for longer than any decision
+// takes.
+type LockHeldError struct {
+	Pool, Path string
+	PID        int // 0: not known
+	Frozen     bool
+}
+
+func (e *LockHeldError) Error() string {
+	who := "a process that cannot be seen from here"
+	if e.PID != 0 {
+		who = "pid " + strconv.Itoa(e.PID)
+	}
+	if e.Frozen {
+		who += ", which is stopped"
+	}
+	return fmt.Sprintf("the lock of pool %s (%s) is held by %s", e.Pool, e.Path, who)
+}
+
+// locked runs fn with the pool's lock and its index. fn must be short.
+// When ctx ends before the lock is had, fn has not run.
+func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
+	for {
+		l, err := p.lock(ctx, (*flock.Flock).TryLock, (*flock.Flock).Lock)
+		if err != nil {
+			return err
+		}
+		// Somebody may have removed the lock file or put another in its place
+		// while we waited; a lock that others do not see is none.
+		if fi, err := l.Stat(); err == nil && p.isLockFile(fi) {
+			err := p.withIndex(fn)
+			_ = l.Unlock()
+			return err
+		}
+		_ = l.Unlock()
+		if err := p.reopen(); err != nil {
+			return err
+		}
+	}
+}
+
+// lock takes the pool's lock by try, and if that fails by block.
+func (p *pool) lock(ctx context.Context, try func(*flock.Flock) (bool, error), block func(*flock.Flock) error) (*flock.Flock, error) {
+	l := flock.New(p.path("lock"), flock.SetFlag(unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC))
+	if ok, err := try(l); ok || err != nil {
+		return l, err
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := block(l)
+		for errors.Is(err, unix.EINTR) {
+			err = block(l)
+		}
+		done <- err
+	}()
+	explain := time.NewTimer(p.s.o.Explain)
+	defer explain.Stop()
+	for {
+		select {
+		case err := <-done:
+			return l, err
+		case <-explain.C:
+			p.s.o.Slow(p.whoHolds())
+		case <-ctx.Done():
+			go func() {
+				if <-done == nil {
+					_ = l.Unlock() // it came after all: pass it on
+				}
+			}()
+			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), p.whoHolds())
+		}
+	}
+}
+
+func (p *pool) whoHolds() error {
+	e := &LockHeldError{Pool: p.name, Path: p.path("lock")}
+	e.PID = flockOwner(p.file)
+	if e.PID != 0 {
+		e.Frozen = p.s.o.Frozen(lease.Process{PID: e.PID})
+	}
+	return e
+}
+
+func (p *pool) isLockFile(locked fs.FileInfo) bool {
+	fi, err := p.file.Stat()
+	return err == nil && os.SameFile(fi, locked) && sameFile(p.file, p.path("lock"))
+}
+
+// reopen opens the lock file anew, and the directories if they went with it.
+func (p *pool) reopen() error {
+	n, err := p.s.pool(p.name, true)
+	if err != nil {
+		return err
+	}
+	p.close()
+	p.keep, p.file = n.keep, n.file
+	return nil
+}
+
+func (p *pool) withIndex(fn func(*index) error) error {
+	ix, err := loadIndex(p.file)
+	if errors.Is(err, errIndex) {
+		ix, err = p.rebuild()
+	}
+	if err != nil {
+		return err
+	}
+	return fn(ix)
+}
+
+// rebuild makes the index from the locks: the file is new, or somebody damaged
+// it. Tokens go on above all that can still be seen, with a wide gap for those
+// that cannot, so that a fencing token is not handed out twice.
+func (p *pool) rebuild() (*index, error) {
+	ix := &index{file: p.file}
+	slots, err := names(p.path("slots"))
+	if err != nil {
+		return nil, err
+	}
+	tickets, err := names(p.path("line"))
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range tickets {
+		ix.ticket = max(ix.ticket, seqOf(n))
+	}
+	ix.line = len(tickets)
+	if len(slots) > 0 {
+		ix.token, ix.ticket = 1_000_000, ix.ticket+1_000_000
+	}
+	for _, n := range slots {
+		i, err := strconv.Atoi(n)
+		if err != nil || i < 0 || strconv.Itoa(i) != n {
+			continue // not a slot
+		}
+		for len(ix.limits) <= i {
+			ix.limits = append(ix.limits, 0)
+		}
+		st := p.look(i)
+		if st.record != nil && st.record.lease != nil {
+			ix.token = max(ix.token, st.record.lease.Token+1_000_000)
+		}
+		if !st.free() {
+			ix.limits[i] = st.asks()
+		}
+	}
+	return ix, ix.saveAll()
+}
+
+// names lists a directory without sorting; one that is missing is empty.
+func names(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
+}

@@ -1,0 +1,222 @@
+//go:build unix
+
+package filestore
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"berth/lease"
+)
+
+// A slot's file and a ticket's file are a few lines of JSON:
+//
+//	{"beat":       81234567890,"keepalive":                  0}
+//	{"child":{"pid":812,"start":61234,…}                      }
+//	{"v":1,"id":"build/5d0c…","pool":"build","slots":[3], … }
+//	{"stop":{"reason":"node drain"}}
+//
+// A lease begins with two lines of a fixed length, which its owner writes in
+// place: they lie in the first page of the file, and a kill does not tear a
+// write within a page. The lease or the ticket itself never changes. What
+// others have to say is appended under the pool's lock. So no two writers ever
+// touch the same bytes, and none has to wait for another.
+//
+// An empty file is a free slot. Everything that is neither empty nor readable
+// is not: garbage proves nothing about a job that may be running.
+
+// pulse is the first line of a slot's file: when berth last gave a sign of
+// life and when the job last asked for its idle clock to be reset, in ns on
+// the system's boot clock. That clock does not jump when somebody sets the
+// time, and it is the same in every process.
+type pulse struct {
+	Beat      int64 `json:"beat"`
+	Keepalive int64 `json:"keepalive"`
+}
+
+const (
+	pulseFmt    = `{"beat":%20d,"keepalive":%20d}` + "\n"
+	beatAt      = 8
+	keepaliveAt = beatAt + 20 + 13
+	childAt     = keepaliveAt + 20 + 2
+	childLen    = 384 // a host name has at most 64 bytes, so the line is below 250
+	// maxRecord bounds what is read of a record. Ours are below 16 KiB; a
+	// larger file is not ours.
+	maxRecord = 1 << 20
+)
+
+// note is a line appended under the pool's lock.
+type note struct {
+	Stop  *lease.Stop `json:"stop,omitempty"`
+	Aside *aside      `json:"aside,omitempty"`
+}
+
+// aside says that the waiter of a ticket does not want to be waited for.
+type aside struct {
+	// Back: it stands in the line again.
+	Back bool `json:"back,omitempty"`
+	// Left is when it went, on the boot clock of the machine Boot.
+	Left int64  `json:"left"`
+	Boot string `json:"boot,omitempty"`
+	// Gone: it will not come back itself; its key keeps the place.
+	Gone bool `json:"gone,omitempty"`
+}
+
+// record is what a slot's or a ticket's file says.
+type record struct {
+	pulse  *pulse
+	child  *lease.Process
+	lease  *lease.Lease
+	ticket *lease.Ticket
+	stop   *lease.Stop
+	aside  *aside
+}
+
+var errGarbage = errors.New("it holds something else than a record")
+
+// parseRecord reads such a log; the last line of a kind counts. It returns
+// (nil, nil) for an empty file.
+func parseRecord(b []byte) (*record, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	r := &record{}
+	for len(b) > 0 {
+		line, rest, whole := bytes.Cut(b, []byte("\n"))
+		b = rest
+		if !whole {
+			return nil, errGarbage
+		}
+		if err := r.add(line); err != nil {
+			return nil, err
+		}
+	}
+	if (r.lease == nil) == (r.ticket == nil) {
+		return nil, errGarbage
+	}
+	if r.lease != nil && r.child != nil {
+		r.lease.Child, r.lease.State = r.child, lease.Running
+	}
+	return r, nil
+}
+
+func (r *record) add(line []byte) error {
+	var probe struct {
+		Version *int            `json:"v"`
+		Beat    *int64          `json:"beat"`
+		Child   json.RawMessage `json:"child"`
+		Slots   json.RawMessage `json:"slots"`
+		note
+	}
+	if json.Unmarshal(line, &probe) != nil {
+		return errGarbage
+	}
+	switch {
+	case probe.Version != nil && *probe.Version > lease.Version:
+		return fmt.Errorf("it was written by a newer berth (version %d, this one knows %d)", *probe.Version, lease.Version)
+	case probe.Version != nil && *probe.Version < 1:
+		return errGarbage
+	case probe.Version != nil && probe.Slots != nil:
+		l := &lease.Lease{}
+		if json.Unmarshal(line, l) != nil || len(l.Slots) == 0 || l.ID == "" {
+			return errGarbage
+		}
+		r.lease = l
+	case probe.Version != nil:
+		t := &lease.Ticket{}
+		if json.Unmarshal(line, t) != nil || t.ID == "" {
+			return errGarbage
+		}
+		r.ticket = t
+	case probe.Beat != nil:
+		r.pulse = &pulse{}
+		return json.Unmarshal(line, r.pulse)
+	case probe.Child != nil:
+		return json.Unmarshal(probe.Child, &r.child)
+	case probe.Stop != nil:
+		r.stop = probe.Stop
+	case probe.Aside != nil:
+		r.aside = probe.Aside
+	default:
+		return errGarbage
+	}
+	return nil
+}
+
+func readRecord(f *os.File) (*record, error) {
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, maxRecord+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxRecord {
+		return nil, errGarbage
+	}
+	return parseRecord(b)
+}
+
+func jsonLine(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	return append(b, '\n'), err
+}
+
+// appendLine adds v as one line at the end. Only under the pool's lock.
+func appendLine(f *os.File, v any) error {
+	b, err := jsonLine(v)
+	if err != nil {
+		return err
+	}
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(b, end); err != nil {
+		_ = f.Truncate(end) // half a line would be garbage
+		return err
+	}
+	return nil
+}
+
+// childLine is the second line of a lease, padded to childLen.
+func childLine(p *lease.Process) ([]byte, error) {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	line := fmt.Appendf(nil, `{"child":%s`, b)
+	if len(line) > childLen-2 {
+		return nil, fmt.Errorf("the identity of the child takes %d bytes, there is room for %d", len(line), childLen-2)
+	}
+	for len(line) < childLen-2 {
+		line = append(line, ' ')
+	}
+	return append(line, '}', '\n'), nil
+}
+
+// writeLease fills an empty slot file with one write.
+func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
+	b := fmt.Appendf(nil, pulseFmt, s.Clock(), 0)
+	child, err := childLine(nil)
+	if err != nil {
+		return err
+	}
+	line, err := jsonLine(l)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(append(append(b, child...), line...), 0)
+	return err
+}
+
+func (s *Store) beat(f *os.File) error {
+	_, err := f.WriteAt(fmt.Appendf(nil, "%20d", s.Clock()), beatAt)
+	return err
+}
+
+// Clock is the boot clock: it goes on during suspend, and setting the time
+// does not move it.
+func (s *Store) Clock() time.Duration { return bootClock() }

@@ -1,0 +1,345 @@
+//go:build unix
+
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/lease"
+)
+
+// slotState is what a look at one slot found.
+type slotState struct {
+	locked bool    // somebody holds it
+	record *record // nil: empty, or not readable
+	orphan bool    // not locked, but the recorded child lives
+	err    error   // it cannot be opened or read
+}
+
+func (st slotState) free() bool { return !st.locked && !st.orphan && st.err == nil }
+
+// asks is what the index says of a slot in use.
+func (st slotState) asks() int {
+	if st.record != nil && st.record.lease != nil {
+		if asks := st.record.lease.Asks; asks > 0 {
+			return asks
+		}
+	}
+	return noLimit
+}
+
+// look finds out what slot i is in truth. It opens the file for reading, so
+// that its own close does not wake the head of the line.
+func (p *pool) look(i int) slotState {
+	f, err := p.s.openFile(p.slotPath(i), false, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return slotState{}
+	}
+	if err != nil {
+		return slotState{err: err}
+	}
+	defer f.Close()
+	locked, err := lockedByAnother(f)
+	if err != nil {
+		return slotState{err: err}
+	}
+	st := p.judge(f)
+	if st.locked = locked; locked {
+		st.orphan, st.err = false, nil // the lock says it all
+	}
+	return st
+}
+
+// judge reads the record of a slot whose lock is free.
+func (p *pool) judge(f *os.File) slotState {
+	r, err := readRecord(f)
+	switch {
+	case err != nil && p.olderThanBoot(f):
+		return slotState{} // whatever it says, no process is left from then
+	case err != nil:
+		return slotState{err: err}
+	case r == nil:
+		return slotState{}
+	case r.lease == nil:
+		return slotState{err: errGarbage}
+	}
+	// A child that closed what it inherited (sudo does) does not hold the
+	// lock, and is a job of the pool all the same.
+	return slotState{record: r, orphan: r.child != nil && p.s.o.Alive(*r.child)}
+}
+
+func (p *pool) olderThanBoot(f *os.File) bool {
+	fi, err := f.Stat()
+	return err == nil && fi.ModTime().Before(time.Now().Add(-bootClock()))
+}
+
+// verify checks slots that the index has in use against their locks, and frees
+// in the index those whose jobs are gone: their owners were killed. only nil
+// means all of them. The first slot that cannot be judged is returned.
+func (p *pool) verify(ix *index, only map[int]bool) (*lease.DamagedError, error) {
+	var bad *lease.DamagedError
+	for i, limit := range ix.limits {
+		if limit == 0 || (only != nil && !only[i]) {
+			continue
+		}
+		st := p.look(i)
+		if st.err != nil && bad == nil {
+			bad = &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: st.err}
+		}
+		if st.free() {
+			if err := ix.mark(i, 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return bad, nil
+}
+
+// take decides, and takes the slots if the answer is yes. ahead is how many
+// waiters go first; suspect are the slots that may have been given back since
+// the last look (nil: any).
+func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool) (lease.Holding, lease.Verdict, error) {
+	own, err := p.own()
+	if err != nil {
+		return nil, lease.Verdict{}, err
+	}
+	decide := func() lease.Verdict {
+		used, asked := ix.used()
+		return lease.Decide(lease.PoolState{Own: own, Used: used, Asked: asked, Ahead: ahead}, r)
+	}
+	v := decide()
+	for tried := false; ; {
+		switch {
+		case v.Reason == lease.Ready:
+			h, err := p.grab(ix, r, v.Limit, r.Ask(own))
+			if err != nil {
+				return nil, v, err
+			}
+			if h != nil {
+				return h, v, nil
+			}
+			v = decide() // a slot was taken after all, and is marked now
+		case v.Reason == lease.Full && !tried:
+			tried = true
+			bad, err := p.verify(ix, suspect)
+			if err != nil {
+				return nil, v, err
+			}
+			if v = decide(); v.Reason == lease.Full && bad != nil {
+				return nil, v, bad // waiting for it could last for ever
+			}
+		default:
+			return nil, v, nil
+		}
+	}
+}
+
+// grab locks r.Weight free slots, the lowest first, and writes the lease into
+// each. It returns nil, nil after it found (and marked in the index) a slot
+// that somebody holds.
+func (p *pool) grab(ix *index, r lease.Request, inForce, asks int) (_ *holding, err error) {
+	h := &holding{pool: p}
+	defer func() {
+		if err != nil || len(h.files) < r.Weight {
+			for i, f := range h.files {
+				_ = f.Truncate(0)
+				_ = ix.mark(h.lease.Slots[i], 0)
+				f.Close()
+			}
+		}
+	}()
+	mark := asks
+	if mark == 0 {
+		mark = noLimit
+	}
+	for i := ix.nextFree(0); len(h.files) < r.Weight; i = ix.nextFree(i + 1) {
+		f, st := p.lockSlot(i)
+		if st.err != nil {
+			return nil, &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: st.err}
+		}
+		if f == nil {
+			return nil, ix.mark(i, st.asks())
+		}
+		h.files, h.lease.Slots = append(h.files, f), append(h.lease.Slots, i)
+		// Marked before the child can start, and so before anybody could be
+		// misled by a mark that is missing.
+		if err := ix.mark(i, mark); err != nil {
+			return nil, err
+		}
+	}
+	ix.token++
+	if err := ix.saveHeader(); err != nil {
+		return nil, err
+	}
+	h.lease = lease.Lease{
+		Version: lease.Version, Request: r, Slots: h.lease.Slots, Token: ix.token,
+		InForce: inForce, Asks: asks, State: lease.Reserved, Since: time.Now(),
+	}
+	for i, f := range h.files {
+		if err := p.s.writeLease(f, &h.lease); err != nil {
+			return nil, err
+		}
+		h.files[i] = aboveCaller(f)
+	}
+	return h, nil
+}
+
+// lockSlot locks slot i, or says why not: the state then is in use or damaged.
+func (p *pool) lockSlot(i int) (*os.File, slotState) {
+	f, err := p.s.openFile(p.slotPath(i), true, false)
+	if err != nil {
+		return nil, slotState{err: err}
+	}
+	got, err := tryLock(f)
+	if err != nil || !got {
+		f.Close()
+		return nil, slotState{locked: err == nil, err: err}
+	}
+	st := p.judge(f)
+	if st.free() && !sameFile(f, p.slotPath(i)) {
+		st.err = errors.New("the file was replaced while it was being locked")
+	}
+	if st.free() {
+		if st.err = f.Truncate(0); st.err == nil {
+			return f, st
+		}
+	}
+	f.Close()
+	return nil, st
+}
+
+// firstOwnFD is where descriptors that a child inherits from us are put. 0 to
+// 9 are the caller's and the shell's redirections, bash uses 10 and up and 255
+// for itself; a script that opens its own 3 must not close our slot with it.
+const firstOwnFD = 100
+
+// aboveCaller moves f out of the way and lets children inherit it: so the
+// kernel keeps the slot for the child when we are killed. It stays where it is
+// when so high a number is not allowed.
+func aboveCaller(f *os.File) *os.File {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, firstOwnFD)
+	if err != nil {
+		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETFD, 0)
+		return f
+	}
+	defer f.Close()
+	return os.NewFile(uintptr(fd), f.Name())
+}
+
+// poke wakes the head of the line: it watches for closed slot files.
+func (p *pool) poke(i int) error {
+	f, err := p.s.openFile(p.slotPath(i), true, false)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// holding is a lease of ours.
+type holding struct {
+	pool  *pool
+	lease lease.Lease
+	files []*os.File // one per slot, locked; nil after Release
+	seen  int64      // size of the first file when its notes were last read
+	signs lease.Signs
+}
+
+func (h *holding) Lease() lease.Lease { return h.lease }
+
+// Running records the child in every slot. It needs no lock: nobody else
+// writes these bytes.
+func (h *holding) Running(_ context.Context, child lease.Process) error {
+	line, err := childLine(&child)
+	if err != nil {
+		return err
+	}
+	for _, f := range h.files {
+		if _, err := f.WriteAt(line, childAt); err != nil {
+			return err
+		}
+	}
+	h.lease.Child, h.lease.State = &child, lease.Running
+	return nil
+}
+
+// Renew writes the heartbeat. ErrLost when a slot's file is no longer the one
+// that everybody else sees: somebody removed the store under us.
+func (h *holding) Renew(context.Context) (lease.Signs, error) {
+	for i, f := range h.files {
+		if !sameFile(f, h.pool.slotPath(h.lease.Slots[i])) {
+			return h.signs, fmt.Errorf("%w: %s was removed or replaced", lease.ErrLost, f.Name())
+		}
+		if err := h.pool.s.beat(f); err != nil {
+			return h.signs, err
+		}
+	}
+	f := h.files[0]
+	r, err := readRecord(f)
+	if err != nil {
+		return h.signs, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
+	}
+	if r != nil && r.pulse != nil {
+		h.signs.Keepalive = time.Duration(r.pulse.Keepalive)
+	}
+	if r != nil && r.stop != nil {
+		h.signs.Stop = r.stop
+	}
+	return h.signs, nil
+}
+
+// Release empties and unlocks the slots, frees them in the index, and wakes
+// the head. It unlocks explicitly: a daemon that the command left behind still
+// has the descriptor, and closing ours would leave the slot locked.
+//
+// The order matters when we are killed in between. Emptied but locked: the
+// lock goes with the last process that has it. Unlocked but marked: the next
+// who needs the room checks the mark against the lock.
+func (h *holding) Release(ctx context.Context) error {
+	if h.files == nil {
+		return nil
+	}
+	unlockAll := func() {
+		for _, f := range h.files {
+			_ = f.Truncate(0)
+			unlock(f)
+		}
+	}
+	// The job is over. If somebody is frozen in the pool's lock, it must not
+	// hold us up for ever; the marks are then left for others to check.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.pool.s.o.Release)
+	defer cancel()
+	done := false
+	err := h.pool.locked(ctx, func(ix *index) error {
+		unlockAll()
+		done = true
+		for i, f := range h.files {
+			if !sameFile(f, h.pool.slotPath(h.lease.Slots[i])) {
+				continue // not the slot that this mark is about
+			}
+			if err := ix.mark(h.lease.Slots[i], 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if !done {
+		unlockAll()
+	}
+	// After the unlock, so that who is woken finds the lock gone.
+	for _, f := range h.files {
+		f.Close()
+	}
+	h.files = nil
+	if perr := h.pool.poke(h.lease.Slots[0]); err == nil {
+		err = perr
+	}
+	h.pool.close()
+	return err
+}

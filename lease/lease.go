@@ -1,0 +1,259 @@
+// Package lease is the contract between who wants slots of a pool and where
+// pools live: the records, the verbs, the errors, and the one function that
+// decides whether a request may start.
+//
+// It holds data and rules, no I/O. The stores (filestore, memstore) implement
+// Store and must answer alike; storetest proves it.
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Process names a process for good: a pid alone is reused. Which clock Start
+// counts on is the business of whoever fills it in; records only compare it.
+type Process struct {
+	PID   int    `json:"pid"`
+	Start uint64 `json:"start"`
+	Boot  string `json:"boot,omitempty"`
+	PIDNS uint64 `json:"pidns,omitempty"`
+	Host  string `json:"host,omitempty"`
+}
+
+// A Request says who wants how many slots of which pool. It is plain data and
+// travels unchanged into the Ticket and the Lease.
+type Request struct {
+	// ID is chosen by the caller (NewID), so that a step whose answer was lost
+	// can be repeated without taking twice. Ticket and lease share it.
+	ID   string `json:"id"`
+	Pool string `json:"pool"`
+	// Limit is how many slots of the pool may be in use once this request
+	// runs; 0 leaves that to the pool's own limit, and if it has none to
+	// Fallback (the number of CPUs).
+	Limit    int `json:"limit,omitempty"`
+	Fallback int `json:"fallback,omitempty"`
+	Weight   int `json:"weight"`   // slots taken at once, from 1
+	Priority int `json:"priority"` // -20..20, lower goes first
+
+	// Key keeps the place in the line for Grace after its waiter gave up or
+	// died, for whoever asks with the same key.
+	Key   string        `json:"key,omitempty"`
+	Grace time.Duration `json:"grace_ns,omitempty"`
+
+	Owner     Process           `json:"owner"`
+	UID       int               `json:"uid"`
+	Command   []string          `json:"command,omitempty"` // for people; may be shortened
+	Labels    map[string]string `json:"labels,omitempty"`
+	Heartbeat time.Duration     `json:"heartbeat_ns,omitempty"` // 0: does not beat
+}
+
+// A Ticket is a place in the line: requests are served by Priority, then Seq.
+type Ticket struct {
+	Version int `json:"v"`
+	Request
+	Seq   uint64    `json:"seq"`
+	Since time.Time `json:"since"`
+}
+
+// State is what is known of a holder.
+type State string
+
+const (
+	Reserved State = "reserved" // slots taken, child not started yet
+	Running  State = "running"
+	Orphaned State = "orphaned" // its berth is gone, its child still runs
+	Stalled  State = "stalled"  // heartbeats are missing; the slot stays taken
+	Damaged  State = "damaged"  // its record cannot be read; the slot stays taken
+)
+
+// A Lease is the record of a holder.
+type Lease struct {
+	Version int `json:"v"`
+	Request
+	Slots   []int  `json:"slots"`
+	Token   uint64 `json:"token"`    // fencing number: grows with every grant in the pool
+	InForce int    `json:"in_force"` // the limit in force when it was granted
+	// Asks is the limit this lease holds the pool to while it lives; 0: none.
+	Asks  int       `json:"asks,omitempty"`
+	State State     `json:"state"`
+	Child *Process  `json:"child,omitempty"`
+	Since time.Time `json:"since"`
+}
+
+// Version of the records this program writes. A record with a greater one is
+// never changed or taken for free.
+const Version = 1
+
+// Stop asks a holder to end its job, or a waiter to leave the line.
+type Stop struct {
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by,omitempty"`
+	// KillAfter is the grace between the first signal and KILL; nil leaves it
+	// to the job's own setting.
+	KillAfter *time.Duration `json:"kill_after_ns,omitempty"`
+}
+
+// Signs is what Renew learned from the store.
+type Signs struct {
+	Stop *Stop // somebody asked this job to end
+	// Keepalive is when the job last called for its idle clock to be reset,
+	// as time since some fixed moment (Store.Clock); 0 means never.
+	Keepalive time.Duration
+}
+
+// Store is where pools live. All methods may be called concurrently. Every
+// method that takes a context returns soon after its end, and says below what
+// is left behind then.
+type Store interface {
+	// TryAcquire takes r.Weight slots if that is possible now, without
+	// standing in the line. With a nil Holding and a nil error the Verdict
+	// says why not. An error leaves nothing behind.
+	TryAcquire(ctx context.Context, r Request) (Holding, Verdict, error)
+
+	// Line takes a place in the line: the last of its priority, or the one
+	// kept for r.Key. An error leaves nothing behind.
+	Line(ctx context.Context, r Request) (Place, error)
+
+	// List describes the named pools, or all. It changes nothing, and neither
+	// holders nor waiters notice.
+	List(ctx context.Context, pools ...string) ([]Pool, error)
+
+	// SetLimit sets the pool's own limit, nil removes it. 0 lets nobody new in.
+	SetLimit(ctx context.Context, pool string, limit *int) error
+
+	// Stop leaves a request to stop for the holder or waiter with this id and
+	// returns its record as it was found. The owner learns of it with its next
+	// Renew or Wait; whoever can should wake it. Unknown: ErrNotFound.
+	Stop(ctx context.Context, id string, s Stop) (Entry, error)
+
+	// Keepalive marks a holder's job as busy. Unknown: ErrNotFound.
+	Keepalive(ctx context.Context, id string) error
+
+	// Clock is the time Signs.Keepalive counts in.
+	Clock() time.Duration
+}
+
+// Place is a ticket of ours. It is for one goroutine at a time.
+type Place interface {
+	Ticket() Ticket
+
+	// TryAcquire takes the slots if it is this ticket's turn and there is
+	// room; the place is given up with that. Else the Verdict says what it
+	// waits for and the place is kept, also on an error. *StoppedError when
+	// somebody asked this waiter to leave the line.
+	TryAcquire(ctx context.Context) (Holding, Verdict, error)
+
+	// Wait returns when TryAcquire may have another answer than last time. It
+	// can return too often, never too seldom (a request to stop is seen within
+	// a minute; whoever leaves one wakes the waiter). The place is kept.
+	Wait(ctx context.Context) error
+
+	// StepAside lets the others pass until Return; the place is kept.
+	StepAside(ctx context.Context) error
+	Return(ctx context.Context) error
+
+	// Leave gives the place up, or with a Key keeps it for Grace. When it
+	// fails, the line drops the ticket by itself once this process has ended.
+	Leave(ctx context.Context) error
+}
+
+// Holding is a lease of ours.
+type Holding interface {
+	Lease() Lease
+
+	// Running records the child. The slot then counts as taken for as long as
+	// the child lives, whatever becomes of this process.
+	Running(ctx context.Context, child Process) error
+
+	// Renew writes a heartbeat and returns what others asked for. ErrLost when
+	// the lease is no longer ours.
+	Renew(ctx context.Context) (Signs, error)
+
+	// Release gives the slots back and wakes the line. Twice is fine. When it
+	// fails half-way the slots are free all the same once this process is gone.
+	Release(ctx context.Context) error
+}
+
+// Pool is one pool as List saw it.
+type Pool struct {
+	Name    string  `json:"pool"`
+	Own     *int    `json:"own_limit"`  // the pool's own limit, if it has one
+	Limit   *int    `json:"limit"`      // the one in force, if anybody asks for one
+	LimitBy string  `json:"limit_from"` // "pool", the lease id that asks for it, or ""
+	Used    int     `json:"used"`
+	Holders []Entry `json:"holders"`
+	Waiters []Entry `json:"waiters"`
+	// LockHeldBy is set when the pool's lock could not be had in time for a
+	// look: who holds it.
+	LockHeldBy string `json:"lock_held_by,omitempty"`
+}
+
+// Sum fills in Used, Limit and LimitBy from the holders and the pool's own limit.
+func (p *Pool) Sum() {
+	asked := 0
+	for _, h := range p.Holders {
+		p.Used += len(h.Lease.Slots)
+		if l := h.Lease.Asks; l > 0 && (asked == 0 || l < asked) {
+			asked, p.LimitBy = l, h.Lease.ID
+		}
+	}
+	if p.Own != nil && (asked == 0 || *p.Own <= asked) {
+		p.LimitBy = "pool"
+	}
+	if p.Own != nil || asked > 0 {
+		limit := Smallest(p.Own, asked)
+		p.Limit = &limit
+	}
+}
+
+// Entry is a holder or a waiter in a list. Exactly one of Lease and Ticket is set.
+type Entry struct {
+	Lease  *Lease
+	Ticket *Ticket
+	// Beat is the age of the last heartbeat, negative when there is none.
+	Beat time.Duration
+	// Aside: a waiter that the others pass for now (stopped, or kept for its key).
+	Aside bool
+	// Note explains a state that needs it (why a record is damaged).
+	Note string
+}
+
+var (
+	// ErrNotFound: no such lease or ticket.
+	ErrNotFound = errors.New("no such lease")
+	// ErrLost: the lease was ours and is no longer.
+	ErrLost = errors.New("lease lost")
+	// ErrTooHeavy: more slots wanted at once than the limit will ever allow.
+	ErrTooHeavy = errors.New("weight is greater than the limit")
+)
+
+// StoppedError says that somebody asked a waiter to leave the line.
+type StoppedError struct{ Stop }
+
+func (e *StoppedError) Error() string {
+	msg := "stopped while waiting"
+	if e.By != "" {
+		msg += " by " + e.By
+	}
+	if e.Reason != "" {
+		msg += ": " + e.Reason
+	}
+	return msg
+}
+
+// DamagedError says that a slot's record cannot be read and nothing proves
+// that its job has ended, so the slot counts as taken.
+type DamagedError struct {
+	Pool, Path string
+	Slot       int
+	Err        error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("cannot read the record of slot %d of pool %s (%s): %v", e.Slot, e.Pool, e.Path, e.Err)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }

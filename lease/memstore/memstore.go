@@ -1,0 +1,352 @@
+// Package memstore keeps pools in memory: the reference model of lease.Store,
+// for tests and fuzzing. It has no crashes, no other processes and no clocks,
+// so what it answers is the contract and nothing else.
+package memstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"berth/lease"
+)
+
+// Store is a set of pools in memory. The zero value is ready for use.
+type Store struct {
+	mu    sync.Mutex
+	pools map[string]*pool
+	start time.Time
+}
+
+var _ lease.Store = (*Store)(nil)
+
+type pool struct {
+	own     *int
+	tickets uint64
+	token   uint64
+	held    []*holding
+	line    []*place
+	changed chan struct{} // closed and replaced when anything changes
+}
+
+// pool returns the named pool; the caller has locked s.mu.
+func (s *Store) pool(name string) *pool {
+	if s.pools == nil {
+		s.pools, s.start = map[string]*pool{}, time.Now()
+	}
+	p := s.pools[name]
+	if p == nil {
+		p = &pool{changed: make(chan struct{})}
+		s.pools[name] = p
+	}
+	return p
+}
+
+func (p *pool) wake() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *pool) state(ahead int) lease.PoolState {
+	st := lease.PoolState{Own: p.own, Ahead: ahead}
+	for _, h := range p.held {
+		st.Used += len(h.lease.Slots)
+		st.Asked = lease.Smallest(nil, st.Asked, h.lease.Asks)
+	}
+	return st
+}
+
+// ahead counts the waiters that go before priority and seq.
+func (p *pool) ahead(priority int, seq uint64) int {
+	n := 0
+	for _, t := range p.line {
+		if !t.aside && before(t.ticket.Priority, t.ticket.Seq, priority, seq) {
+			n++
+		}
+	}
+	return n
+}
+
+func before(p1 int, s1 uint64, p2 int, s2 uint64) bool {
+	return p1 < p2 || p1 == p2 && s1 < s2
+}
+
+func (s *Store) take(p *pool, r lease.Request, ahead int) (lease.Holding, lease.Verdict) {
+	v := lease.Decide(p.state(ahead), r)
+	if v.Reason != lease.Ready {
+		return nil, v
+	}
+	p.token++
+	h := &holding{s: s, p: p, lease: lease.Lease{
+		Version: lease.Version, Request: r, Token: p.token,
+		InForce: v.Limit, Asks: r.Ask(p.own), State: lease.Reserved, Since: time.Now(),
+	}}
+	for i := 0; len(h.lease.Slots) < r.Weight; i++ {
+		if !slices.ContainsFunc(p.held, func(o *holding) bool { return slices.Contains(o.lease.Slots, i) }) {
+			h.lease.Slots = append(h.lease.Slots, i)
+		}
+	}
+	p.held = append(p.held, h)
+	return h, v
+}
+
+// TryAcquire implements lease.Store.
+func (s *Store) TryAcquire(_ context.Context, r lease.Request) (lease.Holding, lease.Verdict, error) {
+	if err := lease.CheckPool(r.Pool); err != nil {
+		return nil, lease.Verdict{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pool(r.Pool)
+	h, v := s.take(p, r, p.ahead(r.Priority, p.tickets+1))
+	return h, v, nil
+}
+
+// Line implements lease.Store.
+func (s *Store) Line(_ context.Context, r lease.Request) (lease.Place, error) {
+	if err := lease.CheckPool(r.Pool); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pool(r.Pool)
+	for i, t := range p.line {
+		if r.Key != "" && t.kept && t.ticket.Key == r.Key {
+			n := &place{s: s, p: p, ticket: t.ticket}
+			n.ticket.Request = r
+			n.ticket.Priority = t.ticket.Priority
+			p.line[i] = n
+			p.wake()
+			return n, nil
+		}
+	}
+	p.tickets++
+	t := &place{s: s, p: p, ticket: lease.Ticket{Version: lease.Version, Request: r, Seq: p.tickets, Since: time.Now()}}
+	i := slices.IndexFunc(p.line, func(o *place) bool {
+		return before(r.Priority, t.ticket.Seq, o.ticket.Priority, o.ticket.Seq)
+	})
+	if i < 0 {
+		i = len(p.line)
+	}
+	p.line = slices.Insert(p.line, i, t)
+	return t, nil
+}
+
+// SetLimit implements lease.Store.
+func (s *Store) SetLimit(_ context.Context, pool string, limit *int) error {
+	if err := lease.CheckPool(pool); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pool(pool)
+	p.own = limit
+	p.wake()
+	return nil
+}
+
+// List implements lease.Store.
+func (s *Store) List(_ context.Context, pools ...string) ([]lease.Pool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(pools) == 0 {
+		for n := range s.pools {
+			pools = append(pools, n)
+		}
+		slices.Sort(pools)
+	}
+	list := []lease.Pool{}
+	for _, n := range pools {
+		v := lease.Pool{Name: n}
+		if p := s.pools[n]; p != nil {
+			v.Own = p.own
+			for _, h := range p.held {
+				l := h.lease
+				v.Holders = append(v.Holders, lease.Entry{Lease: &l, Beat: -1})
+			}
+			slices.SortFunc(v.Holders, func(a, b lease.Entry) int { return a.Lease.Slots[0] - b.Lease.Slots[0] })
+			for _, t := range p.line {
+				k := t.ticket
+				v.Waiters = append(v.Waiters, lease.Entry{Ticket: &k, Beat: -1, Aside: t.aside})
+			}
+		}
+		v.Sum()
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// Stop implements lease.Store.
+func (s *Store) Stop(_ context.Context, id string, stop lease.Stop) (lease.Entry, error) {
+	h, t, err := s.find(id)
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		return lease.Entry{}, err
+	case h != nil:
+		h.signs.Stop = &stop
+		l := h.lease
+		return lease.Entry{Lease: &l, Beat: -1}, nil
+	default:
+		t.stop = &stop
+		t.p.wake()
+		k := t.ticket
+		return lease.Entry{Ticket: &k, Beat: -1}, nil
+	}
+}
+
+// Keepalive implements lease.Store.
+func (s *Store) Keepalive(_ context.Context, id string) error {
+	h, _, err := s.find(id)
+	defer s.mu.Unlock()
+	if err == nil && h == nil {
+		err = fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+	}
+	if err == nil {
+		h.signs.Keepalive = s.Clock()
+	}
+	return err
+}
+
+// find returns with s.mu locked.
+func (s *Store) find(id string) (*holding, *place, error) {
+	s.mu.Lock()
+	name, err := lease.PoolOf(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := s.pool(name)
+	for _, h := range p.held {
+		if h.lease.ID == id {
+			return h, nil, nil
+		}
+	}
+	for _, t := range p.line {
+		if t.ticket.ID == id {
+			return nil, t, nil
+		}
+	}
+	return nil, nil, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
+}
+
+// Clock implements lease.Store.
+func (s *Store) Clock() time.Duration { return time.Since(s.start) }
+
+type holding struct {
+	s     *Store
+	p     *pool
+	lease lease.Lease
+	signs lease.Signs
+	gone  bool
+}
+
+func (h *holding) Lease() lease.Lease {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	return h.lease
+}
+
+func (h *holding) Running(_ context.Context, child lease.Process) error {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.lease.Child, h.lease.State = &child, lease.Running
+	return nil
+}
+
+func (h *holding) Renew(context.Context) (lease.Signs, error) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if h.gone {
+		return h.signs, lease.ErrLost
+	}
+	return h.signs, nil
+}
+
+func (h *holding) Release(context.Context) error {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if h.gone {
+		return nil
+	}
+	h.gone = true
+	h.p.held = slices.DeleteFunc(h.p.held, func(o *holding) bool { return o == h })
+	h.p.wake()
+	return nil
+}
+
+type place struct {
+	s      *Store
+	p      *pool
+	ticket lease.Ticket
+	stop   *lease.Stop
+	aside  bool
+	kept   bool          // its waiter has gone, its key keeps the place
+	seen   chan struct{} // p.changed at the last TryAcquire
+}
+
+func (t *place) Ticket() lease.Ticket { return t.ticket }
+
+func (t *place) TryAcquire(context.Context) (lease.Holding, lease.Verdict, error) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	t.seen = t.p.changed
+	if t.stop != nil {
+		return nil, lease.Verdict{}, &lease.StoppedError{Stop: *t.stop}
+	}
+	if n := t.p.ahead(t.ticket.Priority, t.ticket.Seq); n > 0 {
+		return nil, lease.Verdict{Reason: lease.Behind, Ahead: n}, nil
+	}
+	h, v := t.s.take(t.p, t.ticket.Request, 0)
+	if h == nil {
+		return nil, v, nil
+	}
+	t.remove()
+	return h, v, nil
+}
+
+func (t *place) remove() {
+	t.p.line = slices.DeleteFunc(t.p.line, func(o *place) bool { return o == t })
+	t.p.wake()
+}
+
+func (t *place) Wait(ctx context.Context) error {
+	if t.seen == nil {
+		return nil
+	}
+	select {
+	case <-t.seen:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (t *place) StepAside(context.Context) error {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	t.aside = true
+	t.p.wake()
+	return nil
+}
+
+func (t *place) Return(context.Context) error {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	t.aside = false
+	t.p.wake()
+	return nil
+}
+
+func (t *place) Leave(context.Context) error {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if t.ticket.Key != "" && t.stop == nil {
+		t.aside, t.kept = true, true
+		t.p.wake()
+		return nil
+	}
+	t.remove()
+	return nil
+}

@@ -1,0 +1,71 @@
+package limiter
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxSlots bounds a limit, so that its record has a fixed width.
+const MaxSlots = 1_000_000
+
+// ParseSlots reads the number of slots: a whole number from 1, or a
+// percentage of cpus, rounded down but at least 1.
+func ParseSlots(s string, cpus func() int) (int, error) {
+	if p, ok := strings.CutSuffix(s, "%"); ok {
+		percent, err := strconv.ParseFloat(p, 64)
+		if err != nil || !(percent > 0 && percent <= 10_000) || !plain(p) {
+			return 0, fmt.Errorf("%q is not a number of slots: a percentage of the CPUs is from above 0%% to 10000%%, like 50%%", s)
+		}
+		return max(1, int(percent*float64(cpus())/100)), nil
+	}
+	return ParseCount(s, "a number of slots", 1, MaxSlots, ", or a percentage of the CPUs like 50%")
+}
+
+// ParseCount reads a whole number within bounds; what and more go into the error.
+func ParseCount(s, what string, low, high int, more string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("%q is not %s: a whole number from %d to %d%s", s, what, low, high, more)
+	}
+	return n, nil
+}
+
+// ParseDuration reads 1.5s, 10m, 1h30m, or plain seconds like 30 or 0.5.
+func ParseDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if plain(s) {
+		d, err = time.ParseDuration(s + "s")
+	}
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a duration: seconds like 30 or 1.5, or with a unit like 300ms, 10m, 1h30m", s)
+	}
+	return d, nil
+}
+
+// plain reports whether s is an unsigned decimal number without exponent.
+func plain(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789.") == ""
+}
+
+// ParseLabel reads KEY=VALUE. The key becomes part of a variable's name, so it
+// is made of letters, digits and _ and does not begin with a digit.
+func ParseLabel(s string) (key, value string, err error) {
+	key, value, ok := strings.Cut(s, "=")
+	if !ok {
+		return "", "", fmt.Errorf("label %q has no value: write KEY=VALUE", s)
+	}
+	if key == "" || '0' <= key[0] && key[0] <= '9' {
+		return "", "", fmt.Errorf("label %q: a key is made of letters, digits and _, and does not begin with a digit", s)
+	}
+	for _, c := range []byte(key) {
+		if c != '_' && !('a' <= c && c <= 'z') && !('A' <= c && c <= 'Z') && !('0' <= c && c <= '9') {
+			return "", "", fmt.Errorf("label %q: a key is made of letters, digits and _, and does not begin with a digit", s)
+		}
+	}
+	if strings.ContainsRune(value, 0) {
+		return "", "", fmt.Errorf("label %q has a NUL byte in it", s)
+	}
+	return key, value, nil
+}

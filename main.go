@@ -1,0 +1,10 @@
+// Command berth runs a command only when fewer than N of its kind are running.
+package main
+
+import (
+	"os"
+
+	"berth/cmd"
+)
+
+func main() { os.Exit(cmd.Main(os.Args)) }

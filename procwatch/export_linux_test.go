@@ -1,0 +1,4 @@
+package procwatch
+
+// Busy says whether a reaper runs.
+func Busy() bool { return busy.Load() }

@@ -1,0 +1,116 @@
+//go:build unix
+
+package procwatch
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+)
+
+// A command is looked up as execvp(3) does it, rather than as os/exec does: the
+// command's PATH counts and not ours, the current directory may be in it, a
+// script without #! runs, and the kernel's answer to execve decides instead of
+// mode bits, which know nothing of ACLs or noexec mounts.
+
+// defaultPath is searched when env has no PATH, as in glibc.
+const defaultPath = "/bin:/usr/bin"
+
+// shell runs what the kernel does not recognise as a program.
+const shell = "/bin/sh"
+
+// launch calls exec with one candidate after another until one can be run. exec
+// returns nil once the command has been started.
+func launch(argv, env []string, exec func(path string, argv []string) error) error {
+	if len(argv) == 0 {
+		return errors.New("cannot start a command: there is none")
+	}
+	denied := ""
+	for _, path := range candidates(argv[0], env) {
+		err := execOrShell(path, argv, exec)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, syscall.EACCES):
+			// Another directory may still have one that can be run.
+			if denied == "" {
+				denied = path
+			}
+		case isAbsent(err):
+			// execve says ENOENT for a missing interpreter, too.
+			if stat(path) == nil {
+				return fmt.Errorf("cannot run %q: %w: what %s needs to run is missing: %v", argv[0], ErrCannotExec, path, err)
+			}
+		case isShortage(err):
+			return fmt.Errorf("cannot start %q: %w", argv[0], err)
+		default:
+			return fmt.Errorf("cannot run %q: %w: %s: %v", argv[0], ErrCannotExec, path, err)
+		}
+	}
+	if denied != "" {
+		return fmt.Errorf("cannot run %q: %w: %s: %v", argv[0], ErrCannotExec, denied, syscall.EACCES)
+	}
+	return fmt.Errorf("cannot run %q: %w", argv[0], ErrNotFound)
+}
+
+// candidates lists the files that name may mean.
+func candidates(name string, env []string) []string {
+	if name == "" {
+		return nil
+	}
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	var list []string
+	for dir := range strings.SplitSeq(searchPath(env), ":") {
+		if dir == "" {
+			dir = "." // so that a name like -c is no option when it gets to the shell
+		}
+		list = append(list, dir+"/"+name)
+	}
+	return list
+}
+
+func searchPath(env []string) string {
+	for _, kv := range env {
+		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
+			return path
+		}
+	}
+	return defaultPath
+}
+
+func execOrShell(path string, argv []string, exec func(string, []string) error) error {
+	err := exec(path, argv)
+	if errors.Is(err, syscall.ENOEXEC) {
+		return exec(shell, append([]string{shell, path}, argv[1:]...))
+	}
+	return err
+}
+
+// isAbsent holds execvp's list of errors after which it goes on to the next
+// directory: those of a PATH entry that is missing or on a dead file system.
+func isAbsent(err error) bool {
+	return isAny(err, syscall.ENOENT, syscall.ENOTDIR, syscall.ESTALE, syscall.ENODEV, syscall.ETIMEDOUT)
+}
+
+// isShortage tells a machine without room for a process from a command that
+// cannot be run: the first is no fault of the command.
+func isShortage(err error) bool {
+	return isAny(err, syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE)
+}
+
+func isAny(err error, list ...syscall.Errno) bool {
+	for _, e := range list {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func stat(path string) error {
+	var st syscall.Stat_t
+	return syscall.Stat(path, &st)
+}

@@ -1,0 +1,183 @@
+package procwatch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// /proc is read here and not through gopsutil: that follows HOST_PROC, which a
+// container sets to look at its host, where our pids mean somebody else.
+
+// isSubreaper: a descendant that loses its parent becomes our child.
+const isSubreaper = true
+
+// place is the part of an ID that all processes of this namespace share. It
+// does not change while we run, except for the host name, which should then
+// stay what it was in the IDs of this run.
+var place = sync.OnceValues(func() (ID, error) {
+	// A /proc of another pid namespace shows other processes under our pids.
+	if p, err := readStat("self"); err != nil {
+		return ID{}, err
+	} else if p.pid != os.Getpid() {
+		return ID{}, fmt.Errorf("/proc belongs to another pid namespace: we are pid %d there and %d here", p.pid, os.Getpid())
+	}
+	boot, err := readFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ID{}, err
+	}
+	var ns unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/pid", &ns); err != nil {
+		return ID{}, &os.PathError{Op: "stat", Path: "/proc/self/ns/pid", Err: err}
+	}
+	host, err := os.Hostname()
+	return ID{Boot: strings.TrimSpace(string(boot)), PIDNS: ns.Ino, Host: host}, err
+})
+
+// Self names the calling process.
+func Self() (ID, error) { return Identify(os.Getpid()) }
+
+// look returns what pid is now, or os.ErrProcessDone when nobody has it.
+func look(pid int) (proc, error) {
+	if pid < 1 {
+		return proc{}, fmt.Errorf("%d is no pid", pid)
+	}
+	p, err := readStat(strconv.Itoa(pid))
+	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
+		return p, err
+	}
+	// With hidepid, or without any /proc, a living process looks like none. To
+	// call that one gone would give its slot away.
+	if probe := unix.Kill(pid, 0); probe != unix.ESRCH && errors.Is(err, os.ErrNotExist) {
+		return proc{}, fmt.Errorf("/proc does not show pid %d: %w", pid, unix.EACCES)
+	}
+	return proc{}, os.ErrProcessDone
+}
+
+func readStat(pid string) (proc, error) {
+	line, err := readFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return proc{}, err
+	}
+	return parseStat(line)
+}
+
+// readFile reads a small file of /proc, which gives its whole content to one
+// read. os.ReadFile takes three times as long; Self is on the way to every start.
+func readFile(name string) ([]byte, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 4096)
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: name, Err: err}
+	}
+	return buf[:n], nil
+}
+
+// scan reads the process table. Processes come and go meanwhile, so it is no
+// snapshot: callers scan again until nothing changes.
+func scan() ([]proc, error) {
+	if _, err := place(); err != nil {
+		return nil, err
+	}
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var table []proc
+	for _, name := range names {
+		if name[0] < '0' || name[0] > '9' {
+			continue
+		}
+		// One that ended, or that may not be read, is none of the tree's living.
+		if p, err := readStat(name); err == nil {
+			table = append(table, p)
+		}
+	}
+	return table, nil
+}
+
+// children lists our children, newest last, and none where the kernel has no
+// such list (CONFIG_PROC_CHILDREN). The first thread is the one to which the
+// kernel gives orphans.
+func children() []int {
+	pid := strconv.Itoa(os.Getpid())
+	// Not readFile: the list may be longer than one read.
+	list, _ := os.ReadFile("/proc/self/task/" + pid + "/children")
+	var pids []int
+	for _, word := range strings.Fields(string(list)) {
+		if n, err := strconv.Atoi(word); err == nil {
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
+
+// signalExactly pins the process before it looks at it: what the descriptor
+// leads to cannot change, so if the name is right after that, the signal is.
+func signalExactly(p proc, sig syscall.Signal) error {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err != nil {
+		return signalChecked(p, sig)
+	}
+	defer unix.Close(fd)
+	if now, err := look(p.pid); err != nil || now.start != p.start {
+		return err
+	}
+	err = unix.PidfdSendSignal(fd, sig, nil, 0)
+	if err != nil && err != unix.ESRCH {
+		// EPERM is also what a sandbox says that does not know the call; only
+		// kill tells the refusal of the process from that.
+		return signalChecked(p, sig)
+	}
+	return err
+}
+
+// watch tells when there is something to collect.
+type watch struct{}
+
+// newWatch makes us the one who gets all orphans of the tree, and returns the
+// children we have already: those of a shell that ran "exec" with jobs in the
+// background. Later orphans of theirs cannot be told from ours.
+func newWatch() (watch, map[key]bool, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return watch{}, nil, err
+	}
+	if unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD {
+		return watch{}, nil, nil
+	}
+	table, err := scan()
+	others := map[key]bool{}
+	for _, p := range table {
+		if p.ppid == os.Getpid() {
+			others[p.key] = true
+		}
+	}
+	return watch{}, others, err
+}
+
+// wait blocks until a child has changed, without taking the change.
+func (watch) wait() {
+	for unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WSTOPPED|unix.WCONTINUED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+}
+
+func (watch) stop() {}
+
+// reapable: whoever ended below us.
+func reapable(int) int { return -1 }

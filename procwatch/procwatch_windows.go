@@ -1,0 +1,62 @@
+package procwatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// Windows has neither process groups, stop signals nor exec; a job object could
+// hold a tree together and is not used yet. So everything says no.
+
+func unsupported(what string) error {
+	return fmt.Errorf("cannot %s on Windows: %w", what, errors.ErrUnsupported)
+}
+
+// Self is not supported on Windows.
+func Self() (ID, error) { return ID{}, unsupported("identify a process") }
+
+// Identify is not supported on Windows.
+func Identify(int) (ID, error) { return ID{}, unsupported("identify a process") }
+
+// State is Unknown on Windows.
+func (id ID) State() State { return Unknown }
+
+// Ancestors is not supported on Windows.
+func Ancestors() ([]ID, error) { return nil, unsupported("list ancestors") }
+
+// TreeUsage is not supported on Windows.
+func TreeUsage(ID) (Usage, error) { return Usage{}, unsupported("measure a process") }
+
+// Child does not exist on Windows, for Start fails.
+type Child struct{}
+
+// Start is not supported on Windows.
+func Start(argv, env []string) (*Child, error) { return nil, unsupported("run a command") }
+
+// Replace is not supported on Windows.
+func Replace(argv, env []string) error { return unsupported("run a command") }
+
+// ID is empty on Windows.
+func (*Child) ID() ID { return ID{} }
+
+// Events is nil on Windows.
+func (*Child) Events() <-chan Event { return nil }
+
+// Signal is not supported on Windows.
+func (*Child) Signal(syscall.Signal) error { return unsupported("signal a process") }
+
+// End is not supported on Windows.
+func (*Child) End(context.Context, syscall.Signal, time.Duration) error {
+	return unsupported("end a process")
+}
+
+// WaitTree is not supported on Windows.
+func (*Child) WaitTree(context.Context) error { return unsupported("wait for a tree") }
+
+// EndOrphan is not supported on Windows.
+func EndOrphan(context.Context, ID, syscall.Signal, time.Duration) error {
+	return unsupported("end a process")
+}

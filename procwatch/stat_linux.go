@@ -1,0 +1,93 @@
+package procwatch
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+)
+
+// tick is the unit of times in /proc/PID/stat. The kernel keeps USER_HZ at 100
+// whatever its own HZ is, on every architecture that Go runs on.
+const tick = time.Second / 100
+
+// Positions after the command name, so field 3 of proc_pid_stat(5) is 0.
+const (
+	statState     = 0
+	statPPID      = 1
+	statCPU       = 11 // utime, stime, cutime, cstime
+	statThreads   = 17
+	statStarttime = 19
+	statRSS       = 21
+)
+
+var pageSize = uint64(os.Getpagesize())
+
+// parseStat reads one line of /proc/PID/stat. The name of the command may hold
+// blanks, newlines and parentheses of its own, but nothing after it can, so the
+// last parenthesis ends it.
+func parseStat(line []byte) (proc, error) {
+	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
+	if open < 0 || end < open {
+		return proc{}, fmt.Errorf("no command name in %q", line)
+	}
+	fields := bytes.Fields(line[end+1:])
+	if len(fields) <= statRSS || len(fields[statState]) != 1 {
+		return proc{}, fmt.Errorf("%d fields after the name in %q", len(fields), line)
+	}
+	r := numbers{}
+	p := proc{
+		key:     key{r.natural(bytes.TrimSpace(line[:open])), r.count(fields[statStarttime])},
+		state:   fields[statState][0],
+		ppid:    r.natural(fields[statPPID]),
+		threads: r.natural(fields[statThreads]),
+	}
+	for _, f := range fields[statCPU : statCPU+4] {
+		p.cpu += time.Duration(max(r.signed(f), 0)) * tick
+	}
+	p.rss = uint64(max(r.signed(fields[statRSS]), 0)) * pageSize
+	if r.err != nil {
+		return proc{}, fmt.Errorf("%w in %q", r.err, line)
+	}
+	return p, nil
+}
+
+// numbers keeps the first error, so that fields can be read in one expression.
+type numbers struct{ err error }
+
+func (r *numbers) signed(b []byte) int64 {
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	r.keep(err)
+	return n
+}
+
+func (r *numbers) count(b []byte) uint64 {
+	n, err := strconv.ParseUint(string(b), 10, 64)
+	r.keep(err)
+	return n
+}
+
+func (r *numbers) natural(b []byte) int {
+	n, err := strconv.ParseUint(string(b), 10, 31)
+	r.keep(err)
+	return int(n)
+}
+
+func (r *numbers) keep(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+// dead is true of what only waits to be collected. The first thread of a
+// program may end before the others, which shows as a zombie that still works.
+func (p proc) dead() bool {
+	return p.state == 'X' || p.state == 'x' || p.state == 'Z' && p.threads <= 1
+}
+
+// stopped includes the stop under a debugger.
+func (p proc) stopped() bool { return p.state == 'T' || p.state == 't' }
+
+// usage comes from the same read as everything else.
+func (p proc) usage() (time.Duration, uint64) { return p.cpu, p.rss }

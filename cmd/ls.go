@@ -280,7 +280,7 @@ func holderDetails(h holderJSON) []string {
 	}
 	d := []string{h.Lease, pid, h.User}
 	if h.CPU != nil {
-		d = append(d, fmt.Sprintf("cpu %s", short(seconds(*h.CPU))), "mem "+bytes(*h.RSS))
+		d = append(d, fmt.Sprintf("cpu %s", short(seconds(*h.CPU))), "mem "+size(*h.RSS))
 	}
 	if h.Beat != nil && h.State == lease.Stalled {
 		d = append(d, "last beat "+short(seconds(*h.Beat))+" ago")
@@ -328,7 +328,7 @@ func slotList(slots []int) string {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-func bytes(n uint64) string {
+func size(n uint64) string {
 	for _, u := range []string{"B", "K", "M", "G"} {
 		if n < 1024*10 || u == "G" {
 			return strconv.FormatUint(n, 10) + u

@@ -1,0 +1,139 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// job is the command that scripts put behind berth. It says what happened to
+// it in files, each line with one write, so that a kill tears none.
+//
+//	job record FILE NAME [DURATION]   "start NAME SLOT NS", later "end NAME SLOT NS", on one monotonic clock
+//	job hold FILE                     creates FILE with its pid, runs until FILE.go exists
+//	job args FILE [ARG...]            writes its arguments, each followed by a NUL
+//	job signals FILE                  a line for each signal; first line "ready PID"; ends when FILE.go exists
+//	job closed FILE                   like hold, after closing every descriptor above 2
+//	job daemon FILE                   leaves a process behind in a session of its own that does 'hold FILE' with all it inherited
+//	job deaf FILE                     like hold, and ignores TERM, INT and HUP
+func job(args []string) int {
+	switch {
+	case len(args) < 2:
+		return 2
+	case args[0] == "record":
+		d := time.Duration(0)
+		if len(args) > 3 {
+			d, _ = time.ParseDuration(args[3])
+		}
+		record(args[1], "start", args[2])
+		time.Sleep(d)
+		record(args[1], "end", args[2])
+	case args[0] == "hold":
+		hold(args[1])
+	case args[0] == "args":
+		var b []byte
+		for _, a := range args[2:] {
+			b = append(append(b, a...), 0)
+		}
+		if os.WriteFile(args[1], b, 0o600) != nil {
+			return 1
+		}
+	case args[0] == "signals":
+		return signals(args[1])
+	case args[0] == "closed":
+		for fd := 3; fd < 1024; fd++ {
+			// The runtime's own poller is among them; nothing here needs it.
+			_ = unix.Close(fd)
+		}
+		hold(args[1])
+	case args[0] == "daemon":
+		self, err := os.Executable()
+		if err != nil {
+			return 1
+		}
+		_, err = syscall.ForkExec(self, []string{"job", "hold", args[1]}, &syscall.ProcAttr{
+			Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
+		})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		for !exists(args[1]) {
+			time.Sleep(time.Millisecond)
+		}
+	case args[0] == "deaf":
+		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+		hold(args[1])
+	default:
+		return 2
+	}
+	return 0
+}
+
+// maxHold ends what a failed test left behind.
+const maxHold = 2 * time.Minute
+
+func hold(file string) {
+	writeWhole(file, strconv.Itoa(os.Getpid())+"\n")
+	for end := time.Now().Add(maxHold); !exists(file+".go") && time.Now().Before(end); {
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func exists(file string) bool {
+	_, err := os.Lstat(file)
+	return err == nil
+}
+
+// writeWhole makes a file appear with its content in it.
+func writeWhole(file, text string) {
+	tmp := file + ".new"
+	if os.WriteFile(tmp, []byte(text), 0o600) == nil {
+		_ = os.Rename(tmp, file)
+	}
+}
+
+func appendText(file, text string) {
+	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		_, _ = unix.Write(fd, []byte(text))
+		unix.Close(fd)
+	}
+}
+
+func record(file, what, name string) {
+	slot := os.Getenv("BERTH_SLOTS")
+	if slot == "" {
+		slot = "-"
+	}
+	appendText(file, fmt.Sprintf("%s %s %s %d\n", what, name, slot, monotonic()))
+}
+
+// monotonic is a clock that all processes share and nobody can set.
+func monotonic() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return ts.Nano()
+}
+
+func signals(file string) int {
+	ch := make(chan os.Signal, 100)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGWINCH)
+	appendText(file, fmt.Sprintf("ready %d\n", os.Getpid()))
+	for end := time.Now().Add(maxHold); time.Now().Before(end); {
+		select {
+		case s := <-ch:
+			appendText(file, unix.SignalName(s.(syscall.Signal))+"\n")
+		case <-time.After(2 * time.Millisecond):
+			if exists(file + ".go") {
+				return 0
+			}
+		}
+	}
+	return 1
+}

@@ -1,0 +1,17 @@
+package cmd
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the test binary be the programs that the scripts run: berth
+// itself, and job, which records what happens to it.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"berth": func() { os.Exit(Main(os.Args)) },
+		"job":   func() { os.Exit(job(os.Args[1:])) },
+	})
+}

@@ -1,0 +1,404 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// TestScripts runs testdata/script, one behaviour a file. Every wait has a
+// deadline; nothing sleeps to be right. Each script has a store of its own in
+// $BERTH_STORE. Besides testscript's commands:
+//
+//	start NAME CMD [ARG...]    run in the background; output in NAME.out, NAME.err
+//	ends NAME CODE             wait for its end, check its code (128+n: by signal n)
+//	exits CODE CMD [ARG...]    run in the foreground and check its code; then stdout, stderr
+//	signal SIG NAME|FILE       to what 'start NAME' started, or to the pid in FILE
+//	waitfor FILE [LINES]       until the file exists (and has so many lines)
+//	holders POOL N [STATE]     until the pool has so many holders (in that state)
+//	waiters POOL N             until so many stand in its line
+//	gone NAME|FILE             until that process is no more
+//	atmost N FILE              check job records: never more than N slots at once, none unfinished
+//	order FILE NAME...         check job records: the starts came in this order
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("..", "testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("BERTH_STORE", filepath.Join(e.WorkDir, "store"))
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each berth takes a second to end
+			b := &background{running: map[string]*started{}}
+			e.Values[backgroundKey{}] = b
+			e.Defer(b.killAll)
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			return cond == "root" && os.Geteuid() == 0, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start": cmdStart, "ends": cmdEnds, "exits": cmdExits, "signal": cmdSignal,
+			"waitfor": cmdWaitfor, "holders": cmdHolders, "waiters": cmdWaiters, "gone": cmdGone,
+			"atmost": cmdAtMost, "order": cmdOrder,
+		},
+	})
+}
+
+const deadline = 60 * time.Second
+
+type backgroundKey struct{}
+
+type background struct {
+	mu      sync.Mutex
+	running map[string]*started
+}
+
+type started struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+	code int
+}
+
+func (b *background) killAll() {
+	for _, s := range b.running {
+		select {
+		case <-s.done:
+		default:
+			_ = s.cmd.Process.Kill()
+			<-s.done
+		}
+	}
+}
+
+func ofScript(ts *testscript.TestScript) *background {
+	return ts.Value(backgroundKey{}).(*background)
+}
+
+func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: start NAME CMD [ARG...]")
+	}
+	path, err := lookPath(ts, args[1])
+	ts.Check(err)
+	c := exec.Command(path, args[2:]...)
+	c.Args[0] = args[1]
+	c.Dir = ts.MkAbs(".")
+	c.Env = append(environOf(ts), "PWD="+c.Dir)
+	out, err := os.Create(ts.MkAbs(args[0] + ".out"))
+	ts.Check(err)
+	errf, err := os.Create(ts.MkAbs(args[0] + ".err"))
+	ts.Check(err)
+	c.Stdout, c.Stderr = out, errf
+	ts.Check(c.Start())
+	s := &started{cmd: c, done: make(chan struct{})}
+	go func() {
+		_ = c.Wait()
+		out.Close()
+		errf.Close()
+		s.code = codeOf(c.ProcessState)
+		close(s.done)
+	}()
+	ofScript(ts).running[args[0]] = s
+}
+
+func codeOf(p *os.ProcessState) int {
+	ws := p.Sys().(syscall.WaitStatus)
+	if ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}
+
+// environOf is the script's environment, with the variables that matter here.
+func environOf(ts *testscript.TestScript) []string {
+	var env []string
+	for _, k := range []string{"PATH", "HOME", "TMPDIR", "WORK", "GOCOVERDIR", "TERM", "NO_COLOR", "GORACE"} {
+		if v := ts.Getenv(k); v != "" {
+			env = append(env, k+"="+v)
+		}
+	}
+	for _, e := range scriptVars {
+		if v := ts.Getenv(e); v != "" {
+			env = append(env, e+"="+v)
+		}
+	}
+	return env
+}
+
+var scriptVars = []string{
+	"BERTH_STORE", "BERTH_WAIT", "BERTH_QUIET", "BERTH_VERBOSE", "BERTH_LEASE", "BERTH_POOL", "BERTH_SLOT", "GOTRACEBACK",
+}
+
+func lookPath(ts *testscript.TestScript, name string) (string, error) {
+	if strings.Contains(name, "/") {
+		return ts.MkAbs(name), nil
+	}
+	for _, d := range filepath.SplitList(ts.Getenv("PATH")) {
+		p := filepath.Join(d, name)
+		if unix.Access(p, unix.X_OK) == nil {
+			return p, nil
+		}
+	}
+	return "", errors.New("not on PATH: " + name)
+}
+
+func cmdEnds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: ends NAME CODE")
+	}
+	s := ofScript(ts).running[args[0]]
+	if s == nil {
+		ts.Fatalf("nothing was started as %s", args[0])
+	}
+	select {
+	case <-s.done:
+	case <-time.After(deadline):
+		ts.Fatalf("%s did not end in %v", args[0], deadline)
+	}
+	if strconv.Itoa(s.code) != args[1] {
+		said, _ := os.ReadFile(ts.MkAbs(args[0] + ".err"))
+		ts.Fatalf("%s ended with %d, want %s; it said:\n%s", args[0], s.code, args[1], said)
+	}
+}
+
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE CMD [ARG...]")
+	}
+	code := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		code = codeOf(exit.ProcessState)
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+func pidOf(ts *testscript.TestScript, name string) int {
+	if s := ofScript(ts).running[name]; s != nil {
+		return s.cmd.Process.Pid
+	}
+	b, err := os.ReadFile(ts.MkAbs(name))
+	ts.Check(err)
+	f := strings.Fields(string(b))
+	pid, err := strconv.Atoi(f[len(f)-1])
+	ts.Check(err)
+	if pid < 2 {
+		ts.Fatalf("%s holds no pid", name)
+	}
+	return pid
+}
+
+func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: signal SIG NAME|FILE")
+	}
+	sig := unix.SignalNum("SIG" + args[0])
+	if sig == 0 {
+		ts.Fatalf("no signal %s", args[0])
+	}
+	ts.Check(syscall.Kill(pidOf(ts, args[1]), sig))
+}
+
+// until polls: these are conditions of other processes that make no event.
+func until(ts *testscript.TestScript, what string, ok func() bool) {
+	for end := time.Now().Add(deadline); ; time.Sleep(3 * time.Millisecond) {
+		if ok() {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("not in %v: %s", deadline, what)
+		}
+	}
+}
+
+func cmdWaitfor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: waitfor FILE [LINES]")
+	}
+	lines := 0
+	if len(args) == 2 {
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		lines = n
+	}
+	until(ts, strings.Join(args, " "), func() bool {
+		b, err := os.ReadFile(ts.MkAbs(args[0]))
+		return err == nil && bytes.Count(b, []byte("\n")) >= lines
+	})
+}
+
+func cmdGone(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: gone NAME|FILE")
+	}
+	pid := pidOf(ts, args[0])
+	until(ts, "gone "+args[0], func() bool { return processGone(pid) })
+}
+
+// processGone takes a zombie for gone: its parent is the test's business.
+func processGone(pid int) bool {
+	if err := syscall.Kill(pid, 0); err != nil {
+		return err == syscall.ESRCH
+	}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return os.IsNotExist(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
+}
+
+func poolOf(ts *testscript.TestScript, name string) (p poolJSON) {
+	path, err := lookPath(ts, "berth")
+	ts.Check(err)
+	c := exec.Command(path, "ls", "--json", name)
+	c.Args[0] = "berth"
+	c.Env = environOf(ts)
+	out, err := c.Output()
+	ts.Check(err)
+	var pools []poolJSON
+	ts.Check(json.Unmarshal(out, &pools))
+	return pools[0]
+}
+
+func cmdHolders(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: holders POOL N [STATE]")
+	}
+	until(ts, "holders "+strings.Join(args, " "), func() bool {
+		n := 0
+		for _, h := range poolOf(ts, args[0]).Holders {
+			if len(args) == 2 || string(h.State) == args[2] {
+				n++
+			}
+		}
+		return strconv.Itoa(n) == args[1]
+	})
+}
+
+func cmdWaiters(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: waiters POOL N")
+	}
+	until(ts, "waiters "+strings.Join(args, " "), func() bool {
+		n := 0
+		for _, w := range poolOf(ts, args[0]).Waiters {
+			if w.Place > 0 {
+				n++
+			}
+		}
+		return strconv.Itoa(n) == args[1]
+	})
+}
+
+// jobRecord is a line that 'job record' wrote.
+type jobRecord struct {
+	what, name string
+	slots      int
+	at         int64
+}
+
+func readRecords(file string) ([]jobRecord, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var out []jobRecord
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) != 4 {
+			return nil, errors.New("not a record: " + line)
+		}
+		at, err := strconv.ParseInt(f[3], 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, jobRecord{f[0], f[1], 1 + strings.Count(f[2], ","), at})
+	}
+	return out, nil
+}
+
+func cmdAtMost(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: atmost N FILE")
+	}
+	limit, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	records, err := readRecords(ts.MkAbs(args[1]))
+	ts.Check(err)
+	inUse, most, running := 0, 0, map[string]bool{}
+	for _, r := range byTime(records) {
+		if r.what == "start" {
+			inUse += r.slots
+			running[r.name] = true
+		} else {
+			inUse -= r.slots
+			delete(running, r.name)
+		}
+		most = max(most, inUse)
+	}
+	if most > limit {
+		ts.Fatalf("%d slots in use at once, limit %d", most, limit)
+	}
+	if len(running) > 0 {
+		ts.Fatalf("%d jobs did not end: %v", len(running), running)
+	}
+	ts.Logf("at most %d of %d at once, %d records", most, limit, len(records))
+}
+
+func cmdOrder(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: order FILE NAME...")
+	}
+	records, err := readRecords(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var got []string
+	for _, r := range byTime(records) {
+		if r.what == "start" {
+			got = append(got, r.name)
+		}
+	}
+	if want := strings.Join(args[1:], " "); strings.Join(got, " ") != want {
+		ts.Fatalf("started in the order %s, want %s", strings.Join(got, " "), want)
+	}
+}
+
+// byTime sorts by the jobs' own clock; an end before a start at the same
+// instant.
+func byTime(r []jobRecord) []jobRecord {
+	sortStable(r, func(a, b jobRecord) bool {
+		if a.at != b.at {
+			return a.at < b.at
+		}
+		return a.what == "end" && b.what == "start"
+	})
+	return r
+}
+
+func sortStable(r []jobRecord, less func(a, b jobRecord) bool) {
+	slices.SortStableFunc(r, func(a, b jobRecord) int {
+		switch {
+		case less(a, b):
+			return -1
+		case less(b, a):
+			return 1
+		}
+		return 0
+	})
+}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"berth/lease"
-	"berth/lease/filestore"
 	"berth/limiter"
 )
 
@@ -21,7 +20,7 @@ func (s *speaker) explain(err error) {
 		nested  *nestedError
 		sig     signalError
 		damaged *lease.DamagedError
-		held    *filestore.LockHeldError
+		held    *lease.LockHeldError
 	)
 	switch {
 	case errors.Is(err, errNo):

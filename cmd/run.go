@@ -216,15 +216,15 @@ func (r *runner) acquire() (lease.Holding, error) {
 		case o := <-done:
 			w.end()
 			if len(interrupt) > 0 && o.h != nil {
-				r.signals <- syscall.SIGTSTP // it came too late for the wait: the job gets it
+				r.signals <- sigTSTP // it came too late for the wait: the job gets it
 			}
 			return o.h, r.unlucky(o.err)
 		case <-w.tick():
 			w.show()
 		case sig := <-r.signals:
 			switch sig {
-			case syscall.SIGWINCH:
-			case syscall.SIGCONT:
+			case sigWINCH:
+			case sigCONT:
 				offer(interrupt, func(context.Context, lease.Place) error { return nil })
 			case sigTSTP:
 				offer(interrupt, func(ctx context.Context, p lease.Place) error {

@@ -1,16 +1,19 @@
+//go:build unix
+
 package cmd
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,7 +34,15 @@ import (
 //	holders POOL N [STATE]     until the pool has so many holders (in that state)
 //	waiters POOL N             until so many stand in its line
 //	gone NAME|FILE             until that process is no more
-//	atmost N FILE              check job records: never more than N slots at once, none unfinished
+//	idof VAR holder|waiter POOL [N]   the id of its first (Nth) one into $VAR
+//	noneleft ID                no process is left that was started under that lease
+//	aside POOL N               until the others pass so many of its waiters
+//	stopped NAME|FILE          until that process is stopped
+//	silent NAME...             check that what 'start NAME' started said nothing on stderr
+//	crowd N TIMES CMD [ARG...] N callers at once, {} is the caller's number; each runs CMD TIMES
+//	                           times; every run must end with 0 and say nothing on stderr
+//	atmost N FILE [NAME]       check job records: never more than N slots at once, none unfinished;
+//	                           with NAME, only while a job whose name begins so runs
 //	order FILE NAME...         check job records: the starts came in this order
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -52,6 +63,8 @@ func TestScripts(t *testing.T) {
 			"start": cmdStart, "ends": cmdEnds, "exits": cmdExits, "signal": cmdSignal,
 			"waitfor": cmdWaitfor, "holders": cmdHolders, "waiters": cmdWaiters, "gone": cmdGone,
 			"atmost": cmdAtMost, "order": cmdOrder,
+			"idof": cmdIDOf, "noneleft": cmdNoneLeft,
+			"aside": cmdAside, "stopped": cmdStopped, "silent": cmdSilent, "crowd": cmdCrowd,
 		},
 	})
 }
@@ -61,7 +74,6 @@ const deadline = 60 * time.Second
 type backgroundKey struct{}
 
 type background struct {
-	mu      sync.Mutex
 	running map[string]*started
 }
 
@@ -307,6 +319,135 @@ func cmdWaiters(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
+func cmdAside(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: aside POOL N")
+	}
+	until(ts, "aside "+strings.Join(args, " "), func() bool {
+		n := 0
+		for _, w := range poolOf(ts, args[0]).Waiters {
+			if w.Place == 0 {
+				n++
+			}
+		}
+		return strconv.Itoa(n) == args[1]
+	})
+}
+
+func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: stopped NAME|FILE")
+	}
+	pid := pidOf(ts, args[0])
+	until(ts, "stopped "+args[0], func() bool {
+		b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		_, rest, _ := strings.Cut(string(b), ") ")
+		return err == nil && strings.HasPrefix(rest, "T")
+	})
+}
+
+func cmdSilent(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: silent NAME...")
+	}
+	for _, a := range args {
+		if said := ts.ReadFile(a + ".err"); said != "" {
+			ts.Fatalf("%s said on stderr:\n%s", a, said)
+		}
+	}
+}
+
+func cmdCrowd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: crowd N TIMES CMD [ARG...]")
+	}
+	callers, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	times, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	path, err := lookPath(ts, args[2])
+	ts.Check(err)
+	env, dir := environOf(ts), ts.MkAbs(".")
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	run := func(caller int) error {
+		for range times {
+			c := exec.CommandContext(ctx, path)
+			c.WaitDelay = time.Second // a job that outlives its berth has the pipe
+			for _, a := range args[2:] {
+				c.Args = append(c.Args, strings.ReplaceAll(a, "{}", strconv.Itoa(caller)))
+			}
+			c.Args = c.Args[1:] // without the path
+			c.Dir, c.Env = dir, env
+			var said bytes.Buffer
+			c.Stderr = &said
+			if err := c.Run(); err != nil || said.Len() > 0 {
+				return fmt.Errorf("caller %d: %v; it said: %s", caller, err, &said)
+			}
+		}
+		return nil
+	}
+	failed := make(chan error, callers)
+	for i := range callers {
+		go func() { failed <- run(i) }()
+	}
+	for range callers {
+		if e := <-failed; e != nil {
+			err = errors.Join(err, e)
+		}
+	}
+	ts.Check(err)
+}
+
+func cmdIDOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 || len(args) > 4 {
+		ts.Fatalf("usage: idof VAR holder|waiter POOL [N]")
+	}
+	nth := 1
+	if len(args) == 4 {
+		n, err := strconv.Atoi(args[3])
+		ts.Check(err)
+		nth = n
+	}
+	var ids []string
+	p := poolOf(ts, args[2])
+	for _, h := range p.Holders {
+		if args[1] == "holder" {
+			ids = append(ids, h.Lease)
+		}
+	}
+	for _, w := range p.Waiters {
+		if args[1] == "waiter" {
+			ids = append(ids, w.Lease)
+		}
+	}
+	if len(ids) < nth {
+		ts.Fatalf("pool %s has %d of a %s", args[2], len(ids), args[1])
+	}
+	ts.Setenv(args[0], ids[nth-1])
+}
+
+// cmdNoneLeft knows the processes of a job by the lease that all of them
+// inherit in their environment. It does not wait.
+func cmdNoneLeft(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: noneleft ID")
+	}
+	environs, err := filepath.Glob("/proc/[0-9]*/environ")
+	ts.Check(err)
+	left := 0
+	for _, e := range environs {
+		b, err := os.ReadFile(e) // empty for a zombie
+		if err == nil && slices.Contains(strings.Split(string(b), "\x00"), "BERTH_LEASE="+args[0]) {
+			ts.Logf("left: %s", filepath.Dir(e))
+			left++
+		}
+	}
+	if (left == 0) == neg {
+		ts.Fatalf("%d processes of %s are left", left, args[0])
+	}
+}
+
 // jobRecord is a line that 'job record' wrote.
 type jobRecord struct {
 	what, name string
@@ -335,8 +476,16 @@ func readRecords(file string) ([]jobRecord, error) {
 }
 
 func cmdAtMost(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: atmost N FILE")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: atmost N FILE [NAME]")
+	}
+	during := func(running map[string]bool) bool {
+		for name := range running {
+			if len(args) == 2 || strings.HasPrefix(name, args[2]) {
+				return true
+			}
+		}
+		return false
 	}
 	limit, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -351,7 +500,9 @@ func cmdAtMost(ts *testscript.TestScript, neg bool, args []string) {
 			inUse -= r.slots
 			delete(running, r.name)
 		}
-		most = max(most, inUse)
+		if during(running) {
+			most = max(most, inUse)
+		}
 	}
 	if most > limit {
 		ts.Fatalf("%d slots in use at once, limit %d", most, limit)

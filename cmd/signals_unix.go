@@ -90,6 +90,7 @@ func columns() int {
 
 const (
 	sigTSTP  = syscall.SIGTSTP
+	sigSTOP  = syscall.SIGSTOP
 	sigCONT  = syscall.SIGCONT
 	sigWINCH = syscall.SIGWINCH
 )

@@ -145,7 +145,7 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 		// shell by stopping too. STOP is not: somebody sent it to the child
 		// alone, will send CONT to the child alone, and nobody would ever
 		// continue us.
-		if ev.Signal != syscall.SIGSTOP && s.ending == nil {
+		if ev.Signal != sigSTOP && s.ending == nil {
 			stopSelf()
 		}
 	case procwatch.Exited:
@@ -163,7 +163,7 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 }
 
 func (s *supervisor) signal(sig syscall.Signal) {
-	if sig == syscall.SIGCONT {
+	if sig == sigCONT {
 		offer(s.look, struct{}{}) // 'berth stop' wakes us with it
 	}
 	if s.tty.sent(sig) {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -257,3 +258,22 @@ func (e *DamagedError) Error() string {
 }
 
 func (e *DamagedError) Unwrap() error { return e.Err }
+
+// LockHeldError says that a pool's lock is held for longer than any decision
+// takes.
+type LockHeldError struct {
+	Pool, Path string
+	PID        int // 0: not known
+	Frozen     bool
+}
+
+func (e *LockHeldError) Error() string {
+	who := "a process that cannot be seen from here"
+	if e.PID != 0 {
+		who = "pid " + strconv.Itoa(e.PID)
+	}
+	if e.Frozen {
+		who += ", which is stopped"
+	}
+	return fmt.Sprintf("the lock of pool %s (%s) is held by %s", e.Pool, e.Path, who)
+}

@@ -3,6 +3,7 @@ package procwatch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -182,19 +183,64 @@ func TestWaitTreeWaitsForTheDaemon(t *testing.T) {
 	c := start(t, nil, "/bin/sh", script(t, 0o600, stubborn), out)
 	exit(t, c)
 	until(t, "the daemon", func() bool { return len(lines(out)) == 1 })
+	id := idsIn(t, out)[0]
+	until(t, "its sleep", func() bool { return len(childrenOf(t, id.PID)) == 1 })
 	if err := c.WaitTree(within(t, 50*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v while the daemon lives", err)
 	}
-	id := idsIn(t, out)[0]
 	done := make(chan error)
 	go func() { done <- c.WaitTree(within(t, patience)) }()
-	for _, pid := range append(childrenOf(t, id.PID), id.PID) {
+	// The daemon first: it would start another sleep for one that ended.
+	for _, pid := range append([]int{id.PID}, childrenOf(t, id.PID)...) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	allGone(t, []procwatch.ID{id})
+}
+
+// Where /proc is missing, as in a chroot, the child must end all the same.
+func TestEndWithoutProc(t *testing.T) {
+	unshare, err := exec.LookPath("unshare")
+	if err != nil || os.Geteuid() != 0 {
+		t.Skip("needs unshare(1) and root, to hide /proc")
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	c := start(t, as("blind"), unshare, "-m", "sh", "-c", `mount -t tmpfs none /proc && exec "$0" "$1"`, self(), out)
+	if got := exit(t, c); got.Code != 0 {
+		t.Skipf("cannot hide /proc: %+v", got)
+	}
+	want := "lone <nil> 143\nwith a daemon: cannot end the descendants 143\n"
+	if got, _ := os.ReadFile(out); string(got) != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func roleBlind(args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := procwatch.Start([]string{"/bin/sleep", "1000"}, nil)
+	if err != nil {
+		panic(err)
+	}
+	err = c.End(ctx, syscall.SIGTERM, time.Hour)
+	say(args[0], fmt.Sprintf("lone %v %d", err, (<-c.Events()).Code))
+	for procwatch.Busy() {
+		time.Sleep(time.Millisecond)
+	}
+	up := args[0] + ".up"
+	c, err = procwatch.Start([]string{"/bin/sh", "-c", `sleep 1000 & echo up >"$0"; exec sleep 1000`, up}, nil)
+	if err != nil {
+		panic(err)
+	}
+	for len(lines(up)) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	err = c.End(ctx, syscall.SIGTERM, time.Hour)
+	if err != nil && strings.Contains(err.Error(), "cannot end the descendants") {
+		say(args[0], fmt.Sprintf("with a daemon: cannot end the descendants %d", (<-c.Events()).Code))
+	}
 }
 
 // roleOthers is a shell's "job & exec program": it has a child that is none of

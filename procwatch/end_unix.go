@@ -79,13 +79,15 @@ func (c *Child) endBlind(ctx context.Context, sig syscall.Signal, killAfter time
 	if killAfter == 0 {
 		sig = syscall.SIGKILL
 	}
-	refused := c.Signal(sig)
+	_ = c.Signal(sig) // a refusal counts when KILL is refused, too
 	kill := time.NewTimer(killAfter)
 	defer kill.Stop()
 	for {
 		select {
 		case <-kill.C:
-			refused = c.Signal(syscall.SIGKILL)
+			if err := c.Signal(syscall.SIGKILL); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("cannot end pid %d: %w", c.id.PID, ctx.Err())
 		case <-c.ended:
@@ -95,9 +97,6 @@ func (c *Child) endBlind(ctx context.Context, sig syscall.Signal, killAfter time
 			case <-time.After(lastPause): // the reaper is about to look
 				return fmt.Errorf("cannot end the descendants of pid %d: %w", c.id.PID, blind)
 			}
-		}
-		if refused != nil {
-			return refused
 		}
 	}
 }

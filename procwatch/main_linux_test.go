@@ -30,6 +30,7 @@ var roles = map[string]func(args []string){
 	"others":  roleOthers,
 	"refused": roleRefused,
 	"replace": roleReplace,
+	"blind":   roleBlind,
 }
 
 func TestMain(m *testing.M) {

@@ -23,10 +23,10 @@ const isSubreaper = true
 // stay what it was in the IDs of this run.
 var place = sync.OnceValues(func() (ID, error) {
 	// A /proc of another pid namespace shows other processes under our pids.
-	if p, err := readStat("self"); err != nil {
+	if pid, err := os.Readlink("/proc/self"); err != nil {
 		return ID{}, err
-	} else if p.pid != os.Getpid() {
-		return ID{}, fmt.Errorf("/proc belongs to another pid namespace: we are pid %d there and %d here", p.pid, os.Getpid())
+	} else if pid != strconv.Itoa(os.Getpid()) {
+		return ID{}, fmt.Errorf("/proc belongs to another pid namespace: we are pid %s there and %d here", pid, os.Getpid())
 	}
 	boot, err := readFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -112,9 +112,9 @@ func scan() ([]proc, error) {
 	return table, nil
 }
 
-// children lists our children, newest last, and none where the kernel has no
-// such list (CONFIG_PROC_CHILDREN). The first thread is the one to which the
-// kernel gives orphans.
+// children lists the orphans that came to us, newest last, and none where the
+// kernel has no such list (CONFIG_PROC_CHILDREN). The kernel gives orphans to the
+// first thread; the command itself may be with the thread that forked it.
 func children() []int {
 	pid := strconv.Itoa(os.Getpid())
 	// Not readFile: the list may be longer than one read.

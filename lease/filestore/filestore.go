@@ -41,7 +41,7 @@ type Options struct {
 	Boot  string
 	PIDNS uint64
 	// Slow is called once for a pool's lock that is not to be had for
-	// Timings.Explain, with a *LockHeldError.
+	// Timings.Explain, with a *lease.LockHeldError.
 	Slow func(error)
 	Timings
 }

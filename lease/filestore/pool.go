@@ -73,25 +73,6 @@ func (p *pool) close() {
 	}
 }
 
-// LockHeldError says that a pool's lock is held for longer than any decision
-// takes.
-type LockHeldError struct {
-	Pool, Path string
-	PID        int // 0: not known
-	Frozen     bool
-}
-
-func (e *LockHeldError) Error() string {
-	who := "a process that cannot be seen from here"
-	if e.PID != 0 {
-		who = "pid " + strconv.Itoa(e.PID)
-	}
-	if e.Frozen {
-		who += ", which is stopped"
-	}
-	return fmt.Sprintf("the lock of pool %s (%s) is held by %s", e.Pool, e.Path, who)
-}
-
 // locked runs fn with the pool's lock and its index. fn must be short.
 // When ctx ends before the lock is had, fn has not run.
 func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
@@ -148,7 +129,7 @@ func (p *pool) lock(ctx context.Context, try func(*flock.Flock) (bool, error), b
 }
 
 func (p *pool) whoHolds() error {
-	e := &LockHeldError{Pool: p.name, Path: p.path("lock")}
+	e := &lease.LockHeldError{Pool: p.name, Path: p.path("lock")}
 	e.PID = flockOwner(p.file)
 	if e.PID != 0 {
 		e.Frozen = p.s.o.Frozen(lease.Process{PID: e.PID})

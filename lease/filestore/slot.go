@@ -247,7 +247,6 @@ type holding struct {
 	pool  *pool
 	lease lease.Lease
 	files []*os.File // one per slot, locked; nil after Release
-	seen  int64      // size of the first file when its notes were last read
 	signs lease.Signs
 }
 

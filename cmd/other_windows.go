@@ -1,0 +1,44 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"berth/lease"
+	"berth/procwatch"
+)
+
+// store is an open store and who we are in it.
+type store struct {
+	lease.Store
+	dir  string
+	self procwatch.ID
+}
+
+// openStore fails here: a slot is a flock(2) that the child inherits, and
+// Windows has locks of another kind, which end with the handle of one process.
+func openStore(string, *speaker) (*store, error) {
+	return nil, fmt.Errorf("berth does not run on Windows: a shared directory of slots needs flock(2): %w", errors.ErrUnsupported)
+}
+
+// The signals that Unix has and this system has not; nothing delivers them.
+const (
+	sigTSTP = syscall.Signal(0x100 + iota)
+	sigSTOP
+	sigCONT
+	sigWINCH
+)
+
+type terminal struct{}
+
+func newTerminal() terminal               { return terminal{} }
+func (terminal) sent(syscall.Signal) bool { return false }
+func catchSignals() chan os.Signal        { return nil }
+func number(os.Signal) syscall.Signal     { return 0 }
+func foreground() bool                    { return false }
+func columns() int                        { return 0 }
+func isTerminal(int) bool                 { return false }
+func stopSelf()                           {}
+func wake(lease.Process)                  {}

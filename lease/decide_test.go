@@ -1,0 +1,66 @@
+package lease
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDecide(t *testing.T) {
+	n := func(i int) *int { return &i }
+	for _, c := range []struct {
+		why   string
+		s     PoolState
+		r     Request
+		want  Reason
+		limit int
+	}{
+		{"empty pool", PoolState{}, Request{Limit: 1, Weight: 1}, Ready, 1},
+		{"one left", PoolState{Used: 3, Asked: 4}, Request{Limit: 4, Weight: 1}, Ready, 4},
+		{"none left", PoolState{Used: 4, Asked: 4}, Request{Limit: 4, Weight: 1}, Full, 4},
+		{"a holder asks for less", PoolState{Used: 2, Asked: 2}, Request{Limit: 5, Weight: 1}, Full, 2},
+		{"the caller asks for less", PoolState{Used: 2, Asked: 5}, Request{Limit: 2, Weight: 1}, Full, 2},
+		{"the pool's own is less", PoolState{Own: n(1), Used: 1, Asked: 5}, Request{Limit: 5, Weight: 1}, Full, 1},
+		{"the pool's own is more", PoolState{Own: n(9), Used: 2, Asked: 2}, Request{Limit: 5, Weight: 1}, Full, 2},
+		{"the pool's own alone", PoolState{Own: n(3), Used: 2}, Request{Weight: 1, Fallback: 1}, Ready, 3},
+		{"nobody says: the fallback", PoolState{Used: 2}, Request{Weight: 1, Fallback: 2}, Full, 2},
+		{"drained", PoolState{Own: n(0)}, Request{Limit: 5, Weight: 1}, Drained, 0},
+		{"drained, whatever the weight", PoolState{Own: n(0)}, Request{Limit: 5, Weight: 5}, Drained, 0},
+		{"somebody is before", PoolState{Ahead: 1}, Request{Limit: 5, Weight: 1}, Behind, 5},
+		{"heavy fits", PoolState{Used: 2, Asked: 5}, Request{Limit: 5, Weight: 3}, Ready, 5},
+		{"heavy does not fit", PoolState{Used: 3, Asked: 5}, Request{Limit: 5, Weight: 3}, Full, 5},
+		{"heavier than its own limit", PoolState{}, Request{Limit: 2, Weight: 3}, TooHeavy, 2},
+		{"heavier than the pool's own", PoolState{Own: n(2)}, Request{Limit: 5, Weight: 3}, TooHeavy, 2},
+		{"heavier than a holder's limit, for now", PoolState{Used: 1, Asked: 2}, Request{Limit: 5, Weight: 3}, Full, 2},
+		{"too heavy even behind others", PoolState{Ahead: 3}, Request{Limit: 2, Weight: 3}, TooHeavy, 2},
+		{"over the limit after it shrank", PoolState{Own: n(2), Used: 7, Asked: 9}, Request{Limit: 9, Weight: 1}, Full, 2},
+	} {
+		v := Decide(c.s, c.r)
+		if v.Reason != c.want || v.Limit != c.limit || v.Used != c.s.Used {
+			t.Errorf("%s: %+v, want %s with limit %d", c.why, v, c.want, c.limit)
+		}
+	}
+}
+
+func TestCheckPool(t *testing.T) {
+	for _, good := range []string{"a", "build", "A.b_c-d@e+9", strings.Repeat("x", MaxPoolName)} {
+		if err := CheckPool(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", ".a", "..", "a/b", "a b", "ä", "a\n", "a\x00", strings.Repeat("x", MaxPoolName+1)} {
+		if CheckPool(bad) == nil {
+			t.Errorf("%q is taken for a good name", bad)
+		}
+	}
+}
+
+func TestID(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		id := NewID("a.b-c")
+		if pool, err := PoolOf(id); err != nil || pool != "a.b-c" || seen[id] {
+			t.Fatalf("%s: pool %q, %v, seen %v", id, pool, err, seen[id])
+		}
+		seen[id] = true
+	}
+}

@@ -1,0 +1,27 @@
+//go:build unix
+
+package filestore_test
+
+import (
+	"os"
+	"testing"
+
+	"berth/lease"
+	"berth/lease/filestore"
+	"berth/lease/storetest"
+)
+
+// open makes a store in which this process is the only one that lives.
+func open(t testing.TB) *filestore.Store {
+	s, err := filestore.Open(t.TempDir(), filestore.Options{
+		Alive: func(p lease.Process) bool { return p.PID == os.Getpid() },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) lease.Store { return open(t) })
+}

@@ -1,0 +1,256 @@
+//go:build unix
+
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"berth/lease"
+	"berth/lease/memstore"
+	"berth/lease/storetest"
+)
+
+func newStore(t testing.TB) *Store {
+	s, err := Open(t.TempDir(), Options{Alive: func(p lease.Process) bool { return p.PID == os.Getpid() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// FuzzRecord: reading never panics, and only an empty file reads as nothing.
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte(""))
+	f.Add([]byte("\n"))
+	f.Add([]byte("garbage"))
+	f.Add([]byte(`{"beat":                   1,"keepalive":                   0}` + "\n"))
+	f.Add([]byte(`{"v":1,"id":"p/1","slots":[0]}` + "\n" + `{"stop":{}}` + "\n"))
+	f.Add([]byte(`{"v":99,"id":"p/1","slots":[0]}` + "\n"))
+	f.Add([]byte(`{"v":1,"id":"p/1","seq":3}` + "\n" + `{"aside":{"left":1}}` + "\n"))
+	f.Add([]byte(`{"child":null}` + "\n" + `{"v":1,"id":"p/1","slots":[0]}` + "\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := parseRecord(b)
+		if err == nil && (r == nil) != (len(b) == 0) {
+			t.Fatalf("%q reads as %+v", b, r)
+		}
+		if r != nil && r.lease == nil && r.ticket == nil {
+			t.Fatalf("%q reads as a record of nothing", b)
+		}
+	})
+}
+
+// FuzzIndex: reading never panics, and what is read writes back the same.
+func FuzzIndex(f *testing.F) {
+	good := (&index{ticket: 3, token: 9, change: 2, line: 1}).header()
+	f.Add(good)
+	f.Add(append(append([]byte{}, good...), "0000000004\n0000000000\n"...))
+	f.Add(append(append([]byte{}, good...), "00000000"...))
+	f.Add([]byte("berth 1 ticket "))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ix, err := parseIndex(b)
+		if err != nil {
+			return
+		}
+		out := ix.header()
+		for _, l := range ix.limits {
+			out = fmt.Appendf(out, "%010d\n", l)
+		}
+		if string(out) != string(b) {
+			t.Fatalf("%q reads and writes back as %q", b, out)
+		}
+	})
+}
+
+// FuzzSlot: whatever a slot's file holds, nobody gets the slot who should not.
+// A slot is free when its file is empty or holds the record of a lease whose
+// child is gone.
+func FuzzSlot(f *testing.F) {
+	f.Add([]byte(""))
+	f.Add([]byte("garbage\n"))
+	f.Add([]byte(`{"v":2,"id":"p/1","slots":[0]}` + "\n"))
+	f.Add([]byte(`{"v":1,"id":"p/1","slots":[0]}` + "\n"))
+	f.Add([]byte(`{"child":{"pid":1,"start":1}}` + "\n" + `{"v":1,"id":"p/1","slots":[0]}` + "\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := newStore(t)
+		for _, d := range []string{"p", "p/slots", "p/line"} {
+			if err := os.Mkdir(s.path(d), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(s.path("p", "slots", "0"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, rerr := parseRecord(b)
+		free := rerr == nil && (r == nil || r.lease != nil && (r.child == nil || r.child.PID != os.Getpid()))
+		h, _, err := s.TryAcquire(context.Background(), storetest.Request("p", 1))
+		if (h != nil) != free {
+			t.Fatalf("%q: got %v, %v; free: %v", b, h, err, free)
+		}
+		if rerr != nil {
+			var bad *lease.DamagedError
+			if !errors.As(err, &bad) {
+				t.Fatalf("%q: %v, want a DamagedError", b, err)
+			}
+			if after, _ := os.ReadFile(s.path("p", "slots", "0")); string(after) != string(b) {
+				t.Fatalf("%q was changed to %q", b, after)
+			}
+		}
+		if h != nil {
+			if err := h.Release(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// FuzzModel: any sequence of operations has the same answers here and in the
+// model.
+func FuzzModel(f *testing.F) {
+	f.Add([]byte{0, 1, 10, 2, 20, 3, 30, 4, 40, 5, 50, 6})
+	f.Add([]byte{1, 1, 1, 2, 1, 3, 3, 0, 2, 0, 2, 1, 4, 0, 5, 3, 2, 2})
+	f.Add([]byte{0, 2, 1, 34, 1, 2, 4, 0, 2, 0, 6, 0, 2, 1, 7, 0})
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		if len(ops) > 60 {
+			ops = ops[:60]
+		}
+		a := &model{s: &memstore.Store{}}
+		b := &model{s: newStore(t)}
+		for i := 0; i+1 < len(ops); i += 2 {
+			id := fmt.Sprintf("p/%012d", i)
+			if want, got := a.do(t, id, ops[i], ops[i+1]), b.do(t, id, ops[i], ops[i+1]); got != want {
+				t.Fatalf("step %d (%d %d): %s, the model says %s", i/2, ops[i], ops[i+1], got, want)
+			}
+		}
+	})
+}
+
+// model drives a store by numbers.
+type model struct {
+	s      lease.Store
+	held   []lease.Holding
+	places []lease.Place
+	aside  map[lease.Place]bool
+}
+
+func (m *model) do(t *testing.T, id string, op, arg byte) string {
+	ctx := context.Background()
+	r := storetest.Request("p", int(arg%4))
+	r.ID, r.Weight, r.Priority = id, 1+int(arg/4%3), int(arg/16%3)-1
+	if arg/64 == 1 {
+		r.Key = "k"
+	}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%T: operation %d %d: %v", m.s, op, arg, err)
+		}
+	}
+	if m.aside == nil {
+		m.aside = map[lease.Place]bool{}
+	}
+	switch op % 8 {
+	case 0:
+		r.Key = ""
+		h, v, err := m.s.TryAcquire(ctx, r)
+		check(err)
+		return m.got(h, v)
+	case 1:
+		p, err := m.s.Line(ctx, r)
+		check(err)
+		m.places = append(m.places, p)
+		return fmt.Sprint("seq ", p.Ticket().Seq, " priority ", p.Ticket().Priority)
+	case 2, 3: // the likeliest, for the line to move
+		if len(m.places) == 0 {
+			return "nobody waits"
+		}
+		i := int(arg) % len(m.places)
+		p := m.places[i]
+		if m.aside[p] {
+			check(p.Return(ctx))
+			delete(m.aside, p)
+		}
+		h, v, err := p.TryAcquire(ctx)
+		check(err)
+		if h != nil {
+			m.places = append(m.places[:i:i], m.places[i+1:]...)
+		}
+		return m.got(h, v)
+	case 4:
+		if len(m.held) == 0 {
+			return "nobody holds"
+		}
+		i := int(arg) % len(m.held)
+		check(m.held[i].Release(ctx))
+		m.held = append(m.held[:i:i], m.held[i+1:]...)
+	case 5:
+		own := int(arg % 5)
+		if own == 4 {
+			check(m.s.SetLimit(ctx, "p", nil))
+		} else {
+			check(m.s.SetLimit(ctx, "p", &own))
+		}
+	case 6:
+		if len(m.places) > 0 {
+			i := int(arg) % len(m.places)
+			check(m.places[i].Leave(ctx))
+			m.places = append(m.places[:i:i], m.places[i+1:]...)
+		}
+	case 7:
+		if len(m.places) > 0 {
+			if p := m.places[int(arg)%len(m.places)]; !m.aside[p] {
+				check(p.StepAside(ctx))
+				m.aside[p] = true
+			}
+		}
+	}
+	pools, err := m.s.List(ctx, "p")
+	check(err)
+	v := pools[0]
+	line := ""
+	for _, w := range v.Waiters {
+		line += fmt.Sprintf(" %d%v", w.Ticket.Seq, w.Aside)
+	}
+	limit := "none"
+	if v.Limit != nil {
+		limit = fmt.Sprint(*v.Limit)
+	}
+	return fmt.Sprintf("used %d limit %s line%s", v.Used, limit, line)
+}
+
+func (m *model) got(h lease.Holding, v lease.Verdict) string {
+	if h == nil {
+		return fmt.Sprintf("%s ahead %d", v.Reason, min(v.Ahead, 1))
+	}
+	m.held = append(m.held, h)
+	l := h.Lease()
+	return fmt.Sprintf("slots %v token %d limit %d", l.Slots, l.Token, l.InForce)
+}
+
+// TestGarbageFromBefore: what is older than this boot belongs to no process.
+func TestGarbageFromBefore(t *testing.T) {
+	s := newStore(t)
+	h, _, err := s.TryAcquire(context.Background(), storetest.Request("p", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Release(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.dir, "p", "slots", "0")
+	if err := os.WriteFile(file, []byte("torn by a power cut"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-bootClock() - time.Hour)
+	if err := os.Chtimes(file, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if h, v, err := s.TryAcquire(context.Background(), storetest.Request("p", 1)); h == nil || err != nil {
+		t.Errorf("%v, %v; want the slot", v, err)
+	}
+}

@@ -1,0 +1,523 @@
+// Package storetest is the conformance suite that every lease.Store passes.
+// To hook one in: storetest.Run(t, func(t *testing.T) lease.Store { … }).
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"berth/lease"
+)
+
+// Deadline ends a wait that hangs.
+const Deadline = 20 * time.Second
+
+// Run runs the suite on fresh stores from open.
+func Run(t *testing.T, open func(*testing.T) lease.Store) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *suite)
+	}{
+		{"NeverOverTheLimit", neverOver},
+		{"LowestSlotFirst", lowestFirst},
+		{"Order", order},
+		{"Priority", priority},
+		{"HeavyIsNotPassed", heavy},
+		{"TooHeavy", tooHeavy},
+		{"SmallestLimitWins", smallest},
+		{"OwnLimit", ownLimit},
+		{"DrainAndWake", drain},
+		{"NewcomerDoesNotOvertake", newcomer},
+		{"KeyKeepsThePlace", key},
+		{"Aside", aside},
+		{"Stop", stop},
+		{"Keepalive", keepalive},
+		{"TokensRise", tokens},
+		{"ReleaseTwice", releaseTwice},
+		{"CancelledWaitLeavesNothing", cancelled},
+		{"Unknown", unknown},
+		{"BadPool", badPool},
+		{"List", list},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), Deadline)
+			defer cancel()
+			c.test(t, &suite{t, ctx, open(t)})
+		})
+	}
+}
+
+type suite struct {
+	*testing.T
+	ctx context.Context
+	lease.Store
+}
+
+// Request is a request of this process for one slot of a pool with limit n.
+func Request(pool string, n int) lease.Request {
+	return lease.Request{
+		ID: lease.NewID(pool), Pool: pool, Limit: n, Fallback: 2, Weight: 1, Grace: time.Minute,
+		Owner: lease.Process{PID: os.Getpid(), Start: 1},
+	}
+}
+
+func with(r lease.Request, change func(*lease.Request)) lease.Request {
+	change(&r)
+	return r
+}
+
+func (s *suite) take(r lease.Request) lease.Holding {
+	s.Helper()
+	h, v, err := s.TryAcquire(s.ctx, r)
+	if err != nil || h == nil {
+		s.Fatalf("TryAcquire(%+v): %v, %v; want a lease", r, v, err)
+	}
+	return h
+}
+
+func (s *suite) refused(r lease.Request, why lease.Reason) lease.Verdict {
+	s.Helper()
+	h, v, err := s.TryAcquire(s.ctx, r)
+	if err != nil || h != nil || v.Reason != why {
+		s.Fatalf("TryAcquire(%+v): %v, %+v, %v; want %s", r, h, v, err, why)
+	}
+	return v
+}
+
+func (s *suite) line(r lease.Request) lease.Place {
+	s.Helper()
+	p, err := s.Line(s.ctx, r)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return p
+}
+
+func (s *suite) release(h lease.Holding) {
+	s.Helper()
+	if err := h.Release(s.ctx); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// notYet asks a place once, and wants that reason.
+func (s *suite) notYet(p lease.Place, why lease.Reason) {
+	s.Helper()
+	h, v, err := p.TryAcquire(s.ctx)
+	if err != nil || h != nil || v.Reason != why {
+		s.Fatalf("Place.TryAcquire: %v, %+v, %v; want %s", h, v, err, why)
+	}
+}
+
+// get waits until the place has its slots.
+func get(ctx context.Context, p lease.Place) (lease.Holding, error) {
+	for {
+		h, _, err := p.TryAcquire(ctx)
+		if h != nil || err != nil {
+			return h, err
+		}
+		if err := p.Wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *suite) get(p lease.Place) lease.Holding {
+	s.Helper()
+	h, err := get(s.ctx, p)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return h
+}
+
+func neverOver(t *testing.T, s *suite) {
+	const callers, rounds, limit = 16, 8, 3
+	var mu sync.Mutex
+	in, most := map[int]bool{}, 0
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range rounds {
+				p, err := s.Line(s.ctx, Request("p", limit))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				h, err := get(s.ctx, p)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				slot := h.Lease().Slots[0]
+				mu.Lock()
+				if in[slot] {
+					t.Errorf("slot %d is held twice", slot)
+				}
+				in[slot] = true
+				most = max(most, len(in))
+				mu.Unlock()
+				time.Sleep(100 * time.Microsecond) // let others try; decides nothing
+				mu.Lock()
+				delete(in, slot)
+				mu.Unlock()
+				if err := h.Release(s.ctx); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if most > limit {
+		t.Errorf("%d at once, limit %d", most, limit)
+	}
+	empty(t, s, "p")
+}
+
+// empty checks that a pool has neither holders nor waiters.
+func empty(t *testing.T, s *suite, pool string) {
+	t.Helper()
+	pools, err := s.List(s.ctx, pool)
+	if err != nil || len(pools) != 1 || len(pools[0].Holders) > 0 || len(pools[0].Waiters) > 0 || pools[0].Used != 0 {
+		t.Errorf("pool %s: %+v, %v; want it empty", pool, pools, err)
+	}
+}
+
+func lowestFirst(t *testing.T, s *suite) {
+	a, b, c := s.take(Request("p", 9)), s.take(Request("p", 9)), s.take(Request("p", 9))
+	s.release(b)
+	d := s.take(with(Request("p", 9), func(r *lease.Request) { r.Weight = 2 }))
+	got := fmt.Sprint(a.Lease().Slots, b.Lease().Slots, c.Lease().Slots, d.Lease().Slots)
+	if want := "[0] [1] [2] [1 3]"; got != want {
+		t.Errorf("slots %s, want %s", got, want)
+	}
+}
+
+func order(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	var places []lease.Place
+	for range 5 {
+		places = append(places, s.line(Request("p", 1)))
+	}
+	s.notYet(places[4], lease.Behind)
+	s.notYet(places[0], lease.Full)
+	if err := places[2].Leave(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []int{0, 1, 3, 4} {
+		for j, p := range places {
+			if j > i && j != 2 {
+				s.notYet(p, lease.Behind)
+			}
+		}
+		s.release(h)
+		h = s.get(places[i])
+	}
+	s.release(h)
+	empty(t, s, "p")
+}
+
+func priority(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	late := s.line(with(Request("p", 1), func(r *lease.Request) { r.Priority = 5 }))
+	s.notYet(late, lease.Full)
+	first := s.line(Request("p", 1))
+	urgent := s.line(with(Request("p", 1), func(r *lease.Request) { r.Priority = -20 }))
+	s.notYet(late, lease.Behind)
+	for _, p := range []lease.Place{urgent, first, late} {
+		s.release(h)
+		h = s.get(p)
+	}
+	s.release(h)
+}
+
+func heavy(t *testing.T, s *suite) {
+	a, b := s.take(Request("p", 3)), s.take(Request("p", 3))
+	big := s.line(with(Request("p", 3), func(r *lease.Request) { r.Weight = 3 }))
+	small := s.line(Request("p", 3))
+	s.notYet(big, lease.Full)
+	s.notYet(small, lease.Behind) // though a slot is free
+	s.refused(Request("p", 3), lease.Behind)
+	s.release(a)
+	s.notYet(big, lease.Full)
+	s.release(b)
+	h := s.get(big)
+	if len(h.Lease().Slots) != 3 {
+		t.Errorf("slots %v, want 3", h.Lease().Slots)
+	}
+	s.notYet(small, lease.Full)
+	s.release(h)
+	s.release(s.get(small))
+}
+
+func tooHeavy(t *testing.T, s *suite) {
+	r := with(Request("p", 2), func(r *lease.Request) { r.Weight = 3 })
+	s.refused(r, lease.TooHeavy)
+	r.Limit = 0 // the pool's own, or the fallback of 2
+	s.refused(r, lease.TooHeavy)
+	five := 5
+	if err := s.SetLimit(s.ctx, "p", &five); err != nil {
+		t.Fatal(err)
+	}
+	s.release(s.take(r))
+}
+
+func smallest(t *testing.T, s *suite) {
+	a := s.take(Request("p", 5))
+	b := s.take(Request("p", 2))
+	s.refused(Request("p", 5), lease.Full)
+	s.release(a)
+	c := s.take(Request("p", 5))
+	if v := s.refused(Request("p", 5), lease.Full); v.Limit != 2 || v.Used != 2 {
+		t.Errorf("verdict %+v, want 2 of 2", v)
+	}
+	s.release(b) // nobody's number outlives its holder
+	d, e := s.take(Request("p", 5)), s.take(Request("p", 5))
+	s.refused(Request("p", 2), lease.Full)
+	for _, h := range []lease.Holding{c, d, e} {
+		s.release(h)
+	}
+}
+
+func ownLimit(t *testing.T, s *suite) {
+	own := 1
+	if err := s.SetLimit(s.ctx, "p", &own); err != nil {
+		t.Fatal(err)
+	}
+	h := s.take(Request("p", 5))
+	if l := h.Lease(); l.InForce != 1 {
+		t.Errorf("limit in force %d, want 1", l.InForce)
+	}
+	s.refused(Request("p", 5), lease.Full)
+	s.refused(Request("p", 0), lease.Full)
+	if err := s.SetLimit(s.ctx, "p", nil); err != nil {
+		t.Fatal(err)
+	}
+	s.release(s.take(Request("p", 5)))
+	s.release(h)
+}
+
+func drain(t *testing.T, s *suite) {
+	zero, one := 0, 1
+	if err := s.SetLimit(s.ctx, "p", &zero); err != nil {
+		t.Fatal(err)
+	}
+	s.refused(Request("p", 5), lease.Drained)
+	p := s.line(Request("p", 5))
+	got := make(chan error, 1)
+	go func() {
+		h, err := get(s.ctx, p)
+		if err == nil {
+			err = h.Release(s.ctx)
+		}
+		got <- err
+	}()
+	if err := s.SetLimit(s.ctx, "p", &one); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Errorf("a new limit did not wake the waiter: %v", err)
+	}
+}
+
+func newcomer(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	p := s.line(Request("p", 1))
+	s.release(h)
+	s.refused(Request("p", 1), lease.Behind)
+	urgent := s.take(with(Request("p", 1), func(r *lease.Request) { r.Priority = -1 }))
+	s.notYet(p, lease.Full)
+	s.release(urgent)
+	s.release(s.get(p))
+}
+
+func key(t *testing.T, s *suite) {
+	keyed := func(k string) lease.Request {
+		return with(Request("p", 1), func(r *lease.Request) { r.Key = k })
+	}
+	h := s.take(Request("p", 1))
+	a := s.line(keyed("a"))
+	b := s.line(Request("p", 1))
+	if err := a.Leave(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.notYet(b, lease.Full) // it does not block those behind it
+	back := s.line(keyed("a"))
+	if back.Ticket().Seq != a.Ticket().Seq {
+		t.Errorf("came back as number %d, was %d", back.Ticket().Seq, a.Ticket().Seq)
+	}
+	s.notYet(b, lease.Behind)
+	other := s.line(keyed("other"))
+	s.notYet(other, lease.Behind)
+	for _, p := range []lease.Place{back, b, other} {
+		s.release(h)
+		h = s.get(p)
+	}
+	s.release(h)
+	empty(t, s, "p")
+}
+
+func aside(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	a, b := s.line(Request("p", 1)), s.line(Request("p", 1))
+	if err := a.StepAside(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.notYet(b, lease.Full)
+	if err := a.Return(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.notYet(b, lease.Behind)
+	s.release(h)
+	s.release(s.get(a))
+	s.release(s.get(b))
+}
+
+func stop(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	p := s.line(Request("p", 1))
+	s.notYet(p, lease.Full)
+	grace := time.Second
+	want := lease.Stop{Reason: "node drain", By: "somebody", KillAfter: &grace}
+	e, err := s.Stop(s.ctx, h.Lease().ID, want)
+	if err != nil || e.Lease == nil || e.Lease.Token != h.Lease().Token {
+		t.Fatalf("Stop: %+v, %v", e, err)
+	}
+	g, err := h.Renew(s.ctx)
+	if err != nil || g.Stop == nil || g.Stop.Reason != want.Reason || g.Stop.KillAfter == nil || *g.Stop.KillAfter != grace {
+		t.Errorf("Renew: %+v, %v; want the stop", g.Stop, err)
+	}
+	if e, err := s.Stop(s.ctx, p.Ticket().ID, want); err != nil || e.Ticket == nil {
+		t.Fatalf("Stop of a waiter: %+v, %v", e, err)
+	}
+	var stopped *lease.StoppedError
+	if _, _, err := p.TryAcquire(s.ctx); !errors.As(err, &stopped) || stopped.Reason != want.Reason {
+		t.Errorf("TryAcquire of a stopped waiter: %v", err)
+	}
+	if err := p.Leave(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.release(h)
+	empty(t, s, "p")
+}
+
+func keepalive(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	if g, err := h.Renew(s.ctx); err != nil || g.Keepalive != 0 {
+		t.Errorf("Renew: %+v, %v; want none yet", g, err)
+	}
+	before := s.Clock()
+	if err := s.Keepalive(s.ctx, h.Lease().ID); err != nil {
+		t.Fatal(err)
+	}
+	g, err := h.Renew(s.ctx)
+	if err != nil || g.Keepalive < before || g.Keepalive > s.Clock() {
+		t.Errorf("Renew: %+v, %v; want a keepalive from %v on", g, err, before)
+	}
+	s.release(h)
+}
+
+func tokens(t *testing.T, s *suite) {
+	last := uint64(0)
+	for range 5 {
+		h := s.take(Request("p", 2))
+		if tok := h.Lease().Token; tok <= last {
+			t.Errorf("token %d after %d", tok, last)
+		}
+		last = h.Lease().Token
+		s.release(h)
+	}
+}
+
+func releaseTwice(t *testing.T, s *suite) {
+	a := s.take(Request("p", 1))
+	s.release(a)
+	b := s.take(Request("p", 1))
+	s.release(a) // must not give b's slot away
+	s.refused(Request("p", 1), lease.Full)
+	s.release(b)
+}
+
+func cancelled(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	p, behind := s.line(Request("p", 1)), s.line(Request("p", 1))
+	for _, w := range []lease.Place{p, behind} {
+		if _, _, err := w.TryAcquire(s.ctx); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, 20*time.Millisecond)
+		for ctx.Err() == nil {
+			_ = w.Wait(ctx)
+		}
+		cancel()
+		if err := w.Leave(s.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.release(h)
+	empty(t, s, "p")
+	s.release(s.take(Request("p", 1)))
+}
+
+func unknown(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	id := h.Lease().ID
+	s.release(h)
+	for _, id := range []string{id, "p/000000000000", "nopool/000000000000", "nonsense", ""} {
+		if _, err := s.Stop(s.ctx, id, lease.Stop{}); !errors.Is(err, lease.ErrNotFound) {
+			t.Errorf("Stop(%q): %v, want ErrNotFound", id, err)
+		}
+		if err := s.Keepalive(s.ctx, id); !errors.Is(err, lease.ErrNotFound) {
+			t.Errorf("Keepalive(%q): %v, want ErrNotFound", id, err)
+		}
+	}
+}
+
+func badPool(t *testing.T, s *suite) {
+	for _, name := range []string{"", ".", "..", "a/b", "../x", ".hidden", "a b", "a\x00"} {
+		if h, _, err := s.TryAcquire(s.ctx, Request(name, 1)); err == nil || h != nil {
+			t.Errorf("TryAcquire in pool %q: no error", name)
+		}
+		if _, err := s.Line(s.ctx, Request(name, 1)); err == nil {
+			t.Errorf("Line in pool %q: no error", name)
+		}
+		if err := s.SetLimit(s.ctx, name, nil); err == nil {
+			t.Errorf("SetLimit of pool %q: no error", name)
+		}
+	}
+}
+
+func list(t *testing.T, s *suite) {
+	r := with(Request("p", 2), func(r *lease.Request) {
+		r.Labels, r.Command = map[string]string{"k": "v"}, []string{"make", "test"}
+	})
+	h := s.take(r)
+	if err := h.Running(s.ctx, lease.Process{PID: 1 << 22, Start: 7}); err != nil {
+		t.Fatal(err)
+	}
+	g := s.take(Request("p", 3))
+	p := s.line(Request("p", 2))
+	pools, err := s.List(s.ctx)
+	if err != nil || len(pools) != 1 {
+		t.Fatalf("List: %+v, %v", pools, err)
+	}
+	v := pools[0]
+	if v.Name != "p" || v.Used != 2 || v.Limit == nil || *v.Limit != 2 || v.LimitBy != r.ID || v.Own != nil {
+		t.Errorf("List: %+v", v)
+	}
+	if len(v.Holders) != 2 || len(v.Waiters) != 1 || v.Waiters[0].Ticket.ID != p.Ticket().ID {
+		t.Fatalf("List: %+v", v)
+	}
+	l := v.Holders[0].Lease
+	if l.ID != r.ID || l.Labels["k"] != "v" || fmt.Sprint(l.Command) != "[make test]" || l.Child == nil || l.Child.Start != 7 {
+		t.Errorf("List: holder %+v", l)
+	}
+	s.release(h)
+	s.release(g)
+	s.release(s.get(p))
+}

@@ -33,7 +33,7 @@ func (s *speaker) explain(err error) {
 		s.hintf("%s", busy.hint())
 	case errors.As(err, &nested):
 		s.errorf("%v", err)
-		s.hintf("--nested=reuse runs it in that slot")
+		s.hintf("--nested=take waits for a slot of its own")
 	case errors.As(err, &damaged):
 		s.errorf("%v; it counts as taken, because its job may still run", err)
 		s.hintf("if no job of pool %s runs any more: rm '%s'", damaged.Pool, damaged.Path)
@@ -74,7 +74,10 @@ func (e *busyError) Unwrap() error { return e.err }
 
 func (e *busyError) hint() string {
 	var busy *limiter.BusyError
+	var held *lease.LockHeldError
 	switch {
+	case errors.As(e.err, &held) && held.Frozen:
+		return fmt.Sprintf("kill -CONT %d", held.PID)
 	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Drained:
 		return fmt.Sprintf("berth limit %s none", e.pool)
 	case busy != nil && busy.Kept:

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -52,16 +53,13 @@ func list(st *store, pools []string, asJSON, watch bool) error {
 	signals := catchSignals() // so that Ctrl-Z never stops us with a lock in our hands
 	for {
 		found, err := st.List(context.Background(), pools...)
-		if err != nil {
-			return err
-		}
 		if asJSON {
-			err = writeJSON(os.Stdout, found)
+			err = errors.Join(err, writeJSON(os.Stdout, found))
 		} else {
 			if watch && isTerminal(1) {
 				fmt.Print("\x1b[H\x1b[2J")
 			}
-			err = writeTable(os.Stdout, found, isTerminal(1) && os.Getenv("NO_COLOR") == "")
+			err = errors.Join(err, writeTable(os.Stdout, found, isTerminal(1) && os.Getenv("NO_COLOR") == ""))
 		}
 		if err != nil || !watch {
 			return err

@@ -46,11 +46,25 @@ command's own; 75 no slot in time, 124 time limit, 125 berth itself failed,
 // runner carries one 'berth run' from the words to the exit code:
 // store, line, slot, child, release, straight through.
 type runner struct {
-	spec    *runSpec
-	say     *speaker
-	store   *store
-	signals chan os.Signal
-	tty     terminal
+	spec  *runSpec
+	say   *speaker
+	store *store
+	tty   terminal
+
+	catching chan chan os.Signal // where signals will come from
+	signals  chan os.Signal      // nil before catch
+}
+
+// catch has signals come to us from now on, instead of ending us.
+func (r *runner) catch() {
+	if r.signals == nil {
+		if r.spec.exec {
+			r.signals = catchSignals()
+		} else {
+			r.signals = <-r.catching
+		}
+		r.tty = newTerminal()
+	}
 }
 
 func (r *runner) run() (int, error) {
@@ -63,7 +77,12 @@ func (r *runner) run() (int, error) {
 	req.Owner = lease.Process(r.store.self)
 	req.UID = os.Getuid()
 	req.Command = shownCommand(r.spec.argv)
-	r.signals, r.tty = catchSignals(), newTerminal()
+	r.catching = make(chan chan os.Signal, 1)
+	if !r.spec.exec {
+		// Beside the way to the slot, because it takes a tenth of the start-up:
+		// a thread that has to be asked once for each signal.
+		go func() { r.catching <- catchSignals() }()
+	}
 
 	outer, err := r.outer()
 	if err != nil {
@@ -183,20 +202,51 @@ func (e *nestedError) Error() string {
 
 // inside runs the command in the slot of the job around it.
 func (r *runner) inside(outer *lease.Lease) (int, error) {
+	if r.spec.idle > 0 {
+		return 0, &nestedError{outer, "and 'berth keepalive' would reset its idle clock, not that of --idle-timeout here"}
+	}
 	r.say.verbosef("inside job %s: running in its slot %d", outer.ID, outer.Slots[0])
 	return r.supervise(nil)
 }
 
-// acquire waits for the slots. Signals end the wait; Ctrl-Z stops it and lets
-// the others pass until it goes on.
+// acquire takes the slots, at once if that is possible.
 func (r *runner) acquire() (lease.Holding, error) {
+	if r.spec.request.Key == "" {
+		ctx, cancel := r.allowed(context.Background())
+		defer cancel()
+		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{Now: true})
+		var busy *limiter.BusyError
+		if r.spec.wait == 0 || !errors.As(err, &busy) {
+			return h, r.unlucky(err)
+		}
+	}
+	r.catch()
+	return r.wait()
+}
+
+// notWaiting is how long "at once" may take when somebody is frozen in the
+// pool's lock.
+const notWaiting = time.Second
+
+// allowed ends ctx when the time in the line is over.
+func (r *runner) allowed(ctx context.Context) (context.Context, context.CancelFunc) {
+	switch {
+	case r.spec.wait < 0:
+		return context.WithCancel(ctx)
+	case r.spec.wait == 0:
+		return context.WithTimeout(ctx, notWaiting)
+	default:
+		return context.WithTimeout(ctx, r.spec.wait)
+	}
+}
+
+// wait lines up. Signals end the wait; Ctrl-Z stops it and lets the others
+// pass until it goes on.
+func (r *runner) wait() (lease.Holding, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	if r.spec.wait > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, r.spec.wait)
-		defer stop()
-	}
+	ctx, stop := r.allowed(ctx)
+	defer stop()
 	type outcome struct {
 		h   lease.Holding
 		err error
@@ -229,7 +279,8 @@ func (r *runner) acquire() (lease.Holding, error) {
 			case sigTSTP:
 				offer(interrupt, func(ctx context.Context, p lease.Place) error {
 					if err := p.StepAside(ctx); err != nil {
-						return err
+						stopSelf() // the others pass us all the same, within a minute
+						return nil
 					}
 					stopSelf()
 					return p.Return(ctx)

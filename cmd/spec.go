@@ -120,6 +120,8 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		p.err = fmt.Errorf("the command to run is an empty string")
 	case s.request.Limit > 0 && s.request.Weight > s.request.Limit:
 		p.err = fmt.Errorf("--weight %d needs more than the %d slots that -n allows", s.request.Weight, s.request.Limit)
+	case s.idle > 0 && s.onBusy == "run":
+		p.err = fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", c.String("idle-timeout"))
 	case s.request.Key == "" && c.IsSet("ticket-grace"):
 		p.err = fmt.Errorf("--ticket-grace needs --ticket KEY")
 	case c.IsSet("ticket") && s.request.Key == "":

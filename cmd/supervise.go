@@ -15,24 +15,19 @@ import (
 // one select; timers and goroutines only deliver events.
 type supervisor struct {
 	*runner
-	h     lease.Holding // nil: no slot of its own
-	child *procwatch.Child
+	h      lease.Holding // nil: no slot of its own
+	keeper *lease.Keeper // of h
+	child  *procwatch.Child
 
 	ending   error // why the tree is being ended; nil: it is not
 	exited   bool
 	code     int        // the child's, once it exited
 	done     chan error // End or WaitTree has returned
-	look     chan struct{}
-	signs    chan renewal
+	renewals <-chan lease.Renewal
 	deadline <-chan time.Time
 	idle     *time.Timer
 	started  time.Duration // on the store's clock
 	lost     bool
-}
-
-type renewal struct {
-	lease.Signs
-	err error
 }
 
 // supervise starts the command, with the slots h or none, and returns its code.
@@ -46,13 +41,14 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 	if r.spec.exec {
 		return r.become(h, l)
 	}
+	r.catch() // before there is a child that they could miss
 	child, err := procwatch.Start(r.spec.argv, r.environ(l))
 	if err != nil {
 		return 0, errors.Join(err, release(h))
 	}
 	s := &supervisor{
 		runner: r, h: h, child: child, started: r.store.Clock(),
-		done: make(chan error, 1), look: make(chan struct{}, 1), signs: make(chan renewal, 1),
+		done: make(chan error, 1),
 	}
 	return s.run()
 }
@@ -76,33 +72,21 @@ func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
 }
 
 func (s *supervisor) run() (int, error) {
-	keeping, stopKeeping := context.WithCancel(context.Background())
-	kept := make(chan struct{})
 	if s.h != nil {
-		if err := s.h.Running(keeping, lease.Process(s.child.ID())); err != nil {
+		if err := s.h.Running(context.Background(), lease.Process(s.child.ID())); err != nil {
 			s.say.notef("cannot record the child of %s: %v", s.h.Lease().ID, err)
 		}
-		go func() {
-			defer close(kept)
-			lease.Keep(keeping, s.h, s.spec.request.Heartbeat, s.look, func(g lease.Signs, err error) {
-				select {
-				case s.signs <- renewal{g, err}:
-				case <-keeping.Done():
-				}
-			})
-		}()
-	} else {
-		close(kept)
+		s.keeper = lease.Keep(s.h, s.spec.request.Heartbeat)
+		s.renewals = s.keeper.Renewals()
 	}
 	s.startClocks()
 	for !s.step() {
 	}
-	stopKeeping()
-	<-kept
-	if err := release(s.h); err != nil {
-		s.say.notef("%v", err)
-	}
 	if s.h != nil {
+		s.keeper.Stop()
+		if err := release(s.h); err != nil {
+			s.say.notef("%v", err)
+		}
 		s.say.verbosef("gave back slot %d of pool %s", s.h.Lease().Slots[0], s.h.Lease().Pool)
 	}
 	return s.outcome()
@@ -112,10 +96,16 @@ func (s *supervisor) startClocks() {
 	if s.spec.timeout > 0 {
 		s.deadline = time.After(s.spec.timeout)
 	}
-	s.idle = time.NewTimer(s.spec.idle)
-	if s.spec.idle == 0 {
-		s.idle.Stop()
+	if s.spec.idle > 0 {
+		s.idle = time.NewTimer(s.spec.idle)
 	}
+}
+
+func (s *supervisor) idleOver() <-chan time.Time {
+	if s.idle == nil {
+		return nil
+	}
+	return s.idle.C
 }
 
 // step handles one event, and reports true when nothing is left to wait for.
@@ -127,9 +117,9 @@ func (s *supervisor) step() bool {
 		s.signal(sig.(syscall.Signal))
 	case <-s.deadline:
 		s.end(&timeLimitError{"--timeout", s.spec.timeout, s.spec.signal}, s.spec.kill)
-	case <-s.idle.C:
+	case <-s.idleOver():
 		s.idleClock()
-	case g := <-s.signs:
+	case g := <-s.renewals:
 		s.renewed(g)
 	case err := <-s.done:
 		s.treeGone(err)
@@ -163,8 +153,8 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 }
 
 func (s *supervisor) signal(sig syscall.Signal) {
-	if sig == sigCONT {
-		offer(s.look, struct{}{}) // 'berth stop' wakes us with it
+	if sig == sigCONT && s.keeper != nil {
+		s.keeper.Now() // 'berth stop' wakes us with it
 	}
 	if s.tty.sent(sig) {
 		return // the child has it from the terminal
@@ -204,24 +194,19 @@ func (s *supervisor) treeGone(err error) {
 	}
 }
 
-// idleClock: the idle time is over unless the job called 'berth keepalive'.
-func (s *supervisor) idleClock() {
-	if s.h == nil {
-		s.end(&timeLimitError{"--idle-timeout", s.spec.idle, s.spec.signal}, s.spec.kill)
-		return
-	}
-	offer(s.look, struct{}{}) // renewed decides, with what the lease says now
-}
+// idleClock: the idle time is over, unless the job called 'berth keepalive'.
+// What the lease says now decides, in renewed.
+func (s *supervisor) idleClock() { s.keeper.Now() }
 
-func (s *supervisor) renewed(g renewal) {
+func (s *supervisor) renewed(g lease.Renewal) {
 	switch {
-	case errors.Is(g.err, lease.ErrLost):
+	case errors.Is(g.Err, lease.ErrLost):
 		if !s.lost {
 			s.lost = true
-			s.say.errorf("pool %s: %v; this job runs on and is not counted any more", s.spec.request.Pool, g.err)
+			s.say.errorf("pool %s: %v; this job runs on and is not counted any more", s.spec.request.Pool, g.Err)
 		}
-	case g.err != nil:
-		s.say.verbosef("no heartbeat: %v", g.err)
+	case g.Err != nil:
+		s.say.verbosef("no heartbeat: %v", g.Err)
 	}
 	if g.Stop != nil {
 		kill := s.spec.kill

@@ -23,22 +23,32 @@ func (c *counting) Renew(context.Context) (Signs, error) {
 
 func TestKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second+time.Millisecond)
-		defer cancel()
-		now := make(chan struct{}, 1)
-		h, told, failed := &counting{}, 0, 0
-		go func() {
-			time.Sleep(2500 * time.Millisecond)
-			now <- struct{}{}
-		}()
-		Keep(ctx, h, time.Second, now, func(_ Signs, err error) {
-			told++
-			if err != nil {
+		h := &counting{}
+		k := Keep(h, time.Second)
+		told, failed := 0, 0
+		tell := func() {
+			r := <-k.Renewals()
+			if told++; r.Err != nil {
 				failed++
 			}
-		})
-		if h.n != 6 || told != 6 || failed != 3 {
-			t.Errorf("%d renewals, %d told, %d failed; want 6 (5 beats and one on demand), 6, 3: an error must not end it", h.n, told, failed)
+		}
+		start := time.Now()
+		tell()
+		tell()
+		time.Sleep(500 * time.Millisecond)
+		k.Now()
+		tell()
+		if d := time.Since(start); d != 2500*time.Millisecond {
+			t.Errorf("two beats and one on demand took %v, want 2.5s", d)
+		}
+		tell()
+		time.Sleep(1500 * time.Millisecond) // nobody reads: the beat goes on
+		tell()
+		k.Stop()
+		was := h.n
+		time.Sleep(5 * time.Second)
+		if h.n != was || told != 5 || failed != 2 {
+			t.Errorf("%d renewals after %d, %d told, %d failed; want none after Stop, 5, 2: an error must not end it", h.n, was, told, failed)
 		}
 	})
 }

@@ -19,11 +19,18 @@ type BusyError struct {
 	Pool    string
 	Verdict lease.Verdict // the last one
 	Kept    bool          // the place in the line is kept for the request's key
+	Err     error         // what took the time, if it was not the line
 }
 
 func (e *BusyError) Error() string {
+	var held *lease.LockHeldError
+	if errors.As(e.Err, &held) {
+		return fmt.Sprintf("no slot of pool %s: %v", e.Pool, held)
+	}
 	return fmt.Sprintf("no slot of pool %s: %s", e.Pool, e.Verdict)
 }
+
+func (e *BusyError) Unwrap() error { return e.Err }
 
 // Do is work on the waiter's place that must not run while it waits: it is
 // done between two looks.
@@ -48,7 +55,7 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 	if r.Key == "" { // a key wants its place, however short the visit
 		h, v, err := s.TryAcquire(ctx, r)
 		if h != nil || err != nil {
-			return h, err
+			return h, late(r, v, err)
 		}
 		if err := refuse(r, v); err != nil {
 			return nil, err
@@ -59,7 +66,7 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 	}
 	p, err := s.Line(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, late(r, lease.Verdict{}, err)
 	}
 	h, v, err := stand(ctx, p, o)
 	if err == nil {
@@ -69,13 +76,18 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 	// may be frozen in the pool's lock. The line sweeps what is left then.
 	lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
 	defer cancel()
-	if lerr := p.Leave(lctx); lerr != nil {
+	if lerr := p.Leave(lctx); lerr != nil && !errors.Is(lerr, context.DeadlineExceeded) {
 		err = errors.Join(err, lerr)
 	}
+	return nil, late(r, v, err)
+}
+
+// late turns the end of the time allowed into a BusyError.
+func late(r lease.Request, v lease.Verdict, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNow) {
-		return nil, &BusyError{Pool: r.Pool, Verdict: v, Kept: r.Key != ""}
+		return &BusyError{Pool: r.Pool, Verdict: v, Kept: r.Key != "", Err: err}
 	}
-	return nil, err
+	return err
 }
 
 const leaveWithin = 2 * time.Second

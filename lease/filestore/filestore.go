@@ -216,7 +216,7 @@ func (p *pool) own() (*int, error) {
 		err = errGarbage
 	}
 	if err != nil {
-		return nil, &fs.PathError{Op: "read the limit of pool " + p.name + " in", Path: p.path("limit"), Err: err}
+		return nil, &fs.PathError{Op: "read", Path: p.path("limit"), Err: fmt.Errorf("%w; set it anew with 'berth limit %s N'", err, p.name)}
 	}
 	return c.Limit, nil
 }

@@ -35,7 +35,7 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 		}
 		sort.Strings(pools)
 	}
-	list := []lease.Pool{}
+	list, errs := []lease.Pool{}, []error(nil)
 	for _, n := range pools {
 		v, err := s.listPool(ctx, n)
 		switch {
@@ -43,12 +43,13 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 		case errors.Is(err, fs.ErrNotExist):
 			list = append(list, lease.Pool{Name: n})
 		case err != nil:
-			return list, err
+			errs = append(errs, err) // of one pool: the others can be told all the same
+			list = append(list, lease.Pool{Name: n})
 		default:
 			list = append(list, v)
 		}
 	}
-	return list, nil
+	return list, errors.Join(errs...)
 }
 
 func (s *Store) listPool(ctx context.Context, name string) (v lease.Pool, err error) {

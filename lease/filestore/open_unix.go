@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,14 +19,13 @@ import (
 // EACCES for O_CREAT on somebody else's file in a sticky directory. What is
 // missing is made with O_EXCL, so a file that appears in between is opened
 // like any other and checked like any other. O_NOFOLLOW refuses a planted
-// symbolic link; O_NONBLOCK makes a planted FIFO open instead of hanging, and
-// the check then refuses it.
+// symbolic link. A planted FIFO opens for reading and writing without anybody at
+// its other end, and with O_NONBLOCK for reading too; the check then refuses it.
 func (s *Store) openFile(path string, create, readOnly bool) (*os.File, error) {
-	flags := unix.O_RDWR
+	flags := unix.O_RDWR | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_CLOEXEC
 	if readOnly {
-		flags = unix.O_RDONLY
+		flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	}
-	flags |= unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	for {
 		fd, err := open(path, flags, 0)
 		made := false
@@ -35,6 +35,9 @@ func (s *Store) openFile(path string, create, readOnly bool) (*os.File, error) {
 				continue // somebody else made it just now: open that one
 			}
 			made = err == nil
+			if err == unix.ENOENT && s.makeDir(filepath.Dir(path)) == nil {
+				continue // somebody removed the directory of the slots or of the line
+			}
 		}
 		switch err {
 		case nil:

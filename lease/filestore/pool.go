@@ -37,27 +37,38 @@ func (s *Store) pool(name string, create bool) (*pool, error) {
 		return nil, err
 	}
 	p := &pool{s: s, name: name, dir: s.path(name)}
-	if create {
+	err := p.open(false)
+	if create && errors.Is(err, fs.ErrNotExist) {
 		for _, d := range []string{p.dir, p.path("slots"), p.path("line")} {
 			if err := s.makeDir(d); err != nil {
 				return nil, err
 			}
 		}
-	} else if err := s.checkDir(p.dir); err != nil {
-		return nil, err
+		p.close()
+		err = p.open(true)
 	}
-	var err error
-	if p.keep, err = os.Open(p.dir); err != nil {
-		return nil, err
-	}
-	// Not to be had means that a cleaner is at work right now; it will see
-	// locked or fresh files, and nothing here depends on this lock.
-	_, _ = flockNB(p.keep, unix.LOCK_SH)
-	if p.file, err = s.openFile(p.path("lock"), create, false); err != nil {
+	if err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
+}
+
+// open opens what is there, and with create makes the lock file.
+func (p *pool) open(create bool) error {
+	if err := p.s.checkDir(p.dir); err != nil {
+		return err
+	}
+	fd, err := open(p.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: p.dir, Err: err}
+	}
+	p.keep = os.NewFile(uintptr(fd), p.dir)
+	// Not to be had means that a cleaner is at work right now; it will see
+	// locked or fresh files, and nothing here depends on this lock.
+	_, _ = flockNB(p.keep, unix.LOCK_SH)
+	p.file, err = p.s.openFile(p.path("lock"), create, false)
+	return err
 }
 
 func (p *pool) path(parts ...string) string {
@@ -67,9 +78,10 @@ func (p *pool) path(parts ...string) string {
 func (p *pool) slotPath(i int) string { return p.path("slots", strconv.Itoa(i)) }
 
 func (p *pool) close() {
-	p.keep.Close()
-	if p.file != nil {
-		p.file.Close()
+	for _, f := range []*os.File{p.keep, p.file} {
+		if f != nil {
+			f.Close()
+		}
 	}
 }
 

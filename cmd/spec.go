@@ -11,6 +11,7 @@ import (
 
 	"berth/lease"
 	"berth/limiter"
+	"berth/procwatch"
 )
 
 // runSpec is what the words of 'berth run' ask for.
@@ -120,6 +121,8 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		p.err = fmt.Errorf("the command to run is an empty string")
 	case s.request.Limit > 0 && s.request.Weight > s.request.Limit:
 		p.err = fmt.Errorf("--weight %d needs more than the %d slots that -n allows", s.request.Weight, s.request.Limit)
+	case s.hold == "tree" && !procwatch.CanWaitTree():
+		p.err = fmt.Errorf("--hold tree needs Linux: this system does not tell when the last descendant ends")
 	case s.idle > 0 && s.onBusy == "run":
 		p.err = fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", c.String("idle-timeout"))
 	case s.request.Key == "" && c.IsSet("ticket-grace"):

@@ -140,6 +140,9 @@ func (c *Child) Signal(sig syscall.Signal) error {
 	return nil
 }
 
+// CanWaitTree reports whether WaitTree works on this system.
+func CanWaitTree() bool { return isSubreaper }
+
 // WaitTree returns nil when no descendant is left, at once if so already. When
 // ctx ends first it returns its error, and everything goes on as it was.
 func (c *Child) WaitTree(ctx context.Context) error {

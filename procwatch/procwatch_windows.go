@@ -60,3 +60,6 @@ func (*Child) WaitTree(context.Context) error { return unsupported("wait for a t
 func EndOrphan(context.Context, ID, syscall.Signal, time.Duration) error {
 	return unsupported("end a process")
 }
+
+// CanWaitTree reports whether WaitTree works on this system.
+func CanWaitTree() bool { return false }

@@ -33,7 +33,7 @@ func (s *speaker) explain(err error) {
 		s.hintf("%s", busy.hint())
 	case errors.As(err, &nested):
 		s.errorf("%v", err)
-		s.hintf("--nested=take waits for a slot of its own")
+		s.hintf("%s", nested.next)
 	case errors.As(err, &damaged):
 		s.errorf("%v; it counts as taken, because its job may still run", err)
 		s.hintf("if no job of pool %s runs any more: rm '%s'", damaged.Pool, damaged.Path)

@@ -234,9 +234,11 @@ func writeTable(w io.Writer, pools []lease.Pool, color bool) error {
 				state = paint("33", state)
 			}
 			fmt.Fprintf(&b, "  slot %-4s %s %7s  %s\n", slotList(h.Slots), state, short(seconds(h.Held)), shorten(commandLine(h.Command), 46))
-			fmt.Fprintf(&b, "       %s\n", strings.Join(holderDetails(h), "  "))
+			b.WriteString(details(holderDetails(h)))
 			if h.Note != "" {
-				fmt.Fprintf(&b, "       %s\n", oneLine(h.Note))
+				for _, l := range wrap(oneLine(h.Note), 73) {
+					b.WriteString("       " + l + "\n")
+				}
 			}
 		}
 		for _, t := range v.Waiters {
@@ -245,11 +247,33 @@ func writeTable(w io.Writer, pools []lease.Pool, color bool) error {
 				place = "wait -   "
 			}
 			fmt.Fprintf(&b, "  %s waiting  %7s  %s\n", place, short(seconds(t.Waited)), shorten(commandLine(t.Command), 46))
-			fmt.Fprintf(&b, "       %s\n", strings.Join(waiterDetails(t), "  "))
+			b.WriteString(details(waiterDetails(t)))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// details fills indented lines with words, two blanks between them where
+// they are facts of their own.
+func details(facts []string) string {
+	const indent, width = "       ", 80
+	var b strings.Builder
+	line := ""
+	for _, f := range facts {
+		if line != "" && len([]rune(indent+line+"  "+f)) > width {
+			b.WriteString(indent + line + "\n")
+			line = ""
+		}
+		if line != "" {
+			line += "  "
+		}
+		line += shorten(f, width-len(indent))
+	}
+	if line != "" {
+		b.WriteString(indent + line + "\n")
+	}
+	return b.String()
 }
 
 func summary(v poolJSON) string {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -161,7 +162,7 @@ func ofOuterLease(k string) bool {
 // of ours must be the lease's berth or child. The innermost BERTH_LEASE may be
 // of another pool, with a job of this pool around it.
 func (r *runner) outer() (*lease.Lease, error) {
-	if r.spec.nested == "take" || os.Getenv("BERTH_LEASE") == "" {
+	if os.Getenv("BERTH_LEASE") == "" {
 		return nil, nil
 	}
 	pools, err := r.store.List(context.Background(), r.spec.request.Pool)
@@ -178,11 +179,17 @@ func (r *runner) outer() (*lease.Lease, error) {
 			if lease.Process(a) != l.Owner && (l.Child == nil || lease.Process(a) != *l.Child) {
 				continue
 			}
+			want := r.spec.request.Weight
+			most := lease.Smallest(pools[0].Own, l.Asks, r.spec.request.Ask(pools[0].Own))
 			switch {
+			case r.spec.nested == "take" && most > 0 && len(l.Slots)+want > most:
+				return nil, &nestedError{l, fmt.Sprintf("and would wait for it: %d more is over the limit of %d", want, most), "--nested=reuse runs it in the slot of that job"}
+			case r.spec.nested == "take":
+				return nil, nil
 			case r.spec.nested == "fail":
-				return nil, &nestedError{l, "and --nested=fail was given"}
-			case r.spec.request.Weight > len(l.Slots):
-				return nil, &nestedError{l, fmt.Sprintf("which has %d, and --weight %d wants more; with --nested=take it would wait for itself", len(l.Slots), r.spec.request.Weight)}
+				return nil, &nestedError{l, "and --nested=fail was given", "--nested=reuse runs it in the slot of that job"}
+			case want > len(l.Slots):
+				return nil, &nestedError{l, fmt.Sprintf("but has only %s, not --weight %d", plural(len(l.Slots), "slot"), want), "--nested=take waits for slots of its own"}
 			}
 			return l, nil
 		}
@@ -194,16 +201,17 @@ func (r *runner) outer() (*lease.Lease, error) {
 type nestedError struct {
 	outer *lease.Lease
 	why   string
+	next  string
 }
 
 func (e *nestedError) Error() string {
-	return fmt.Sprintf("this runs inside job %s, which holds slot %d of the same pool, %s", e.outer.ID, e.outer.Slots[0], e.why)
+	return fmt.Sprintf("this runs inside job %s, which holds slot %s of the same pool, %s", e.outer.ID, slotList(e.outer.Slots), e.why)
 }
 
 // inside runs the command in the slot of the job around it.
 func (r *runner) inside(outer *lease.Lease) (int, error) {
 	if r.spec.idle > 0 {
-		return 0, &nestedError{outer, "and 'berth keepalive' would reset its idle clock, not that of --idle-timeout here"}
+		return 0, &nestedError{outer, "and 'berth keepalive' would reset its idle clock, not that of --idle-timeout here", "--nested=take waits for a slot of its own"}
 	}
 	r.say.verbosef("inside job %s: running in its slot %d", outer.ID, outer.Slots[0])
 	return r.supervise(nil)
@@ -252,7 +260,8 @@ func (r *runner) wait() (lease.Holding, error) {
 		err error
 	}
 	done := make(chan outcome, 1)
-	interrupt := make(chan limiter.Do, 1)
+	interrupt := make(chan limiter.Do, 2) // a look, and behind it a stop
+	var stopping atomic.Bool
 	w := newWaiting(r)
 	defer w.end()
 	go func() {
@@ -265,7 +274,7 @@ func (r *runner) wait() (lease.Holding, error) {
 		select {
 		case o := <-done:
 			w.end()
-			if len(interrupt) > 0 && o.h != nil {
+			if stopping.Load() && o.h != nil {
 				r.signals <- sigTSTP // it came too late for the wait: the job gets it
 			}
 			return o.h, r.unlucky(o.err)
@@ -275,16 +284,22 @@ func (r *runner) wait() (lease.Holding, error) {
 			switch sig {
 			case sigWINCH:
 			case sigCONT:
-				offer(interrupt, func(context.Context, lease.Place) error { return nil })
+				if len(interrupt) == 0 {
+					interrupt <- func(context.Context, lease.Place) error { return nil }
+				}
 			case sigTSTP:
-				offer(interrupt, func(ctx context.Context, p lease.Place) error {
+				if !stopping.CompareAndSwap(false, true) {
+					continue
+				}
+				interrupt <- func(ctx context.Context, p lease.Place) error {
+					stopping.Store(false)
 					if err := p.StepAside(ctx); err != nil {
 						stopSelf() // the others pass us all the same, within a minute
 						return nil
 					}
 					stopSelf()
 					return p.Return(ctx)
-				})
+				}
 			default:
 				cancel(signalError{sig.(syscall.Signal)})
 			}
@@ -299,11 +314,4 @@ func (r *runner) unlucky(err error) error {
 		return err
 	}
 	return &busyError{err, r.spec.request.Pool, r.inTheWay()}
-}
-
-func offer[T any](ch chan T, v T) {
-	select {
-	case ch <- v:
-	default: // one is on its way already
-	}
 }

@@ -81,7 +81,7 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		kill:   p.duration("kill-after"),
 	}
 	s.timeout, s.idle = p.positive("timeout"), p.positive("idle-timeout")
-	if c.String("wait") != "" {
+	if c.IsSet("wait") {
 		s.wait = p.duration("wait")
 	}
 	s.request = lease.Request{

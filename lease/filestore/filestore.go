@@ -205,20 +205,27 @@ func (p *pool) own() (*int, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var c settings
 	b := make([]byte, 4096)
 	n, _ := f.ReadAt(b, 0)
-	err = json.Unmarshal(b[:n], &c)
-	switch {
-	case err == nil && c.Version > lease.Version:
-		err = fmt.Errorf("it was written by a newer berth (version %d)", c.Version)
-	case err == nil && (c.Limit == nil || *c.Limit < 0):
-		err = errGarbage
-	}
+	c, err := parseSettings(b[:n])
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: p.path("limit"), Err: fmt.Errorf("%w; set it anew with 'berth limit %s N'", err, p.name)}
 	}
 	return c.Limit, nil
+}
+
+func parseSettings(b []byte) (c settings, err error) {
+	var v struct {
+		Version int `json:"v"`
+	}
+	// The version first: what a newer one says need not fit our fields.
+	if json.Unmarshal(b, &v) == nil && v.Version > lease.Version {
+		return c, fmt.Errorf("it was written by a newer berth (version %d)", v.Version)
+	}
+	if json.Unmarshal(b, &c) != nil || c.Limit == nil || *c.Limit < 0 {
+		return c, errGarbage
+	}
+	return c, nil
 }
 
 // Network returns the kind of network file system the store is on ("": none),

@@ -106,6 +106,12 @@ func parseRecord(b []byte) (*record, error) {
 }
 
 func (r *record) add(line []byte) error {
+	var version struct {
+		V *int `json:"v"`
+	}
+	if json.Unmarshal(line, &version) == nil && version.V != nil && *version.V > lease.Version {
+		return fmt.Errorf("it was written by a newer berth (version %d, this one knows %d)", *version.V, lease.Version)
+	}
 	var probe struct {
 		Version *int            `json:"v"`
 		Beat    *int64          `json:"beat"`
@@ -117,8 +123,6 @@ func (r *record) add(line []byte) error {
 		return errGarbage
 	}
 	switch {
-	case probe.Version != nil && *probe.Version > lease.Version:
-		return fmt.Errorf("it was written by a newer berth (version %d, this one knows %d)", *probe.Version, lease.Version)
 	case probe.Version != nil && *probe.Version < 1:
 		return errGarbage
 	case probe.Version != nil && probe.Slots != nil:

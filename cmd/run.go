@@ -260,13 +260,13 @@ func (r *runner) wait() (lease.Holding, error) {
 		err error
 	}
 	done := make(chan outcome, 1)
-	interrupt := make(chan limiter.Do, 2) // a look, and behind it a stop
-	var stopping atomic.Bool
+	var interrupts limiter.Interrupts
+	var stopping atomic.Bool // asked for, and not done yet
 	w := newWaiting(r)
 	defer w.end()
 	go func() {
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
-			Now: r.spec.wait == 0, Interrupt: interrupt, Waiting: w.verdict,
+			Now: r.spec.wait == 0, Interrupts: &interrupts, Waiting: w.verdict,
 		})
 		done <- outcome{h, err}
 	}()
@@ -284,14 +284,12 @@ func (r *runner) wait() (lease.Holding, error) {
 			switch sig {
 			case sigWINCH:
 			case sigCONT:
-				if len(interrupt) == 0 {
-					interrupt <- func(context.Context, lease.Place) error { return nil }
-				}
+				interrupts.Do(func(context.Context, lease.Place) error { return nil })
 			case sigTSTP:
-				if !stopping.CompareAndSwap(false, true) {
+				if stopping.Swap(true) {
 					continue
 				}
-				interrupt <- func(ctx context.Context, p lease.Place) error {
+				interrupts.Do(func(ctx context.Context, p lease.Place) error {
 					stopping.Store(false)
 					if err := p.StepAside(ctx); err != nil {
 						stopSelf() // the others pass us all the same, within a minute
@@ -299,7 +297,7 @@ func (r *runner) wait() (lease.Holding, error) {
 					}
 					stopSelf()
 					return p.Return(ctx)
-				}
+				})
 			default:
 				cancel(signalError{sig.(syscall.Signal)})
 			}

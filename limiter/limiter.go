@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"berth/lease"
@@ -32,16 +33,58 @@ func (e *BusyError) Error() string {
 
 func (e *BusyError) Unwrap() error { return e.Err }
 
-// Do is work on the waiter's place that must not run while it waits: it is
-// done between two looks.
-type Do func(context.Context, lease.Place) error
+// Interrupts are what somebody else wants done with a waiter's place while it
+// waits. The zero value is ready for use.
+type Interrupts struct {
+	mu     sync.Mutex
+	todo   []func(context.Context, lease.Place) error
+	cancel context.CancelFunc // ends the Wait that runs; nil: none does
+}
+
+// Do has the waiter run f between two looks at its turn, and then look again. A
+// place is for one goroutine at a time: f runs on the waiter's. Its error ends
+// the wait. When the waiter does not come to it any more, f never runs.
+func (in *Interrupts) Do(f func(context.Context, lease.Place) error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.todo = append(in.todo, f)
+	if in.cancel != nil {
+		in.cancel()
+	}
+}
+
+// wait is p.Wait, ended by whatever there is to do, and then doing it.
+func (in *Interrupts) wait(ctx context.Context, p lease.Place) error {
+	wctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	in.mu.Lock()
+	in.cancel = cancel
+	if len(in.todo) > 0 {
+		cancel()
+	}
+	in.mu.Unlock()
+	err := p.Wait(wctx)
+	in.mu.Lock()
+	todo := in.todo
+	in.todo, in.cancel = nil, nil
+	in.mu.Unlock()
+	for _, f := range todo {
+		if err := f(ctx, p); err != nil {
+			return err
+		}
+	}
+	if len(todo) > 0 && ctx.Err() == nil {
+		return nil // what ended the Wait was ours
+	}
+	return err
+}
 
 // Options of Acquire. The zero value waits as long as the context allows.
 type Options struct {
 	// Now: do not wait.
 	Now bool
-	// Interrupt makes the waiter look again, after doing what it received.
-	Interrupt <-chan Do
+	// Interrupts of the wait; nil: none.
+	Interrupts *Interrupts
 	// Waiting is called with every verdict that makes it wait.
 	Waiting func(lease.Ticket, lease.Verdict)
 }
@@ -96,8 +139,10 @@ var errNow = errors.New("not waiting")
 
 // stand waits in the line until it has the slots.
 func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.Verdict, error) {
-	w := waiter{place: p, done: make(chan error, 1)}
-	defer w.interrupt()
+	in := o.Interrupts
+	if in == nil {
+		in = &Interrupts{}
+	}
 	for {
 		h, v, err := p.TryAcquire(ctx)
 		if h != nil || err != nil {
@@ -112,41 +157,9 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 		if o.Waiting != nil {
 			o.Waiting(p.Ticket(), v)
 		}
-		if err := w.wait(ctx, o.Interrupt); err != nil {
+		if err := in.wait(ctx, p); err != nil {
 			return nil, v, err
 		}
-	}
-}
-
-// waiter runs Place.Wait beside the interrupts.
-type waiter struct {
-	place  lease.Place
-	done   chan error
-	cancel context.CancelFunc // of the Wait that runs; nil: none does
-}
-
-func (w *waiter) wait(ctx context.Context, interrupt <-chan Do) error {
-	wctx, cancel := context.WithCancel(ctx)
-	w.cancel = cancel
-	go func() { w.done <- w.place.Wait(wctx) }()
-	select {
-	case err := <-w.done:
-		w.cancel = nil
-		cancel()
-		return err
-	case do := <-interrupt:
-		w.interrupt()
-		return do(ctx, w.place)
-	}
-}
-
-// interrupt ends the Wait that runs and waits for that: a place is for one
-// goroutine at a time.
-func (w *waiter) interrupt() {
-	if w.cancel != nil {
-		w.cancel()
-		<-w.done
-		w.cancel = nil
 	}
 }
 

@@ -356,6 +356,7 @@ func (t *place) TryAcquire(ctx context.Context) (h lease.Holding, v lease.Verdic
 		return nil, v, err
 	}
 	t.done()
+	h.(*holding).later = t.closeWatch
 	return h, v, nil // a ticket that could not be removed is swept by the next
 }
 
@@ -426,10 +427,7 @@ func (t *place) remove(ix *index) error {
 }
 
 // done lets the next in the line look.
-func (t *place) done() {
-	_ = t.own.Unlock()
-	t.closeWatch()
-}
+func (t *place) done() { _ = t.own.Unlock() }
 
 // Leave implements lease.Place.
 func (t *place) Leave(ctx context.Context) error {
@@ -441,6 +439,7 @@ func (t *place) Leave(ctx context.Context) error {
 		return t.remove(ix)
 	})
 	t.done()
+	t.closeWatch()
 	t.pool.close()
 	return err
 }

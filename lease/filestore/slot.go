@@ -149,7 +149,7 @@ func (p *pool) grab(ix *index, r lease.Request, inForce, asks int) (_ *holding, 
 	defer func() {
 		if err != nil || len(h.files) < r.Weight {
 			for i, f := range h.files {
-				_ = f.Truncate(0)
+				_ = markFree(f)
 				_ = ix.mark(h.lease.Slots[i], 0)
 				f.Close()
 			}
@@ -207,9 +207,7 @@ func (p *pool) lockSlot(i int) (*os.File, slotState) {
 		st.err = errors.New("the file was replaced while it was being locked")
 	}
 	if st.free() {
-		if st.err = f.Truncate(0); st.err == nil {
-			return f, st
-		}
+		return f, st
 	}
 	f.Close()
 	return nil, st
@@ -247,6 +245,7 @@ type holding struct {
 	pool  *pool
 	lease lease.Lease
 	files []*os.File // one per slot, locked; nil after Release
+	later func()     // what had better wait until the child runs; nil: nothing
 	signs lease.Signs
 }
 
@@ -265,7 +264,15 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 		}
 	}
 	h.lease.Child, h.lease.State = &child, lease.Running
+	h.doLater()
 	return nil
+}
+
+func (h *holding) doLater() {
+	if h.later != nil {
+		h.later()
+		h.later = nil
+	}
 }
 
 // Renew writes the heartbeat. ErrLost when a slot's file is no longer the one
@@ -293,20 +300,20 @@ func (h *holding) Renew(context.Context) (lease.Signs, error) {
 	return h.signs, nil
 }
 
-// Release empties and unlocks the slots, frees them in the index, and wakes
+// Release marks the slots free and unlocks them, frees them in the index, and wakes
 // the head. It unlocks explicitly: a daemon that the command left behind still
 // has the descriptor, and closing ours would leave the slot locked.
 //
-// The order matters when we are killed in between. Emptied but locked: the
-// lock goes with the last process that has it. Unlocked but marked: the next
-// who needs the room checks the mark against the lock.
+// The order matters when we are killed in between. Marked free but locked: the
+// lock goes with the last process that has it. Unlocked but in
+// use in the index: the next who needs the room checks that against the lock.
 func (h *holding) Release(ctx context.Context) error {
 	if h.files == nil {
 		return nil
 	}
 	unlockAll := func() {
 		for _, f := range h.files {
-			_ = f.Truncate(0)
+			_ = markFree(f)
 			unlock(f)
 		}
 	}
@@ -336,6 +343,7 @@ func (h *holding) Release(ctx context.Context) error {
 		f.Close()
 	}
 	h.files = nil
+	h.doLater()
 	if perr := h.pool.poke(h.lease.Slots[0]); err == nil {
 		err = perr
 	}

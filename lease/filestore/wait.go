@@ -66,31 +66,49 @@ func (t *place) waitHead(ctx context.Context) error {
 			return nil // look once more, for what happened before the watch began
 		}
 	}
-	timer := time.NewTimer(t.patience())
-	defer timer.Stop()
-	select {
-	case ev, ok := <-t.watch.events():
-		if t.again >= len(t.pool.s.o.Again) {
-			t.suspect = map[int]bool{}
-		}
-		t.again = 0
-		switch {
-		case !ok:
-			t.closeWatch()
-			t.suspect = nil
-		case ev < 0:
-			t.suspect = nil
-		case t.suspect != nil:
-			t.suspect[ev] = true
-		}
-		return nil
-	case <-timer.C:
+	slots, err := t.await(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil: // of the watch: look at all slots, then try another one
+		t.closeWatch()
+		t.suspect = nil
+	case len(slots) > 0:
+		t.suspectAlso(slots)
+	default:
 		if t.again++; t.again > len(t.pool.s.o.Again) {
 			t.suspect = nil
 		}
-		return nil
+	}
+	return nil
+}
+
+// await sleeps until a slot is closed, or for as long as the head has patience.
+func (t *place) await(ctx context.Context) ([]int, error) {
+	if t.watch != nil {
+		return t.watch.wait(ctx, t.patience())
+	}
+	select {
+	case <-time.After(t.patience()):
 	case <-ctx.Done():
-		return context.Cause(ctx)
+	}
+	return nil, nil
+}
+
+// suspectAlso has the next look check these slots. Those of the last event are
+// still suspect while that one is being followed up.
+func (t *place) suspectAlso(slots []int) {
+	if t.again >= len(t.pool.s.o.Again) {
+		t.suspect = map[int]bool{}
+	}
+	t.again = 0
+	for _, i := range slots {
+		if i < 0 {
+			t.suspect = nil
+		}
+		if t.suspect != nil {
+			t.suspect[i] = true
+		}
 	}
 }
 
@@ -106,8 +124,9 @@ func (t *place) patience() time.Duration {
 	return o.Head
 }
 
-// closeWatch closes the watch on the side: that takes 10 to 20 ms, which must
-// not stand between a free slot and the start of its child.
+// closeWatch closes the watch on the side, for that takes 10 to 20 ms. A head
+// that got its slot does so only once the child runs: a fork in between would
+// make the child's close-on-exec the last close, and the child wait for it.
 func (t *place) closeWatch() {
 	if t.watch != nil {
 		go t.watch.close()

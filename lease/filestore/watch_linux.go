@@ -1,10 +1,13 @@
 package filestore
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,10 +16,7 @@ import (
 // them: a holder that ended, a release, or a poke. Heartbeats and other writes
 // make no such event. A process may have only few of these (128 instances a
 // user by default), so only heads of lines have one.
-type watch struct {
-	f  *os.File
-	ch chan int
-}
+type watch struct{ f *os.File }
 
 func newWatch(dir string) (*watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
@@ -27,55 +27,48 @@ func newWatch(dir string) (*watch, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("inotify_add_watch", err)
 	}
-	w := &watch{f: os.NewFile(uintptr(fd), "inotify"), ch: make(chan int, 64)}
-	go w.read()
-	return w, nil
+	return &watch{os.NewFile(uintptr(fd), "inotify")}, nil
 }
 
-// events delivers slot numbers; -1 stands for any; closed when the directory
-// is gone. A nil watch has none.
-func (w *watch) events() <-chan int {
-	if w == nil {
-		return nil
+// wait returns the slots that were closed since the last call (-1 stands for
+// any), as soon as there is one; none when d is over or ctx ended. An error
+// means that this watch will not report any more.
+func (w *watch) wait(ctx context.Context, d time.Duration) ([]int, error) {
+	// Read here and not in a goroutine that sends: a hop less at each hand-over.
+	if err := w.f.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return nil, err
 	}
-	return w.ch
+	defer context.AfterFunc(ctx, func() { _ = w.f.SetReadDeadline(time.Unix(1, 0)) })()
+	var buf [4096]byte
+	n, err := w.f.Read(buf[:])
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return parseEvents(buf[:n])
+}
+
+var errWatchGone = errors.New("the watched directory is gone")
+
+func parseEvents(b []byte) ([]int, error) {
+	var slots []int
+	for len(b) >= unix.SizeofInotifyEvent {
+		mask := binary.NativeEndian.Uint32(b[4:])
+		end := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(b[12:]))
+		name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:end]), "\x00")
+		b = b[end:]
+		slot, err := strconv.Atoi(name)
+		switch {
+		case mask&unix.IN_IGNORED != 0:
+			return nil, errWatchGone
+		case err != nil || mask&unix.IN_Q_OVERFLOW != 0:
+			slot = -1
+		}
+		slots = append(slots, slot)
+	}
+	return slots, nil
 }
 
 func (w *watch) close() { _ = w.f.Close() }
-
-func (w *watch) read() {
-	defer close(w.ch)
-	buf := make([]byte, 4096)
-	for {
-		n, err := w.f.Read(buf)
-		if err != nil {
-			return
-		}
-		for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
-			mask := binary.NativeEndian.Uint32(b[4:])
-			end := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(b[12:]))
-			name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:end]), "\x00")
-			b = b[end:]
-			if mask&unix.IN_IGNORED != 0 {
-				return
-			}
-			slot, err := strconv.Atoi(name)
-			if err != nil || mask&unix.IN_Q_OVERFLOW != 0 {
-				slot = -1
-			}
-			w.send(slot)
-		}
-	}
-}
-
-// send drops an event when nobody has read the last 64 of them: whoever reads
-// those will look at all slots anyhow, because the last place in the buffer is
-// kept for the event that says so.
-func (w *watch) send(slot int) {
-	switch {
-	case len(w.ch) < cap(w.ch)-1:
-		w.ch <- slot
-	case len(w.ch) < cap(w.ch):
-		w.ch <- -1
-	}
-}

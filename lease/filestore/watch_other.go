@@ -2,11 +2,16 @@
 
 package filestore
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // watch exists on Linux only; elsewhere the head of a line polls.
 type watch struct{}
 
 func newWatch(string) (*watch, error) { return nil, errors.ErrUnsupported }
-func (*watch) events() <-chan int     { return nil }
-func (*watch) close()                 {}
+
+func (*watch) wait(context.Context, time.Duration) ([]int, error) { return nil, errors.ErrUnsupported }
+func (*watch) close()                                             {}

@@ -1,0 +1,119 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"berth/lease"
+	"berth/lease/memstore"
+	"berth/lease/storetest"
+)
+
+func TestAcquire(t *testing.T) {
+	ctx := t.Context()
+	s := &memstore.Store{}
+	h, err := Acquire(ctx, s, storetest.Request("p", 1), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var busy *BusyError
+	if _, err := Acquire(ctx, s, storetest.Request("p", 1), Options{Now: true}); !errors.As(err, &busy) || busy.Verdict.Reason != lease.Full || busy.Kept {
+		t.Errorf("%v, want a BusyError: full", err)
+	}
+	heavy := storetest.Request("p", 1)
+	heavy.Weight = 2
+	if _, err := Acquire(ctx, s, heavy, Options{}); !errors.Is(err, lease.ErrTooHeavy) {
+		t.Errorf("%v, want ErrTooHeavy", err)
+	}
+	keyed := storetest.Request("p", 1)
+	keyed.Key = "k"
+	if _, err := Acquire(ctx, s, keyed, Options{Now: true}); !errors.As(err, &busy) || !busy.Kept {
+		t.Errorf("%v, want a BusyError that keeps the place", err)
+	}
+	if err := h.Release(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAcquireWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		h, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var busy *BusyError
+		if _, err := Acquire(short, s, storetest.Request("p", 1), Options{}); !errors.As(err, &busy) {
+			t.Errorf("%v, want a BusyError after the time allowed", err)
+		}
+		cause := errors.New("a signal")
+		killed, kill := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { kill(cause) })
+		if _, err := Acquire(killed, s, storetest.Request("p", 1), Options{}); !errors.Is(err, cause) {
+			t.Errorf("%v, want the cause of the cancellation", err)
+		}
+		if pools, err := s.List(t.Context(), "p"); err != nil || len(pools[0].Waiters) > 0 {
+			t.Errorf("%v, %v: want no ticket left", pools, err)
+		}
+		told := 0
+		time.AfterFunc(time.Minute, func() { _ = h.Release(context.Background()) })
+		h2, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{Waiting: func(lease.Ticket, lease.Verdict) { told++ }})
+		if err != nil || told == 0 {
+			t.Fatalf("%v, told %d times", err, told)
+		}
+		_ = h2.Release(t.Context())
+	})
+}
+
+// TestInterrupt: what is to be done with the place is done while nobody waits
+// on it, and the waiter then looks again.
+func TestInterrupt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		h, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var in Interrupts
+		did := false
+		time.AfterFunc(time.Second, func() {
+			in.Do(func(ctx context.Context, p lease.Place) error {
+				did = true
+				_, err := s.Stop(ctx, p.Ticket().ID, lease.Stop{Reason: "enough"})
+				return err
+			})
+		})
+		var stopped *lease.StoppedError
+		_, err = Acquire(t.Context(), s, storetest.Request("p", 1), Options{Interrupts: &in})
+		if !did || !errors.As(err, &stopped) || stopped.Reason != "enough" {
+			t.Errorf("did %v, %v; want a StoppedError", did, err)
+		}
+		_ = h.Release(t.Context())
+	})
+}
+
+// faulty overrides one method of a store: the way faults are tried.
+type faulty struct {
+	lease.Store
+	err error
+}
+
+func (f *faulty) Line(context.Context, lease.Request) (lease.Place, error) { return nil, f.err }
+
+func TestFaultInLine(t *testing.T) {
+	s := &memstore.Store{}
+	h, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release(t.Context())
+	boom := errors.New("disk full")
+	if _, err := Acquire(t.Context(), &faulty{s, boom}, storetest.Request("p", 1), Options{}); !errors.Is(err, boom) {
+		t.Errorf("%v, want %v", err, boom)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -17,8 +18,7 @@ import (
 func Main(args []string) int {
 	say := newSpeaker(false, false)
 	result := codeOK
-	app := newApp(&result)
-	err := app.Run(args)
+	err := newApp(&result, args).Run(args)
 	if err == nil {
 		return result
 	}
@@ -45,7 +45,9 @@ var errSaid = errors.New("said")
 
 func said(err error) error { return fmt.Errorf("%w: %w", errSaid, err) }
 
-func newApp(result *int) *cli.App {
+// newApp builds the command that args name and no other: flags take time to
+// build, and a start is short.
+func newApp(result *int, args []string) *cli.App {
 	onUsage := func(c *cli.Context, err error, _ bool) error {
 		name := "berth"
 		if c.Command != nil && c.Command.Name != "" && c.Command.Name != "berth" {
@@ -53,7 +55,18 @@ func newApp(result *int) *cli.App {
 		}
 		return &usageError{err: err, cmd: name}
 	}
-	commands := []*cli.Command{runCommand(result), lsCommand(), limitCommand(), stopCommand(), keepaliveCommand()}
+	var commands []*cli.Command
+	for _, known := range []struct {
+		name  string
+		build func() *cli.Command
+	}{
+		{"run", func() *cli.Command { return runCommand(result) }},
+		{"ls", lsCommand}, {"limit", limitCommand}, {"stop", stopCommand}, {"keepalive", keepaliveCommand},
+	} {
+		if len(args) > 1 && args[1] == known.name {
+			commands = append(commands, known.build())
+		}
+	}
 	for _, c := range commands {
 		c.OnUsageError = onUsage // not inherited from the app
 		c.HideHelpCommand = true
@@ -68,11 +81,12 @@ func newApp(result *int) *cli.App {
 		Commands:                  commands,
 		OnUsageError:              onUsage,
 		DisableSliceFlagSeparator: true,
+		Compiled:                  time.Unix(1, 0), // else the library looks it up
 		Writer:                    os.Stdout,
 		ErrWriter:                 io.Discard, // we say what is wrong ourselves
 		ExitErrHandler:            func(*cli.Context, error) {},
 		Action: func(c *cli.Context) error {
-			if c.NArg() > 0 {
+			if c.NArg() > 0 && c.Args().First() != "help" {
 				return usagef("berth", "%q is not a command of berth (to run it: berth run -- %s)", c.Args().First(), c.Args().First())
 			}
 			return cli.ShowAppHelp(c)

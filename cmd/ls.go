@@ -29,8 +29,8 @@ running, orphaned (its berth is gone, its command still runs), stalled (its
 berth gives no sign of life; the slot stays taken), damaged (its record cannot
 be read; the slot stays taken).`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"},
-			&cli.BoolFlag{Name: "watch", Usage: "print again every second, until interrupted"},
+			newBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
+			newBool(cli.BoolFlag{Name: "watch", Usage: "print again every second, until interrupted"}),
 			storeFlag(""),
 		},
 		Action: func(c *cli.Context) error {
@@ -50,7 +50,8 @@ be read; the slot stays taken).`,
 }
 
 func list(st *store, pools []string, asJSON, watch bool) error {
-	signals := catchSignals() // so that Ctrl-Z never stops us with a lock in our hands
+	signals := make(chan os.Signal, 8)
+	catchSignals(signals, harmless) // so that Ctrl-Z never stops us with a lock in our hands
 	for {
 		found, err := st.List(context.Background(), pools...)
 		if asJSON {
@@ -67,12 +68,8 @@ func list(st *store, pools []string, asJSON, watch bool) error {
 		select {
 		case <-time.After(time.Second):
 		case sig := <-signals:
-			switch sig {
-			case sigTSTP:
+			if sig == sigTSTP {
 				stopSelf()
-			case sigCONT, sigWINCH:
-			default:
-				return signalError{number(sig)}
 			}
 		}
 	}

@@ -33,12 +33,14 @@ const (
 
 type terminal struct{}
 
-func newTerminal() terminal               { return terminal{} }
-func (terminal) sent(syscall.Signal) bool { return false }
-func catchSignals() chan os.Signal        { return nil }
-func number(os.Signal) syscall.Signal     { return 0 }
-func foreground() bool                    { return false }
-func columns() int                        { return 0 }
-func isTerminal(int) bool                 { return false }
-func stopSelf()                           {}
-func wake(lease.Process)                  {}
+func newTerminal() terminal                    { return terminal{} }
+func (terminal) sent(syscall.Signal) bool      { return false }
+func catchSignals(chan os.Signal, []os.Signal) {}
+
+var deadly, harmless []os.Signal
+
+func foreground() bool    { return false }
+func columns() int        { return 0 }
+func isTerminal(int) bool { return false }
+func stopSelf()           {}
+func wake(lease.Process)  {}

@@ -52,20 +52,13 @@ type runner struct {
 	store *store
 	tty   terminal
 
-	catching chan chan os.Signal // where signals will come from
-	signals  chan os.Signal      // nil before catch
+	signals chan os.Signal
+	caught  chan struct{} // closed once the deadly ones come to signals
 }
 
-// catch has signals come to us from now on, instead of ending us.
-func (r *runner) catch() {
-	if r.signals == nil {
-		if r.spec.exec {
-			r.signals = catchSignals()
-		} else {
-			r.signals = <-r.catching
-		}
-		r.tty = newTerminal()
-	}
+func (r *runner) catchDeadly() {
+	catchSignals(r.signals, deadly)
+	close(r.caught)
 }
 
 func (r *runner) run() (int, error) {
@@ -78,11 +71,9 @@ func (r *runner) run() (int, error) {
 	req.Owner = lease.Process(r.store.self)
 	req.UID = os.Getuid()
 	req.Command = shownCommand(r.spec.argv)
-	r.catching = make(chan chan os.Signal, 1)
+	r.signals, r.caught = make(chan os.Signal, 64), make(chan struct{})
 	if !r.spec.exec {
-		// Beside the way to the slot, because it takes a tenth of the start-up:
-		// a thread that has to be asked once for each signal.
-		go func() { r.catching <- catchSignals() }()
+		go r.catchDeadly() // beside the way to the slot
 	}
 
 	outer, err := r.outer()
@@ -228,7 +219,11 @@ func (r *runner) acquire() (lease.Holding, error) {
 			return h, r.unlucky(err)
 		}
 	}
-	r.catch()
+	if r.spec.exec {
+		r.catchDeadly()
+	}
+	<-r.caught
+	catchSignals(r.signals, harmless)
 	return r.wait()
 }
 

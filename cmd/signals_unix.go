@@ -17,20 +17,24 @@ func init() {
 	signalNames["CONT"], signalNames["STOP"] = syscall.SIGCONT, syscall.SIGSTOP
 }
 
-// catchSignals returns a channel with the signals that berth passes on or acts
-// on. One that was ignored when we started (nohup, a background job of a plain
-// sh) is not caught, so that the child finds it ignored too.
-func catchSignals() chan os.Signal {
-	ch := make(chan os.Signal, 64)
-	for _, s := range []os.Signal{
-		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1,
-		syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP,
-	} {
+// Signals that would end berth are caught before there is a child. The others
+// come after: each costs a round trip to a thread of the runtime.
+var (
+	deadly = []os.Signal{
+		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
+	}
+	harmless = []os.Signal{syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGWINCH}
+)
+
+// catchSignals has these signals sent to ch. One that was ignored when we
+// started (nohup, a background job of a plain sh) is not caught, so that the
+// child finds it ignored too.
+func catchSignals(ch chan os.Signal, sigs []os.Signal) {
+	for _, s := range sigs {
 		if !signal.Ignored(s) {
 			signal.Notify(ch, s)
 		}
 	}
-	return ch
 }
 
 // terminal knows which signals the kernel sent to the whole foreground group
@@ -94,11 +98,6 @@ const (
 	sigCONT  = syscall.SIGCONT
 	sigWINCH = syscall.SIGWINCH
 )
-
-func number(sig os.Signal) syscall.Signal {
-	n, _ := sig.(syscall.Signal)
-	return n
-}
 
 func isTerminal(fd int) bool {
 	_, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)

@@ -35,37 +35,37 @@ type runSpec struct {
 func runFlags() []cli.Flag {
 	const slots, line, job, other = "Slots", "Waiting", "Running", "Other"
 	return []cli.Flag{
-		&cli.StringFlag{Category: slots, Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` of the pool whose slots are counted (default: default)"},
-		&cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots are in use: a whole number, or like 50% of the CPUs (default: the pool's own limit, else the number of CPUs)"},
-		&cli.StringFlag{Category: slots, Name: "weight", Value: "1", Usage: "`K` slots taken at once (default: 1)"},
-		&cli.StringFlag{Category: slots, Name: "hold", Value: "command", Usage: "`WHAT` the slot follows: command (until it ends) or tree (until its last descendant ends) (default: command)"},
-		&cli.StringFlag{Category: slots, Name: "nested", Value: "reuse", Usage: "`HOW` a job inside a job of the same pool gets its slot: reuse the outer one's, take another, or fail (default: reuse)"},
+		newString(cli.StringFlag{Category: slots, Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` of the pool whose slots are counted (default: default)"}),
+		newString(cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots are in use: a whole number, or like 50% of the CPUs (default: the pool's own limit, else the number of CPUs)"}),
+		newString(cli.StringFlag{Category: slots, Name: "weight", Value: "1", Usage: "`K` slots taken at once (default: 1)"}),
+		newString(cli.StringFlag{Category: slots, Name: "hold", Value: "command", Usage: "`WHAT` the slot follows: command (until it ends) or tree (until its last descendant ends) (default: command)"}),
+		newString(cli.StringFlag{Category: slots, Name: "nested", Value: "reuse", Usage: "`HOW` a job inside a job of the same pool gets its slot: reuse the outer one's, take another, or fail (default: reuse)"}),
 
-		&cli.StringFlag{Category: line, Name: "wait", EnvVars: []string{"BERTH_WAIT"}, Usage: "`D` longest time in the line, 0 does not wait (default: for ever) [$BERTH_WAIT]"},
-		&cli.StringFlag{Category: line, Name: "on-busy", Value: "fail", Usage: "`WHAT` to do when the wait is over: fail with 75, skip with 0, or run without a slot (default: fail)"},
-		&cli.StringFlag{Category: line, Name: "priority", Value: "0", Usage: "`P` from -20 to 20 like nice: lower goes first, equals in order of arrival (default: 0)"},
-		&cli.StringFlag{Category: line, Name: "ticket", Usage: "`KEY` keeps the place in the line, when this waiter gives up or dies, for whoever comes back with the same KEY"},
-		&cli.StringFlag{Category: line, Name: "ticket-grace", Value: "2m", Usage: "`D` how long a KEY keeps its place (default: 2m)"},
+		newString(cli.StringFlag{Category: line, Name: "wait", EnvVars: []string{"BERTH_WAIT"}, Usage: "`D` longest time in the line, 0 does not wait (default: for ever) [$BERTH_WAIT]"}),
+		newString(cli.StringFlag{Category: line, Name: "on-busy", Value: "fail", Usage: "`WHAT` to do when the wait is over: fail with 75, skip with 0, or run without a slot (default: fail)"}),
+		newString(cli.StringFlag{Category: line, Name: "priority", Value: "0", Usage: "`P` from -20 to 20 like nice: lower goes first, equals in order of arrival (default: 0)"}),
+		newString(cli.StringFlag{Category: line, Name: "ticket", Usage: "`KEY` keeps the place in the line, when this waiter gives up or dies, for whoever comes back with the same KEY"}),
+		newString(cli.StringFlag{Category: line, Name: "ticket-grace", Value: "2m", Usage: "`D` how long a KEY keeps its place (default: 2m)"}),
 
-		&cli.StringFlag{Category: job, Name: "timeout", Usage: "`D` longest running time; then the command and all its descendants are ended, exit code 124"},
-		&cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same for the time without 'berth keepalive'"},
-		&cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` that asks a job to end (default: TERM)"},
-		&cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` from that signal to KILL (default: 10s)"},
-		&cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` between two signs of life in the lease (default: 5s)"},
-		&cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` data for 'berth ls', and for the child as BERTH_LABEL_K; repeatable"},
-		&cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less, no heartbeat, none of the time limits"},
+		newString(cli.StringFlag{Category: job, Name: "timeout", Usage: "`D` longest running time; then the command and all its descendants are ended, exit code 124"}),
+		newString(cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same for the time without 'berth keepalive'"}),
+		newString(cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` that asks a job to end (default: TERM)"}),
+		newString(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` from that signal to KILL (default: 10s)"}),
+		newString(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` between two signs of life in the lease (default: 5s)"}),
+		newList(cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` data for 'berth ls', and for the child as BERTH_LABEL_K; repeatable"}),
+		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less, no heartbeat, none of the time limits"}),
 
 		storeFlag(other), quietFlag(other),
-		&cli.BoolFlag{Category: other, Name: "verbose", Aliases: []string{"v"}, EnvVars: []string{"BERTH_VERBOSE"}, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"},
+		newBool(cli.BoolFlag{Category: other, Name: "verbose", Aliases: []string{"v"}, EnvVars: []string{"BERTH_VERBOSE"}, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"}),
 	}
 }
 
 func storeFlag(category string) cli.Flag {
-	return &cli.StringFlag{Category: category, Name: "store", EnvVars: []string{"BERTH_STORE"}, Usage: "`DIR` where pools live (default: /var/tmp/berth-UID) [$BERTH_STORE]"}
+	return newString(cli.StringFlag{Category: category, Name: "store", EnvVars: []string{"BERTH_STORE"}, Usage: "`DIR` where pools live (default: /var/tmp/berth-UID) [$BERTH_STORE]"})
 }
 
 func quietFlag(category string) cli.Flag {
-	return &cli.BoolFlag{Category: category, Name: "quiet", Aliases: []string{"q"}, EnvVars: []string{"BERTH_QUIET"}, Usage: "no notes, nothing while waiting [$BERTH_QUIET]"}
+	return newBool(cli.BoolFlag{Category: category, Name: "quiet", Aliases: []string{"q"}, EnvVars: []string{"BERTH_QUIET"}, Usage: "no notes, nothing while waiting [$BERTH_QUIET]"})
 }
 
 // parseRun turns the words into a spec, or says which of them is wrong.

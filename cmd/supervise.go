@@ -41,7 +41,7 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 	if r.spec.exec {
 		return r.become(h, l)
 	}
-	r.catch() // before there is a child that they could miss
+	<-r.caught // before there is a child that would miss them
 	child, err := procwatch.Start(r.spec.argv, r.environ(l))
 	if err != nil {
 		return 0, errors.Join(err, release(h))
@@ -50,6 +50,8 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 		runner: r, h: h, child: child, started: r.store.Clock(),
 		done: make(chan error, 1),
 	}
+	r.tty = newTerminal()
+	catchSignals(r.signals, harmless)
 	return s.run()
 }
 

@@ -220,7 +220,7 @@ func parseSettings(b []byte) (c settings, err error) {
 	}
 	// The version first: what a newer one says need not fit our fields.
 	if json.Unmarshal(b, &v) == nil && v.Version > lease.Version {
-		return c, fmt.Errorf("it was written by a newer berth (version %d)", v.Version)
+		return c, fmt.Errorf("%w (version %d)", errNewer, v.Version)
 	}
 	if json.Unmarshal(b, &c) != nil || c.Limit == nil || *c.Limit < 0 {
 		return c, errGarbage

@@ -42,7 +42,7 @@ func (s *Store) openFile(path string, create, readOnly bool) (*os.File, error) {
 		switch err {
 		case nil:
 		case unix.ELOOP:
-			return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("is a symbolic link, which somebody else put there; remove it")}
+			return nil, &fs.PathError{Op: "open", Path: path, Err: notOurs("is a symbolic link, which somebody else put there; remove it")}
 		default:
 			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 		}
@@ -59,6 +59,14 @@ func (s *Store) openFile(path string, create, readOnly bool) (*os.File, error) {
 	}
 }
 
+// errNotOurs: something that no berth made is where a file of the store
+// belongs.
+var errNotOurs = errors.New("not a file of the store")
+
+func notOurs(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{errNotOurs}, args...)...)
+}
+
 // checkFile refuses what cannot be a lock file of this store.
 func (s *Store) checkFile(fd int) error {
 	var st unix.Stat_t
@@ -67,11 +75,11 @@ func (s *Store) checkFile(fd int) error {
 	}
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return fmt.Errorf("is %s, not a regular file; remove it", kind(uint32(st.Mode)))
+		return notOurs("is %s, not a regular file; remove it", kind(uint32(st.Mode)))
 	case st.Nlink > 1:
-		return fmt.Errorf("has %d names (hard links); a lock file must have one", st.Nlink)
+		return notOurs("has %d names (hard links); a lock file must have one", st.Nlink)
 	case !s.shared && st.Uid != s.uid:
-		return fmt.Errorf("belongs to uid %d, the store to uid %d", st.Uid, s.uid)
+		return notOurs("belongs to uid %d, the store to uid %d", st.Uid, s.uid)
 	}
 	return nil
 }

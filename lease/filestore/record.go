@@ -83,7 +83,10 @@ type record struct {
 	aside  *aside
 }
 
-var errGarbage = errors.New("it holds something else than a record")
+var (
+	errGarbage = errors.New("it holds something else than a record")
+	errNewer   = errors.New("it was written by a newer berth")
+)
 
 // parseRecord reads such a log; the last line of a kind counts. It returns
 // (nil, nil) for a free slot.
@@ -116,7 +119,7 @@ func (r *record) add(line []byte) error {
 		V *int `json:"v"`
 	}
 	if json.Unmarshal(line, &version) == nil && version.V != nil && *version.V > lease.Version {
-		return fmt.Errorf("it was written by a newer berth (version %d, this one knows %d)", *version.V, lease.Version)
+		return fmt.Errorf("%w (version %d, this one knows %d)", errNewer, *version.V, lease.Version)
 	}
 	var probe struct {
 		Version *int            `json:"v"`
@@ -145,9 +148,13 @@ func (r *record) add(line []byte) error {
 		r.ticket = t
 	case probe.Beat != nil:
 		r.pulse = &pulse{}
-		return json.Unmarshal(line, r.pulse)
+		if json.Unmarshal(line, r.pulse) != nil {
+			return errGarbage
+		}
 	case probe.Child != nil:
-		return json.Unmarshal(probe.Child, &r.child)
+		if json.Unmarshal(probe.Child, &r.child) != nil {
+			return errGarbage
+		}
 	case probe.Stop != nil:
 		r.stop = probe.Stop
 	case probe.Aside != nil:

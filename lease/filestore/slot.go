@@ -20,10 +20,15 @@ type slotState struct {
 	locked bool    // somebody holds it
 	record *record // nil: empty, or not readable
 	orphan bool    // not locked, but the recorded child lives
-	err    error   // it cannot be opened or read
+	err    error   // it cannot be opened, or its record not be read
 }
 
 func (st slotState) free() bool { return !st.locked && !st.orphan && st.err == nil }
+
+// damaged: what is there may stand for a job, and nobody can tell.
+func (st slotState) damaged() bool {
+	return errors.Is(st.err, errNotOurs) || errors.Is(st.err, errGarbage) || errors.Is(st.err, errNewer)
+}
 
 // asks is what the index says of a slot in use.
 func (st slotState) asks() int {
@@ -143,7 +148,7 @@ func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool)
 
 // grab locks r.Weight free slots, the lowest first, and writes the lease into
 // each. It returns nil, nil after it found (and marked in the index) a slot
-// that somebody holds.
+// that somebody holds, or may hold.
 func (p *pool) grab(ix *index, r lease.Request, inForce, asks int) (_ *holding, err error) {
 	h := &holding{pool: p}
 	defer func() {
@@ -161,8 +166,8 @@ func (p *pool) grab(ix *index, r lease.Request, inForce, asks int) (_ *holding, 
 	}
 	for i := ix.nextFree(0); len(h.files) < r.Weight; i = ix.nextFree(i + 1) {
 		f, st := p.lockSlot(i)
-		if st.err != nil {
-			return nil, &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: st.err}
+		if st.err != nil && !st.damaged() {
+			return nil, st.err
 		}
 		if f == nil {
 			return nil, ix.mark(i, st.asks())

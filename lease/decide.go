@@ -37,6 +37,8 @@ func (v Verdict) String() string {
 		return fmt.Sprintf("%d of %d in use", v.Used, v.Limit)
 	case Drained:
 		return "the pool's own limit is 0"
+	case TooHeavy:
+		return fmt.Sprintf("needs more slots than the limit of %d", v.Limit)
 	}
 	return string(v.Reason)
 }

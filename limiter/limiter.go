@@ -143,13 +143,17 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 	if in == nil {
 		in = &Interrupts{}
 	}
-	for {
+	for first := true; ; first = false {
 		h, v, err := p.TryAcquire(ctx)
 		if h != nil || err != nil {
 			return h, v, err
 		}
-		if err := refuse(p.Ticket().Request, v); err != nil {
-			return nil, v, err
+		// Only at first: who becomes too heavy later stands in a pool whose
+		// limit was lowered since, and can be raised again.
+		if first {
+			if err := refuse(p.Ticket().Request, v); err != nil {
+				return nil, v, err
+			}
 		}
 		if o.Now {
 			return nil, v, errNow

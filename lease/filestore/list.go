@@ -59,16 +59,15 @@ func (s *Store) listPool(ctx context.Context, name string) (v lease.Pool, err er
 	}
 	defer p.close()
 	v.Name = name
-	wait, cancel := context.WithTimeout(ctx, s.o.Explain)
-	defer cancel()
-	l, err := p.lock(wait, (*flock.Flock).TryRLock, (*flock.Flock).RLock)
+	var held *lease.LockHeldError
+	l, err := p.lock(ctx, (*flock.Flock).TryRLock, (*flock.Flock).RLock, func(e *lease.LockHeldError) error { return e })
 	switch {
 	case err == nil:
 		defer l.Unlock()
-	case ctx.Err() != nil || wait.Err() == nil:
-		return v, err
+	case ctx.Err() == nil && errors.As(err, &held):
+		v.LockHeldBy = held.Error()
 	default:
-		v.LockHeldBy = p.whoHolds().Error()
+		return v, err
 	}
 	if v.Own, err = p.own(); err != nil {
 		return v, err

@@ -89,7 +89,10 @@ func (p *pool) close() {
 // When ctx ends before the lock is had, fn has not run.
 func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	for {
-		l, err := p.lock(ctx, (*flock.Flock).TryLock, (*flock.Flock).Lock)
+		l, err := p.lock(ctx, (*flock.Flock).TryLock, (*flock.Flock).Lock, func(e *lease.LockHeldError) error {
+			p.s.o.Slow(e)
+			return nil
+		})
 		if err != nil {
 			return err
 		}
@@ -107,8 +110,10 @@ func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	}
 }
 
-// lock takes the pool's lock by try, and if that fails by block.
-func (p *pool) lock(ctx context.Context, try func(*flock.Flock) (bool, error), block func(*flock.Flock) error) (*flock.Flock, error) {
+// lock takes the pool's lock by try, and if that fails by block. When one and
+// the same process is found to hold it for all of Timings.Explain (others that
+// hold it in turn are just many), stuck is called, once; its error ends this.
+func (p *pool) lock(ctx context.Context, try func(*flock.Flock) (bool, error), block func(*flock.Flock) error, stuck func(*lease.LockHeldError) error) (*flock.Flock, error) {
 	l := flock.New(p.path("lock"), flock.SetFlag(unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC))
 	if ok, err := try(l); ok || err != nil {
 		return l, err
@@ -121,26 +126,36 @@ func (p *pool) lock(ctx context.Context, try func(*flock.Flock) (bool, error), b
 		}
 		done <- err
 	}()
-	explain := time.NewTimer(p.s.o.Explain)
-	defer explain.Stop()
-	for {
+	giveUp := func(err error) (*flock.Flock, error) {
+		go func() {
+			if <-done == nil {
+				_ = l.Unlock() // it came after all: pass it on
+			}
+		}()
+		return nil, err
+	}
+	look := time.NewTicker(p.s.o.Explain / 2)
+	defer look.Stop()
+	for before, told := -1, false; ; {
 		select {
 		case err := <-done:
 			return l, err
-		case <-explain.C:
-			p.s.o.Slow(p.whoHolds())
-		case <-ctx.Done():
-			go func() {
-				if <-done == nil {
-					_ = l.Unlock() // it came after all: pass it on
+		case <-look.C:
+			held := p.whoHolds()
+			if held.PID == before && !told {
+				told = true
+				if err := stuck(held); err != nil {
+					return giveUp(err)
 				}
-			}()
-			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), p.whoHolds())
+			}
+			before = held.PID
+		case <-ctx.Done():
+			return giveUp(fmt.Errorf("%w: %w", context.Cause(ctx), p.whoHolds()))
 		}
 	}
 }
 
-func (p *pool) whoHolds() error {
+func (p *pool) whoHolds() *lease.LockHeldError {
 	e := &lease.LockHeldError{Pool: p.name, Path: p.path("lock")}
 	e.PID = flockOwner(p.file)
 	if e.PID != 0 {

@@ -19,7 +19,8 @@ type supervisor struct {
 	keeper *lease.Keeper // of h
 	child  *procwatch.Child
 
-	ending   error // why the tree is being ended; nil: it is not
+	ending   error     // why the tree is being ended; nil: it is not
+	killAt   time.Time // then it is killed
 	exited   bool
 	code     int        // the child's, once it exited
 	done     chan error // End or WaitTree has returned
@@ -166,13 +167,17 @@ func (s *supervisor) signal(sig syscall.Signal) {
 	}
 }
 
-// end ends the whole tree, once.
+// end ends the whole tree. Again, it can only shorten the grace.
 func (s *supervisor) end(why error, killAfter time.Duration) {
-	if s.ending != nil {
-		return
+	killAt := time.Now().Add(killAfter)
+	switch {
+	case s.ending == nil:
+		s.ending, s.killAt = why, killAt
+		go func() { s.done <- s.child.End(context.Background(), s.spec.signal, killAfter) }()
+	case killAt.Before(s.killAt):
+		s.killAt = killAt
+		time.AfterFunc(killAfter, func() { _ = s.child.End(context.Background(), syscall.SIGKILL, 0) })
 	}
-	s.ending = why
-	go func() { s.done <- s.child.End(context.Background(), s.spec.signal, killAfter) }()
 }
 
 // treeGone: End or WaitTree has returned.

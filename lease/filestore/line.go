@@ -47,7 +47,8 @@ type place struct {
 	watch       *watch
 	watchFailed bool
 
-	size int64 // of the ticket's file as far as we wrote or read it
+	size    int64 // of the ticket's file as far as we wrote or read it
+	stopped bool  // somebody asked us to leave
 }
 
 // ticketName sorts by priority, then arrival. A key is part of it as a hash,
@@ -382,6 +383,7 @@ func (t *place) readNotes(ix *index) error {
 	}
 	t.size = fi.Size()
 	if st := t.pool.lookTicket(t.name); st.stop != nil {
+		t.stopped = true
 		return &lease.StoppedError{Stop: *st.stop}
 	}
 	return nil
@@ -432,8 +434,7 @@ func (t *place) done() { _ = t.own.Unlock() }
 // Leave implements lease.Place.
 func (t *place) Leave(ctx context.Context) error {
 	err := t.pool.locked(ctx, func(ix *index) error {
-		stopped := t.readNotes(ix) != nil
-		if t.ticket.Key != "" && !stopped {
+		if t.ticket.Key != "" && t.readNotes(ix) == nil && !t.stopped {
 			return t.pool.note(t.name, t.pool.asideNow(true))
 		}
 		return t.remove(ix)

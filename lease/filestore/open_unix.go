@@ -3,7 +3,6 @@
 package filestore
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -59,12 +58,14 @@ func (s *Store) openFile(path string, create, readOnly bool) (*os.File, error) {
 	}
 }
 
-// errNotOurs: something that no berth made is where a file of the store
+// notOursError: something that no berth made is where a file of the store
 // belongs.
-var errNotOurs = errors.New("not a file of the store")
+type notOursError string
+
+func (e notOursError) Error() string { return string(e) }
 
 func notOurs(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{errNotOurs}, args...)...)
+	return notOursError(fmt.Sprintf(format, args...))
 }
 
 // checkFile refuses what cannot be a lock file of this store.

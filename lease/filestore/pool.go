@@ -59,6 +59,11 @@ func (p *pool) open(create bool) error {
 	if err := p.s.checkDir(p.dir); err != nil {
 		return err
 	}
+	for _, d := range []string{p.path("slots"), p.path("line")} {
+		if err := p.s.checkDir(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err // one that is missing is made with its first file
+		}
+	}
 	fd, err := open(p.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: p.dir, Err: err}

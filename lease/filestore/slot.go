@@ -27,7 +27,8 @@ func (st slotState) free() bool { return !st.locked && !st.orphan && st.err == n
 
 // damaged: what is there may stand for a job, and nobody can tell.
 func (st slotState) damaged() bool {
-	return errors.Is(st.err, errNotOurs) || errors.Is(st.err, errGarbage) || errors.Is(st.err, errNewer)
+	var foreign notOursError
+	return errors.As(st.err, &foreign) || errors.Is(st.err, errGarbage) || errors.Is(st.err, errNewer)
 }
 
 // asks is what the index says of a slot in use.

@@ -22,7 +22,7 @@ import (
 func runCommand(result *int) *cli.Command {
 	return &cli.Command{
 		Name:      "run",
-		Usage:     "Run COMMAND when a slot of its pool is free, and give the slot back when it ends.",
+		Usage:     "Run COMMAND when a slot of its pool is free; give the slot back when it ends.",
 		UsageText: "berth run [flags] [--] COMMAND [ARG...]",
 		Description: `Callers of a pool are served first come, first served. The exit code is the
 command's own; 75 no slot in time, 124 time limit, 125 berth itself failed,

@@ -35,7 +35,7 @@ counts when it is smaller. Waiters see a new limit at once.`,
 				}
 				limit = &n
 			}
-			st, err := openStore(c.String("store"), newSpeaker(false, false))
+			st, err := openStore(c.String("store"), c.NArg() == 2, newSpeaker(false, false))
 			if err != nil {
 				return err
 			}

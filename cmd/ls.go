@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
 	"slices"
@@ -40,9 +41,12 @@ be read; the slot stays taken).`,
 				}
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(c.String("store"), say)
+			st, err := openStore(c.String("store"), false, say)
 			if err != nil {
 				return err
+			}
+			if _, err := os.Stat(st.dir); errors.Is(err, fs.ErrNotExist) && c.IsSet("store") {
+				say.notef("store %s does not exist yet", st.dir) // or is a slip
 			}
 			return list(st, c.Args().Slice(), c.Bool("json"), c.Bool("watch"))
 		},

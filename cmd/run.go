@@ -63,7 +63,7 @@ func (r *runner) catchDeadly() {
 
 func (r *runner) run() (int, error) {
 	var err error
-	if r.store, err = openStore(r.spec.store, r.say); err != nil {
+	if r.store, err = openStore(r.spec.store, true, r.say); err != nil {
 		return 0, err
 	}
 	req := &r.spec.request

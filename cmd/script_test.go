@@ -45,8 +45,19 @@ import (
 //	                           with NAME, only while a job whose name begins so runs
 //	order FILE NAME...         check job records: the starts came in this order
 func TestScripts(t *testing.T) {
+	// Not t.TempDir, which only its owner may enter: some scripts run as another
+	// user too.
+	root, err := os.MkdirTemp("", "berth-scripts-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("..", "testdata", "script"),
+		Dir:         filepath.Join("..", "testdata", "script"),
+		WorkdirRoot: root,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BERTH_STORE", filepath.Join(e.WorkDir, "store"))
 			e.Setenv("HOME", e.WorkDir)

@@ -38,7 +38,7 @@ that is known the exit code is 1.`,
 				return err
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(c.String("store"), say)
+			st, err := openStore(c.String("store"), false, say)
 			if err != nil {
 				return err
 			}

@@ -15,13 +15,15 @@ type store struct {
 	self procwatch.ID
 }
 
-// openStore opens the directory that --store names, or the default one.
-func openStore(dir string, say *speaker) (*store, error) {
+// openStore opens the directory that --store names, or the default one; create
+// makes it when it is missing.
+func openStore(dir string, create bool, say *speaker) (*store, error) {
 	self, err := procwatch.Self()
 	if err != nil {
 		return nil, err
 	}
 	s, err := filestore.Open(dir, filestore.Options{
+		Create: create,
 		Alive:  func(p lease.Process) bool { return lives(p, false) },
 		Frozen: func(p lease.Process) bool { return lives(p, true) },
 		Boot:   self.Boot,

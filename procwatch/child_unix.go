@@ -103,10 +103,11 @@ func Replace(argv, env []string) error {
 	})
 }
 
-// stdio lists what the child's 0, 1 and 2 are to be. One that is closed stays
-// closed, and so does one that is close-on-exec: the caller cannot have passed
-// that on, so a file of our own has landed there, and ForkExec would open it to
-// the child.
+// stdio lists what the child's 0, 1 and 2 are to be. One that was closed since
+// we started stays closed, and so does one that is close-on-exec: the caller
+// cannot have passed that on, so a file of our own has landed there, and
+// ForkExec would open it to the child. (One that the caller had closed is
+// /dev/null by now: the Go runtime opens that before anything of ours runs.)
 func stdio() []uintptr {
 	files := []uintptr{0, 1, 2}
 	for i, fd := range files {

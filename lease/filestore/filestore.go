@@ -33,6 +33,8 @@ import (
 // Options are what the store needs to know from outside. The zero value works
 // and treats every recorded process as gone.
 type Options struct {
+	// Create makes a directory that is missing. Without it, it has no pools.
+	Create bool
 	// Alive reports whether exactly this process still lives on this machine;
 	// Frozen whether it lives and is stopped. Neither may block.
 	Alive  func(lease.Process) bool
@@ -87,8 +89,7 @@ type Store struct {
 
 var _ lease.Store = (*Store)(nil)
 
-// Open makes the directory if it is missing and checks that nobody else can
-// put files into it. An empty dir means DefaultDir. Errors are *fs.PathError.
+// Open checks that nobody else can put files into the directory. An empty dir means DefaultDir. Errors are *fs.PathError.
 func Open(dir string, o Options) (*Store, error) {
 	strict := dir == ""
 	if strict {

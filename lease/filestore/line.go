@@ -217,6 +217,10 @@ func (p *pool) lookTicket(name string) ticketState {
 	}
 	st := ticketState{standing: locked}
 	r, err := readRecord(f)
+	if errors.Is(err, errNewer) {
+		st.kept = !locked // not ours to judge, and it blocks nobody
+		return st
+	}
 	if err != nil || r == nil || r.ticket == nil {
 		return st // killed before it had written it
 	}
@@ -297,7 +301,7 @@ func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead i
 		case st.standing:
 			pred = n
 		case st.kept:
-			if st.died && !p.s.o.Alive(st.ticket.Owner) {
+			if st.died && st.ticket != nil && !p.s.o.Alive(st.ticket.Owner) {
 				_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
 			}
 		default:

@@ -31,6 +31,9 @@ func (s *Store) claim(strict bool) error {
 	fail := func(err error) error { return &fs.PathError{Op: "use store", Path: s.dir, Err: err} }
 	var st unix.Stat_t
 	err := unix.Lstat(s.dir, &st)
+	if err == unix.ENOENT && !s.o.Create {
+		return nil // nobody has run anything yet: there are no pools
+	}
 	if err == unix.ENOENT {
 		mk := os.MkdirAll
 		if strict {

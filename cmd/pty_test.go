@@ -1,0 +1,562 @@
+//go:build linux
+
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminalShell is an interactive shell that leads a session on a terminal of
+// its own, as a person has one. Its echo is off, so that what is typed is not
+// taken for what is printed.
+type terminalShell struct {
+	t      *testing.T
+	dir    string // the shell's, and ours to look at
+	store  string
+	env    []string
+	master *os.File
+	shell  *exec.Cmd
+
+	mu   sync.Mutex
+	seen []byte // all that came to the screen
+	at   int    // up to here it was expected
+}
+
+const prompt = "prompt> "
+
+// openTerminal starts shell (sh, bash) on a new terminal.
+func openTerminal(t *testing.T, shell string, columns uint16) *terminalShell {
+	t.Helper()
+	if _, err := exec.LookPath(shell); err != nil {
+		t.Skipf("no %s here", shell)
+	}
+	master, slave := openPTY(t)
+	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
+		t.Fatal(err)
+	}
+	mode, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mode.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, mode); err != nil {
+		t.Fatal(err)
+	}
+	s := &terminalShell{t: t, dir: t.TempDir(), master: master}
+	s.store = filepath.Join(s.dir, "store")
+	s.env = slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, "BERTH_") || strings.HasPrefix(e, "PS1=") || strings.HasPrefix(e, "ENV=") || strings.HasPrefix(e, "NO_COLOR=")
+	})
+	s.env = append(s.env, "BERTH_STORE="+s.store, "GORACE=atexit_sleep_ms=0", "PS1="+prompt, "TERM=xterm")
+	args := []string{"-i"}
+	if shell == "bash" {
+		args = []string{"--norc", "--noprofile", "--noediting", "-i"}
+	}
+	s.shell = exec.Command(shell, args...)
+	s.shell.Dir, s.shell.Env = s.dir, s.env
+	s.shell.Stdin, s.shell.Stdout, s.shell.Stderr = slave, slave, slave
+	s.shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := s.shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		buf := make([]byte, 4096)
+		for {
+			n, err := master.Read(buf)
+			if err != nil {
+				return // EIO: nobody has the terminal any more
+			}
+			s.mu.Lock()
+			s.seen = append(s.seen, buf[:n]...)
+			s.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = s.shell.Process.Kill() // with the leader of the session, all of it gets HUP
+		_ = s.shell.Wait()
+		master.Close()
+		<-read
+		if t.Failed() {
+			t.Logf("on the screen of %s:\n%q", shell, s.seen)
+		}
+	})
+	s.expect(prompt)
+	return s
+}
+
+func openPTY(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	m, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	master = os.NewFile(uintptr(m), "ptmx")
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(m, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(m, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(fmt.Sprintf("/dev/pts/%d", n), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return master, os.NewFile(uintptr(fd), "pts")
+}
+
+// keys sends what somebody types.
+func (s *terminalShell) keys(k string) {
+	s.t.Helper()
+	if _, err := s.master.WriteString(k); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *terminalShell) line(l string) { s.t.Helper(); s.keys(l + "\n") }
+
+const (
+	ctrlC         = "\x03"
+	ctrlD         = "\x04"
+	ctrlZ         = "\x1a"
+	ctrlBackslash = "\x1c"
+)
+
+// expect waits for text on the screen after all that was expected before, and
+// returns what came up to its end.
+func (s *terminalShell) expect(text string) string {
+	s.t.Helper()
+	return s.match(regexp.QuoteMeta(text))
+}
+
+func (s *terminalShell) match(pattern string) string {
+	s.t.Helper()
+	re := regexp.MustCompile(pattern)
+	got := ""
+	s.until("on the screen: "+pattern, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		loc := re.FindIndex(s.seen[s.at:])
+		if loc != nil {
+			got = string(s.seen[s.at : s.at+loc[1]])
+			s.at += loc[1]
+		}
+		return loc != nil
+	})
+	return got
+}
+
+func (s *terminalShell) until(what string, ok func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(deadline); !ok(); time.Sleep(3 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("not in %v: %s", deadline, what)
+		}
+	}
+}
+
+// code waits for the prompt and asks the shell how the last command ended.
+func (s *terminalShell) code(want int) {
+	s.t.Helper()
+	s.expect(prompt)
+	s.line("echo code=$?.")
+	s.expect(fmt.Sprintf("code=%d.", want))
+	s.expect(prompt)
+}
+
+func (s *terminalShell) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *terminalShell) waitFor(name string) string {
+	s.t.Helper()
+	var b []byte
+	s.until(name+" exists", func() bool {
+		var err error
+		b, err = os.ReadFile(s.path(name))
+		return err == nil
+	})
+	return string(b)
+}
+
+func (s *terminalShell) pid(name string) int {
+	s.t.Helper()
+	f := strings.Fields(s.waitFor(name))
+	if len(f) == 0 {
+		s.t.Fatalf("%s is empty", name)
+	}
+	pid, err := strconv.Atoi(f[len(f)-1])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return pid
+}
+
+func (s *terminalShell) touch(name string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.path(name), nil, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// berth runs beside the terminal.
+func (s *terminalShell) berth(args ...string) (string, error) {
+	c := exec.Command("berth", args...)
+	c.Args[0] = "berth"
+	c.Dir, c.Env = s.dir, s.env
+	out, err := c.Output()
+	return string(out), err
+}
+
+// hold takes a slot from elsewhere until letGo.
+func (s *terminalShell) hold(pool, file string) (letGo func()) {
+	s.t.Helper()
+	c := exec.Command("berth", "run", "-n", "1", "-p", pool, "--", "job", "hold", file)
+	c.Args[0] = "berth"
+	c.Dir, c.Env = s.dir, s.env
+	if err := c.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.waitFor(file)
+	return sync.OnceFunc(func() {
+		s.touch(file + ".go")
+		if err := c.Wait(); err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+func (s *terminalShell) waitsInLine(pool string, want int) {
+	s.t.Helper()
+	s.until(fmt.Sprintf("%d wait", want), func() bool {
+		out, err := s.berth("ls", pool)
+		return err == nil && len(regexp.MustCompile(`(?m)^  wait [1-9]`).FindAllString(out, -1)) == want
+	})
+}
+
+func (s *terminalShell) inUse(pool, want string) {
+	s.t.Helper()
+	if out, err := s.berth("ls", pool); err != nil || !strings.Contains(out, want) {
+		s.t.Errorf("%v; want %q in\n%s", err, want, out)
+	}
+}
+
+// stopped waits until the process is stopped, or runs.
+func (s *terminalShell) stopped(pid int, want bool) {
+	s.t.Helper()
+	s.until(fmt.Sprintf("pid %d stopped: %v", pid, want), func() bool {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, rest, _ := strings.Cut(string(b), ") ")
+		return err == nil && strings.HasPrefix(rest, "T") == want
+	})
+}
+
+// screen is what a person sees of b: a line that was drawn over or erased is
+// not there. It knows what berth uses: \r, \n and erase to the end of the line.
+func screen(b string) string {
+	var lines [][]rune
+	var now []rune
+	col := 0
+	b = strings.ReplaceAll(b, "\x1b[K", "\v")
+	for _, r := range b {
+		switch r {
+		case '\r':
+			col = 0
+		case '\n':
+			lines = append(lines, now)
+			now, col = nil, 0
+		case '\v':
+			now = now[:min(col, len(now))]
+		default:
+			for len(now) <= col {
+				now = append(now, ' ')
+			}
+			now[col] = r
+			col++
+		}
+	}
+	var out strings.Builder
+	for _, l := range append(lines, now) {
+		out.WriteString(strings.TrimRight(string(l), " ") + "\n")
+	}
+	return out.String()
+}
+
+func inShells(t *testing.T, f func(t *testing.T, shell string)) {
+	for _, shell := range []string{"bash", "sh"} {
+		t.Run(shell, func(t *testing.T) { t.Parallel(); f(t, shell) })
+	}
+}
+
+func TestTerminalChildReadsIt(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, shell string) {
+		s := openTerminal(t, shell, 80)
+		s.line("berth run -p p -- cat")
+		s.line("some words")
+		s.expect("some words\r\n")
+		s.line("and more")
+		s.expect("and more\r\n")
+		s.keys(ctrlD)
+		s.code(0)
+
+		s.line("berth run -p p -- sh -c 'test -t 0 && test -t 1 && test -t 2 && stty size </dev/tty'")
+		s.expect("24 80\r\n")
+		s.code(0)
+
+		// A shell within, with job control of its own.
+		s.line("PS1='inner: ' berth run -p p -- " + strings.Join(append([]string{shell}, s.shell.Args[1:]...), " "))
+		s.expect("inner: ")
+		s.line("echo $((20 + 22))")
+		s.expect("42\r\n")
+		s.expect("inner: ")
+		s.line("job hold inner")
+		pid := s.pid("inner")
+		s.keys(ctrlZ)
+		s.stopped(pid, true)
+		s.expect("inner: ")
+		s.inUse("p", "1 of")
+		s.line("fg")
+		s.stopped(pid, false)
+		s.touch("inner.go")
+		s.expect("inner: ")
+		s.line("exit 5")
+		s.code(5)
+		s.inUse("p", "0 in use")
+	})
+}
+
+func TestTerminalCtrlC(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, shell string) {
+		s := openTerminal(t, shell, 80)
+		s.line("berth run -p p -- job hold a")
+		s.waitFor("a")
+		s.keys(ctrlC)
+		s.code(130)
+		s.inUse("p", "0 in use")
+
+		// A child that goes on gets each key once, and berth goes on with it.
+		s.line("berth run -p p -- job signals log")
+		s.waitFor("log")
+		for i, key := range []struct{ name, keys string }{{"SIGINT", ctrlC}, {"SIGQUIT", ctrlBackslash}, {"SIGINT", ctrlC}} {
+			s.keys(key.keys)
+			s.until(key.name, func() bool { return strings.Count(s.waitFor("log"), "\n") >= i+2 })
+		}
+		s.touch("log.go")
+		s.code(0)
+		_, got, _ := strings.Cut(s.waitFor("log"), "\n")
+		if want := "SIGINT\nSIGQUIT\nSIGINT\n"; got != want {
+			t.Errorf("the child got\n%swant\n%s", got, want)
+		}
+
+		// TERM from elsewhere is passed on in the foreground, too.
+		s.line("berth run -p p -- sh -c 'echo $PPID >parent; exec job hold b'")
+		s.waitFor("b")
+		if err := syscall.Kill(s.pid("parent"), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		s.code(143)
+	})
+}
+
+func TestTerminalCtrlZ(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, shell string) {
+		s := openTerminal(t, shell, 80)
+		s.line("berth run -n 1 -p p -- job hold a")
+		pid := s.pid("a")
+		s.keys(ctrlZ)
+		s.expect("Stopped")
+		s.expect(prompt)
+		s.stopped(pid, true)
+		s.inUse("p", "1 of 1 in use")
+		if _, err := s.berth("run", "-n", "1", "-p", "p", "--wait", "0", "--", "true"); err == nil {
+			t.Error("somebody started beside a stopped job")
+		}
+		s.line("fg")
+		s.stopped(pid, false)
+		s.keys(ctrlZ)
+		s.expect("Stopped")
+		s.expect(prompt)
+		s.stopped(pid, true)
+		s.line("bg")
+		s.stopped(pid, false)
+		s.expect(prompt)
+		s.touch("a.go")
+		s.line("wait; echo over")
+		s.expect("over")
+		s.inUse("p", "0 in use")
+
+		// A child that reads in the background is stopped as without berth, and
+		// reads on in the foreground.
+		s.expect(prompt)
+		s.line("berth run -p q -- cat &")
+		s.until("cat is stopped", func() bool {
+			s.line("jobs")
+			return strings.Contains(s.match(`(?s)(Stopped|Running)[^\n]*\n.*`+regexp.QuoteMeta(prompt)), "Stopped")
+		})
+		s.line("fg")
+		s.line("read in the foreground")
+		s.expect("read in the foreground\r\n")
+		s.keys(ctrlD)
+		s.code(0)
+	})
+}
+
+func TestTerminalWaitingLine(t *testing.T) {
+	t.Parallel()
+	for _, columns := range []uint16{30, 80, 120} {
+		t.Run(fmt.Sprint(columns), func(t *testing.T) {
+			t.Parallel()
+			s := openTerminal(t, "sh", columns)
+			letGo := s.hold("p", "a")
+			defer letGo()
+			s.mu.Lock()
+			from := s.at
+			s.mu.Unlock()
+			s.line("berth run -n 1 -p p -- echo st''arted")
+			// Drawn at least twice, as the time goes by.
+			s.expect("\rberth: waiting 0.")
+			s.match(`\rberth: waiting [1-9]\.`)
+			letGo()
+			got := s.match(`started\r\n`)
+			if !strings.Contains(got, "\r\x1b[Kstarted") {
+				t.Errorf("not erased before the child writes: %q", got)
+			}
+			s.code(0)
+			s.mu.Lock()
+			all := string(s.seen[from:s.at])
+			s.mu.Unlock()
+			if now := screen(all); strings.Contains(now, "waiting") || !strings.HasPrefix(now, "started\n") {
+				t.Errorf("left on the screen:\n%s\nafter %q", now, all)
+			}
+			for _, drawn := range regexp.MustCompile(`\r(berth: [^\r\n\x1b]*)\x1b\[K`).FindAllStringSubmatch(all, -1) {
+				if n := len([]rune(drawn[1])); n >= int(columns) {
+					t.Errorf("%d columns on a terminal of %d: %q", n, columns, drawn[1])
+				}
+				if columns == 120 && !regexp.MustCompile(`^berth: waiting \d\.\ds for pool p, place 1 of 1, 1 of 1 in use, longest job hold a \(pid \d+, \d\.\ds\)$`).MatchString(drawn[1]) {
+					t.Errorf("it says %q", drawn[1])
+				}
+			}
+		})
+	}
+}
+
+func TestTerminalWaitingEnds(t *testing.T) {
+	t.Parallel()
+	s := openTerminal(t, "sh", 80)
+	letGo := s.hold("p", "a")
+	defer letGo()
+
+	// Ctrl-C: the line is erased, and no ticket is left.
+	s.line("berth run -n 1 -p p -- job args ran")
+	s.expect("\rberth: waiting")
+	s.keys(ctrlC)
+	if got := s.match(regexp.QuoteMeta(prompt)); strings.Contains(screen(got), "waiting") {
+		t.Errorf("left on the screen: %q", got)
+	}
+	s.line("echo code=$?.")
+	s.expect("code=130.")
+	s.expect(prompt)
+	s.waitsInLine("p", 0)
+
+	// A wait that is over says so on a line of its own.
+	s.line("berth run -n 1 -p p --wait 700ms -- job args ran")
+	got := s.match(`berth: error: .*\r\n`)
+	if now := screen(got); strings.Contains(now, "waiting") || !strings.HasPrefix(now, "berth: error: ") {
+		t.Errorf("on the screen: %q", now)
+	}
+	s.code(75)
+
+	// --quiet draws nothing.
+	s.line("berth run -q -n 1 -p p --wait 900ms -- job args ran")
+	if got := s.match(`berth: error: `); strings.Contains(got, "waiting") {
+		t.Errorf("--quiet said %q", got)
+	}
+	s.code(75)
+	if exists(s.path("ran")) {
+		t.Error("the command ran")
+	}
+}
+
+func TestTerminalWaiterStepsAside(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, shell string) {
+		s := openTerminal(t, shell, 80)
+		letGo := s.hold("p", "a")
+		defer letGo()
+		s.line("berth run -n 1 -p p -- job hold mine")
+		s.waitsInLine("p", 1)
+		s.keys(ctrlZ)
+		s.expect("Stopped")
+		s.expect(prompt)
+		s.waitsInLine("p", 0)
+		letGo()
+		// Others pass it while it is stopped.
+		if _, err := s.berth("run", "-n", "1", "-p", "p", "--wait", "30s", "--", "true"); err != nil {
+			t.Error(err)
+		}
+		if exists(s.path("mine")) {
+			t.Error("a stopped waiter started its command")
+		}
+		s.line("fg")
+		s.waitFor("mine")
+		s.touch("mine.go")
+		s.code(0)
+	})
+}
+
+func TestTerminalList(t *testing.T) {
+	t.Parallel()
+	s := openTerminal(t, "sh", 80)
+	defer s.hold("p", "a")()
+	s.line("berth ls; echo en''d")
+	if got := s.expect("end"); !strings.Contains(got, "\x1b[1mp\x1b[0m") {
+		t.Errorf("no colour on a terminal: %q", got)
+	}
+	s.expect(prompt)
+	for _, quiet := range []string{"NO_COLOR=1 berth ls", "berth ls | cat", "berth ls --json"} {
+		s.line(quiet + "; echo en''d")
+		if got := s.expect("end"); bytes.ContainsRune([]byte(got), '\x1b') || !strings.Contains(got, "p") {
+			t.Errorf("%s: %q", quiet, got)
+		}
+		s.expect(prompt)
+	}
+}
+
+// The terminal is gone: all who had it get HUP, the job ends, its slot is free.
+func TestTerminalHangup(t *testing.T) {
+	t.Parallel()
+	s := openTerminal(t, "sh", 80)
+	s.line("berth run -n 1 -p p -- job signals log")
+	s.waitFor("log")
+	pid := s.pid("log")
+	s.master.Close()
+	s.until("HUP", func() bool { return strings.Count(s.waitFor("log"), "\n") >= 2 })
+	s.touch("log.go")
+	s.until("the job is over", func() bool { return processGone(pid) })
+	if _, got, _ := strings.Cut(s.waitFor("log"), "\n"); strings.Count(got, "SIGHUP") != 1 {
+		t.Errorf("the child got\n%s", got)
+	}
+	s.until("the slot is free", func() bool {
+		_, err := s.berth("run", "-n", "1", "-p", "p", "--wait", "0", "--", "true")
+		return err == nil
+	})
+}

@@ -306,53 +306,41 @@ func (h *holding) Renew(context.Context) (lease.Signs, error) {
 	return h.signs, nil
 }
 
-// Release marks the slots free and unlocks them, frees them in the index, and wakes
-// the head. It unlocks explicitly: a daemon that the command left behind still
-// has the descriptor, and closing ours would leave the slot locked.
+// Release marks the slots free, unlocks them and wakes the head of the line.
+// It unlocks explicitly: a daemon that the command left behind still has the
+// descriptor, and closing ours would leave the slot locked. It wakes after the
+// unlock, so that who is woken finds the lock gone, and before it takes the
+// pool's lock, which that one may have by then.
 //
 // The order matters when we are killed in between. Marked free but locked: the
-// lock goes with the last process that has it. Unlocked but in
-// use in the index: the next who needs the room checks that against the lock.
+// lock goes with the last process that has it. Unlocked but in use in the
+// index: the next who needs the room checks that against the lock.
 func (h *holding) Release(ctx context.Context) error {
 	if h.files == nil {
 		return nil
 	}
-	unlockAll := func() {
-		for _, f := range h.files {
-			_ = markFree(f)
-			unlock(f)
-		}
+	for _, f := range h.files {
+		_ = markFree(f)
+		unlock(f)
+		f.Close()
 	}
+	h.files = nil
+	err := h.pool.poke(h.lease.Slots[0])
 	// The job is over. If somebody is frozen in the pool's lock, it must not
-	// hold us up for ever; the marks are then left for others to check.
+	// hold us up for ever; the index is then left for others to check.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.pool.s.o.Release)
 	defer cancel()
-	done := false
-	err := h.pool.locked(ctx, func(ix *index) error {
-		unlockAll()
-		done = true
-		for i, f := range h.files {
-			if !sameFile(f, h.pool.slotPath(h.lease.Slots[i])) {
-				continue // not the slot that this mark is about
-			}
-			if err := ix.mark(h.lease.Slots[i], 0); err != nil {
-				return err
+	lerr := h.pool.locked(ctx, func(ix *index) error {
+		for _, i := range h.lease.Slots {
+			if i < len(ix.limits) && ix.limits[i] != 0 && h.pool.look(i).free() { // nobody has it again
+				if err := ix.mark(i, 0); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
-	if !done {
-		unlockAll()
-	}
-	// After the unlock, so that who is woken finds the lock gone.
-	for _, f := range h.files {
-		f.Close()
-	}
-	h.files = nil
 	h.doLater()
-	if perr := h.pool.poke(h.lease.Slots[0]); err == nil {
-		err = perr
-	}
 	h.pool.close()
-	return err
+	return errors.Join(err, lerr)
 }

@@ -1,0 +1,174 @@
+//go:build unix
+
+package cmd
+
+import (
+	"math"
+	"slices"
+	"syscall"
+)
+
+const never = math.MaxInt64
+
+// ending: the run ended with a code that what happened to it explains, and its
+// job was neither lost nor run twice.
+func (v *stormVerdict) ending(l *stormLog, r *stormRun) {
+	starts := 0
+	for _, rec := range r.records {
+		if rec.What == "start" {
+			starts++
+		}
+	}
+	if starts > 1 {
+		v.badf("lost", "run %s: its job was started %d times", r.id, starts)
+	}
+	if r.parent != "" {
+		v.inner(l, r)
+		return
+	}
+	if r.hung {
+		return
+	}
+	if r.ended == 0 {
+		v.badf("lost", "run %s did not end", r.id)
+		return
+	}
+	if !slices.Contains(l.codes(r), r.exit) {
+		v.badf("exit", "run %s ended with %d, which nothing explains; its job ends with %d, records: %s; signals: %v; it said: %s",
+			r.id, r.exit, r.code, r.story(), r.signals, r.said)
+	}
+	s := r.record("start")
+	if s == nil {
+		return
+	}
+	if r.record("end") == nil && !l.mayEndEarly(r) {
+		v.badf("lost", "run %s: its job started and did not come to its end (exit code %d, records: %s, signals: %v)", r.id, r.exit, r.story(), r.signals)
+	}
+	// berth passes a TERM on to the job, or ends the wait with it. With --exec it
+	// may be lost with the old program, and a deaf job does not care. No finding:
+	// on a busy machine a job can be over before the TERM has come through.
+	if r.record("end") != nil && !r.exec && !r.deaf && slices.ContainsFunc(r.signals, func(g stormSignal) bool {
+		return g.berth && g.sent && g.sig == syscall.SIGTERM && g.at < s.At
+	}) {
+		v.unheeded++
+	}
+}
+
+func (r *stormRun) story() (s string) {
+	for _, rec := range r.records {
+		s += rec.What + " "
+	}
+	return s
+}
+
+func (r *stormRun) got(berth bool, sig syscall.Signal) bool {
+	return slices.ContainsFunc(r.signals, func(s stormSignal) bool { return s.berth == berth && s.sig == sig })
+}
+
+// codes are the exit codes that can be explained.
+func (l *stormLog) codes(r *stormRun) (ok []int) {
+	started, stopped := r.record("start") != nil, l.stopped(r, never)
+	add := func(why bool, codes ...int) {
+		if why {
+			ok = append(ok, codes...)
+		}
+	}
+	add(r.record("end") != nil, r.code)
+	add(r.timeout, codeTimeout)
+	add(r.got(true, syscall.SIGKILL) || r.got(false, syscall.SIGKILL), 128+9)
+	add(r.got(true, syscall.SIGTERM) || r.got(false, syscall.SIGTERM), 128+15)
+	add(stopped, 128+15, 128+9)
+	add(stopped && !started, codeBusy)
+	add(!started && r.waits && r.onBusy == "fail", codeBusy)
+	add(!started && r.waits && r.onBusy == "skip", codeOK)
+	add(!started && l.tooHeavy(r), codeFailed)
+	return ok
+}
+
+// tooHeavy: the pool's own limit may have been below its weight.
+func (l *stormLog) tooHeavy(r *stormRun) bool {
+	var last *stormLimit
+	for i := range l.limits {
+		s := &l.limits[i]
+		if s.pool != r.pool {
+			continue
+		}
+		if last != nil && s.to >= r.launch && last.forbids(r) {
+			return true
+		}
+		last = s
+	}
+	return last != nil && last.forbids(r)
+}
+
+func (s *stormLimit) forbids(r *stormRun) bool {
+	return s.limit != nil && *s.limit > 0 && *s.limit < r.weight && s.from <= r.ended
+}
+
+// mayEndEarly: somebody asked for the end of its job. The death of its berth
+// is no reason: the job runs on. Nor is a frozen process.
+func (l *stormLog) mayEndEarly(r *stormRun) bool {
+	return r.timeout || l.stopped(r, never) ||
+		r.got(false, syscall.SIGKILL) || r.got(false, syscall.SIGTERM) || r.got(true, syscall.SIGTERM) ||
+		r.exec && r.got(true, syscall.SIGKILL)
+}
+
+// inner checks a run inside a job that nobody disturbed: only then is it known
+// how it ended, and that nobody ended it with the tree of that job.
+func (v *stormVerdict) inner(l *stormLog, r *stormRun) {
+	end, p := r.record("inner"), l.byID[r.parent]
+	if end == nil || l.mayEndEarly(p) || p.got(true, syscall.SIGKILL) || l.stopped(r, never) {
+		return
+	}
+	r.exit, r.ended = end.Code, end.At
+	refused := r.exit == codeFailed && r.record("start") == nil && l.waitsForItself(p)
+	if !refused && !slices.Contains(l.codes(r), r.exit) {
+		v.badf("exit", "run %s inside run %s ended with %d, which nothing explains; records: %s; its job said: %s", r.id, p.id, r.exit, r.story(), p.said)
+	}
+}
+
+// waitsForItself: its job wants a slot more than there may ever be. Without -n
+// that is the number of CPUs, which is not known here.
+func (l *stormLog) waitsForItself(r *stormRun) bool {
+	want := *r
+	want.weight++
+	return r.takes && (min(r.limit, r.takesLimit) < want.weight || l.tooHeavy(&want))
+}
+
+// views: what 'berth ls' shows is never more than any holder asks for, and
+// nothing of runs of which nothing is left.
+func (v *stormVerdict) views(l *stormLog) {
+	for _, w := range l.views {
+		used, asked := 0, 0
+		for _, h := range w.holders {
+			used += h.slots
+			if h.asks > 0 && (asked == 0 || h.asks < asked) {
+				asked = h.asks
+			}
+			r := l.byID[h.run]
+			switch {
+			case h.state == "damaged" && !l.halfGone(w):
+				v.badf("leak", "pool %s: a slot is held by nobody that is known, and no berth was killed that could have left it", w.pool)
+			case r != nil && r.gone > 0 && r.gone < w.from:
+				v.badf("leak", "pool %s: run %s still holds %d slots (%s) after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v)",
+					w.pool, r.id, h.slots, h.state, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals)
+			}
+		}
+		if asked > 0 && used > asked {
+			v.badf("limit", "pool %s: 'berth ls' shows %d slots in use, and a holder that asks for %d", w.pool, used, asked)
+		}
+		for _, e := range w.waiters {
+			if r := l.byID[e.run]; e.place > 0 && r != nil && r.gone > 0 && r.gone < w.from {
+				v.badf("leak", "pool %s: run %s still stands in the line after all of it had ended (exit code %d)", w.pool, r.id, r.exit)
+			}
+		}
+	}
+}
+
+// halfGone: a berth that was killed between emptying its record and unlocking
+// leaves a slot without a record to what its job left behind.
+func (l *stormLog) halfGone(w stormView) bool {
+	return slices.ContainsFunc(l.runs, func(r *stormRun) bool {
+		return r.pool == w.pool && (r.killed || r.parent != "") && r.launch <= w.to && (r.gone == 0 || r.gone >= w.from)
+	})
+}

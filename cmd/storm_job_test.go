@@ -1,0 +1,172 @@
+//go:build unix
+
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stormJob is what 'job storm' is to do, and to say of itself.
+type stormJob struct {
+	Run    string        `json:"run"`
+	Weight int           `json:"weight"`
+	Limit  int           `json:"limit,omitempty"` // of its own -n; 0: none was given
+	For    time.Duration `json:"for"`
+	Code   int           `json:"code,omitempty"`
+	Closed bool          `json:"closed,omitempty"` // closes the slot's descriptor, as sudo does
+	Deaf   bool          `json:"deaf,omitempty"`   // ignores TERM
+	Daemon time.Duration `json:"daemon,omitempty"` // leaves a process behind for so long
+	Inner  []string      `json:"inner,omitempty"`  // arguments of a berth inside, whose end it waits for
+}
+
+// stormRecord is one line of the records file.
+//
+//	start, end, term   of a job; term: it ended because of a TERM
+//	beat               a deaf job lives
+//	left               the process that a job left behind is about to end
+//	launch, inner      the berth inside is about to start, has ended with Code
+type stormRecord struct {
+	What   string `json:"what"`
+	Run    string `json:"run"`
+	Pool   string `json:"pool"`
+	Slots  []int  `json:"slots"`
+	Token  uint64 `json:"token"`
+	Weight int    `json:"weight"`
+	Limit  int    `json:"limit"`
+	PID    int    `json:"pid"`
+	Code   int    `json:"code"`
+	At     int64  `json:"at"` // CLOCK_MONOTONIC, ns
+}
+
+// stormRecordLen divides the page size: the kernel lets a SIGKILL tear a write
+// between two pages, and records of this length never lie in two.
+const stormRecordLen = 256
+
+// innerRun names the run inside a run.
+func innerRun(run string) string { return run + "n" }
+
+func (j *stormJob) say(file, what string, code int) {
+	r := stormRecord{
+		What: what, Run: j.Run, Pool: os.Getenv("BERTH_POOL"), Weight: j.Weight, Limit: j.Limit,
+		PID: os.Getpid(), Code: code, At: monotonic(), Slots: []int{},
+	}
+	if what == "launch" || what == "inner" {
+		r.Run = innerRun(j.Run)
+	}
+	r.Token, _ = strconv.ParseUint(os.Getenv("BERTH_TOKEN"), 10, 64)
+	for s := range strings.SplitSeq(os.Getenv("BERTH_SLOTS"), ",") {
+		if n, err := strconv.Atoi(s); err == nil {
+			r.Slots = append(r.Slots, n)
+		}
+	}
+	b, _ := json.Marshal(r)
+	appendText(file, fmt.Sprintf("%-*s\n", stormRecordLen-1, b))
+}
+
+// jobStorm is 'job storm FILE PLAN'.
+func jobStorm(file, plan string) int {
+	var j stormJob
+	if err := json.Unmarshal([]byte(plan), &j); err != nil {
+		return 2
+	}
+	// Before it says that it runs: the checker takes a TERM that was sent
+	// before the start record, and did not end the job, for a lost signal.
+	term := make(chan os.Signal, 1)
+	var beat <-chan time.Time
+	if j.Deaf {
+		signal.Ignore(syscall.SIGTERM)
+		beat = time.Tick(20 * time.Millisecond)
+	} else {
+		signal.Notify(term, syscall.SIGTERM)
+	}
+	if j.Closed {
+		closeSlots()
+	}
+	j.say(file, "start", 0)
+	if j.Daemon > 0 && !j.leave(file) {
+		return 2
+	}
+	var inner <-chan int
+	if j.Inner != nil {
+		inner = j.inside(file)
+	}
+	work := time.After(j.For)
+	for work != nil || inner != nil {
+		select {
+		case <-term:
+			j.say(file, "term", 0)
+			return 128 + int(syscall.SIGTERM)
+		case <-beat:
+			j.say(file, "beat", 0)
+		case code := <-inner:
+			inner = nil
+			j.say(file, "inner", code)
+		case <-work:
+			work = nil
+		}
+	}
+	j.say(file, "end", 0)
+	return j.Code
+}
+
+// closeSlots closes what was inherited of the store, and nothing that the
+// runtime needs for its timers.
+func closeSlots() {
+	for fd := 3; fd < 1024; fd++ {
+		to, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+		if err == nil && strings.Contains(to, "/slots/") {
+			_ = syscall.Close(fd)
+		}
+	}
+}
+
+// leave starts a process in a session of its own, with all that we inherited.
+func (j *stormJob) leave(file string) bool {
+	self, err := os.Executable()
+	if err != nil {
+		return false
+	}
+	plan, _ := json.Marshal(stormJob{Run: j.Run, For: j.Daemon})
+	_, err = syscall.ForkExec(self, []string{"job", "stormleft", file, string(plan)}, &syscall.ProcAttr{
+		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	return err == nil
+}
+
+// jobStormLeft is what a job leaves behind.
+func jobStormLeft(file, plan string) int {
+	var j stormJob
+	if err := json.Unmarshal([]byte(plan), &j); err != nil {
+		return 2
+	}
+	time.Sleep(j.For)
+	j.say(file, "left", 0)
+	return 0
+}
+
+// inside runs a berth inside this job and tells its exit code.
+func (j *stormJob) inside(file string) <-chan int {
+	c := exec.Command(os.Getenv("STORM_BERTH"), j.Inner...)
+	c.Args[0] = "berth"
+	c.Env = append(os.Environ(), "STORM_RUN="+innerRun(j.Run))
+	c.Stderr = os.Stderr
+	done := make(chan int, 1)
+	j.say(file, "launch", 0)
+	if c.Start() != nil {
+		done <- 2
+		return done
+	}
+	go func() {
+		_ = c.Wait()
+		done <- codeOf(c.ProcessState)
+	}()
+	return done
+}

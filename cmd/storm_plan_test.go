@@ -1,0 +1,185 @@
+//go:build linux
+
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// stormPool is a pool and the numbers that are asked of it. A limit of 0 is a
+// run without -n, which leaves it to the pool.
+type stormPool struct {
+	name   string
+	limits []int
+	own    []string // for 'berth limit'
+}
+
+var stormPools = []stormPool{
+	{"one", []int{1}, []string{"none", "0", "1"}},
+	{"few", []int{2, 3}, []string{"none", "0", "1", "2"}},
+	{"many", []int{4, 6, 8}, []string{"none", "0", "2", "5"}},
+	{"mixed", []int{0, 0, 1, 2, 3, 5, 5}, []string{"none", "0", "2", "3", "4"}},
+}
+
+// stormMost is more than any pool is ever asked for.
+const stormMost = 8
+
+// stormPlan is one run before it is launched. The same seed gives the same
+// plans in the same order; what becomes of them is up to the scheduler.
+type stormPlan struct {
+	run    *stormRun
+	args   []string
+	attack *stormAttack
+}
+
+// stormAttack is a signal to the berth or the job of a run, some time after
+// the launch or after the start of the job. A STOP is followed by a CONT.
+type stormAttack struct {
+	after, gap time.Duration
+	started    bool // counted from the start of the job
+	berth      bool
+	sig        syscall.Signal
+}
+
+type stormPlanner struct {
+	*rand.Rand
+	runs int
+}
+
+func (p *stormPlanner) chance(percent int) bool { return p.IntN(100) < percent }
+
+func (p *stormPlanner) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(p.Int64N(int64(high-low)))
+}
+
+func pick[T any](p *stormPlanner, of []T) T { return of[p.IntN(len(of))] }
+
+func (p *stormPlanner) next() *stormPlan {
+	p.runs++
+	pool := pick(p, stormPools)
+	r := &stormRun{id: strconv.Itoa(p.runs), pool: pool.name, limit: pick(p, pool.limits), weight: 1, onBusy: "fail"}
+	if r.limit > 1 && p.chance(25) {
+		r.weight = 1 + p.IntN(min(r.limit, 3))
+	}
+	if p.chance(30) {
+		r.priority = pick(p, []int{-10, -5, 5, 10})
+	}
+	job := &stormJob{Run: r.id, Weight: r.weight, Limit: r.limit, For: p.between(0, 50*time.Millisecond)}
+	if p.chance(15) {
+		job.For = p.between(50*time.Millisecond, 200*time.Millisecond)
+	}
+	if p.chance(30) {
+		job.Code = pick(p, []int{7, 42})
+	}
+	args := []string{"run", "-q", "-p", pool.name, "--weight", strconv.Itoa(r.weight), "--priority", strconv.Itoa(r.priority), "--label", "run=" + r.id}
+	if r.limit > 0 {
+		args = append(args, "-n", strconv.Itoa(r.limit))
+	}
+	args = append(args, p.waiting(r)...)
+	args = append(args, p.running(r, job)...)
+	r.code = job.Code
+	plan, _ := json.Marshal(job)
+	return &stormPlan{run: r, args: append(args, "--", "job", "storm", "RECORDS", string(plan)), attack: p.attack()}
+}
+
+// waiting picks how the run stands in the line.
+func (p *stormPlanner) waiting(r *stormRun) (args []string) {
+	wait := time.Duration(-1)
+	switch n := p.IntN(100); {
+	case n < 10:
+		wait = 0
+	case n < 30:
+		wait = p.between(20*time.Millisecond, 400*time.Millisecond)
+	}
+	if p.chance(10) {
+		r.key = fmt.Sprintf("%s-%d", r.pool, p.IntN(5))
+		args = append(args, "--ticket", r.key, "--ticket-grace", pick(p, []string{"200ms", "1s"}))
+		if p.chance(50) {
+			wait = p.between(20*time.Millisecond, 100*time.Millisecond)
+		}
+	}
+	if wait < 0 {
+		return args
+	}
+	r.waits = true
+	if p.chance(20) {
+		r.onBusy = pick(p, []string{"skip", "run"})
+	}
+	return append(args, "--wait", wait.String(), "--on-busy", r.onBusy)
+}
+
+// running picks what kind of job it is.
+func (p *stormPlanner) running(r *stormRun, job *stormJob) (args []string) {
+	job.Closed = p.chance(10)
+	switch n := p.IntN(100); {
+	case n < 8:
+		r.exec = true
+		job.Closed = p.chance(50)
+		return []string{"--exec"}
+	case n < 16: // whoever closes the slot's descriptor cannot leave it to another
+		job.Closed = false
+		job.Daemon = p.between(50*time.Millisecond, 500*time.Millisecond)
+	case n < 24:
+		job.Inner = p.inner(r)
+	}
+	if p.chance(15) {
+		r.tree = true
+		args = append(args, "--hold", "tree")
+	}
+	if p.chance(15) {
+		r.timeout = true
+		args = append(args, "--timeout", p.between(10*time.Millisecond, 150*time.Millisecond).String(), "--kill-after", "100ms")
+		if job.Inner == nil && job.Daemon == 0 {
+			job.Deaf = p.chance(50)
+			r.deaf = job.Deaf
+		}
+		if p.chance(30) {
+			job.For += 150 * time.Millisecond
+		}
+	}
+	return args
+}
+
+// inner is a run inside the run: in its slot, in another one, or in another
+// pool. It waits for ever only for its own slot: two jobs that wait for each
+// other's pools would do so for ever, too.
+func (p *stormPlanner) inner(outer *stormRun) []string {
+	job := &stormJob{Run: innerRun(outer.id), Weight: 1, Limit: outer.limit, For: p.between(0, 20*time.Millisecond)}
+	pool, how := outer.pool, []string{"--nested", "reuse"}
+	if p.chance(50) {
+		how = []string{"--nested", "take", "--wait", "200ms"}
+		o := pick(p, stormPools)
+		pool, job.Limit = o.name, pick(p, o.limits)
+		outer.takes, outer.takesLimit = pool == outer.pool, job.Limit
+	}
+	args := append([]string{"run", "-q", "-p", pool, "--label", "run=" + job.Run}, how...)
+	if job.Limit > 0 {
+		args = append(args, "-n", strconv.Itoa(job.Limit))
+	}
+	plan, _ := json.Marshal(job)
+	return append(args, "--", "job", "storm", "RECORDS", string(plan))
+}
+
+func (p *stormPlanner) attack() *stormAttack {
+	if !p.chance(30) {
+		return nil
+	}
+	a := &stormAttack{after: p.between(0, 150*time.Millisecond), gap: p.between(5*time.Millisecond, 250*time.Millisecond)}
+	switch n := p.IntN(100); {
+	case n < 50:
+		a.started, a.after = true, p.between(0, 40*time.Millisecond)
+	case n < 65:
+		a.after = p.between(0, time.Second)
+	}
+	if p.chance(2) {
+		a.gap = 3 * time.Second // longer than berth waits for a frozen pool without a word
+	}
+	a.berth = !a.started || p.chance(60)
+	a.sig = pick(p, []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGSTOP})
+	return a
+}

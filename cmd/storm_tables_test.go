@@ -1,0 +1,218 @@
+//go:build unix
+
+package cmd
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// calmStorm is a small storm in which nothing is wrong, in a pool of two:
+//
+//	a  slot 0 from 100 to 200, b  slot 1 from 120 to 300,
+//	c  waits, seen in the line from 150 on, slot 0 from 210 to 310,
+//	d  launched after c was seen, slot 1 from 320 to 400
+//
+// The time is in whatever unit, token and start go up together.
+func calmStorm() *stormLog {
+	l := &stormLog{}
+	for i, r := range []struct {
+		id                       string
+		launch, start, end, slot int64
+	}{{"a", 90, 100, 200, 0}, {"b", 110, 120, 300, 1}, {"c", 130, 210, 310, 0}, {"d", 170, 320, 400, 1}} {
+		l.runs = append(l.runs, &stormRun{
+			id: r.id, pool: "p", limit: 2, weight: 1, onBusy: "fail", launch: r.launch, ended: r.end + 5, gone: r.end + 5,
+			records: []stormRecord{
+				{What: "start", Run: r.id, Pool: "p", Slots: []int{int(r.slot)}, Token: uint64(i + 1), At: r.start},
+				{What: "end", Run: r.id, Pool: "p", Slots: []int{int(r.slot)}, Token: uint64(i + 1), At: r.end},
+			},
+		})
+	}
+	l.views = []stormView{
+		{pool: "p", from: 145, to: 150, holders: []stormHolder{{"a", "running", 1, 2}, {"b", "running", 1, 2}}, waiters: []stormWaiter{{"c", 1, 0}}},
+		{pool: "p", from: 180, to: 185, waiters: []stormWaiter{{"c", 1, 0}, {"d", 2, 0}}},
+	}
+	return l
+}
+
+// give changes when and with what a run started.
+func (r *stormRun) give(token uint64, start, end int64, slots ...int) {
+	for i := range r.records {
+		r.records[i].Token, r.records[i].Slots, r.records[i].At = token, slots, end
+	}
+	r.records[0].At = start
+	r.ended, r.gone = end+5, end+5
+}
+
+func (r *stormRun) signal(at int64, sig syscall.Signal, berth bool) {
+	r.signals = append(r.signals, stormSignal{at: at, sig: sig, berth: berth, sent: true})
+}
+
+// cut makes the job end without a word.
+func (r *stormRun) cut() { r.records = r.records[:1] }
+
+func TestStormChecker(t *testing.T) {
+	one, zero := 1, 0
+	for _, tt := range []struct {
+		name, want string // want "": nothing is wrong
+		change     func(l *stormLog, a, b, c, d *stormRun)
+	}{
+		{"calm", "", func(*stormLog, *stormRun, *stormRun, *stormRun, *stormRun) {}},
+
+		{"more than -n", "limit: ", func(_ *stormLog, _, _, c, _ *stormRun) { c.give(3, 150, 310, 2) }},
+		{"more than -n of another", "limit: ", func(_ *stormLog, _, b, _, _ *stormRun) { b.limit = 1 }},
+		{"more by weight", "limit: ", func(_ *stormLog, _, b, _, _ *stormRun) { b.weight = 2; b.give(2, 120, 300, 1, 2) }},
+		{"a killed job counts until the kill", "limit: ", func(_ *stormLog, a, b, _, _ *stormRun) {
+			a.cut()
+			a.signal(160, syscall.SIGKILL, false)
+			a.exit, a.limit = 137, 1
+		}},
+		{"and not after it", "", func(_ *stormLog, a, b, _, _ *stormRun) {
+			a.cut()
+			a.signal(110, syscall.SIGKILL, false)
+			a.exit, a.limit = 137, 1
+		}},
+		{"an orphan counts", "limit: ", func(_ *stormLog, a, b, c, _ *stormRun) {
+			a.signal(105, syscall.SIGKILL, true)
+			a.exit, a.killed, a.ended = 137, true, 106
+			c.give(3, 150, 310, 2)
+		}},
+		{"a late start record does not hide a holder", "limit: ", func(_ *stormLog, a, b, c, _ *stormRun) {
+			a.give(1, 205, 240, 0)
+			c.give(3, 204, 310, 2)
+		}},
+		{"what a tree leaves behind counts", "slot: ", func(_ *stormLog, a, _, _, _ *stormRun) {
+			a.tree = true
+			a.records = append(a.records, stormRecord{What: "left", At: 250})
+		}},
+		{"what a command leaves behind does not", "", func(_ *stormLog, a, _, _, _ *stormRun) {
+			a.records = append(a.records, stormRecord{What: "left", At: 250})
+		}},
+		{"one slot twice", "slot: ", func(_ *stormLog, _, b, _, _ *stormRun) { b.give(2, 120, 300, 0) }},
+		{"fewer slots than asked for", "slot: ", func(_ *stormLog, _, b, _, _ *stormRun) { b.weight = 2 }},
+		{"ls shows too many", "limit: ", func(l *stormLog, _, _, _, _ *stormRun) { l.views[0].holders[0].asks = 1 }},
+
+		{"own limit", "limit: ", func(l *stormLog, _, _, _, _ *stormRun) {
+			l.limits = []stormLimit{{"p", &one, 10, 20}}
+		}},
+		{"own limit, drained", "limit: ", func(l *stormLog, _, _, _, _ *stormRun) {
+			l.limits = []stormLimit{{"p", &zero, 310, 315}}
+			l.views[1].from, l.views[1].to = 316, 318 // d still waits then
+		}},
+		{"own limit, set while they run", "", func(l *stormLog, _, _, _, _ *stormRun) {
+			l.limits = []stormLimit{{"p", &one, 112, 114}, {"p", nil, 205, 208}}
+		}},
+
+		{"token twice", "token: ", func(_ *stormLog, _, b, _, _ *stormRun) { b.give(1, 120, 300, 1) }},
+		{"token goes back", "token: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.give(9, 100, 105, 0) }},
+
+		{"overtaken in the line", "order: ", func(_ *stormLog, _, _, c, d *stormRun) { d.give(3, 305, 400, 1); c.give(4, 320, 330, 0) }},
+		{"overtaken by a newcomer", "order: ", func(l *stormLog, _, _, c, d *stormRun) {
+			l.views = l.views[:1]
+			d.give(3, 205, 208, 0)
+			c.give(4, 210, 310, 0)
+		}},
+		{"passed by a more urgent one", "", func(l *stormLog, _, _, c, d *stormRun) {
+			l.views, d.priority = l.views[:1], -5
+			d.give(3, 205, 208, 0)
+			c.give(4, 210, 310, 0)
+		}},
+		{"passed by a place kept for a key", "", func(l *stormLog, _, b, c, d *stormRun) {
+			l.views, b.key, d.key = l.views[:1], "k", "k"
+			d.give(3, 205, 208, 0)
+			c.give(4, 210, 310, 0)
+		}},
+		{"passed while frozen", "", func(_ *stormLog, _, _, c, d *stormRun) {
+			c.signal(160, syscall.SIGSTOP, true)
+			d.give(3, 305, 315, 1)
+			c.give(4, 320, 330, 0)
+		}},
+
+		{"strange exit code", "exit: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.exit = 3 }},
+		{"busy without a limit to the wait", "exit: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.records, a.exit = nil, 75 }},
+		{"busy", "", func(_ *stormLog, a, _, _, _ *stormRun) { a.records, a.exit, a.waits = nil, 75, true }},
+		{"skipped", "", func(_ *stormLog, a, _, _, _ *stormRun) { a.records, a.waits, a.onBusy = nil, true, "skip" }},
+		{"not started and says 0", "exit: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.records = nil }},
+		{"too heavy for the pool", "", func(l *stormLog, a, _, _, _ *stormRun) {
+			l.limits = []stormLimit{{"p", &one, 92, 93}, {"p", nil, 94, 95}}
+			a.records, a.exit, a.weight = nil, 125, 2
+		}},
+		{"125 for no reason", "exit: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.records, a.exit = nil, 125 }},
+		{"stopped", "", func(l *stormLog, a, _, _, _ *stormRun) {
+			l.stops = []stormStop{{"p", "a", 95, 300}}
+			a.records, a.exit = nil, 75
+		}},
+		{"time limit", "", func(_ *stormLog, a, _, _, _ *stormRun) { a.cut(); a.exit, a.timeout = 124, true }},
+
+		{"task lost", "lost: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.cut(); a.exit, a.waits, a.timeout = 124, true, false }},
+		{"task lost with its berth", "lost: ", func(_ *stormLog, a, _, _, _ *stormRun) {
+			a.cut()
+			a.signal(150, syscall.SIGKILL, true)
+			a.exit = 137
+		}},
+		{"run twice", "lost: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.records = append(a.records, a.records[0]) }},
+		{"did not end", "lost: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.ended = 0 }},
+
+		{"slot leaked", "leak: ", func(l *stormLog, _, _, _, _ *stormRun) {
+			l.views = append(l.views, stormView{pool: "p", from: 206, to: 207, holders: []stormHolder{{"a", "running", 1, 2}}})
+		}},
+		{"slot of an orphan", "", func(l *stormLog, a, _, _, _ *stormRun) {
+			l.views = append(l.views, stormView{pool: "p", from: 206, to: 207, holders: []stormHolder{{"a", "orphaned", 1, 2}}})
+			a.gone = 0
+		}},
+		{"slot of nobody", "leak: ", func(l *stormLog, _, _, _, _ *stormRun) {
+			l.views = append(l.views, stormView{pool: "p", from: 206, to: 207, holders: []stormHolder{{"", "damaged", 1, 0}}})
+		}},
+		{"slot of nobody, left by a berth that was killed", "", func(l *stormLog, a, _, _, _ *stormRun) {
+			l.views = append(l.views, stormView{pool: "p", from: 206, to: 207, holders: []stormHolder{{"", "damaged", 1, 0}}})
+			a.signal(203, syscall.SIGKILL, true)
+			a.exit, a.killed, a.gone = 137, true, 250
+		}},
+		{"ticket leaked", "leak: ", func(l *stormLog, _, _, _, _ *stormRun) {
+			l.views = append(l.views, stormView{pool: "p", from: 206, to: 207, waiters: []stormWaiter{{"a", 1, 0}}})
+		}},
+
+		{"inside, in the slot of the outer", "", func(l *stormLog, a, _, _, _ *stormRun) { l.runs = append(l.runs, inside(a, 1)) }},
+		{"inside, in a slot too many", "limit: ", func(l *stormLog, _, b, _, _ *stormRun) {
+			n := inside(b, 7)
+			n.records[0].Slots, n.records[0].At, n.records[1].At = []int{5}, 215, 216
+			l.runs = append(l.runs, n)
+		}},
+		{"inside, with a strange exit code", "exit: ", func(l *stormLog, a, _, _, _ *stormRun) {
+			n := inside(a, 1)
+			n.records[2].Code = 9
+			l.runs = append(l.runs, n)
+		}},
+		{"inside, refused for no reason", "exit: ", func(l *stormLog, a, _, _, _ *stormRun) {
+			n := inside(a, 1)
+			n.records = []stormRecord{{What: "inner", Code: 125, At: 150}}
+			l.runs, a.takes, a.takesLimit = append(l.runs, n), true, 2
+		}},
+		{"inside, refused because it would wait for itself", "", func(l *stormLog, a, _, _, _ *stormRun) {
+			n := inside(a, 1)
+			n.records = []stormRecord{{What: "inner", Code: 125, At: 150}}
+			l.runs, a.takes, a.takesLimit = append(l.runs, n), true, 1
+		}},
+	} {
+		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+			l := calmStorm()
+			tt.change(l, l.runs[0], l.runs[1], l.runs[2], l.runs[3])
+			v := checkStorm(l)
+			found := slices.ContainsFunc(v.bad, func(b string) bool { return strings.HasPrefix(b, tt.want) })
+			if tt.want == "" && len(v.bad) > 0 || tt.want != "" && !found {
+				t.Errorf("want %q, the checker says:\n%s", tt.want, strings.Join(v.bad, "\n"))
+			}
+		})
+	}
+}
+
+// inside is a run inside o, from 140 to 150, with its own token or o's.
+func inside(o *stormRun, token uint64) *stormRun {
+	n := &stormRun{id: innerRun(o.id), parent: o.id, pool: "p", limit: 2, weight: 1, onBusy: "fail", waits: true, launch: 130}
+	for i, what := range []string{"start", "end", "inner"} {
+		n.records = append(n.records, stormRecord{What: what, Run: n.id, Pool: "p", Slots: o.records[0].Slots, Token: token, At: 140 + 5*int64(i)})
+	}
+	return n
+}

@@ -1,0 +1,306 @@
+//go:build linux
+
+package cmd
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestStorm runs short jobs of every kind on a few pools, and kills, stops and
+// limits at random while they run. Every job records its own start and end;
+// checkStorm then proves from the records that no promise was broken.
+//
+// BERTH_STORM is how many seconds it lasts, BERTH_STORM_SEED repeats the plans
+// of an earlier one, BERTH_BIN is a berth to use instead of the test binary.
+func TestStorm(t *testing.T) {
+	lasts := 8 * time.Second
+	if testing.Short() {
+		lasts = 2 * time.Second
+	}
+	if s := os.Getenv("BERTH_STORM"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			t.Fatalf("BERTH_STORM=%s is no number of seconds", s)
+		}
+		lasts = time.Duration(n) * time.Second
+	}
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("BERTH_STORM_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("BERTH_STORM_SEED=%s is no number", s)
+		}
+		seed = n
+	}
+	t.Logf("%v, BERTH_STORM_SEED=%d", lasts, seed)
+	s := newStorm(t, seed)
+	defer s.killAll()
+	s.rage(lasts)
+	s.calm()
+	v := checkStorm(&s.log)
+	v.bad = append(v.bad, s.atEnd()...)
+	s.report(v)
+}
+
+// stormAlive is how many berths are alive at once, those inside others not
+// counted.
+const stormAlive = 32
+
+type storm struct {
+	t          *testing.T
+	dir, store string
+	records    string
+	berth, job string // the programs
+	env        []string
+	mark       string // an environment variable that all processes of this storm have
+	plans      *stormPlanner
+	seed       uint64
+
+	started, ended sync.WaitGroup // attackers and the like; runs
+	room           chan struct{}  // one for each end of a run
+
+	mu    sync.Mutex // guards what follows
+	log   stormLog
+	runs  map[string]*stormRun
+	alive map[string]*exec.Cmd
+	read  int64 // of the records file
+	kills map[string]int
+	bad   []string
+}
+
+func newStorm(t *testing.T, seed uint64) *storm {
+	dir := t.TempDir()
+	s := &storm{
+		t: t, dir: dir, store: filepath.Join(dir, "store"), records: filepath.Join(dir, "records"),
+		plans: &stormPlanner{Rand: rand.New(rand.NewPCG(seed, 0))}, seed: seed, room: make(chan struct{}, stormAlive),
+		mark: "STORM_MARK=" + strconv.Itoa(os.Getpid()) + "." + strconv.FormatUint(seed, 36),
+		runs: map[string]*stormRun{}, alive: map[string]*exec.Cmd{}, kills: map[string]int{},
+		berth: os.Getenv("BERTH_BIN"),
+	}
+	var err error
+	if s.berth == "" {
+		if s.berth, err = exec.LookPath("berth"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.job, err = exec.LookPath("job"); err != nil {
+		t.Fatal(err)
+	}
+	s.env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "BERTH_STORE=" + s.store, "STORM_BERTH=" + s.berth, s.mark,
+		"GORACE=atexit_sleep_ms=0",
+	}
+	if err := os.WriteFile(s.records, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// command is a berth of this storm, with the run it belongs to.
+func (s *storm) command(run string, args ...string) *exec.Cmd {
+	c := exec.Command(s.berth, args...)
+	c.Args[0] = "berth"
+	c.Dir = s.dir
+	c.Env = append(s.env[:len(s.env):len(s.env)], "STORM_RUN="+run)
+	return c
+}
+
+func (s *storm) badf(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bad = append(s.bad, text)
+}
+
+// rage launches runs, while others list, limit, stop and look for the dead.
+func (s *storm) rage(lasts time.Duration) {
+	over := make(chan struct{})
+	for i, work := range []func(*stormPlanner){s.list, s.limit, s.stop, s.coroner} {
+		p := &stormPlanner{Rand: rand.New(rand.NewPCG(s.seed, uint64(i)+1))}
+		s.started.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					work(p)
+				}
+			}
+		})
+	}
+	moods := rand.New(rand.NewPCG(s.seed, 100))
+	end, turn, most := time.Now().Add(lasts), time.Now(), stormAlive
+	for time.Now().Before(end) {
+		if time.Now().After(turn) {
+			// A full pool is another world than one that is empty now and then.
+			most, turn = 2+moods.IntN(stormAlive-1), time.Now().Add(400*time.Millisecond)
+		}
+		if s.living() >= most {
+			select {
+			case <-s.room:
+			case <-time.After(10 * time.Millisecond):
+			}
+			continue
+		}
+		s.launch(s.plans.next())
+	}
+	close(over)
+	s.started.Wait()
+}
+
+func (s *storm) living() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.alive)
+}
+
+func (s *storm) launch(p *stormPlan) {
+	r := p.run
+	for i, a := range p.args {
+		p.args[i] = strings.ReplaceAll(a, "RECORDS", s.records)
+	}
+	c := s.command(r.id, p.args...)
+	said, err := os.Create(filepath.Join(s.dir, "said."+r.id))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c.Stdout, c.Stderr = said, said
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.launch = monotonic()
+	if err := c.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	said.Close()
+	s.runs[r.id], s.alive[r.id] = r, c
+	s.log.runs = append(s.log.runs, r)
+	s.ended.Go(func() { s.await(r, c) })
+	if p.attack != nil {
+		s.started.Go(func() { s.attack(r, c, p.attack) })
+	}
+}
+
+func (s *storm) await(r *stormRun, c *exec.Cmd) {
+	_ = c.Wait()
+	now := monotonic()
+	name := filepath.Join(s.dir, "said."+r.id)
+	said, _ := os.ReadFile(name)
+	_ = os.Remove(name)
+	s.mu.Lock()
+	r.ended, r.exit = now, codeOf(c.ProcessState)
+	r.said = strings.TrimSpace(string(said[:min(len(said), 2000)]))
+	r.killed = c.ProcessState.Sys().(syscall.WaitStatus).Signaled()
+	if !r.killed && !r.exec {
+		r.gone = now // what its job left behind has no slot any more
+	}
+	delete(s.alive, r.id)
+	s.mu.Unlock()
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
+}
+
+// attack sends a run its signal. Each is noted before it is sent, with a clock
+// read even before that: so a job that was alive then is known to have had its
+// slots until then, and whatever the signal explains came after it.
+func (s *storm) attack(r *stormRun, c *exec.Cmd, a *stormAttack) {
+	job := s.jobOf(r)
+	for end := time.Now().Add(2 * time.Second); a.started && job == 0; job = s.jobOf(r) {
+		if time.Now().After(end) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	time.Sleep(a.after)
+	who := " waiter"
+	switch job = s.jobOf(r); {
+	case !a.berth:
+		who = " job"
+	case job != 0:
+		who = " holder"
+	}
+	send := func(sig syscall.Signal) bool {
+		if a.berth {
+			return c.Process.Signal(sig) == nil // os.Process knows when it was waited for
+		}
+		return s.signalMarked(job, r.id, sig)
+	}
+	s.mu.Lock()
+	r.signals = append(r.signals, stormSignal{at: monotonic(), sig: a.sig, berth: a.berth})
+	noted := &r.signals[len(r.signals)-1] // a run has one attack
+	s.mu.Unlock()
+	sent := send(a.sig)
+	s.mu.Lock()
+	noted.sent = sent
+	if sent {
+		s.kills[unix.SignalName(a.sig)[3:]+who]++
+	}
+	s.mu.Unlock()
+	if a.sig == syscall.SIGSTOP && sent {
+		time.Sleep(a.gap)
+		send(syscall.SIGCONT)
+	}
+}
+
+// jobOf is the pid of its job, 0 before that has said that it runs.
+func (s *storm) jobOf(r *stormRun) int {
+	s.readRecords()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if rec := r.record("start"); rec != nil {
+		return rec.PID
+	}
+	return 0
+}
+
+// readRecords hands out what the jobs have written since the last time.
+func (s *storm) readRecords() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := os.Open(s.records)
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer f.Close()
+	for {
+		line := make([]byte, stormRecordLen)
+		if n, _ := f.ReadAt(line, s.read); n < len(line) {
+			return
+		}
+		s.read += stormRecordLen
+		var rec stormRecord
+		if err := json.Unmarshal(line, &rec); err != nil {
+			s.bad = append(s.bad, "harness: a record cannot be read: "+string(line))
+			continue
+		}
+		s.file(rec)
+	}
+}
+
+// file gives a record to its run. Runs inside others are first heard of so.
+func (s *storm) file(rec stormRecord) {
+	r := s.runs[rec.Run]
+	if r == nil {
+		outer, _ := strings.CutSuffix(rec.Run, innerRun(""))
+		r = &stormRun{id: rec.Run, parent: outer, weight: 1, pool: rec.Pool, launch: rec.At, onBusy: "fail", waits: true}
+		s.runs[r.id] = r
+		s.log.runs = append(s.log.runs, r)
+	}
+	if rec.What == "start" && r.parent != "" {
+		r.pool, r.limit = rec.Pool, rec.Limit
+	}
+	r.records = append(r.records, rec)
+}

@@ -1,0 +1,244 @@
+//go:build linux
+
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// say runs another subcommand and returns its output. One that fails though it
+// should not is a finding.
+func (s *storm) say(may int, args ...string) []byte {
+	c := s.command("-", args...)
+	var said bytes.Buffer
+	c.Stderr = &said
+	out, err := c.Output()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || codeOf(exit.ProcessState) != may) {
+		s.badf(fmt.Sprintf("exit: berth %s: %v: %s", strings.Join(args, " "), err, said.String()))
+		return nil
+	}
+	return out
+}
+
+// list takes one look at one pool.
+func (s *storm) list(p *stormPlanner) {
+	time.Sleep(p.between(20*time.Millisecond, 80*time.Millisecond))
+	pool := pick(p, stormPools).name
+	from := monotonic()
+	out := s.say(codeOK, "ls", "--json", pool)
+	to := monotonic()
+	var pools []poolJSON
+	if out == nil || json.Unmarshal(out, &pools) != nil || len(pools) != 1 {
+		s.badf("exit: berth ls --json printed " + string(out))
+		return
+	}
+	v := stormView{pool: pool, from: from, to: to}
+	if pools[0].LockHeld != "" {
+		return // it is what the files say, which may be half a change
+	}
+	for _, h := range pools[0].Holders {
+		e := stormHolder{run: h.Labels["run"], state: string(h.State), slots: len(h.Slots)}
+		if h.Limit != nil {
+			e.asks = *h.Limit
+		}
+		v.holders = append(v.holders, e)
+	}
+	for _, w := range pools[0].Waiters {
+		v.waiters = append(v.waiters, stormWaiter{w.Labels["run"], w.Place, w.Priority})
+	}
+	s.mu.Lock()
+	s.log.views = append(s.log.views, v)
+	s.mu.Unlock()
+	if p.chance(4) {
+		s.stopOne(p, &pools[0])
+	}
+}
+
+// limit sets a pool's own limit; one that lets nobody in does not stay long.
+func (s *storm) limit(p *stormPlanner) {
+	time.Sleep(p.between(50*time.Millisecond, 400*time.Millisecond))
+	pool := pick(p, stormPools)
+	own := pick(p, pool.own)
+	s.setLimit(pool.name, own)
+	if own == "0" {
+		time.Sleep(p.between(20*time.Millisecond, 200*time.Millisecond))
+		s.setLimit(pool.name, pool.own[len(pool.own)-1])
+	}
+}
+
+func (s *storm) setLimit(pool, own string) {
+	set := stormLimit{pool: pool, from: monotonic(), to: never}
+	if n, err := strconv.Atoi(own); err == nil {
+		set.limit = &n
+	}
+	s.mu.Lock()
+	s.log.limits = append(s.log.limits, set)
+	at := len(s.log.limits) - 1
+	s.mu.Unlock()
+	s.say(codeOK, "limit", pool, own)
+	s.mu.Lock()
+	s.log.limits[at].to = monotonic()
+	s.mu.Unlock()
+}
+
+// stop sends away all of a pool, which is rare: it spoils what can be proved
+// of those runs.
+func (s *storm) stop(p *stormPlanner) {
+	time.Sleep(p.between(500*time.Millisecond, 1500*time.Millisecond))
+	if p.chance(30) {
+		s.stopping(stormStop{pool: pick(p, stormPools).name}, "--kill-after", "100ms")
+	}
+}
+
+func (s *storm) stopOne(p *stormPlanner, of *poolJSON) {
+	var leases, runs []string
+	for _, h := range of.Holders {
+		leases, runs = append(leases, h.Lease), append(runs, h.Labels["run"])
+	}
+	for _, w := range of.Waiters {
+		leases, runs = append(leases, w.Lease), append(runs, w.Labels["run"])
+	}
+	if len(leases) == 0 {
+		return
+	}
+	i := p.IntN(len(leases))
+	how := pick(p, [][]string{{"--now"}, {"--kill-after", "50ms"}, {}})
+	if leases[i] != "" {
+		s.stopping(stormStop{pool: of.Pool, run: runs[i]}, append(how, leases[i])...)
+	}
+}
+
+func (s *storm) stopping(st stormStop, args ...string) {
+	st.from, st.to = monotonic(), never
+	s.mu.Lock()
+	s.log.stops = append(s.log.stops, st)
+	at := len(s.log.stops) - 1
+	s.mu.Unlock()
+	if st.run == "" {
+		args = append(args, "--pool", st.pool)
+	}
+	s.say(codeNo, append([]string{"stop", "--reason", "storm"}, args...)...)
+	s.mu.Lock()
+	s.log.stops[at].to = monotonic()
+	s.mu.Unlock()
+}
+
+// coroner notes of runs whose berth was killed, became the command, or was not
+// started by us, when nothing of them is left.
+func (s *storm) coroner(*stormPlanner) {
+	time.Sleep(50 * time.Millisecond)
+	alive := s.marked()
+	if len(alive[stormUnknown]) > 0 {
+		return
+	}
+	// Again: the parent may have been looked at after its end, and its child,
+	// with a smaller pid, before its start.
+	for run, pids := range s.marked() {
+		if run == stormUnknown {
+			return
+		}
+		alive[run] = append(alive[run], pids...)
+	}
+	now := monotonic()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.log.runs {
+		outer := r
+		if r.parent != "" {
+			outer = s.runs[r.parent]
+		}
+		if outer.ended > 0 && r.gone == 0 && len(alive[outer.id]) == 0 {
+			r.gone = now
+		}
+	}
+}
+
+// marked lists the living processes of this storm by their run. What runs
+// inside a run counts as a process of that run, too: it inherits its slots.
+func (s *storm) marked() map[string][]int {
+	found := map[string][]int{}
+	entries, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, e := range entries {
+		env, err := os.ReadFile(e)
+		pid, _ := strconv.Atoi(strings.Split(e, "/")[2])
+		if err == nil && len(env) == 0 && s.ours(pid) {
+			found[stormUnknown] = append(found[stormUnknown], pid)
+		}
+		if err != nil || !bytes.Contains(env, []byte(s.mark+"\x00")) {
+			continue
+		}
+		run := stormRunIn(env)
+		found[run] = append(found[run], pid)
+		if outer, ok := strings.CutSuffix(run, innerRun("")); ok {
+			found[outer] = append(found[outer], pid)
+		}
+	}
+	return found
+}
+
+// stormUnknown stands for the run of a process that is in the middle of exec: it
+// shows no environment yet, and on a busy machine that can last.
+const stormUnknown = "?"
+
+// ours: it runs one of our programs. A zombie has none.
+func (s *storm) ours(pid int) bool {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && (exe == s.berth || exe == s.job)
+}
+
+// stormRunIn is the last STORM_RUN, which is the one that counts.
+func stormRunIn(env []byte) (run string) {
+	for v := range bytes.SplitSeq(env, []byte{0}) {
+		if r, ok := bytes.CutPrefix(v, []byte("STORM_RUN=")); ok {
+			run = string(r)
+		}
+	}
+	return run
+}
+
+// signalMarked signals a process that is not our child, and nobody else: the
+// descriptor pins the process before its environment is looked at. It reports
+// false when that process was gone.
+func (s *storm) signalMarked(pid int, run string, sig syscall.Signal) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid)) // empty for a zombie
+	if err != nil || !bytes.Contains(env, []byte(s.mark+"\x00")) || run != "" && stormRunIn(env) != run {
+		return false
+	}
+	return unix.PidfdSendSignal(fd, sig, nil, 0) == nil
+}
+
+// killAll leaves nothing behind, whatever went wrong.
+func (s *storm) killAll() {
+	for range 200 {
+		left := 0
+		for _, pids := range s.marked() {
+			for _, pid := range pids {
+				s.signalMarked(pid, "", syscall.SIGKILL)
+				left++
+			}
+		}
+		if left == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.ended.Wait()
+}

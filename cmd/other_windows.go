@@ -13,8 +13,9 @@ import (
 // store is an open store and who we are in it.
 type store struct {
 	lease.Store
-	dir  string
-	self procwatch.ID
+	dir      string
+	self     procwatch.ID
+	inherits func(*lease.Lease) bool
 }
 
 // openStore fails here: a slot is a flock(2) that the child inherits, and

@@ -151,7 +151,8 @@ func ofOuterLease(k string) bool {
 // pool of the same store and still holds its slot. Whether it does is asked of
 // the pool, not of the environment, which a process can outlive: an ancestor
 // of ours must be the lease's berth or child. The innermost BERTH_LEASE may be
-// of another pool, with a job of this pool around it.
+// of another pool, with a job of this pool around it. When those two were
+// killed we may have inherited the slot's lock, and would wait for ourselves.
 func (r *runner) outer() (*lease.Lease, error) {
 	if os.Getenv("BERTH_LEASE") == "" {
 		return nil, nil
@@ -166,10 +167,11 @@ func (r *runner) outer() (*lease.Lease, error) {
 	}
 	for _, h := range pools[0].Holders {
 		l := h.Lease
+		around := r.store.inherits(l)
 		for _, a := range above {
-			if lease.Process(a) != l.Owner && (l.Child == nil || lease.Process(a) != *l.Child) {
-				continue
-			}
+			around = around || lease.Process(a) == l.Owner || l.Child != nil && lease.Process(a) == *l.Child
+		}
+		if around {
 			want := r.spec.request.Weight
 			most := lease.Smallest(pools[0].Own, l.Asks, r.spec.request.Ask(pools[0].Own))
 			switch {
@@ -259,6 +261,7 @@ func (r *runner) wait() (lease.Holding, error) {
 	var stopping atomic.Bool // asked for, and not done yet
 	w := newWaiting(r)
 	defer w.end()
+	ended := false // a signal came
 	go func() {
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
 			Now: r.spec.wait == 0, Interrupts: &interrupts, Waiting: w.verdict,
@@ -269,6 +272,11 @@ func (r *runner) wait() (lease.Holding, error) {
 		select {
 		case o := <-done:
 			w.end()
+			if ended && o.h != nil {
+				// Too late for the wait and too early for the command: it is
+				// not started.
+				return nil, errors.Join(context.Cause(ctx), release(o.h))
+			}
 			if stopping.Load() && o.h != nil {
 				r.signals <- sigTSTP // it came too late for the wait: the job gets it
 			}
@@ -294,6 +302,7 @@ func (r *runner) wait() (lease.Holding, error) {
 					return p.Return(ctx)
 				})
 			default:
+				ended = true
 				cancel(signalError{sig.(syscall.Signal)})
 			}
 		}

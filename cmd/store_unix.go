@@ -13,6 +13,9 @@ type store struct {
 	lease.Store
 	dir  string
 	self procwatch.ID
+	// inherits reports whether we hold the lock of a lease's slot by a
+	// descriptor that a parent left us.
+	inherits func(*lease.Lease) bool
 }
 
 // openStore opens the directory that --store names, or the default one; create
@@ -38,7 +41,7 @@ func openStore(dir string, create bool, say *speaker) (*store, error) {
 	if fs, first := s.Network(); first {
 		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &store{Store: s, dir: s.Dir(), self: self}, nil
+	return &store{Store: s, dir: s.Dir(), self: self, inherits: s.Inherits}, nil
 }
 
 // lives reports whether a recorded process lives on this machine, and with

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -121,8 +122,23 @@ func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool)
 		return lease.Decide(lease.PoolState{Own: own, Used: used, Asked: asked, Ahead: ahead}, r)
 	}
 	v := decide()
-	for tried := false; ; {
+	for looked := false; ; {
+		// A mark that is in the way, or whose limit is in force, may be left
+		// from somebody who was killed.
+		foreign := v.Reason == lease.Ready && v.Limit < lease.Smallest(own, r.Ask(own))
 		switch {
+		case !looked && (v.Reason == lease.Full || foreign):
+			looked = true
+			if foreign {
+				suspect = nil
+			}
+			bad, err := p.verify(ix, suspect)
+			if err != nil {
+				return nil, v, err
+			}
+			if v = decide(); v.Reason == lease.Full && bad != nil {
+				return nil, v, bad // waiting for it could last for ever
+			}
 		case v.Reason == lease.Ready:
 			h, err := p.grab(ix, r, v.Limit, r.Ask(own))
 			if err != nil {
@@ -132,15 +148,6 @@ func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool)
 				return h, v, nil
 			}
 			v = decide() // a slot was taken after all, and is marked now
-		case v.Reason == lease.Full && !tried:
-			tried = true
-			bad, err := p.verify(ix, suspect)
-			if err != nil {
-				return nil, v, err
-			}
-			if v = decide(); v.Reason == lease.Full && bad != nil {
-				return nil, v, bad // waiting for it could last for ever
-			}
 		default:
 			return nil, v, nil
 		}
@@ -235,6 +242,29 @@ func aboveCaller(f *os.File) *os.File {
 	}
 	defer f.Close()
 	return os.NewFile(uintptr(fd), f.Name())
+}
+
+// Inherits reports whether this process was started with a descriptor that
+// holds the lock of l's first slot.
+func (s *Store) Inherits(l *lease.Lease) bool {
+	f, err := s.openFile(s.path(l.Pool, "slots", strconv.Itoa(l.Slots[0])), false, true)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var slot, st unix.Stat_t
+	if locked, err := lockedByAnother(f); err != nil || !locked || unix.Fstat(int(f.Fd()), &slot) != nil {
+		return false
+	}
+	for fd := 3; fd < 256; fd++ { // firstOwnFD, or where it went when that was not allowed
+		if fd == int(f.Fd()) || unix.Fstat(fd, &st) != nil || st.Dev != slot.Dev || st.Ino != slot.Ino {
+			continue
+		}
+		// Somebody holds it. If that is what this descriptor stands for, asking
+		// again changes nothing; a daemon that outlived its job is refused.
+		return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil
+	}
+	return false
 }
 
 // poke wakes the head of the line: it watches for closed slot files.

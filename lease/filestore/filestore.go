@@ -125,21 +125,20 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 	if err != nil {
 		return nil, v, err
 	}
-	taken := false
 	err = p.locked(ctx, func(ix *index) error {
 		ahead, err := p.aheadOfNewcomer(ix, r)
 		if err != nil {
 			return err
 		}
-		h, v, err = p.take(ix, r, ahead, nil)
-		taken = h != nil
+		h, v, err = p.take(ix, r, ahead, nil, true)
 		return err
 	})
-	if !taken {
+	if err != nil || h == nil {
+		err = abandon(h, err)
 		p.close()
 		return nil, v, err // a nil interface, not a nil *holding in one
 	}
-	return h, v, err
+	return h, v, nil
 }
 
 // SetLimit implements lease.Store.

@@ -36,7 +36,10 @@ type index struct {
 	line   int // tickets in the line, or more: counted up before one is made
 
 	limits []int // per slot: 0 free, else what its lease asks for, noLimit if nothing
+
 	file   *os.File
+	saved  []byte // the header as the file has it
+	lo, hi int    // slots from lo to below hi differ from the file
 }
 
 const (
@@ -88,7 +91,7 @@ func parseIndex(b []byte) (*index, error) {
 		}
 		*f.to = v
 	}
-	ix.line = int(line)
+	ix.line, ix.saved = int(line), head
 	if !bytes.Equal(ix.header(), head) || len(rest)%recordLen != 0 {
 		return nil, errIndex
 	}
@@ -113,35 +116,76 @@ func (ix *index) header() []byte {
 	return fmt.Appendf(nil, headerFmt, ix.ticket, ix.token, ix.change, ix.line)
 }
 
-func (ix *index) saveHeader() error {
-	_, err := ix.file.WriteAt(ix.header(), 0)
-	return err
-}
-
-// mark records what the lease in slot i asks for (0: free, noLimit: nothing).
-func (ix *index) mark(i, limit int) error {
-	_, err := ix.file.WriteAt(fmt.Appendf(nil, "%010d\n", limit), int64(headerLen+i*recordLen))
-	if err != nil {
-		return err
-	}
+// mark notes what the lease in slot i asks for (0: free, noLimit: nothing).
+func (ix *index) mark(i, limit int) {
 	for len(ix.limits) <= i {
 		ix.limits = append(ix.limits, 0)
 	}
 	ix.limits[i] = limit
+	if ix.lo == ix.hi {
+		ix.lo, ix.hi = i, i+1
+	}
+	ix.lo, ix.hi = min(ix.lo, i), max(ix.hi, i+1)
+}
+
+// save writes what has changed: in one write if that lies within a page, and
+// else the slots before the header.
+func (ix *index) save() error {
+	head := ix.header()
+	from, at := ix.lo, int64(headerLen+ix.lo*recordLen)
+	var b []byte
+	if !bytes.Equal(head, ix.saved) {
+		if headerLen+ix.hi*recordLen > os.Getpagesize() {
+			if err := ix.writeAt(records(nil, ix.limits[ix.lo:ix.hi]), at); err != nil {
+				return err
+			}
+			ix.lo, ix.hi = 0, 0
+		}
+		b, from, at = head, 0, 0
+	}
+	if err := ix.writeAt(records(b, ix.limits[min(from, ix.hi):ix.hi]), at); err != nil {
+		return err
+	}
+	ix.saved, ix.lo, ix.hi = head, 0, 0
 	return nil
+}
+
+func (ix *index) writeAt(b []byte, at int64) error {
+	if len(b) == 0 {
+		return nil
+	}
+	_, err := ix.file.WriteAt(b, at)
+	return err
+}
+
+func records(b []byte, limits []int) []byte {
+	for _, l := range limits {
+		b = fmt.Appendf(b, "%010d\n", l)
+	}
+	return b
 }
 
 // saveAll writes the whole index over whatever the file held.
 func (ix *index) saveAll() error {
-	b := ix.header()
-	for _, l := range ix.limits {
-		b = fmt.Appendf(b, "%010d\n", l)
-	}
 	if err := ix.file.Truncate(0); err != nil {
 		return err
 	}
-	_, err := ix.file.WriteAt(b, 0)
-	return err
+	ix.saved, ix.lo, ix.hi = nil, 0, len(ix.limits)
+	return ix.save()
+}
+
+// lineHint reads how many tickets there are, without the pool's lock: the
+// answer may be of a moment ago. -1: it cannot be read.
+func lineHint(f *os.File) int {
+	b := make([]byte, headerLen)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return -1
+	}
+	ix, err := parseIndex(b)
+	if err != nil {
+		return -1
+	}
+	return ix.line
 }
 
 // used returns how many slots are in use and the smallest limit they ask for

@@ -90,7 +90,8 @@ func (p *pool) close() {
 	}
 }
 
-// locked runs fn with the pool's lock and its index. fn must be short.
+// locked runs fn with the pool's lock and its index, and saves the index. fn
+// must be short.
 // When ctx ends before the lock is had, fn has not run.
 func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	for {
@@ -193,7 +194,8 @@ func (p *pool) withIndex(fn func(*index) error) error {
 	if err != nil {
 		return err
 	}
-	return fn(ix)
+	// Also after an error: what fn found out on the way is true.
+	return errors.Join(fn(ix), ix.save())
 }
 
 // rebuild makes the index from the locks: the file is new, or somebody damaged

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -90,7 +91,7 @@ func (p *pool) olderThanBoot(f *os.File) bool {
 // verify checks slots that the index has in use against their locks, and frees
 // in the index those whose jobs are gone: their owners were killed. only nil
 // means all of them. The first slot that cannot be judged is returned.
-func (p *pool) verify(ix *index, only map[int]bool) (*lease.DamagedError, error) {
+func (p *pool) verify(ix *index, only map[int]bool) *lease.DamagedError {
 	var bad *lease.DamagedError
 	for i, limit := range ix.limits {
 		if limit == 0 || (only != nil && !only[i]) {
@@ -101,18 +102,17 @@ func (p *pool) verify(ix *index, only map[int]bool) (*lease.DamagedError, error)
 			bad = &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: st.err}
 		}
 		if st.free() {
-			if err := ix.mark(i, 0); err != nil {
-				return nil, err
-			}
+			ix.mark(i, 0)
 		}
 	}
-	return bad, nil
+	return bad
 }
 
 // take decides, and takes the slots if the answer is yes. ahead is how many
-// waiters go first; suspect are the slots that may have been given back since
-// the last look (nil: any).
-func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool) (lease.Holding, lease.Verdict, error) {
+// waiters go first. suspect are the slots that may have been given back without
+// a word in the index (nil: any of them); with lazily set they are looked at
+// only when something is in the way.
+func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool, lazily bool) (lease.Holding, lease.Verdict, error) {
 	own, err := p.own()
 	if err != nil {
 		return nil, lease.Verdict{}, err
@@ -122,36 +122,25 @@ func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool)
 		return lease.Decide(lease.PoolState{Own: own, Used: used, Asked: asked, Ahead: ahead}, r)
 	}
 	v := decide()
-	for looked := false; ; {
-		// A mark that is in the way, or whose limit is in force, may be left
-		// from somebody who was killed.
-		foreign := v.Reason == lease.Ready && v.Limit < lease.Smallest(own, r.Ask(own))
-		switch {
-		case !looked && (v.Reason == lease.Full || foreign):
-			looked = true
-			if foreign {
-				suspect = nil
-			}
-			bad, err := p.verify(ix, suspect)
-			if err != nil {
-				return nil, v, err
-			}
-			if v = decide(); v.Reason == lease.Full && bad != nil {
-				return nil, v, bad // waiting for it could last for ever
-			}
-		case v.Reason == lease.Ready:
-			h, err := p.grab(ix, r, v.Limit, r.Ask(own))
-			if err != nil {
-				return nil, v, err
-			}
-			if h != nil {
-				return h, v, nil
-			}
-			v = decide() // a slot was taken after all, and is marked now
-		default:
-			return nil, v, nil
-		}
+	var bad *lease.DamagedError
+	if !lazily || v.Reason == lease.Full || v.Limit < lease.Smallest(own, r.Ask(own)) {
+		bad = p.verify(ix, suspect)
+		v = decide()
 	}
+	for v.Reason == lease.Ready {
+		h, err := p.grab(ix, r, v.Limit, r.Ask(own))
+		if err != nil {
+			return nil, v, err
+		}
+		if h != nil {
+			return h, v, nil
+		}
+		v = decide() // a slot was taken after all, and is marked now
+	}
+	if v.Reason == lease.Full && bad != nil {
+		return nil, v, bad // waiting for it could last for ever
+	}
+	return nil, v, nil
 }
 
 // grab locks r.Weight free slots, the lowest first, and writes the lease into
@@ -163,7 +152,7 @@ func (p *pool) grab(ix *index, r lease.Request, inForce, asks int) (_ *holding, 
 		if err != nil || len(h.files) < r.Weight {
 			for i, f := range h.files {
 				_ = markFree(f)
-				_ = ix.mark(h.lease.Slots[i], 0)
+				ix.mark(h.lease.Slots[i], 0)
 				f.Close()
 			}
 		}
@@ -178,19 +167,13 @@ func (p *pool) grab(ix *index, r lease.Request, inForce, asks int) (_ *holding, 
 			return nil, st.err
 		}
 		if f == nil {
-			return nil, ix.mark(i, st.asks())
+			ix.mark(i, st.asks())
+			return nil, nil
 		}
 		h.files, h.lease.Slots = append(h.files, f), append(h.lease.Slots, i)
-		// Marked before the child can start, and so before anybody could be
-		// misled by a mark that is missing.
-		if err := ix.mark(i, mark); err != nil {
-			return nil, err
-		}
+		ix.mark(i, mark) // and saved before the child can start
 	}
 	ix.token++
-	if err := ix.saveHeader(); err != nil {
-		return nil, err
-	}
 	h.lease = lease.Lease{
 		Version: lease.Version, Request: r, Slots: h.lease.Slots, Token: ix.token,
 		InForce: inForce, Asks: asks, State: lease.Reserved, Since: time.Now(),
@@ -276,12 +259,25 @@ func (p *pool) poke(i int) error {
 	return f.Close()
 }
 
+// abandon gives back slots that nothing was started in, after err.
+func abandon(h lease.Holding, err error) error {
+	if h, ok := h.(*holding); ok && h != nil {
+		for _, f := range h.files {
+			_ = markFree(f)
+			unlock(f)
+			f.Close()
+		}
+		h.files = nil
+	}
+	return err
+}
+
 // holding is a lease of ours.
 type holding struct {
 	pool  *pool
 	lease lease.Lease
 	files []*os.File // one per slot, locked; nil after Release
-	later func()     // what had better wait until the child runs; nil: nothing
+	later func()     // what had better wait until the child runs, once; nil: nothing
 	signs lease.Signs
 }
 
@@ -304,10 +300,20 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	return nil
 }
 
+// putOffAtMost: a lease may stay reserved for long, and others must not wait
+// for its child.
+const putOffAtMost = 50 * time.Millisecond
+
+// putOff has f called once, after the child was started or the lease released,
+// and soon in any case.
+func (h *holding) putOff(f func()) {
+	h.later = sync.OnceFunc(f)
+	time.AfterFunc(putOffAtMost, h.later)
+}
+
 func (h *holding) doLater() {
 	if h.later != nil {
 		h.later()
-		h.later = nil
 	}
 }
 
@@ -356,6 +362,11 @@ func (h *holding) Release(ctx context.Context) error {
 	}
 	h.files = nil
 	err := h.pool.poke(h.lease.Slots[0])
+	defer h.pool.close()
+	h.doLater()
+	if lineHint(h.pool.file) > 0 {
+		return err // whoever was woken checks the mark, and would wait for us here
+	}
 	// The job is over. If somebody is frozen in the pool's lock, it must not
 	// hold us up for ever; the index is then left for others to check.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.pool.s.o.Release)
@@ -363,14 +374,10 @@ func (h *holding) Release(ctx context.Context) error {
 	lerr := h.pool.locked(ctx, func(ix *index) error {
 		for _, i := range h.lease.Slots {
 			if i < len(ix.limits) && ix.limits[i] != 0 && h.pool.look(i).free() { // nobody has it again
-				if err := ix.mark(i, 0); err != nil {
-					return err
-				}
+				ix.mark(i, 0)
 			}
 		}
 		return nil
 	})
-	h.doLater()
-	h.pool.close()
 	return errors.Join(err, lerr)
 }

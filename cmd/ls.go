@@ -55,7 +55,7 @@ be read; the slot stays taken).`,
 
 func list(st *store, pools []string, asJSON, watch bool) error {
 	signals := make(chan os.Signal, 8)
-	catchSignals(signals, harmless) // so that Ctrl-Z never stops us with a lock in our hands
+	catchSignals(signals, []os.Signal{sigTSTP}) // so that Ctrl-Z never stops us with a lock in our hands
 	for {
 		found, err := st.List(context.Background(), pools...)
 		if asJSON {

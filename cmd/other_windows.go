@@ -38,7 +38,7 @@ func newTerminal() terminal                    { return terminal{} }
 func (terminal) sent(syscall.Signal) bool      { return false }
 func catchSignals(chan os.Signal, []os.Signal) {}
 
-var deadly, harmless []os.Signal
+var drastic, harmless []os.Signal
 
 func foreground() bool    { return false }
 func columns() int        { return 0 }

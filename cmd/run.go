@@ -53,11 +53,11 @@ type runner struct {
 	tty   terminal
 
 	signals chan os.Signal
-	caught  chan struct{} // closed once the deadly ones come to signals
+	caught  chan struct{} // closed once the drastic ones come to signals
 }
 
-func (r *runner) catchDeadly() {
-	catchSignals(r.signals, deadly)
+func (r *runner) catchDrastic() {
+	catchSignals(r.signals, drastic)
 	close(r.caught)
 }
 
@@ -73,7 +73,7 @@ func (r *runner) run() (int, error) {
 	req.Command = shownCommand(r.spec.argv)
 	r.signals, r.caught = make(chan os.Signal, 64), make(chan struct{})
 	if !r.spec.exec {
-		go r.catchDeadly() // beside the way to the slot
+		go r.catchDrastic() // beside the way to the slot
 	}
 
 	outer, err := r.outer()
@@ -222,7 +222,7 @@ func (r *runner) acquire() (lease.Holding, error) {
 		}
 	}
 	if r.spec.exec {
-		r.catchDeadly()
+		r.catchDrastic()
 	}
 	<-r.caught
 	catchSignals(r.signals, harmless)

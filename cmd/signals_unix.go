@@ -17,13 +17,13 @@ func init() {
 	signalNames["CONT"], signalNames["STOP"] = syscall.SIGCONT, syscall.SIGSTOP
 }
 
-// Signals that would end berth are caught before there is a child. The others
-// come after: each costs a round trip to a thread of the runtime.
+// Signals that would end or stop berth are caught before there is a child. The
+// others come after: each costs a round trip to a thread of the runtime.
 var (
-	deadly = []os.Signal{
-		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
+	drastic = []os.Signal{
+		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP,
 	}
-	harmless = []os.Signal{syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGWINCH}
+	harmless = []os.Signal{syscall.SIGCONT, syscall.SIGWINCH}
 )
 
 // catchSignals has these signals sent to ch. One that was ignored when we

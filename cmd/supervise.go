@@ -29,6 +29,8 @@ type supervisor struct {
 	idle     *time.Timer
 	started  time.Duration // on the store's clock
 	lost     bool
+
+	keystroke bool // a Ctrl-Z came, and the child has not stopped from it yet
 }
 
 // supervise starts the command, with the slots h or none, and returns its code.
@@ -137,8 +139,9 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 		// A stop that a shell would see as "job stopped" is passed on to the
 		// shell by stopping too. STOP is not: somebody sent it to the child
 		// alone, will send CONT to the child alone, and nobody would ever
-		// continue us.
-		if ev.Signal != sigSTOP && s.ending == nil {
+		// continue us. And when it runs again by now, we are too late.
+		if ev.Signal != sigSTOP && s.ending == nil && s.child.ID().State() == procwatch.Stopped {
+			s.awaitKeystroke(ev.Signal)
 			stopSelf()
 		}
 	case procwatch.Exited:
@@ -155,11 +158,35 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 	return false
 }
 
+// keystrokeTime is how much later than the child we may hear of a Ctrl-Z.
+const keystrokeTime = 50 * time.Millisecond
+
+// awaitKeystroke makes sure that the terminal's TSTP, which stopped the child,
+// has come to us, too. Found after we went on, perhaps in the background, it
+// would look like somebody's 'kill -TSTP' and stop the child once more.
+func (s *supervisor) awaitKeystroke(stop syscall.Signal) {
+	late := time.After(keystrokeTime)
+	for stop == sigTSTP && !s.keystroke && s.tty.sent(stop) {
+		select {
+		case sig := <-s.signals:
+			if sig == sigTSTP {
+				s.keystroke = true
+			} else {
+				s.signal(sig.(syscall.Signal))
+			}
+		case <-late:
+			s.keystroke = true
+		}
+	}
+	s.keystroke = false
+}
+
 func (s *supervisor) signal(sig syscall.Signal) {
 	if sig == sigCONT && s.keeper != nil {
 		s.keeper.Now() // 'berth stop' wakes us with it
 	}
 	if s.tty.sent(sig) {
+		s.keystroke = s.keystroke || sig == sigTSTP
 		return // the child has it from the terminal
 	}
 	if err := s.child.Signal(sig); err != nil {

@@ -359,8 +359,6 @@ func (t *place) TryAcquire(ctx context.Context) (h lease.Holding, v lease.Verdic
 	if err != nil || h == nil {
 		return nil, v, abandon(h, err) // the next look puts the ticket back
 	}
-	// Two cores have enough to do with the end of the last job and the start of
-	// this one; the next in the line can become the head afterwards.
 	h.(*holding).putOff(func() {
 		t.done()
 		t.closeWatch()

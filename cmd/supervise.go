@@ -31,6 +31,10 @@ type supervisor struct {
 	lost     bool
 
 	keystroke bool // a Ctrl-Z came, and the child has not stopped from it yet
+	stopped   bool // the child is, as far as events told
+	stops     int  // how often it was
+	cont      <-chan time.Time
+	contStops int // stops when CONT came to us
 }
 
 // supervise starts the command, with the slots h or none, and returns its code.
@@ -120,6 +124,8 @@ func (s *supervisor) step() bool {
 		return s.childEvent(ev)
 	case sig := <-s.signals:
 		s.signal(sig.(syscall.Signal))
+	case <-s.cont:
+		s.passCont()
 	case <-s.deadline:
 		s.end(&timeLimitError{"--timeout", s.spec.timeout, s.spec.signal}, s.spec.kill)
 	case <-s.idleOver():
@@ -135,7 +141,11 @@ func (s *supervisor) step() bool {
 
 func (s *supervisor) childEvent(ev procwatch.Event) bool {
 	switch ev.Kind {
+	case procwatch.Continued:
+		s.stopped = false
 	case procwatch.Stopped:
+		s.stopped = true
+		s.stops++
 		// A stop that a shell would see as "job stopped" is passed on to the
 		// shell by stopping too. STOP is not: somebody sent it to the child
 		// alone, will send CONT to the child alone, and nobody would ever
@@ -182,8 +192,14 @@ func (s *supervisor) awaitKeystroke(stop syscall.Signal) {
 }
 
 func (s *supervisor) signal(sig syscall.Signal) {
-	if sig == sigCONT && s.keeper != nil {
-		s.keeper.Now() // 'berth stop' wakes us with it
+	if sig == sigCONT {
+		if s.keeper != nil {
+			s.keeper.Now() // 'berth stop' wakes us with it
+		}
+		if s.tty.had { // a shell's fg may have sent it to the child as well
+			s.cont, s.contStops = time.After(contTime), s.stops
+			return
+		}
 	}
 	if s.tty.sent(sig) {
 		s.keystroke = s.keystroke || sig == sigTSTP
@@ -191,6 +207,18 @@ func (s *supervisor) signal(sig syscall.Signal) {
 	}
 	if err := s.child.Signal(sig); err != nil {
 		s.say.notef("cannot pass %v on to pid %d: %v", sig, s.child.ID().PID, err)
+	}
+}
+
+// contTime is how much later than us we may hear that the child continued.
+const contTime = 20 * time.Millisecond
+
+// passCont continues the child, if whoever sent us CONT has not done so: a
+// shell's fg is for the whole group, and another CONT that comes late would undo
+// the Ctrl-Z that was typed meanwhile.
+func (s *supervisor) passCont() {
+	if s.stopped && s.stops == s.contStops {
+		_ = s.child.Signal(sigCONT)
 	}
 }
 

@@ -40,6 +40,9 @@ func printHelp(w io.Writer, _ string, data any) {
 	}
 	title := ""
 	for _, f := range c.Flags {
+		if f == cli.HelpFlag { // the library's own, last and without a category
+			continue
+		}
 		t := "Flags"
 		if cf, ok := f.(cli.CategorizableFlag); ok && cf.GetCategory() != "" {
 			t = cf.GetCategory()
@@ -56,7 +59,7 @@ const helpIndent = 24
 
 func printFlag(w io.Writer, f cli.Flag) {
 	d, ok := f.(cli.DocGenerationFlag)
-	if !ok || f == cli.HelpFlag {
+	if !ok {
 		return
 	}
 	// The first word in backquotes of the usage names the value.

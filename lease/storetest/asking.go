@@ -1,0 +1,197 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"berth/lease"
+)
+
+func key(t *testing.T, s *suite) {
+	keyed := func(k string) lease.Request {
+		return with(Request("p", 1), func(r *lease.Request) { r.Key = k })
+	}
+	h := s.take(Request("p", 1))
+	a := s.line(keyed("a"))
+	b := s.line(Request("p", 1))
+	if err := a.Leave(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.notYet(b, lease.Full) // it does not block those behind it
+	back := s.line(keyed("a"))
+	if back.Ticket().Seq != a.Ticket().Seq {
+		t.Errorf("came back as number %d, was %d", back.Ticket().Seq, a.Ticket().Seq)
+	}
+	s.notYet(b, lease.Behind)
+	other := s.line(keyed("other"))
+	s.notYet(other, lease.Behind)
+	for _, p := range []lease.Place{back, b, other} {
+		s.release(h)
+		h = s.get(p)
+	}
+	s.release(h)
+	empty(t, s, "p")
+}
+
+func aside(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	a, b := s.line(Request("p", 1)), s.line(Request("p", 1))
+	if err := a.StepAside(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.notYet(b, lease.Full)
+	if err := a.Return(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.notYet(b, lease.Behind)
+	s.release(h)
+	s.release(s.get(a))
+	s.release(s.get(b))
+}
+
+func stop(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	p := s.line(Request("p", 1))
+	s.notYet(p, lease.Full)
+	grace := time.Second
+	want := lease.Stop{Reason: "node drain", By: "somebody", KillAfter: &grace}
+	e, err := s.Stop(s.ctx, h.Lease().ID, want)
+	if err != nil || e.Lease == nil || e.Lease.Token != h.Lease().Token {
+		t.Fatalf("Stop: %+v, %v", e, err)
+	}
+	g, err := h.Renew(s.ctx)
+	if err != nil || g.Stop == nil || g.Stop.Reason != want.Reason || g.Stop.KillAfter == nil || *g.Stop.KillAfter != grace {
+		t.Errorf("Renew: %+v, %v; want the stop", g.Stop, err)
+	}
+	if e, err := s.Stop(s.ctx, p.Ticket().ID, want); err != nil || e.Ticket == nil {
+		t.Fatalf("Stop of a waiter: %+v, %v", e, err)
+	}
+	var stopped *lease.StoppedError
+	if _, _, err := p.TryAcquire(s.ctx); !errors.As(err, &stopped) || stopped.Reason != want.Reason {
+		t.Errorf("TryAcquire of a stopped waiter: %v", err)
+	}
+	if err := p.Leave(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.release(h)
+	empty(t, s, "p")
+}
+
+func keepalive(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	if g, err := h.Renew(s.ctx); err != nil || g.Keepalive != 0 {
+		t.Errorf("Renew: %+v, %v; want none yet", g, err)
+	}
+	before := s.Clock()
+	if err := s.Keepalive(s.ctx, h.Lease().ID); err != nil {
+		t.Fatal(err)
+	}
+	g, err := h.Renew(s.ctx)
+	if err != nil || g.Keepalive < before || g.Keepalive > s.Clock() {
+		t.Errorf("Renew: %+v, %v; want a keepalive from %v on", g, err, before)
+	}
+	s.release(h)
+}
+
+func tokens(t *testing.T, s *suite) {
+	last := uint64(0)
+	for range 5 {
+		h := s.take(Request("p", 2))
+		if tok := h.Lease().Token; tok <= last {
+			t.Errorf("token %d after %d", tok, last)
+		}
+		last = h.Lease().Token
+		s.release(h)
+	}
+}
+
+func releaseTwice(t *testing.T, s *suite) {
+	a := s.take(Request("p", 1))
+	s.release(a)
+	b := s.take(Request("p", 1))
+	s.release(a) // must not give b's slot away
+	s.refused(Request("p", 1), lease.Full)
+	s.release(b)
+}
+
+func cancelled(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	p, behind := s.line(Request("p", 1)), s.line(Request("p", 1))
+	for _, w := range []lease.Place{p, behind} {
+		if _, _, err := w.TryAcquire(s.ctx); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, 20*time.Millisecond)
+		for ctx.Err() == nil {
+			_ = w.Wait(ctx)
+		}
+		cancel()
+		if err := w.Leave(s.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.release(h)
+	empty(t, s, "p")
+	s.release(s.take(Request("p", 1)))
+}
+
+func unknown(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	id := h.Lease().ID
+	s.release(h)
+	for _, id := range []string{id, "p/000000000000", "nopool/000000000000", "nonsense", ""} {
+		if _, err := s.Stop(s.ctx, id, lease.Stop{}); !errors.Is(err, lease.ErrNotFound) {
+			t.Errorf("Stop(%q): %v, want ErrNotFound", id, err)
+		}
+		if err := s.Keepalive(s.ctx, id); !errors.Is(err, lease.ErrNotFound) {
+			t.Errorf("Keepalive(%q): %v, want ErrNotFound", id, err)
+		}
+	}
+}
+
+func badPool(t *testing.T, s *suite) {
+	for _, name := range []string{"", ".", "..", "a/b", "../x", ".hidden", "a b", "a\x00"} {
+		if h, _, err := s.TryAcquire(s.ctx, Request(name, 1)); err == nil || h != nil {
+			t.Errorf("TryAcquire in pool %q: no error", name)
+		}
+		if _, err := s.Line(s.ctx, Request(name, 1)); err == nil {
+			t.Errorf("Line in pool %q: no error", name)
+		}
+		if err := s.SetLimit(s.ctx, name, nil); err == nil {
+			t.Errorf("SetLimit of pool %q: no error", name)
+		}
+	}
+}
+
+func list(t *testing.T, s *suite) {
+	r := with(Request("p", 2), func(r *lease.Request) {
+		r.Labels, r.Command = map[string]string{"k": "v"}, []string{"make", "test"}
+	})
+	h := s.take(r)
+	if err := h.Running(s.ctx, lease.Process{PID: 1 << 22, Start: 7}); err != nil {
+		t.Fatal(err)
+	}
+	g := s.take(Request("p", 3))
+	p := s.line(Request("p", 2))
+	pools, err := s.List(s.ctx)
+	if err != nil || len(pools) != 1 {
+		t.Fatalf("List: %+v, %v", pools, err)
+	}
+	v := pools[0]
+	if v.Name != "p" || v.Used != 2 || v.Limit == nil || *v.Limit != 2 || v.LimitBy != r.ID || v.Own != nil {
+		t.Errorf("List: %+v", v)
+	}
+	if len(v.Holders) != 2 || len(v.Waiters) != 1 || v.Waiters[0].Ticket.ID != p.Ticket().ID {
+		t.Fatalf("List: %+v", v)
+	}
+	l := v.Holders[0].Lease
+	if l.ID != r.ID || l.Labels["k"] != "v" || fmt.Sprint(l.Command) != "[make test]" || l.Child == nil || l.Child.Start != 7 {
+		t.Errorf("List: holder %+v", l)
+	}
+	s.release(h)
+	s.release(g)
+	s.release(s.get(p))
+}

@@ -5,6 +5,7 @@ package cmd
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 // it in files, each line with one write, so that a kill tears none.
 //
 //	job record FILE NAME [DURATION]   "start NAME SLOT NS", later "end NAME SLOT NS", on one monotonic clock
+//	job around FILE NAME CMD [ARG...] the same around a command, with its exit code
 //	job hold FILE                     creates FILE with its pid, runs until FILE.go exists
 //	job args FILE [ARG...]            writes its arguments, each followed by a NUL
 //	job signals FILE                  a line for each signal; first line "ready PID"; ends when FILE.go exists
@@ -36,6 +38,13 @@ func job(args []string) int {
 		record(args[1], "start", args[2])
 		time.Sleep(d)
 		record(args[1], "end", args[2])
+	case args[0] == "around" && len(args) > 3:
+		record(args[1], "start", args[2])
+		c := exec.Command(args[3], args[4:]...)
+		c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+		_ = c.Run()
+		record(args[1], "end", args[2])
+		return codeOf(c.ProcessState)
 	case args[0] == "hold":
 		hold(args[1])
 	case args[0] == "args":

@@ -190,6 +190,7 @@ type Pool struct {
 	// LockHeldBy is set when the pool's lock could not be had in time for a
 	// look: who holds it.
 	LockHeldBy string `json:"lock_held_by,omitempty"`
+	Err        error  `json:"-"` // why it could not be read
 }
 
 // Sum fills in Used, Limit and LimitBy from the holders and the pool's own limit.

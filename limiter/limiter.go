@@ -73,7 +73,10 @@ func (in *Interrupts) wait(ctx context.Context, p lease.Place) error {
 			return err
 		}
 	}
-	if len(todo) > 0 && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil: // perhaps while f ran; what ended the Wait says less
+		return context.Cause(ctx)
+	case len(todo) > 0:
 		return nil // what ended the Wait was ours
 	}
 	return err
@@ -85,8 +88,6 @@ type Options struct {
 	Now bool
 	// Interrupts of the wait; nil: none.
 	Interrupts *Interrupts
-	// Waiting is called with every verdict that makes it wait.
-	Waiting func(lease.Ticket, lease.Verdict)
 }
 
 // Acquire takes the slots r asks for, first come first served. It returns
@@ -157,9 +158,6 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 		}
 		if o.Now {
 			return nil, v, errNow
-		}
-		if o.Waiting != nil {
-			o.Waiting(p.Ticket(), v)
 		}
 		if err := in.wait(ctx, p); err != nil {
 			return nil, v, err

@@ -60,11 +60,10 @@ func TestAcquireWaits(t *testing.T) {
 		if pools, err := s.List(t.Context(), "p"); err != nil || len(pools[0].Waiters) > 0 {
 			t.Errorf("%v, %v: want no ticket left", pools, err)
 		}
-		told := 0
 		time.AfterFunc(time.Minute, func() { _ = h.Release(context.Background()) })
-		h2, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{Waiting: func(lease.Ticket, lease.Verdict) { told++ }})
-		if err != nil || told == 0 {
-			t.Fatalf("%v, told %d times", err, told)
+		h2, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{})
+		if err != nil {
+			t.Fatal(err)
 		}
 		_ = h2.Release(t.Context())
 	})
@@ -94,6 +93,39 @@ func TestInterrupt(t *testing.T) {
 			t.Errorf("did %v, %v; want a StoppedError", did, err)
 		}
 		_ = h.Release(t.Context())
+	})
+}
+
+// TestInterruptAtTheEnd: the time allowed ends, or a signal comes, while
+// something is done with the place. That is why the wait ends, not that it was
+// interrupted.
+func TestInterruptAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		h, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Release(t.Context())
+		var in Interrupts
+		stopped := func(ctx context.Context, p lease.Place) error {
+			time.Sleep(time.Minute) // as if stopped for so long
+			return nil
+		}
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second+time.Millisecond)
+		defer cancel()
+		time.AfterFunc(time.Second, func() { in.Do(stopped) })
+		var busy *BusyError
+		if _, err := Acquire(short, s, storetest.Request("p", 1), Options{Interrupts: &in}); !errors.As(err, &busy) {
+			t.Errorf("%v, want a BusyError", err)
+		}
+		cause := errors.New("a signal")
+		killed, kill := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { in.Do(stopped) })
+		time.AfterFunc(2*time.Second+time.Millisecond, func() { kill(cause) })
+		if _, err := Acquire(killed, s, storetest.Request("p", 1), Options{Interrupts: &in}); !errors.Is(err, cause) {
+			t.Errorf("%v, want the cause of the cancellation", err)
+		}
 	})
 }
 

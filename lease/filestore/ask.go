@@ -8,38 +8,62 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"berth/lease"
 )
 
-// Stop implements lease.Store.
+// Stop implements lease.Store. A ticket that only its key keeps has nobody who
+// could follow: it is removed.
 func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
 	var e lease.Entry
-	err := s.find(ctx, id, func(p *pool, f *os.File, r *record) error {
-		e = lease.Entry{Lease: r.lease, Ticket: r.ticket, Beat: -1}
-		if r.lease != nil {
-			p.state(&e)
+	err := s.find(ctx, id, func(m match) error {
+		e = lease.Entry{Lease: m.lease, Ticket: m.ticket, Beat: -1}
+		if m.lease != nil {
+			m.pool.state(&e)
+		} else if st, err := m.pool.lookTicket(filepath.Base(m.path)); err == nil && st.orphan {
+			m.ix.line--
+			m.ix.change++
+			return os.Remove(m.path)
 		}
+		f, err := s.openFile(m.path, false, false)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
 		return appendLine(f, note{Stop: &stop})
 	})
 	return e, err
 }
 
-// Keepalive implements lease.Store. It needs no lock: nobody else writes these
-// bytes, and the lease was found where the pool's lock said it was.
+// Keepalive implements lease.Store.
 func (s *Store) Keepalive(ctx context.Context, id string) error {
-	return s.find(ctx, id, func(_ *pool, f *os.File, r *record) error {
-		if r.lease == nil {
+	return s.find(ctx, id, func(m match) error {
+		if m.lease == nil {
 			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 		}
-		_, err := f.WriteAt(fmt.Appendf(nil, "%20d", s.Clock()), keepaliveAt)
+		f, err := s.openFile(m.path, false, false)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = f.WriteAt(fmt.Appendf(nil, "%20d", s.Clock()), keepaliveAt)
 		return err
 	})
 }
 
-// find calls fn, under the pool's lock, with the open file that holds the
-// record id. Records of jobs that are over do not count.
-func (s *Store) find(ctx context.Context, id string, fn func(*pool, *os.File, *record) error) error {
+// match is where a record was found.
+type match struct {
+	*record
+	pool *pool
+	ix   *index
+	path string
+}
+
+// find calls fn, under the pool's lock, with the record id. Records of jobs
+// that are over do not count. It looks without writing: each slot that is
+// closed after writing wakes the head of the line.
+func (s *Store) find(ctx context.Context, id string, fn func(match) error) error {
 	name, err := lease.PoolOf(id)
 	if err != nil {
 		return err
@@ -53,12 +77,10 @@ func (s *Store) find(ctx context.Context, id string, fn func(*pool, *os.File, *r
 	}
 	defer p.close()
 	return p.locked(ctx, func(ix *index) error {
+		var paths []string
 		for i, limit := range ix.limits {
-			if limit == 0 || p.look(i).free() {
-				continue
-			}
-			if found, err := p.try(p.slotPath(i), id, fn); found || err != nil {
-				return err
+			if limit != 0 && !p.look(i).free() {
+				paths = append(paths, p.slotPath(i))
 			}
 		}
 		tickets, err := names(p.path("line"))
@@ -66,27 +88,28 @@ func (s *Store) find(ctx context.Context, id string, fn func(*pool, *os.File, *r
 			return err
 		}
 		for _, n := range tickets {
-			if found, err := p.try(p.ticketPath(n), id, fn); found || err != nil {
-				return err
+			paths = append(paths, p.ticketPath(n))
+		}
+		for _, path := range paths {
+			if r := p.readID(path, id); r != nil {
+				return fn(match{r, p, ix, path})
 			}
 		}
 		return fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 	})
 }
 
-// try calls fn if the file at path is the record id.
-func (p *pool) try(path, id string, fn func(*pool, *os.File, *record) error) (bool, error) {
-	f, err := p.s.openFile(path, false, false)
+// readID returns the record at path if it is that of id. What cannot be opened
+// or read is not the one that is looked for.
+func (p *pool) readID(path, id string) *record {
+	f, err := p.s.openFile(path, false, true)
 	if err != nil {
-		return false, nil // what cannot be opened is not the one we look for
+		return nil
 	}
 	defer f.Close()
 	r, err := readRecord(f)
-	if err != nil || r == nil {
-		return false, nil
+	if err != nil || r == nil || (r.lease == nil || r.lease.ID != id) && (r.ticket == nil || r.ticket.ID != id) {
+		return nil
 	}
-	if (r.lease != nil && r.lease.ID == id) || (r.ticket != nil && r.ticket.ID == id) {
-		return true, fn(p, f, r)
-	}
-	return false, nil
+	return r
 }

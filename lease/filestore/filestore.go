@@ -39,6 +39,9 @@ type Options struct {
 	// Frozen whether it lives and is stopped. Neither may block.
 	Alive  func(lease.Process) bool
 	Frozen func(lease.Process) bool
+	// Started reports whether a process lives that was started with this lease
+	// id in its environment.
+	Started func(id string) bool
 	// Boot identifies this boot of this machine, PIDNS the pid namespace we see.
 	Boot  string
 	PIDNS uint64
@@ -105,6 +108,9 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	if o.Frozen == nil {
 		o.Frozen = func(lease.Process) bool { return false }
+	}
+	if o.Started == nil {
+		o.Started = func(string) bool { return false }
 	}
 	if o.Slow == nil {
 		o.Slow = func(error) {}

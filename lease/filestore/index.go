@@ -75,6 +75,10 @@ func loadIndex(f *os.File) (*index, error) {
 }
 
 func parseIndex(b []byte) (*index, error) {
+	var version int
+	if n, _ := fmt.Sscanf(string(b[:min(len(b), 16)]), "berth %d", &version); n == 1 && version > 1 {
+		return nil, errNewer
+	}
 	if len(b) < headerLen || !bytes.HasPrefix(b, []byte("berth 1 ticket ")) {
 		return nil, errIndex
 	}

@@ -144,8 +144,12 @@ func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 		if !strings.HasSuffix(n, "-"+keyHash(r.Key)) {
 			continue
 		}
-		st := p.lookTicket(n)
-		if st.standing || !st.kept || st.ticket == nil || st.ticket.Key != r.Key {
+		st, err := p.lookTicket(n)
+		if err != nil {
+			return false, err
+		}
+		// Not that of a waiter who is only stopped: he comes back for it.
+		if !st.kept || !st.orphan || st.ticket == nil || st.ticket.Key != r.Key {
 			continue
 		}
 		t.name = n
@@ -184,8 +188,10 @@ func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead i
 		n := front[last]
 		front[last] = front[len(front)-1]
 		front = front[:len(front)-1]
-		st := p.lookTicket(n)
+		st, err := p.lookTicket(n)
 		switch {
+		case err != nil:
+			return "", 0, false, err
 		case st.standing && (frozen || st.passed) && st.ticket != nil && p.s.o.Frozen(st.ticket.Owner):
 			if !st.passed {
 				_ = p.note(n, p.asideNow(false))
@@ -194,7 +200,7 @@ func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead i
 		case st.standing:
 			pred = n
 		case st.kept:
-			if st.died && st.ticket != nil && !p.s.o.Alive(st.ticket.Owner) {
+			if st.orphan && !st.noted {
 				_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
 			}
 		default:
@@ -280,7 +286,7 @@ func (t *place) readNotes(ix *index) error {
 		return nil
 	}
 	t.size = fi.Size()
-	if st := t.pool.lookTicket(t.name); st.stop != nil {
+	if st, err := t.pool.lookTicket(t.name); err == nil && st.stop != nil {
 		t.stopped = true
 		return &lease.StoppedError{Stop: *st.stop}
 	}
@@ -317,7 +323,7 @@ func (t *place) remove(ix *index) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if ix.line > 0 {
+	if err == nil && ix.line > 0 { // else it was swept, and counted then
 		ix.line--
 	}
 	if !t.listed || t.pred != "" || t.passing || t.change != ix.change {
@@ -360,10 +366,18 @@ func (t *place) Return(ctx context.Context) error {
 	// may have its lock for a moment. Standing again before the note says so
 	// is harmless: who looks waits for us.
 	t.own = t.pool.ticketLock(t.name)
-	switch err := t.own.Lock(); {
-	case errors.Is(err, fs.ErrNotExist): // removed meanwhile: TryAcquire puts it back
-	case err != nil:
-		return err
+	for ok := false; !ok; {
+		var err error
+		switch ok, err = t.own.TryLock(); {
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile: TryAcquire puts it back
+			ok = true
+		case err != nil:
+			return err
+		case !ok && ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !ok:
+			time.Sleep(time.Millisecond)
+		}
 	}
 	return t.pool.locked(ctx, func(ix *index) error {
 		t.listed = false

@@ -29,7 +29,7 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 			return nil, err
 		}
 		for _, n := range found {
-			if _, err := os.Lstat(s.path(n, "lock")); err == nil && lease.CheckPool(n) == nil {
+			if _, err := os.Lstat(s.path(n, "lock")); !errors.Is(err, fs.ErrNotExist) && lease.CheckPool(n) == nil {
 				pools = append(pools, n)
 			}
 		}
@@ -44,7 +44,7 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 			list = append(list, lease.Pool{Name: n})
 		case err != nil:
 			errs = append(errs, err) // of one pool: the others can be told all the same
-			list = append(list, lease.Pool{Name: n})
+			list = append(list, lease.Pool{Name: n, Err: err})
 		default:
 			list = append(list, v)
 		}
@@ -159,13 +159,12 @@ func (p *pool) state(e *lease.Entry) {
 	case here && !p.s.o.Alive(l.Owner):
 		l.State = lease.Orphaned
 		if l.Child == nil {
-			e.Note = "a process that inherited its lock still runs"
+			e.Note = "its berth was killed while it started its command, which still runs"
 		}
+	case here && l.Heartbeat > 0 && p.s.o.Frozen(l.Owner):
+		l.State, e.Note = lease.Stalled, fmt.Sprintf("its berth (pid %d) is stopped", l.Owner.PID)
 	case e.Beat > 3*l.Heartbeat && l.Heartbeat > 0:
 		l.State = lease.Stalled
-		if here && p.s.o.Frozen(l.Owner) {
-			e.Note = fmt.Sprintf("its berth (pid %d) is stopped", l.Owner.PID)
-		}
 	}
 }
 
@@ -173,7 +172,7 @@ func (p *pool) unreadable(i int, err error) *lease.Entry {
 	return &lease.Entry{
 		Lease: &lease.Lease{Slots: []int{i}, State: lease.Damaged, Request: lease.Request{Pool: p.name, Weight: 1}},
 		Beat:  -1,
-		Note:  fmt.Sprintf("%s: %v", p.slotPath(i), err),
+		Note:  fmt.Sprintf("%s: %v; remove it when no job of pool %s runs any more", p.slotPath(i), err, p.name),
 	}
 }
 
@@ -185,7 +184,10 @@ func (p *pool) waiters(probe bool) ([]lease.Entry, error) {
 	sort.Strings(tickets)
 	out := []lease.Entry{}
 	for _, n := range tickets {
-		st := p.lookTicket(n)
+		st, err := p.lookTicket(n)
+		if err != nil {
+			return nil, err
+		}
 		if st.ticket == nil || (probe && !st.standing && !st.kept) {
 			continue
 		}
@@ -194,7 +196,7 @@ func (p *pool) waiters(probe bool) ([]lease.Entry, error) {
 		case !probe:
 		case st.standing && st.passed && p.s.o.Frozen(st.ticket.Owner):
 			e.Aside, e.Note = true, "stopped"
-		case st.kept && p.s.o.Alive(st.ticket.Owner):
+		case st.kept && !st.orphan:
 			e.Aside, e.Note = true, "stopped"
 		case st.kept:
 			e.Aside, e.Note = true, "place kept for its key"

@@ -68,6 +68,8 @@ func (s *Store) claim(strict bool) error {
 		return fail(fmt.Errorf("can be written by everybody (mode %04o); make it 0700, or 2770 to share it with a group", st.Mode&0o7777))
 	case strict && st.Mode&0o020 != 0:
 		return fail(fmt.Errorf("can be written by its group (mode %04o); make it 0700", st.Mode&0o7777))
+	case s.shared && st.Mode&unix.S_ISGID == 0:
+		return fail(fmt.Errorf("can be written by its group, but files in it would not get that group (mode %04o); make it 2770", st.Mode&0o7777))
 	case s.shared && !inGroup(int(st.Gid)) && st.Uid != uint32(os.Geteuid()):
 		return fail(fmt.Errorf("is shared with the group %s, which you are not in", groupName(st.Gid)))
 	case !s.shared && st.Uid != uint32(os.Geteuid()):

@@ -41,6 +41,7 @@ func (s *Store) pool(name string, create bool) (*pool, error) {
 	if create && errors.Is(err, fs.ErrNotExist) {
 		for _, d := range []string{p.dir, p.path("slots"), p.path("line")} {
 			if err := s.makeDir(d); err != nil {
+				p.close()
 				return nil, err
 			}
 		}
@@ -99,6 +100,12 @@ func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 			p.s.o.Slow(e)
 			return nil
 		})
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := p.reopen(); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -202,7 +209,8 @@ func (p *pool) withIndex(fn func(*index) error) error {
 // it. Tokens go on above all that can still be seen, with a wide gap for those
 // that cannot, so that a fencing token is not handed out twice.
 func (p *pool) rebuild() (*index, error) {
-	ix := &index{file: p.file}
+	// Waiters compare change with what they saw: it must be another number now.
+	ix := &index{file: p.file, change: uint64(bootClock()/time.Millisecond) % 1e12}
 	slots, err := names(p.path("slots"))
 	if err != nil {
 		return nil, err

@@ -233,10 +233,8 @@ func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 	for int64(len(freeMark)+len(body)+1) < fi.Size() {
 		body = append(body, ' ')
 	}
-	if fi.Size() == 0 { // nothing says yet that it is free
-		if err := markFree(f); err != nil {
-			return err
-		}
+	if err := markFree(f); err != nil { // it may be new, or its last owner killed
+		return err
 	}
 	if _, err = f.WriteAt(append(body, '\n'), int64(len(freeMark))); err != nil {
 		return err

@@ -69,8 +69,8 @@ func (p *pool) look(i int) slotState {
 func (p *pool) judge(f *os.File) slotState {
 	r, err := readRecord(f)
 	switch {
-	case err != nil && p.olderThanBoot(f):
-		return slotState{} // whatever it says, no process is left from then
+	case errors.Is(err, errGarbage) && p.olderThanBoot(f):
+		return slotState{} // torn by a power cut: no process is left from then
 	case err != nil:
 		return slotState{err: err}
 	case r == nil:
@@ -79,8 +79,15 @@ func (p *pool) judge(f *os.File) slotState {
 		return slotState{err: errGarbage}
 	}
 	// A child that closed what it inherited (sudo does) does not hold the
-	// lock, and is a job of the pool all the same.
-	return slotState{record: r, orphan: r.child != nil && p.s.o.Alive(*r.child)}
+	// lock, and is a job of the pool all the same. When its berth was killed
+	// before it could record it, its environment tells.
+	st := slotState{record: r}
+	if r.child != nil {
+		st.orphan = p.s.o.Alive(*r.child)
+	} else {
+		st.orphan = p.s.o.Started(r.lease.ID)
+	}
+	return st
 }
 
 func (p *pool) olderThanBoot(f *os.File) bool {
@@ -90,9 +97,11 @@ func (p *pool) olderThanBoot(f *os.File) bool {
 
 // verify checks slots that the index has in use against their locks, and frees
 // in the index those whose jobs are gone: their owners were killed. only nil
-// means all of them. The first slot that cannot be judged is returned.
+// means all of them. When none is left in use but such that cannot be judged,
+// the first of these is returned: waiting for it could last for ever.
 func (p *pool) verify(ix *index, only map[int]bool) *lease.DamagedError {
 	var bad *lease.DamagedError
+	sound := false
 	for i, limit := range ix.limits {
 		if limit == 0 || (only != nil && !only[i]) {
 			continue
@@ -104,6 +113,10 @@ func (p *pool) verify(ix *index, only map[int]bool) *lease.DamagedError {
 		if st.free() {
 			ix.mark(i, 0)
 		}
+		sound = sound || st.locked || st.orphan
+	}
+	if sound {
+		return nil
 	}
 	return bad
 }
@@ -128,17 +141,18 @@ func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool,
 		v = decide()
 	}
 	for v.Reason == lease.Ready {
-		h, err := p.grab(ix, r, v.Limit, r.Ask(own))
+		h, err := p.grab(ix, r, v.Limit)
 		if err != nil {
 			return nil, v, err
 		}
 		if h != nil {
 			return h, v, nil
 		}
-		v = decide() // a slot was taken after all, and is marked now
+		bad = p.verify(ix, nil) // a slot was taken after all, and is marked now
+		v = decide()
 	}
 	if v.Reason == lease.Full && bad != nil {
-		return nil, v, bad // waiting for it could last for ever
+		return nil, v, bad
 	}
 	return nil, v, nil
 }
@@ -146,7 +160,7 @@ func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool,
 // grab locks r.Weight free slots, the lowest first, and writes the lease into
 // each. It returns nil, nil after it found (and marked in the index) a slot
 // that somebody holds, or may hold.
-func (p *pool) grab(ix *index, r lease.Request, inForce, asks int) (_ *holding, err error) {
+func (p *pool) grab(ix *index, r lease.Request, inForce int) (_ *holding, err error) {
 	h := &holding{pool: p}
 	defer func() {
 		if err != nil || len(h.files) < r.Weight {
@@ -157,7 +171,7 @@ func (p *pool) grab(ix *index, r lease.Request, inForce, asks int) (_ *holding, 
 			}
 		}
 	}()
-	mark := asks
+	mark := r.Limit
 	if mark == 0 {
 		mark = noLimit
 	}
@@ -176,7 +190,7 @@ func (p *pool) grab(ix *index, r lease.Request, inForce, asks int) (_ *holding, 
 	ix.token++
 	h.lease = lease.Lease{
 		Version: lease.Version, Request: r, Slots: h.lease.Slots, Token: ix.token,
-		InForce: inForce, Asks: asks, State: lease.Reserved, Since: time.Now(),
+		InForce: inForce, Asks: r.Limit, State: lease.Reserved, Since: time.Now(),
 	}
 	for i, f := range h.files {
 		if err := p.s.writeLease(f, &h.lease); err != nil {
@@ -230,23 +244,35 @@ func aboveCaller(f *os.File) *os.File {
 // Inherits reports whether this process was started with a descriptor that
 // holds the lock of l's first slot.
 func (s *Store) Inherits(l *lease.Lease) bool {
-	f, err := s.openFile(s.path(l.Pool, "slots", strconv.Itoa(l.Slots[0])), false, true)
+	path := s.path(l.Pool, "slots", strconv.Itoa(l.Slots[0]))
+	var slot, st unix.Stat_t
+	if unix.Lstat(path, &slot) != nil {
+		return false
+	}
+	for fd := 3; fd < 256; fd++ { // firstOwnFD, or where it went when that was not allowed
+		if unix.Fstat(fd, &st) == nil && st.Dev == slot.Dev && st.Ino == slot.Ino {
+			return s.holds(fd, path, l.ID)
+		}
+	}
+	return false
+}
+
+// holds reports whether fd is what holds the lock of the slot at path for the
+// lease id. Where it does, asking for the lock again changes nothing; a daemon
+// that outlived its job is refused, or has the lock for the moment in between.
+func (s *Store) holds(fd int, path, id string) bool {
+	f, err := s.openFile(path, false, true)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	var slot, st unix.Stat_t
-	if locked, err := lockedByAnother(f); err != nil || !locked || unix.Fstat(int(f.Fd()), &slot) != nil {
+	if locked, err := lockedByAnother(f); err != nil || !locked || unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return false
 	}
-	for fd := 3; fd < 256; fd++ { // firstOwnFD, or where it went when that was not allowed
-		if fd == int(f.Fd()) || unix.Fstat(fd, &st) != nil || st.Dev != slot.Dev || st.Ino != slot.Ino {
-			continue
-		}
-		// Somebody holds it. If that is what this descriptor stands for, asking
-		// again changes nothing; a daemon that outlived its job is refused.
-		return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil
+	if r, err := readRecord(f); err == nil && r != nil && r.lease != nil && r.lease.ID == id {
+		return true
 	}
+	_ = unix.Flock(fd, unix.LOCK_UN)
 	return false
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -52,55 +53,66 @@ func (p *pool) ticketLock(name string) *flock.Flock {
 type ticketState struct {
 	standing bool // its waiter lives and waits for its turn
 	kept     bool // nobody waits for it now, but its place is kept
-	died     bool // kept for its key, and nobody has noted yet that its waiter is gone
+	orphan   bool // its waiter is gone: it belongs to its key
+	noted    bool // and somebody has noted since when
 	passed   bool // somebody found it frozen before: others need not wait to find out
 	ticket   *lease.Ticket
 	stop     *lease.Stop
 }
 
 // lookTicket finds out what a ticket is in truth. A ticket that is neither
-// standing nor kept is left over from a waiter that was killed.
-func (p *pool) lookTicket(name string) ticketState {
+// standing nor kept is left over from a waiter that was killed; one that cannot
+// be looked at is an error, because its waiter may live.
+func (p *pool) lookTicket(name string) (st ticketState, err error) {
 	f, err := p.s.openFile(p.ticketPath(name), false, true)
-	if err != nil {
-		return ticketState{}
+	var foreign notOursError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return st, nil
+	case errors.As(err, &foreign):
+		return ticketState{kept: true}, nil // nobody's place, and it blocks nobody
+	case err != nil:
+		return st, err
 	}
 	defer f.Close()
-	locked, err := lockedByAnother(f)
-	if err != nil {
-		return ticketState{}
+	if st.standing, err = lockedByAnother(f); err != nil {
+		return st, err
 	}
-	st := ticketState{standing: locked}
 	r, err := readRecord(f)
 	if errors.Is(err, errNewer) {
-		st.kept = !locked // not ours to judge, and it blocks nobody
-		return st
+		st.kept = !st.standing // not ours to judge, and it blocks nobody
+		return st, nil
 	}
 	if err != nil || r == nil || r.ticket == nil {
-		return st // killed before it had written it
+		return st, nil // killed before it had written it
 	}
 	st.ticket, st.stop = r.ticket, r.stop
 	st.passed = r.aside != nil && !r.aside.Back
-	if !locked {
-		st.kept = p.keeps(r)
-		st.died = r.aside == nil || !r.aside.Gone
+	if !st.standing {
+		p.judgeTicket(&st, r)
 	}
-	return st
+	return st, nil
 }
 
-// keeps decides whether the unlocked ticket of r keeps its place: its waiter
+// judgeTicket decides whether an unlocked ticket keeps its place: its waiter
 // stepped aside and lives, or it has a key and the grace is not over.
-func (p *pool) keeps(r *record) bool {
+func (p *pool) judgeTicket(st *ticketState, r *record) {
 	a := r.aside
-	if a != nil && !a.Back && !a.Gone && p.s.o.Alive(r.ticket.Owner) {
-		return true
+	st.noted = a != nil && a.Gone
+	st.orphan = st.noted || !p.s.o.Alive(r.ticket.Owner)
+	switch {
+	case !st.orphan:
+		st.kept = a != nil && !a.Back
+	case r.ticket.Key == "" || r.stop != nil:
+	case !st.noted:
+		st.kept = true // the grace begins when somebody notes it
+	default:
+		st.kept = p.inGrace(r)
 	}
-	if r.ticket.Key == "" {
-		return false
-	}
-	if a == nil || a.Back {
-		return true // died without a word; the grace begins when somebody notes it
-	}
+}
+
+func (p *pool) inGrace(r *record) bool {
+	a := r.aside
 	return a.Boot == p.s.o.Boot && time.Duration(a.Left)+r.ticket.Grace > p.s.Clock()
 }
 

@@ -81,7 +81,7 @@ func (s *Store) take(p *pool, r lease.Request, ahead int) (lease.Holding, lease.
 	p.token++
 	h := &holding{s: s, p: p, lease: lease.Lease{
 		Version: lease.Version, Request: r, Token: p.token,
-		InForce: v.Limit, Asks: r.Ask(p.own), State: lease.Reserved, Since: time.Now(),
+		InForce: v.Limit, Asks: r.Limit, State: lease.Reserved, Since: time.Now(),
 	}}
 	for i := 0; len(h.lease.Slots) < r.Weight; i++ {
 		if !slices.ContainsFunc(p.held, func(o *holding) bool { return slices.Contains(o.lease.Slots, i) }) {

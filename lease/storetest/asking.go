@@ -36,6 +36,26 @@ func key(t *testing.T, s *suite) {
 	empty(t, s, "p")
 }
 
+func keyOfStopped(t *testing.T, s *suite) {
+	r := with(Request("p", 1), func(r *lease.Request) { r.Key = "k" })
+	h := s.take(Request("p", 1))
+	a := s.line(r)
+	if err := a.StepAside(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b := s.line(with(r, func(r *lease.Request) { r.ID = lease.NewID("p") }))
+	if b.Ticket().Seq == a.Ticket().Seq {
+		t.Error("the place of a waiter who is only stopped was given to somebody else")
+	}
+	if err := a.Return(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.notYet(b, lease.Behind)
+	s.release(h)
+	s.release(s.get(a))
+	s.release(s.get(b))
+}
+
 func aside(t *testing.T, s *suite) {
 	h := s.take(Request("p", 1))
 	a, b := s.line(Request("p", 1)), s.line(Request("p", 1))

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(*testing.T) lease.Store) {
 		{"DrainAndWake", drain},
 		{"NewcomerDoesNotOvertake", newcomer},
 		{"KeyKeepsThePlace", key},
+		{"KeyOfAStoppedWaiter", keyOfStopped},
 		{"Aside", aside},
 		{"Stop", stop},
 		{"Keepalive", keepalive},

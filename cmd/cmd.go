@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -18,7 +19,12 @@ import (
 func Main(args []string) int {
 	say := newSpeaker(false, false)
 	result := codeOK
-	err := newApp(&result, args).Run(args)
+	args = askHelp(args)
+	app := newApp(&result, args)
+	if len(app.Commands) > 0 && app.Commands[0].Name != "run" {
+		args = flagsFirst(args, app.Commands[0].Flags)
+	}
+	err := app.Run(args)
 	if err == nil {
 		return result
 	}
@@ -26,6 +32,44 @@ func Main(args []string) int {
 		say.explain(err)
 	}
 	return code(err)
+}
+
+// askHelp turns 'help run' into 'run --help'.
+func askHelp(args []string) []string {
+	if len(args) > 2 && args[1] == "help" {
+		return []string{args[0], args[2], "--help"}
+	}
+	return args
+}
+
+// flagsFirst moves flags before the operands: 'ls POOL --json' is what people
+// type, and the library would take --json for a pool. Not for run, whose operands
+// are somebody else's command line.
+func flagsFirst(args []string, known []cli.Flag) []string {
+	takesValue := map[string]bool{}
+	for _, f := range known {
+		_, isSwitch := f.(*boolFlag)
+		for _, n := range f.Names() {
+			takesValue[n] = !isSwitch
+		}
+	}
+	flags, operands := args[:2:2], []string{}
+	for rest := args[2:]; len(rest) > 0; rest = rest[1:] {
+		a := rest[0]
+		switch {
+		case a == "--":
+			return append(append(append(flags, "--"), operands...), rest[1:]...)
+		case len(a) < 2 || a[0] != '-':
+			operands = append(operands, a)
+		default:
+			flags = append(flags, a)
+			if takesValue[strings.TrimLeft(a, "-")] && len(rest) > 1 {
+				rest = rest[1:]
+				flags = append(flags, rest[0])
+			}
+		}
+	}
+	return append(append(flags, "--"), operands...)
 }
 
 // usageError is a mistake in the words that were typed.
@@ -52,6 +96,9 @@ func newApp(result *int, args []string) *cli.App {
 		name := "berth"
 		if c.Command != nil && c.Command.Name != "" && c.Command.Name != "berth" {
 			name += " " + c.Command.Name
+		}
+		if flag, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
+			err = fmt.Errorf("unknown flag %s", flag)
 		}
 		return &usageError{err: err, cmd: name}
 	}

@@ -12,8 +12,7 @@ import (
 // The exit codes of berth. A child that ran gives its own.
 const (
 	codeOK       = 0
-	codeNo       = 1 // a plain "no" of a subcommand
-	codeLost     = 74
+	codeNo       = 1  // a plain "no" of a subcommand
 	codeBusy     = 75 // EX_TEMPFAIL: try again later
 	codeTimeout  = 124
 	codeFailed   = 125
@@ -42,7 +41,7 @@ func code(err error) int {
 		return codeCannot
 	case errors.Is(err, errTimeout):
 		return codeTimeout
-	case errors.Is(err, lease.ErrNotFound), errors.Is(err, errNo):
+	case errors.Is(err, lease.ErrNotFound):
 		return codeNo
 	default:
 		return codeFailed
@@ -54,9 +53,5 @@ type signalError struct{ syscall.Signal }
 
 func (e signalError) Error() string { return e.Signal.String() }
 
-var (
-	// errTimeout: a time limit of the job's own ended it.
-	errTimeout = errors.New("time limit")
-	// errNo is a plain "no", for scripts, that needs no message.
-	errNo = errors.New("no")
-)
+// errTimeout: a time limit of the job's own ended it.
+var errTimeout = errors.New("time limit")

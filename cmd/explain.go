@@ -23,7 +23,6 @@ func (s *speaker) explain(err error) {
 		held    *lease.LockHeldError
 	)
 	switch {
-	case errors.Is(err, errNo):
 	case errors.As(err, &sig): // whoever sent it knows
 	case errors.As(err, &usage):
 		s.errorf("%v", err)
@@ -45,6 +44,9 @@ func (s *speaker) explain(err error) {
 	case errors.Is(err, lease.ErrNotFound):
 		s.errorf("%v (never was, or is over)", err)
 		s.hintf("berth ls")
+	case errors.Is(err, lease.ErrTooHeavy):
+		s.errorf("%v", err)
+		s.hintf("berth ls shows whose limit it is; 'berth limit POOL N' sets the pool's own")
 	case errors.Is(err, fs.ErrPermission):
 		s.errorf("%v", err)
 		s.hintf("name a directory of yours with --store or BERTH_STORE")
@@ -141,7 +143,7 @@ func short(d time.Duration) string {
 
 // noteLimit says once when the caller's number is not the one in force.
 func (r *runner) noteLimit(l *lease.Lease) {
-	r.say.verbosef("took slot %d of pool %s, %s in force, token %d", l.Slots[0], l.Pool, plural(l.InForce, "slot"), l.Token)
+	r.say.verbosef("took slot %s of pool %s, limit %d, token %d", slotList(l.Slots), l.Pool, l.InForce, l.Token)
 	if r.spec.request.Limit > 0 && l.InForce < r.spec.request.Limit {
 		r.say.notef("pool %s: limit %d is in force, not the %d of -n, because %s", l.Pool, l.InForce, r.spec.request.Limit, r.whose(l.InForce))
 	}

@@ -26,7 +26,7 @@ func keepaliveCommand() *cli.Command {
 			if id == "" {
 				return &usageError{fmt.Errorf("no LEASE named, and BERTH_LEASE is not set: this does not run in a job of berth"), "berth keepalive"}
 			}
-			st, err := openStore(c.String("store"), false, newSpeaker(false, false))
+			st, err := openStore(storeOf(c), false, newSpeaker(false, false))
 			if err != nil {
 				return err
 			}

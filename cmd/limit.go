@@ -35,9 +35,12 @@ counts when it is smaller. Waiters see a new limit at once.`,
 				}
 				limit = &n
 			}
-			st, err := openStore(c.String("store"), c.NArg() == 2, newSpeaker(false, false))
+			st, err := openStore(storeOf(c), limit != nil, newSpeaker(false, false))
 			if err != nil {
 				return err
+			}
+			if pools, err := st.List(context.Background(), pool); want == "none" && err == nil && pools[0].Own == nil {
+				return nil // and no pool is made for it
 			}
 			if c.NArg() == 2 {
 				return st.SetLimit(context.Background(), pool, limit)

@@ -41,11 +41,11 @@ be read; the slot stays taken).`,
 				}
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(c.String("store"), false, say)
+			st, err := openStore(storeOf(c), false, say)
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(st.dir); errors.Is(err, fs.ErrNotExist) && c.IsSet("store") {
+			if _, err := os.Stat(st.dir); errors.Is(err, fs.ErrNotExist) && storeOf(c) != "" {
 				say.notef("store %s does not exist yet", st.dir) // or is a slip
 			}
 			return list(st, c.Args().Slice(), c.Bool("json"), c.Bool("watch"))
@@ -93,7 +93,7 @@ type poolJSON struct {
 }
 
 type holderJSON struct {
-	Lease    string            `json:"lease"`
+	Lease    string            `json:"lease"` // "": its record cannot be read
 	Slots    []int             `json:"slots"`
 	State    lease.State       `json:"state"`
 	Command  []string          `json:"command"`
@@ -101,8 +101,8 @@ type holderJSON struct {
 	ChildPID *int              `json:"child_pid"` // of the command
 	User     string            `json:"user"`
 	Host     string            `json:"host"`
-	Since    time.Time         `json:"since"`
-	Held     float64           `json:"held_seconds"`
+	Since    *time.Time        `json:"since"`
+	Held     *float64          `json:"held_seconds"`
 	Beat     *float64          `json:"heartbeat_age_seconds"` // null: does not beat
 	CPU      *float64          `json:"cpu_seconds"`           // of the tree; null: not seen from here
 	RSS      *uint64           `json:"memory_bytes"`
@@ -134,7 +134,9 @@ type waiterJSON struct {
 func writeJSON(w io.Writer, pools []lease.Pool) error {
 	out := []poolJSON{}
 	for _, p := range pools {
-		out = append(out, viewOf(p))
+		if p.Err == nil { // said on stderr
+			out = append(out, viewOf(p))
+		}
 	}
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -172,8 +174,14 @@ func holderView(e lease.Entry) holderJSON {
 	l := e.Lease
 	v := holderJSON{
 		Lease: l.ID, Slots: l.Slots, State: l.State, Command: l.Command, PID: l.Owner.PID,
-		User: nameOf(l.UID), Host: l.Owner.Host, Since: l.Since, Held: max(0, time.Since(l.Since).Seconds()),
+		User: nameOf(l.UID), Host: l.Owner.Host,
 		Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.Asks), Note: e.Note,
+	}
+	if l.State == lease.Damaged {
+		v.User = ""
+	} else {
+		held := max(0, time.Since(l.Since).Seconds())
+		v.Since, v.Held = &l.Since, &held
 	}
 	if e.Beat >= 0 {
 		age := e.Beat.Seconds()
@@ -187,6 +195,13 @@ func holderView(e lease.Entry) holderJSON {
 		}
 	}
 	return v
+}
+
+func orDash(s *float64) string {
+	if s == nil {
+		return "-"
+	}
+	return short(seconds(*s))
 }
 
 func orNull(n int) *int {
@@ -225,6 +240,10 @@ func writeTable(w io.Writer, pools []lease.Pool, color bool) error {
 			b.WriteByte('\n')
 		}
 		v := viewOf(p)
+		if p.Err != nil {
+			fmt.Fprintf(&b, "%s  cannot be read\n", paint("1", v.Pool))
+			continue
+		}
 		fmt.Fprintf(&b, "%s  %s\n", paint("1", v.Pool), summary(v))
 		if v.LockHeld != "" {
 			fmt.Fprintf(&b, "  %s\n", v.LockHeld)
@@ -234,7 +253,7 @@ func writeTable(w io.Writer, pools []lease.Pool, color bool) error {
 			if h.State != lease.Running && h.State != lease.Reserved {
 				state = paint("33", state)
 			}
-			fmt.Fprintf(&b, "  slot %-4s %s %7s  %s\n", slotList(h.Slots), state, short(seconds(h.Held)), shorten(commandLine(h.Command), 46))
+			fmt.Fprintf(&b, "  slot %-4s %s %7s  %s\n", slotList(h.Slots), state, orDash(h.Held), shorten(commandLine(h.Command), 46))
 			b.WriteString(details(holderDetails(h)))
 			if h.Note != "" {
 				for _, l := range wrap(oneLine(h.Note), 73) {
@@ -284,11 +303,22 @@ func summary(v poolJSON) string {
 		if v.LimitFrom == "pool" {
 			s += " (the pool's own limit)"
 		} else {
-			s += " (limit of " + v.LimitFrom + ")"
+			s += " (limit of " + oneLine(v.LimitFrom) + ")"
 		}
 	}
-	if n := len(v.Waiters); n > 0 {
-		s += fmt.Sprintf(", %d waiting", n)
+	waiting, kept := 0, 0
+	for _, w := range v.Waiters {
+		if w.Place > 0 {
+			waiting++
+		} else {
+			kept++
+		}
+	}
+	if waiting > 0 {
+		s += fmt.Sprintf(", %d waiting", waiting)
+	}
+	if kept > 0 {
+		s += fmt.Sprintf(", %s kept", plural(kept, "place"))
 	}
 	return s
 }
@@ -301,18 +331,21 @@ func holderDetails(h holderJSON) []string {
 	if h.ChildPID != nil && *h.ChildPID != h.PID {
 		pid += ">" + strconv.Itoa(*h.ChildPID)
 	}
-	d := []string{h.Lease, pid, h.User}
+	d := []string{oneLine(h.Lease), pid, h.User + "@" + oneLine(h.Host), fmt.Sprintf("token %d", h.Token)}
 	if h.CPU != nil {
 		d = append(d, fmt.Sprintf("cpu %s", short(seconds(*h.CPU))), "mem "+size(*h.RSS))
 	}
-	if h.Beat != nil && h.State == lease.Stalled {
-		d = append(d, "last beat "+short(seconds(*h.Beat))+" ago")
+	if h.Beat != nil {
+		d = append(d, "beat "+short(seconds(*h.Beat))+" ago")
+	}
+	if h.Priority != 0 {
+		d = append(d, fmt.Sprintf("priority %d", h.Priority))
 	}
 	return append(d, labelList(h.Labels)...)
 }
 
 func waiterDetails(t waiterJSON) []string {
-	d := []string{t.Lease, "pid " + strconv.Itoa(t.PID), t.User, oneLine(t.For)}
+	d := []string{oneLine(t.Lease), "pid " + strconv.Itoa(t.PID), t.User + "@" + oneLine(t.Host), oneLine(t.For)}
 	if t.Weight > 1 {
 		d = append(d, fmt.Sprintf("weight %d", t.Weight))
 	}

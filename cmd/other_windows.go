@@ -32,7 +32,7 @@ const (
 	sigWINCH
 )
 
-type terminal struct{}
+type terminal struct{ had bool }
 
 func newTerminal() terminal                    { return terminal{} }
 func (terminal) sent(syscall.Signal) bool      { return false }

@@ -213,11 +213,12 @@ func (r *runner) inside(outer *lease.Lease) (int, error) {
 // acquire takes the slots, at once if that is possible.
 func (r *runner) acquire() (lease.Holding, error) {
 	if r.spec.request.Key == "" {
-		ctx, cancel := r.allowed(context.Background())
+		// Without looking for signals, and so not for long.
+		ctx, cancel := context.WithTimeout(context.Background(), firstTry)
 		defer cancel()
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{Now: true})
 		var busy *limiter.BusyError
-		if r.spec.wait == 0 || !errors.As(err, &busy) {
+		if !errors.As(err, &busy) || r.spec.wait == 0 && ctx.Err() == nil {
 			return h, r.unlucky(err)
 		}
 	}
@@ -228,6 +229,10 @@ func (r *runner) acquire() (lease.Holding, error) {
 	catchSignals(r.signals, harmless)
 	return r.wait()
 }
+
+// firstTry is how long somebody may have the pool's lock before we line up for
+// it with an ear for signals.
+const firstTry = 50 * time.Millisecond
 
 // notWaiting is how long "at once" may take when somebody is frozen in the
 // pool's lock.
@@ -266,7 +271,7 @@ func (r *runner) wait() (lease.Holding, error) {
 	_ = r.environ(&lease.Lease{Slots: []int{0}})
 	go func() {
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
-			Now: r.spec.wait == 0, Interrupts: &interrupts, Waiting: w.verdict,
+			Now: r.spec.wait == 0, Interrupts: &interrupts,
 		})
 		done <- outcome{h, err}
 	}()
@@ -287,7 +292,7 @@ func (r *runner) wait() (lease.Holding, error) {
 			w.show()
 		case sig := <-r.signals:
 			switch sig {
-			case sigWINCH:
+			case sigWINCH, syscall.SIGPIPE:
 			case sigCONT:
 				interrupts.Do(func(context.Context, lease.Place) error { return nil })
 			case sigTSTP:

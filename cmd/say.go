@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 )
 
 // Everything berth says goes through this file, to stderr:
@@ -13,13 +14,16 @@ import (
 //     who holds; no period, no capital, no "failed to".
 //   - "berth: hint: NEXT COMMAND" follows where there is something to do.
 //   - "berth: note: FACT" is said when all is well and yet worth a line.
+//   - "berth: FACT" tells how it goes: while waiting, and with --verbose.
 //   - Success is silent. --quiet silences notes and waiting, never errors.
 //   - No newlines from elsewhere: a command or a label could forge a line.
 
 type speaker struct {
 	w              io.Writer
 	quiet, verbose bool
-	live           *liveLine // drawn on a terminal while waiting; nil elsewhere
+
+	mu    sync.Mutex // the waiter and who watches it both speak
+	drawn bool       // a live line stands on the terminal
 }
 
 func newSpeaker(quiet, verbose bool) *speaker {
@@ -27,11 +31,31 @@ func newSpeaker(quiet, verbose bool) *speaker {
 }
 
 func (s *speaker) line(kind, format string, args ...any) {
-	if s.live != nil {
-		s.live.erase()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eraseLocked()
+	fmt.Fprintf(s.w, "berth: %s%s\n", kind, oneLine(fmt.Sprintf(format, args...)))
+}
+
+// draw shows one line that the next draw, or any other word, replaces.
+func (s *speaker) draw(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.w, "\r%s\x1b[K", text)
+	s.drawn = true
+}
+
+func (s *speaker) erase() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eraseLocked()
+}
+
+func (s *speaker) eraseLocked() {
+	if s.drawn {
+		fmt.Fprint(s.w, "\r\x1b[K")
+		s.drawn = false
 	}
-	msg := fmt.Sprintf(format, args...)
-	fmt.Fprintf(s.w, "berth: %s%s\n", kind, oneLine(msg))
 }
 
 func (s *speaker) errorf(format string, args ...any) { s.line("error: ", format, args...) }

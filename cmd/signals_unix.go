@@ -22,6 +22,8 @@ func init() {
 var (
 	drastic = []os.Signal{
 		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP,
+		// A note that nobody reads any more must not end whoever looks after a job.
+		syscall.SIGPIPE,
 	}
 	harmless = []os.Signal{syscall.SIGCONT, syscall.SIGWINCH}
 )

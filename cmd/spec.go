@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -41,7 +43,7 @@ func runFlags() []cli.Flag {
 		newString(cli.StringFlag{Category: slots, Name: "hold", Value: "command", Usage: "`WHAT` the slot follows: command (until it ends) or tree (until its last descendant ends) (default: command)"}),
 		newString(cli.StringFlag{Category: slots, Name: "nested", Value: "reuse", Usage: "`HOW` a job inside a job of the same pool gets its slot: reuse the outer one's, take another, or fail (default: reuse)"}),
 
-		newString(cli.StringFlag{Category: line, Name: "wait", EnvVars: []string{"BERTH_WAIT"}, Usage: "`D` longest time in the line, 0 does not wait (default: for ever) [$BERTH_WAIT]"}),
+		newString(cli.StringFlag{Category: line, Name: "wait", Usage: "`D` longest time in the line, 0 does not wait (default: for ever) [$BERTH_WAIT]"}),
 		newString(cli.StringFlag{Category: line, Name: "on-busy", Value: "fail", Usage: "`WHAT` to do when the wait is over: fail with 75, skip with 0, or run without a slot (default: fail)"}),
 		newString(cli.StringFlag{Category: line, Name: "priority", Value: "0", Usage: "`P` from -20 to 20 like nice: lower goes first, equals in order of arrival (default: 0)"}),
 		newString(cli.StringFlag{Category: line, Name: "ticket", Usage: "`KEY` keeps the place in the line, when this waiter gives up or dies, for whoever comes back with the same KEY"}),
@@ -56,23 +58,23 @@ func runFlags() []cli.Flag {
 		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less, no heartbeat, none of the time limits"}),
 
 		storeFlag(other), quietFlag(other),
-		newBool(cli.BoolFlag{Category: other, Name: "verbose", Aliases: []string{"v"}, EnvVars: []string{"BERTH_VERBOSE"}, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"}),
+		newBool(cli.BoolFlag{Category: other, Name: "verbose", Aliases: []string{"v"}, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"}),
 	}
 }
 
 func storeFlag(category string) cli.Flag {
-	return newString(cli.StringFlag{Category: category, Name: "store", EnvVars: []string{"BERTH_STORE"}, Usage: "`DIR` where pools live (default: /var/tmp/berth-UID) [$BERTH_STORE]"})
+	return newString(cli.StringFlag{Category: category, Name: "store", Usage: "`DIR` where pools live (default: /var/tmp/berth-UID) [$BERTH_STORE]"})
 }
 
 func quietFlag(category string) cli.Flag {
-	return newBool(cli.BoolFlag{Category: category, Name: "quiet", Aliases: []string{"q"}, EnvVars: []string{"BERTH_QUIET"}, Usage: "no notes, nothing while waiting [$BERTH_QUIET]"})
+	return newBool(cli.BoolFlag{Category: category, Name: "quiet", Aliases: []string{"q"}, Usage: "no notes, nothing while waiting [$BERTH_QUIET]"})
 }
 
 // parseRun turns the words into a spec, or says which of them is wrong.
 func parseRun(c *cli.Context) (*runSpec, error) {
 	p := flagParser{c: c}
 	s := &runSpec{
-		store: c.String("store"), quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), exec: c.Bool("exec"),
+		store: storeOf(c), quiet: p.switched("quiet"), verbose: p.switched("verbose"), exec: c.Bool("exec"),
 		wait: -1, argv: c.Args().Slice(),
 		onBusy: p.oneOf("on-busy", "fail", "skip", "run"),
 		hold:   p.oneOf("hold", "command", "tree"),
@@ -81,12 +83,17 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		kill:   p.duration("kill-after"),
 	}
 	s.timeout, s.idle = p.positive("timeout"), p.positive("idle-timeout")
-	if c.IsSet("wait") {
+	if env := os.Getenv("BERTH_WAIT"); c.IsSet("wait") {
 		s.wait = p.duration("wait")
+	} else if env != "" {
+		d, err := limiter.ParseDuration(env)
+		if err != nil && p.err == nil {
+			p.err = fmt.Errorf("BERTH_WAIT: %w", err)
+		}
+		s.wait = d
 	}
 	s.request = lease.Request{
 		Pool:     c.String("pool"),
-		Fallback: 0,
 		Weight:   p.count("weight", 1, limiter.MaxSlots),
 		Priority: p.count("priority", -20, 20),
 		Key:      c.String("ticket"),
@@ -127,6 +134,8 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		p.err = fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", c.String("idle-timeout"))
 	case s.request.Key == "" && c.IsSet("ticket-grace"):
 		p.err = fmt.Errorf("--ticket-grace needs --ticket KEY")
+	case len(s.request.Key) > maxKey || !utf8.ValidString(s.request.Key):
+		p.err = fmt.Errorf("--ticket: a KEY of %d bytes that is not UTF-8 or longer than %d bytes", len(s.request.Key), maxKey)
 	case c.IsSet("ticket") && s.request.Key == "":
 		p.err = fmt.Errorf("--ticket needs a KEY that is not empty")
 	}
@@ -134,6 +143,15 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		return nil, &usageError{err: p.err, cmd: "berth run"}
 	}
 	return s, nil
+}
+
+// storeOf is the directory that --store or else BERTH_STORE names. An empty
+// variable is one that is not set; the library would take it for a value.
+func storeOf(c *cli.Context) string {
+	if c.IsSet("store") {
+		return c.String("store")
+	}
+	return os.Getenv("BERTH_STORE")
 }
 
 // flagParser keeps the first error.
@@ -146,6 +164,21 @@ func (p *flagParser) check(name string, err error) {
 	if err != nil && p.err == nil {
 		p.err = fmt.Errorf("--%s: %w", name, err)
 	}
+}
+
+// switched is a switch that BERTH_NAME can set, too.
+func (p *flagParser) switched(name string) bool {
+	env := "BERTH_" + strings.ToUpper(name)
+	v := strings.ToLower(os.Getenv(env))
+	switch {
+	case p.c.IsSet(name):
+		return p.c.Bool(name)
+	case v == "1" || v == "true" || v == "yes":
+		return true
+	case v != "" && v != "0" && v != "false" && v != "no" && p.err == nil:
+		p.err = fmt.Errorf("%s: %q is neither 1 nor 0", env, os.Getenv(env))
+	}
+	return false
 }
 
 func (p *flagParser) oneOf(name string, words ...string) string {
@@ -188,6 +221,9 @@ func (p *flagParser) signal(name string) syscall.Signal {
 	p.check(name, err)
 	return sig
 }
+
+// maxKey bounds a ticket's key.
+const maxKey = 256
 
 // maxLabels bounds what labels add to a record that is read at every look.
 const maxLabels = 4096

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -38,7 +39,7 @@ that is known the exit code is 1.`,
 				return err
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(c.String("store"), false, say)
+			st, err := openStore(storeOf(c), false, say)
 			if err != nil {
 				return err
 			}
@@ -86,7 +87,12 @@ func stopAll(st *store, say *speaker, pool string, ids []string, stop lease.Stop
 		for _, e := range append(pools[0].Waiters, pools[0].Holders...) { // waiters first: none starts meanwhile
 			if id := idOf(e); id != "" {
 				ids = append(ids, id)
+			} else {
+				say.notef("cannot stop what holds slot %d: %s", e.Lease.Slots[0], e.Note)
 			}
+		}
+		if len(ids) == 0 {
+			say.notef("pool %s has neither jobs nor waiters", pool)
 		}
 	}
 	errs := make([]error, len(ids))
@@ -123,47 +129,64 @@ func idOf(e lease.Entry) string {
 // enforce sees to it that a request to stop is followed: it wakes the owner,
 // or ends the tree itself when the owner is gone.
 func (st *store) enforce(e lease.Entry, stop lease.Stop) error {
-	kill := 10 * time.Second
+	grace := 10 * time.Second
 	if stop.KillAfter != nil {
-		kill = *stop.KillAfter
+		grace = *stop.KillAfter
 	}
-	var owner lease.Process
-	switch {
-	case e.Ticket != nil:
-		owner = e.Ticket.Owner
-	case e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0: // nobody there, or the command itself (--exec)
-		if e.Lease.Child == nil {
-			return fmt.Errorf("job %s left no child to end; something that inherited slot %d of pool %s keeps it", e.Lease.ID, e.Lease.Slots[0], e.Lease.Pool)
+	if e.Ticket != nil {
+		return st.untilGone(idOf(e), e.Ticket.Owner, grace)
+	}
+	l := e.Lease
+	if l.State != lease.Orphaned && l.Heartbeat > 0 {
+		return st.untilGone(l.ID, l.Owner, grace+3*l.Heartbeat)
+	}
+	// Nobody is there, or it is the command itself (--exec).
+	if l.Child != nil {
+		if err := procwatch.EndOrphan(context.Background(), procwatch.ID(*l.Child), syscall.SIGTERM, grace); err != nil {
+			return err
 		}
-		return procwatch.EndOrphan(context.Background(), procwatch.ID(*e.Lease.Child), syscall.SIGTERM, kill)
-	default:
-		owner = e.Lease.Owner
 	}
-	wake(owner)
-	return st.untilGone(idOf(e), owner)
+	return st.untilGone(l.ID, lease.Process{}, 0)
 }
 
-// untilGone waits until neither the line nor a slot has id any more. The
-// owner reads the request with its next heartbeat even where we cannot wake it.
-func (st *store) untilGone(id string, owner lease.Process) error {
+// patience is what a stop may take beyond the grace it was given.
+const patience = 5 * time.Second
+
+// untilGone waits until neither the line nor a slot has id any more, and wakes
+// its owner again and again: it may not have listened yet.
+func (st *store) untilGone(id string, owner lease.Process, grace time.Duration) error {
 	pool, _ := lease.PoolOf(id)
+	end := time.Now().Add(grace + patience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		wake(owner)
 		pools, err := st.List(context.Background(), pool)
 		if err != nil {
 			return err
 		}
-		there := false
-		for _, e := range append(pools[0].Waiters, pools[0].Holders...) {
-			if idOf(e) == id {
-				there = true
-				if e.Lease != nil && e.Lease.State == lease.Orphaned && e.Lease.Child != nil {
-					return procwatch.EndOrphan(context.Background(), procwatch.ID(*e.Lease.Child), syscall.SIGKILL, 0)
-				}
-			}
-		}
-		if !there {
+		e := entryOf(pools[0], id)
+		switch {
+		case e == nil:
 			return nil
+		case e.Lease != nil && e.Lease.State == lease.Orphaned && owner.PID != 0 && e.Lease.Child != nil:
+			// Its berth was killed meanwhile.
+			if err := procwatch.EndOrphan(context.Background(), procwatch.ID(*e.Lease.Child), syscall.SIGTERM, grace); err != nil {
+				return err
+			}
+			owner = lease.Process{}
+		case time.Now().After(end) && e.Lease != nil:
+			return fmt.Errorf("job %s still has slot %s of pool %s: something that cannot be reached from here, or outlived its command, holds it", id, slotList(e.Lease.Slots), pool)
+		case time.Now().After(end):
+			return fmt.Errorf("waiter %s (pid %d on %s) does not react", id, e.Ticket.Owner.PID, e.Ticket.Owner.Host)
 		}
 		time.Sleep(pause)
 	}
+}
+
+func entryOf(p lease.Pool, id string) *lease.Entry {
+	for _, e := range slices.Concat(p.Waiters, p.Holders) {
+		if idOf(e) == id {
+			return &e
+		}
+	}
+	return nil
 }

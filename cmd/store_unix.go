@@ -27,10 +27,16 @@ func openStore(dir string, create bool, say *speaker) (*store, error) {
 	}
 	s, err := filestore.Open(dir, filestore.Options{
 		Create: create,
-		Alive:  func(p lease.Process) bool { return lives(p, false) },
+		Alive: func(p lease.Process) bool {
+			return lives(p, false) || p.Start != 0 && p.Boot == self.Boot && p.PIDNS == self.PIDNS &&
+				procwatch.ID(p).State() == procwatch.Unknown // here, and hidden from us (hidepid)
+		},
 		Frozen: func(p lease.Process) bool { return lives(p, true) },
-		Boot:   self.Boot,
-		PIDNS:  self.PIDNS,
+		Started: func(id string) bool {
+			return procwatch.StartedWith("BERTH_LEASE=" + id)
+		},
+		Boot:  self.Boot,
+		PIDNS: self.PIDNS,
 		Slow: func(err error) {
 			say.notef("%v", err)
 		},
@@ -47,15 +53,14 @@ func openStore(dir string, create bool, say *speaker) (*store, error) {
 // lives reports whether a recorded process lives on this machine, and with
 // stopped set, whether it is stopped as well. What cannot be seen from here
 // (another machine, another container) does not count: its kernel lock speaks
-// for it where one can reach.
+// for it where one can reach. With stopped set, a bare pid stands for whoever
+// has it now; else it stands for nobody.
 func lives(p lease.Process, stopped bool) bool {
 	id := procwatch.ID(p)
-	if id.Start == 0 {
-		known, err := procwatch.Identify(id.PID)
-		if err != nil {
-			return false
+	if id.Start == 0 && stopped {
+		if known, err := procwatch.Identify(id.PID); err == nil {
+			id = known
 		}
-		id = known
 	}
 	st := id.State()
 	return st == procwatch.Stopped || st == procwatch.Alive && !stopped

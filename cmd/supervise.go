@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type supervisor struct {
 	started  time.Duration // on the store's clock
 	lost     bool
 
+	gaveUp    bool // the tree could not be ended
 	keystroke bool // a Ctrl-Z came, and the child has not stopped from it yet
 	stopped   bool // the child is, as far as events told
 	stops     int  // how often it was
@@ -76,8 +78,27 @@ func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
 			return 0, errors.Join(err, release(h))
 		}
 	}
-	err := procwatch.Replace(r.spec.argv, r.environ(l))
+	err := r.lastSignal()
+	if err == nil {
+		err = procwatch.Replace(r.spec.argv, r.environ(l))
+	}
 	return 0, errors.Join(err, release(h))
+}
+
+// lastSignal hands the signals back to the kernel, and returns one that came
+// before, when nobody looked any more.
+func (r *runner) lastSignal() error {
+	signal.Reset()
+	for {
+		select {
+		case sig := <-r.signals:
+			if sig != sigTSTP && sig != sigCONT && sig != sigWINCH && sig != syscall.SIGPIPE {
+				return signalError{sig.(syscall.Signal)}
+			}
+		default:
+			return nil
+		}
+	}
 }
 
 func (s *supervisor) run() (int, error) {
@@ -127,7 +148,7 @@ func (s *supervisor) step() bool {
 	case <-s.cont:
 		s.passCont()
 	case <-s.deadline:
-		s.end(&timeLimitError{"--timeout", s.spec.timeout, s.spec.signal}, s.spec.kill)
+		s.end(&timeLimitError{"--timeout", s.spec.timeout, s.spec.signal, s.spec.kill}, s.spec.kill)
 	case <-s.idleOver():
 		s.idleClock()
 	case g := <-s.renewals:
@@ -158,7 +179,7 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 		s.exited, s.code = true, ev.Code
 		switch {
 		case s.ending != nil:
-			return false // until the tree is gone, too
+			return s.gaveUp // else not before the tree is gone, too
 		case s.spec.hold == "tree":
 			go func() { s.done <- s.child.WaitTree(context.Background()) }()
 			return false
@@ -192,6 +213,16 @@ func (s *supervisor) awaitKeystroke(stop syscall.Signal) {
 }
 
 func (s *supervisor) signal(sig syscall.Signal) {
+	if sig == syscall.SIGPIPE {
+		return // ours: of what we say
+	}
+	if s.exited && s.ending == nil { // the slot follows what the command left behind
+		switch sig {
+		case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
+			s.end(signalError{sig}, s.spec.kill)
+		}
+		return
+	}
 	if sig == sigCONT {
 		if s.keeper != nil {
 			s.keeper.Now() // 'berth stop' wakes us with it
@@ -251,9 +282,7 @@ func (s *supervisor) treeGone(err error) {
 		}
 	case <-time.After(time.Second):
 	}
-	if !s.exited {
-		s.done = make(chan error, 1) // wait for it however long it takes
-	}
+	s.gaveUp = !s.exited // then it is only the child that is waited for
 }
 
 // idleClock: the idle time is over, unless the job called 'berth keepalive'.
@@ -280,7 +309,7 @@ func (s *supervisor) renewed(g lease.Renewal) {
 	if s.spec.idle > 0 {
 		left := max(s.started, g.Keepalive) + s.spec.idle - s.store.Clock()
 		if left <= 0 {
-			s.end(&timeLimitError{"--idle-timeout", s.spec.idle, s.spec.signal}, s.spec.kill)
+			s.end(&timeLimitError{"--idle-timeout", s.spec.idle, s.spec.signal, s.spec.kill}, s.spec.kill)
 			return
 		}
 		s.idle.Reset(left)
@@ -295,20 +324,9 @@ func (s *supervisor) outcome() (int, error) {
 	case errors.As(s.ending, &limit):
 		return 0, limit
 	case errors.As(s.ending, &stopped):
-		s.say.errorf("job %s was stopped%s", s.spec.request.ID, because(stopped.Stop))
+		s.say.errorf("job %s was %v", s.spec.request.ID, stopped)
 	}
 	return s.code, nil
-}
-
-func because(st lease.Stop) string {
-	msg := ""
-	if st.By != "" {
-		msg += " by " + st.By
-	}
-	if st.Reason != "" {
-		msg += ": " + st.Reason
-	}
-	return msg
 }
 
 // timeLimitError says that a time limit ended the job.
@@ -316,10 +334,11 @@ type timeLimitError struct {
 	flag   string
 	after  time.Duration
 	signal syscall.Signal
+	kill   time.Duration
 }
 
 func (e *timeLimitError) Error() string {
-	return fmt.Sprintf("the job ran into %s %v and was ended with %s", e.flag, e.after, signalName(e.signal))
+	return fmt.Sprintf("the job ran into %s %v and was ended (%s, and KILL after %v)", e.flag, e.after, signalName(e.signal), e.kill)
 }
 
 func (e *timeLimitError) Unwrap() error { return errTimeout }

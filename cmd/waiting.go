@@ -2,9 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"io"
-	"os"
-	"sync/atomic"
 	"time"
 
 	"berth/lease"
@@ -14,12 +11,11 @@ import (
 // kept up to date and is gone afterwards, elsewhere a line after 30 s and then
 // ever more rarely. It only reads the pool when it has something to draw.
 type waiting struct {
-	r      *runner
-	live   *liveLine // nil: not on a terminal
-	timer  *time.Timer
-	every  time.Duration
-	since  time.Time
-	behind atomic.Pointer[lease.Verdict] // nil: not in the line yet
+	r     *runner
+	live  bool // on a terminal
+	timer *time.Timer
+	every time.Duration
+	since time.Time
 }
 
 const (
@@ -29,22 +25,16 @@ const (
 )
 
 func newWaiting(r *runner) *waiting {
-	w := &waiting{r: r, since: time.Now(), every: plainFirst}
-	if r.spec.quiet {
-		return w
-	}
-	if columns() > 0 {
-		w.live = &liveLine{w: os.Stderr}
-		r.say.live = w.live
+	w := &waiting{r: r, since: time.Now(), every: plainFirst, live: columns() > 0}
+	switch {
+	case r.spec.quiet:
+	case w.live:
 		w.timer = time.NewTimer(liveFirst)
-	} else {
+	default:
 		w.timer = time.NewTimer(plainFirst)
 	}
 	return w
 }
-
-// verdict is told from the waiter's goroutine.
-func (w *waiting) verdict(_ lease.Ticket, v lease.Verdict) { w.behind.Store(&v) }
 
 func (w *waiting) tick() <-chan time.Time {
 	if w.timer == nil {
@@ -55,10 +45,10 @@ func (w *waiting) tick() <-chan time.Time {
 
 func (w *waiting) show() {
 	p := w.r.inTheWay()
-	if w.live != nil {
+	if w.live {
 		w.timer.Reset(liveEvery)
 		if foreground() {
-			w.live.draw(shorten("berth: "+w.describe(p), columns()-1))
+			w.r.say.draw(shorten("berth: "+w.describe(p), columns()-1))
 		}
 		return
 	}
@@ -71,10 +61,7 @@ func (w *waiting) end() {
 	if w.timer != nil {
 		w.timer.Stop()
 	}
-	if w.live != nil {
-		w.live.erase()
-		w.r.say.live, w.live = nil, nil
-	}
+	w.r.say.erase()
 }
 
 // describe is the waiting line: place, slots in use, the longest holder.
@@ -112,22 +99,4 @@ func asks(p *lease.Pool) []int {
 		all = append(all, h.Lease.Asks)
 	}
 	return all
-}
-
-// liveLine is one line of a terminal that is drawn over.
-type liveLine struct {
-	w     io.Writer
-	drawn bool
-}
-
-func (l *liveLine) draw(s string) {
-	fmt.Fprintf(l.w, "\r%s\x1b[K", s)
-	l.drawn = true
-}
-
-func (l *liveLine) erase() {
-	if l.drawn {
-		fmt.Fprint(l.w, "\r\x1b[K")
-		l.drawn = false
-	}
 }

@@ -236,7 +236,7 @@ var (
 type StoppedError struct{ Stop }
 
 func (e *StoppedError) Error() string {
-	msg := "stopped while waiting"
+	msg := "stopped"
 	if e.By != "" {
 		msg += " by " + e.By
 	}

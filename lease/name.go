@@ -20,15 +20,15 @@ func CheckPool(name string) error {
 	case name[0] == '.':
 		return fmt.Errorf("pool name %q begins with a dot", name)
 	}
-	for _, c := range []byte(name) {
-		if !strings.ContainsRune("._-@+", rune(c)) && !isAlnum(c) {
-			return fmt.Errorf("pool name %q has %q in it (letters, digits and . _ - @ + are allowed)", name, rune(c))
+	for _, c := range name {
+		if !strings.ContainsRune("._-@+", c) && !isAlnum(c) {
+			return fmt.Errorf("pool name %q has %q in it (letters, digits and . _ - @ + are allowed)", name, c)
 		}
 	}
 	return nil
 }
 
-func isAlnum(c byte) bool {
+func isAlnum(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 

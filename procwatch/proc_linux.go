@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,6 +111,28 @@ func scan() ([]proc, error) {
 		}
 	}
 	return table, nil
+}
+
+// StartedWith reports whether a process lives that was started with entry
+// ("NAME=value") in its environment, as far as we may look. It reads the whole
+// process table, and tells of the start only: what a process changes or clears
+// later does not show.
+func StartedWith(entry string) bool {
+	names, err := os.ReadDir("/proc")
+	if err != nil {
+		return false
+	}
+	for _, n := range names {
+		if n.Name()[0] < '0' || n.Name()[0] > '9' {
+			continue
+		}
+		// A zombie's is empty.
+		env, err := os.ReadFile("/proc/" + n.Name() + "/environ")
+		if err == nil && slices.Contains(strings.Split(string(env), "\x00"), entry) {
+			return true
+		}
+	}
+	return false
 }
 
 // children lists the orphans that came to us, newest last, and none where the

@@ -85,6 +85,10 @@ func (p proc) usage() (cpu time.Duration, rss uint64) {
 	return cpu, rss
 }
 
+// StartedWith cannot be told here: other processes' environments are not ours to
+// read.
+func StartedWith(string) bool { return false }
+
 // children is for a subreaper only.
 func children() []int { return nil }
 

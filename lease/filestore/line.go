@@ -56,20 +56,20 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 		return nil, err
 	}
 	t := &place{pool: p}
-	err = p.locked(ctx, func(ix *index) error {
+	enter := func(ix *index) error {
 		if r.Key != "" {
 			if ok, err := t.reclaim(ix, r); ok || err != nil {
 				return err
 			}
 		}
 		return t.join(ix, r)
-	})
-	if errors.Is(err, errTicketHeld) && ctx.Err() == nil {
+	}
+	err = p.locked(ctx, enter)
+	for try := 0; errors.Is(err, errTicketHeld) && ctx.Err() == nil && try < 100; try++ {
 		// Somebody who waited for a kept ticket has its lock for the moment
 		// of waking up. The place is worth another try.
-		p.close()
 		time.Sleep(time.Millisecond)
-		return s.Line(ctx, r)
+		err = p.locked(ctx, enter)
 	}
 	if err != nil {
 		p.close()
@@ -114,20 +114,37 @@ func (t *place) write() error {
 	}
 	defer f.Close()
 	t.own = t.pool.ticketLock(t.name)
-	if ok, err := t.own.TryLock(); err != nil || !ok {
-		return fmt.Errorf("cannot lock the ticket %s: %w", path, errors.Join(err, errTicketHeld))
+	switch ok, err := t.own.TryLock(); {
+	case err != nil:
+		_ = os.Remove(path)
+		return fmt.Errorf("cannot lock the ticket %s: %w", path, err)
+	case !ok:
+		return fmt.Errorf("cannot lock the ticket %s: %w", path, errTicketHeld)
 	}
-	b, err := jsonLine(t.ticket)
-	if err == nil {
-		if err = f.Truncate(0); err == nil {
-			_, err = f.WriteAt(b, 0)
-		}
-	}
-	t.size = int64(len(b))
-	if err != nil {
+	if err := t.fill(f); err != nil {
 		_ = os.Remove(path)
 		_ = t.own.Unlock()
+		return err
 	}
+	return nil
+}
+
+// fill writes over what a kept ticket held, in one write and without a truncate
+// first: killed in between, it would not keep its place any more.
+func (t *place) fill(f *os.File) error {
+	b, err := json.Marshal(t.ticket)
+	if err != nil {
+		return err
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	for int64(len(b)+1) < fi.Size() {
+		b = append(b, ' ')
+	}
+	t.size = int64(len(b) + 1)
+	_, err = f.WriteAt(append(b, '\n'), 0)
 	return err
 }
 
@@ -204,20 +221,29 @@ func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead i
 				_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
 			}
 		default:
+			if !changed {
+				// Said before it is done: killed in between, whoever stood behind
+				// this ticket would find it gone, nothing changed, and think
+				// himself the head.
+				ix.change++
+				if err := ix.save(); err != nil {
+					return "", 0, false, err
+				}
+			}
+			changed = true
 			if err := os.Remove(p.ticketPath(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return "", 0, false, err
 			}
 			left--
-			changed = true
 		}
 	}
 	if pred != "" {
 		ahead = len(front) + 1
 	}
-	if changed || left != ix.line {
-		ix.line = left
-		ix.change++
+	if left != ix.line && !changed {
+		ix.change++ // somebody removed one who could not say so
 	}
+	ix.line = left
 	return pred, ahead, passed, nil
 }
 
@@ -319,15 +345,18 @@ func (t *place) turn(ix *index) (int, error) {
 
 // remove takes the ticket out of the line, without waking anybody yet.
 func (t *place) remove(ix *index) error {
-	err := os.Remove(t.pool.ticketPath(t.name))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err == nil && ix.line > 0 { // else it was swept, and counted then
-		ix.line--
-	}
 	if !t.listed || t.pred != "" || t.passing || t.change != ix.change {
-		ix.change++ // it was not the head
+		ix.change++ // it is not the head; said first, as in before
+		if err := ix.save(); err != nil {
+			return err
+		}
+	}
+	switch err := os.Remove(t.pool.ticketPath(t.name)); {
+	case errors.Is(err, fs.ErrNotExist): // it was swept, and counted then
+	case err != nil:
+		return err
+	case ix.line > 0:
+		ix.line--
 	}
 	return nil
 }

@@ -206,8 +206,9 @@ func (p *pool) withIndex(fn func(*index) error) error {
 }
 
 // rebuild makes the index from the locks: the file is new, or somebody damaged
-// it. Tokens go on above all that can still be seen, with a wide gap for those
-// that cannot, so that a fencing token is not handed out twice.
+// it. A fencing token must not be handed out twice, and the last one may be lost:
+// tokens go on above all that can still be seen and above the milliseconds since
+// 1970, which nobody grants faster than.
 func (p *pool) rebuild() (*index, error) {
 	// Waiters compare change with what they saw: it must be another number now.
 	ix := &index{file: p.file, change: uint64(bootClock()/time.Millisecond) % 1e12}
@@ -224,7 +225,7 @@ func (p *pool) rebuild() (*index, error) {
 	}
 	ix.line = len(tickets)
 	if len(slots) > 0 {
-		ix.token, ix.ticket = 1_000_000, ix.ticket+1_000_000
+		ix.token, ix.ticket = uint64(time.Now().UnixMilli()), ix.ticket+1_000_000
 	}
 	for _, n := range slots {
 		i, err := strconv.Atoi(n)

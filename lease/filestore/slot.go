@@ -54,12 +54,14 @@ func (p *pool) look(i int) slotState {
 		return slotState{err: err}
 	}
 	defer f.Close()
-	locked, err := lockedByAnother(f)
+	// Asked as who would take it asks: a shared lock of somebody is in the way,
+	// too. We have the pool's lock, so nobody else asks now.
+	got, err := tryLock(f)
 	if err != nil {
 		return slotState{err: err}
 	}
 	st := p.judge(f)
-	if st.locked = locked; locked {
+	if st.locked = !got; st.locked {
 		st.orphan, st.err = false, nil // the lock says it all
 	}
 	return st
@@ -140,7 +142,7 @@ func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool,
 		bad = p.verify(ix, suspect)
 		v = decide()
 	}
-	for v.Reason == lease.Ready {
+	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+r.Weight; try++ {
 		h, err := p.grab(ix, r, v.Limit)
 		if err != nil {
 			return nil, v, err
@@ -150,6 +152,9 @@ func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool,
 		}
 		bad = p.verify(ix, nil) // a slot was taken after all, and is marked now
 		v = decide()
+	}
+	if v.Reason == lease.Ready { // slots came and went, and none was had
+		v.Reason = lease.Full
 	}
 	if v.Reason == lease.Full && bad != nil {
 		return nil, v, bad
@@ -244,35 +249,15 @@ func aboveCaller(f *os.File) *os.File {
 // Inherits reports whether this process was started with a descriptor that
 // holds the lock of l's first slot.
 func (s *Store) Inherits(l *lease.Lease) bool {
-	path := s.path(l.Pool, "slots", strconv.Itoa(l.Slots[0]))
 	var slot, st unix.Stat_t
-	if unix.Lstat(path, &slot) != nil {
+	if unix.Lstat(s.path(l.Pool, "slots", strconv.Itoa(l.Slots[0])), &slot) != nil {
 		return false
 	}
 	for fd := 3; fd < 256; fd++ { // firstOwnFD, or where it went when that was not allowed
 		if unix.Fstat(fd, &st) == nil && st.Dev == slot.Dev && st.Ino == slot.Ino {
-			return s.holds(fd, path, l.ID)
+			return holdsFlock(fd)
 		}
 	}
-	return false
-}
-
-// holds reports whether fd is what holds the lock of the slot at path for the
-// lease id. Where it does, asking for the lock again changes nothing; a daemon
-// that outlived its job is refused, or has the lock for the moment in between.
-func (s *Store) holds(fd int, path, id string) bool {
-	f, err := s.openFile(path, false, true)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	if locked, err := lockedByAnother(f); err != nil || !locked || unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return false
-	}
-	if r, err := readRecord(f); err == nil && r != nil && r.lease != nil && r.lease.ID == id {
-		return true
-	}
-	_ = unix.Flock(fd, unix.LOCK_UN)
 	return false
 }
 

@@ -42,6 +42,13 @@ func flockOwner(f *os.File) int {
 	return 0
 }
 
+// holdsFlock reports whether the open file behind fd holds a flock. Asking for
+// the lock would tell, too, and might get it.
+func holdsFlock(fd int) bool {
+	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	return err == nil && strings.Contains(string(b), "FLOCK")
+}
+
 // networkFS names file systems whose locks go over a network.
 func networkFS(dir string) string {
 	var st unix.Statfs_t

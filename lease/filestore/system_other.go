@@ -18,5 +18,6 @@ func bootClock() time.Duration {
 }
 
 func flockOwner(*os.File) int { return 0 }
+func holdsFlock(int) bool     { return false }
 func networkFS(string) string { return "" }
 func checkMount(string) error { return nil }

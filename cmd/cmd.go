@@ -59,7 +59,7 @@ func flagsFirst(args []string, known []cli.Flag) []string {
 		switch {
 		case a == "--":
 			return append(append(append(flags, "--"), operands...), rest[1:]...)
-		case len(a) < 2 || a[0] != '-':
+		case len(a) < 2 || a[0] != '-' || '0' <= a[1] && a[1] <= '9':
 			operands = append(operands, a)
 		default:
 			flags = append(flags, a)

@@ -88,7 +88,7 @@ func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
 // lastSignal hands the signals back to the kernel, and returns one that came
 // before, when nobody looked any more.
 func (r *runner) lastSignal() error {
-	signal.Reset()
+	signal.Stop(r.signals) // which waits for those on their way, where Reset drops them
 	for {
 		select {
 		case sig := <-r.signals:

@@ -44,7 +44,7 @@ func TestTerminalChildReadsIt(t *testing.T) {
 		s.keys(ctrlZ)
 		s.stopped(pid, true)
 		s.expect("inner: ")
-		s.inUse("p", "1 of")
+		s.inUse("p", "1 in use")
 		s.line("fg")
 		s.stopped(pid, false)
 		s.touch("inner.go")

@@ -101,9 +101,9 @@ func (p *pool) judgeTicket(st *ticketState, r *record) {
 	st.noted = a != nil && a.Gone
 	st.orphan = st.noted || !p.s.o.Alive(r.ticket.Owner)
 	switch {
-	case !st.orphan:
-		st.kept = a != nil && !a.Back
-	case r.ticket.Key == "" || r.stop != nil:
+	case !st.orphan && a != nil && !a.Back:
+		st.kept = true
+	case r.ticket.Key == "" || r.stop != nil: // or it is just dying
 	case !st.noted:
 		st.kept = true // the grace begins when somebody notes it
 	default:

@@ -55,7 +55,7 @@ func runFlags() []cli.Flag {
 		newString(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` from that signal to KILL (default: 10s)"}),
 		newString(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` between two signs of life in the lease (default: 5s)"}),
 		newList(cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` data for 'berth ls', and for the child as BERTH_LABEL_K; repeatable"}),
-		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less, no heartbeat, none of the time limits"}),
+		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold or --heartbeat"}),
 
 		storeFlag(other), quietFlag(other),
 		newBool(cli.BoolFlag{Category: other, Name: "verbose", Aliases: []string{"v"}, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"}),

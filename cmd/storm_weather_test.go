@@ -140,6 +140,7 @@ func (s *storm) stopping(st stormStop, args ...string) {
 // started by us, when nothing of them is left.
 func (s *storm) coroner(*stormPlanner) {
 	time.Sleep(50 * time.Millisecond)
+	began := monotonic()
 	alive := s.marked()
 	if len(alive[stormUnknown]) > 0 {
 		return
@@ -160,7 +161,9 @@ func (s *storm) coroner(*stormPlanner) {
 		if r.parent != "" {
 			outer = s.runs[r.parent]
 		}
-		if outer.ended > 0 && r.gone == 0 && len(alive[outer.id]) == 0 {
+		// Ended before the first look: one that was killed between the look and
+		// here may have left a job that was not there to be seen yet.
+		if outer.ended > 0 && outer.ended < began && r.gone == 0 && len(alive[outer.id]) == 0 {
 			r.gone = now
 		}
 	}

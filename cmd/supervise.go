@@ -41,6 +41,9 @@ type supervisor struct {
 
 // supervise starts the command, with the slots h or none, and returns its code.
 func (r *runner) supervise(h lease.Holding) (int, error) {
+	if !r.spec.exec {
+		<-r.caught // before there is a child that would miss them, and before a word
+	}
 	var l *lease.Lease
 	if h != nil {
 		held := h.Lease()
@@ -50,7 +53,6 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 	if r.spec.exec {
 		return r.become(h, l)
 	}
-	<-r.caught // before there is a child that would miss them
 	child, err := procwatch.Start(r.spec.argv, r.environ(l))
 	if err != nil {
 		return 0, errors.Join(err, release(h))

@@ -232,7 +232,7 @@ func (r *runner) acquire() (lease.Holding, error) {
 
 // firstTry is how long somebody may have the pool's lock before we line up for
 // it with an ear for signals.
-const firstTry = 50 * time.Millisecond
+const firstTry = 500 * time.Millisecond
 
 // notWaiting is how long "at once" may take when somebody is frozen in the
 // pool's lock.

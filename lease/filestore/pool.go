@@ -147,21 +147,28 @@ func (p *pool) lock(ctx context.Context, try func(*flock.Flock) (bool, error), b
 		}()
 		return nil, err
 	}
-	look := time.NewTicker(p.s.o.Explain / 2)
+	pause := p.s.o.Explain / 2
+	look := time.NewTimer(pause)
 	defer look.Stop()
-	for before, told := -1, false; ; {
+	for before := -1; ; {
 		select {
 		case err := <-done:
 			return l, err
 		case <-look.C:
 			held := p.whoHolds()
-			if held.PID == before && !told {
-				told = true
+			if held.PID == before {
 				if err := stuck(held); err != nil {
 					return giveUp(err)
 				}
+				break // once is enough
+			}
+			// Ever more rarely: a look reads the locks of the whole machine, and
+			// with a thousand who wait here there are many of them.
+			if before >= 0 {
+				pause *= 2
 			}
 			before = held.PID
+			look.Reset(pause)
 		case <-ctx.Done():
 			return giveUp(fmt.Errorf("%w: %w", context.Cause(ctx), p.whoHolds()))
 		}

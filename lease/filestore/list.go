@@ -95,15 +95,21 @@ func (p *pool) holders(probe bool) ([]lease.Entry, error) {
 		}
 	}
 	sort.Ints(slots)
-	out, seen := []lease.Entry{}, map[string]bool{}
+	// A weighted lease stands in each of its slots. Those that it still holds
+	// count: a release gives them back one after the other.
+	out, at := []lease.Entry{}, map[string]int{}
 	for _, i := range slots {
 		e, id := p.holder(i, probe)
-		if e != nil && (id == "" || !seen[id]) {
-			out = append(out, *e)
+		if e == nil {
+			continue
 		}
-		if id != "" {
-			seen[id] = true // a weighted lease stands in each of its slots
+		if k, seen := at[id]; seen && id != "" {
+			out[k].Lease.Slots = append(out[k].Lease.Slots, i)
+			continue
 		}
+		e.Lease.Slots = []int{i}
+		at[id] = len(out)
+		out = append(out, *e)
 	}
 	return out, nil
 }
@@ -131,9 +137,14 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
 		}
 	}
 	r, err := readRecord(f)
-	for try := 0; err != nil && locked && try < 3; try++ {
-		time.Sleep(time.Millisecond) // read while it was being written
+	for try := 0; (err != nil || r == nil) && locked && try < 3; try++ {
+		// Read while it was being written, or between the two steps of a
+		// release.
+		time.Sleep(time.Millisecond)
 		r, err = readRecord(f)
+		if locked, _ = lockedByAnother(f); !locked {
+			return nil, ""
+		}
 	}
 	switch {
 	case err != nil:

@@ -105,7 +105,11 @@ func (p *pool) verify(ix *index, only map[int]bool) *lease.DamagedError {
 	var bad *lease.DamagedError
 	sound := false
 	for i, limit := range ix.limits {
-		if limit == 0 || (only != nil && !only[i]) {
+		if limit == 0 {
+			continue
+		}
+		if only != nil && !only[i] {
+			sound = true // as far as is known: it was looked at before
 			continue
 		}
 		st := p.look(i)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -114,6 +115,18 @@ func writeWhole(file, text string) {
 	}
 }
 
+// pidIn is the pid that file's text ends with, once it does: a shell's
+// redirection makes the file before there is anything in it.
+func pidIn(file string) (pid int, ok bool) {
+	b, err := os.ReadFile(file)
+	f := strings.Fields(string(b))
+	if err != nil || len(f) == 0 || !strings.HasSuffix(string(b), "\n") {
+		return 0, false
+	}
+	pid, err = strconv.Atoi(f[len(f)-1])
+	return pid, err == nil && pid > 1
+}
+
 func appendText(file, text string) {
 	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
 	if err == nil {
@@ -140,7 +153,7 @@ func monotonic() int64 {
 func signals(file string) int {
 	ch := make(chan os.Signal, 100)
 	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGWINCH)
-	appendText(file, fmt.Sprintf("ready %d\n", os.Getpid()))
+	writeWhole(file, fmt.Sprintf("ready %d\n", os.Getpid()))
 	for end := time.Now().Add(maxHold); time.Now().Before(end); {
 		select {
 		case s := <-ch:

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -196,14 +195,11 @@ func (s *terminalShell) waitFor(name string) string {
 
 func (s *terminalShell) pid(name string) int {
 	s.t.Helper()
-	f := strings.Fields(s.waitFor(name))
-	if len(f) == 0 {
-		s.t.Fatalf("%s is empty", name)
-	}
-	pid, err := strconv.Atoi(f[len(f)-1])
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	pid := 0
+	s.until("a pid in "+name, func() (ok bool) {
+		pid, ok = pidIn(s.path(name))
+		return ok
+	})
 	return pid
 }
 

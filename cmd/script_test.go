@@ -216,14 +216,11 @@ func pidOf(ts *testscript.TestScript, name string) int {
 	if s := ofScript(ts).running[name]; s != nil {
 		return s.cmd.Process.Pid
 	}
-	b, err := os.ReadFile(ts.MkAbs(name))
-	ts.Check(err)
-	f := strings.Fields(string(b))
-	pid, err := strconv.Atoi(f[len(f)-1])
-	ts.Check(err)
-	if pid < 2 {
-		ts.Fatalf("%s holds no pid", name)
-	}
+	pid := 0
+	until(ts, "a pid in "+name, func() (ok bool) {
+		pid, ok = pidIn(ts.MkAbs(name))
+		return ok
+	})
 	return pid
 }
 

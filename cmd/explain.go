@@ -89,15 +89,16 @@ func (e *busyError) hint() string {
 	}
 }
 
-// inTheWay reads the pool for an explanation; nil when that fails.
-func (r *runner) inTheWay() *lease.Pool {
+// inTheWay reads the pool for an explanation; nil when that fails. Not its
+// whole line: a thousand waiters may ask at the same time.
+func (r *runner) inTheWay(t lease.Ticket) *lease.Pool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	pools, err := r.store.List(ctx, r.spec.request.Pool)
-	if err != nil || len(pools) == 0 {
+	p, err := r.store.Summary(ctx, r.spec.request.Pool, t)
+	if err != nil {
 		return nil
 	}
-	return &pools[0]
+	return &p
 }
 
 // longest is the lease that has been held for the longest time.
@@ -150,7 +151,7 @@ func (r *runner) noteLimit(l *lease.Lease) {
 }
 
 func (r *runner) whose(limit int) string {
-	p := r.inTheWay()
+	p := r.inTheWay(lease.Ticket{})
 	if p != nil && p.Own != nil && *p.Own <= limit {
 		return fmt.Sprintf("'berth limit %s' says so", p.Name)
 	}

@@ -157,7 +157,7 @@ func (r *runner) outer() (*lease.Lease, error) {
 	if os.Getenv("BERTH_LEASE") == "" {
 		return nil, nil
 	}
-	pools, err := r.store.List(context.Background(), r.spec.request.Pool)
+	pool, err := r.store.Summary(context.Background(), r.spec.request.Pool, lease.Ticket{})
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (r *runner) outer() (*lease.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range pools[0].Holders {
+	for _, h := range pool.Holders {
 		l := h.Lease
 		around := r.store.inherits(l)
 		for _, a := range above {
@@ -173,7 +173,7 @@ func (r *runner) outer() (*lease.Lease, error) {
 		}
 		if around {
 			want := r.spec.request.Weight
-			most := lease.Smallest(pools[0].Own, l.Asks, r.spec.request.Ask(pools[0].Own))
+			most := lease.Smallest(pool.Own, l.Asks, r.spec.request.Ask(pool.Own))
 			switch {
 			case r.spec.nested == "take" && most > 0 && len(l.Slots)+want > most:
 				return nil, &nestedError{l, fmt.Sprintf("and would wait for it: %d more is over the limit of %d", want, most), "--nested=reuse runs it in the slot of that job"}
@@ -271,7 +271,7 @@ func (r *runner) wait() (lease.Holding, error) {
 	_ = r.environ(&lease.Lease{Slots: []int{0}})
 	go func() {
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
-			Now: r.spec.wait == 0, Interrupts: &interrupts,
+			Now: r.spec.wait == 0, Interrupts: &interrupts, Waits: w.waits,
 		})
 		done <- outcome{h, err}
 	}()
@@ -322,5 +322,5 @@ func (r *runner) unlucky(err error) error {
 	if !errors.As(err, &busy) {
 		return err
 	}
-	return &busyError{err, r.spec.request.Pool, r.inTheWay()}
+	return &busyError{err, r.spec.request.Pool, r.inTheWay(lease.Ticket{})}
 }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"berth/lease"
@@ -16,6 +17,8 @@ type waiting struct {
 	timer *time.Timer
 	every time.Duration
 	since time.Time
+
+	ticket atomic.Pointer[lease.Ticket] // ours, once we stand in the line
 }
 
 const (
@@ -43,8 +46,15 @@ func (w *waiting) tick() <-chan time.Time {
 	return w.timer.C
 }
 
+// waits is told by the one who stands in the line.
+func (w *waiting) waits(t lease.Ticket, _ lease.Verdict) { w.ticket.Store(&t) }
+
 func (w *waiting) show() {
-	p := w.r.inTheWay()
+	ticket := lease.Ticket{}
+	if t := w.ticket.Load(); t != nil {
+		ticket = *t
+	}
+	p := w.r.inTheWay(ticket)
 	if w.live {
 		w.timer.Reset(liveEvery)
 		if foreground() {
@@ -73,17 +83,8 @@ func (w *waiting) describe(p *lease.Pool) string {
 	if p.LockHeldBy != "" {
 		return msg + ": " + p.LockHeldBy
 	}
-	place, n := 0, 0
-	for _, e := range p.Waiters {
-		if !e.Aside || e.Ticket.ID == w.r.spec.request.ID {
-			n++
-		}
-		if e.Ticket.ID == w.r.spec.request.ID {
-			place = n
-		}
-	}
-	if place > 0 {
-		msg += fmt.Sprintf(", place %d of %d", place, n)
+	if p.Place > 0 {
+		msg += fmt.Sprintf(", place %d of %d", p.Place, p.Line)
 	}
 	limit := lease.Smallest(p.Own, append(asks(p), w.r.spec.request.Ask(p.Own))...)
 	msg += fmt.Sprintf(", %d of %d in use", p.Used, limit)

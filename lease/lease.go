@@ -122,6 +122,11 @@ type Store interface {
 	// holders nor waiters notice.
 	List(ctx context.Context, pools ...string) ([]Pool, error)
 
+	// Summary describes one pool like List, but of its line it tells only how
+	// many stand in it and which of them t is: it reads no ticket, so it costs
+	// little however long the line is. Who would be passed counts, too.
+	Summary(ctx context.Context, pool string, t Ticket) (Pool, error)
+
 	// SetLimit sets the pool's own limit, nil removes it. 0 lets nobody new in.
 	SetLimit(ctx context.Context, pool string, limit *int) error
 
@@ -187,6 +192,10 @@ type Pool struct {
 	Used    int     `json:"used"`
 	Holders []Entry `json:"holders"`
 	Waiters []Entry `json:"waiters"`
+	// Line is how many stand in the line, and Place which of them (from 1) a
+	// ticket is that was asked for. Only Summary tells.
+	Line  int `json:"-"`
+	Place int `json:"-"`
 	// LockHeldBy is set when the pool's lock could not be had in time for a
 	// look: who holds it.
 	LockHeldBy string `json:"lock_held_by,omitempty"`

@@ -88,6 +88,9 @@ type Options struct {
 	Now bool
 	// Interrupts of the wait; nil: none.
 	Interrupts *Interrupts
+	// Waits is told, after each look that brought no slots and before the wait
+	// for the next, in which place and why; nil: nobody asks.
+	Waits func(lease.Ticket, lease.Verdict)
 }
 
 // Acquire takes the slots r asks for, first come first served. It returns
@@ -158,6 +161,9 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 		}
 		if o.Now {
 			return nil, v, errNow
+		}
+		if o.Waits != nil {
+			o.Waits(p.Ticket(), v)
 		}
 		if err := in.wait(ctx, p); err != nil {
 			return nil, v, err

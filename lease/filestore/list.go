@@ -37,7 +37,7 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 	}
 	list, errs := []lease.Pool{}, []error(nil)
 	for _, n := range pools {
-		v, err := s.listPool(ctx, n)
+		v, err := s.view(ctx, n, (*pool).waiters)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && all: // gone meanwhile
 		case errors.Is(err, fs.ErrNotExist):
@@ -52,7 +52,31 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 	return list, errors.Join(errs...)
 }
 
-func (s *Store) listPool(ctx context.Context, name string) (v lease.Pool, err error) {
+// Summary implements lease.Store. Tickets are counted by their names.
+func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (lease.Pool, error) {
+	v, err := s.view(ctx, name, func(p *pool, v *lease.Pool, _ bool) error {
+		tickets, err := names(p.path("line"))
+		own := ticketName(t.Priority, t.Seq, t.Key)
+		there, before := 0, 0
+		for _, n := range tickets {
+			switch {
+			case n < own:
+				before++
+			case n == own:
+				there = 1
+			}
+		}
+		v.Line, v.Place = len(tickets), there*(before+1)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return lease.Pool{Name: name}, nil
+	}
+	return v, err
+}
+
+// view describes a pool; line fills in what is asked for of its line.
+func (s *Store) view(ctx context.Context, name string, line func(_ *pool, _ *lease.Pool, probe bool) error) (v lease.Pool, err error) {
 	p, err := s.pool(name, false)
 	if err != nil {
 		return v, err
@@ -75,7 +99,7 @@ func (s *Store) listPool(ctx context.Context, name string) (v lease.Pool, err er
 	if v.Holders, err = p.holders(v.LockHeldBy == ""); err != nil {
 		return v, err
 	}
-	if v.Waiters, err = p.waiters(v.LockHeldBy == ""); err != nil {
+	if err := line(p, &v, v.LockHeldBy == ""); err != nil {
 		return v, err
 	}
 	v.Sum()
@@ -187,17 +211,18 @@ func (p *pool) unreadable(i int, err error) *lease.Entry {
 	}
 }
 
-func (p *pool) waiters(probe bool) ([]lease.Entry, error) {
+// waiters reads all tickets into v. probe: their locks may be tried.
+func (p *pool) waiters(v *lease.Pool, probe bool) error {
 	tickets, err := names(p.path("line"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	sort.Strings(tickets)
-	out := []lease.Entry{}
+	v.Waiters = []lease.Entry{}
 	for _, n := range tickets {
 		st, err := p.lookTicket(n)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if st.ticket == nil || (probe && !st.standing && !st.kept) {
 			continue
@@ -212,7 +237,7 @@ func (p *pool) waiters(probe bool) ([]lease.Entry, error) {
 		case st.kept:
 			e.Aside, e.Note = true, "place kept for its key"
 		}
-		out = append(out, e)
+		v.Waiters = append(v.Waiters, e)
 	}
-	return out, nil
+	return nil
 }

@@ -159,23 +159,43 @@ func (s *Store) List(_ context.Context, pools ...string) ([]lease.Pool, error) {
 	}
 	list := []lease.Pool{}
 	for _, n := range pools {
-		v := lease.Pool{Name: n}
+		v := s.holders(n)
 		if p := s.pools[n]; p != nil {
-			v.Own = p.own
-			for _, h := range p.held {
-				l := h.lease
-				v.Holders = append(v.Holders, lease.Entry{Lease: &l, Beat: -1})
-			}
-			slices.SortFunc(v.Holders, func(a, b lease.Entry) int { return a.Lease.Slots[0] - b.Lease.Slots[0] })
 			for _, t := range p.line {
 				k := t.ticket
 				v.Waiters = append(v.Waiters, lease.Entry{Ticket: &k, Beat: -1, Aside: t.aside})
 			}
 		}
-		v.Sum()
 		list = append(list, v)
 	}
 	return list, nil
+}
+
+// Summary implements lease.Store.
+func (s *Store) Summary(_ context.Context, pool string, t lease.Ticket) (lease.Pool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.holders(pool)
+	if p := s.pools[pool]; p != nil {
+		v.Line = len(p.line)
+		v.Place = 1 + slices.IndexFunc(p.line, func(o *place) bool { return o.ticket.ID == t.ID })
+	}
+	return v, nil
+}
+
+// holders describes a pool without its line.
+func (s *Store) holders(pool string) lease.Pool {
+	v := lease.Pool{Name: pool}
+	if p := s.pools[pool]; p != nil {
+		v.Own = p.own
+		for _, h := range p.held {
+			l := h.lease
+			v.Holders = append(v.Holders, lease.Entry{Lease: &l, Beat: -1})
+		}
+		slices.SortFunc(v.Holders, func(a, b lease.Entry) int { return a.Lease.Slots[0] - b.Lease.Slots[0] })
+	}
+	v.Sum()
+	return v
 }
 
 // Stop implements lease.Store.

@@ -211,7 +211,19 @@ func list(t *testing.T, s *suite) {
 	if l.ID != r.ID || l.Labels["k"] != "v" || fmt.Sprint(l.Command) != "[make test]" || l.Child == nil || l.Child.Start != 7 {
 		t.Errorf("List: holder %+v", l)
 	}
+	q := s.line(Request("p", 2))
+	sum, err := s.Summary(s.ctx, "p", q.Ticket())
+	if err != nil || sum.Used != 2 || *sum.Limit != 2 || len(sum.Holders) != 2 || sum.Line != 2 || sum.Place != 2 {
+		t.Errorf("Summary: %+v, %v; want place 2 of 2", sum, err)
+	}
+	if sum, err = s.Summary(s.ctx, "p", lease.Ticket{}); err != nil || sum.Line != 2 || sum.Place != 0 {
+		t.Errorf("Summary for no ticket: %+v, %v; want place 0 of 2", sum, err)
+	}
+	if sum, err = s.Summary(s.ctx, "none", lease.Ticket{}); err != nil || sum.Name != "none" || sum.Line != 0 {
+		t.Errorf("Summary of no pool: %+v, %v", sum, err)
+	}
 	s.release(h)
 	s.release(g)
 	s.release(s.get(p))
+	s.release(s.get(q))
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -188,63 +189,73 @@ func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead i
 	if err != nil {
 		return "", 0, false, err
 	}
-	var front []string
-	for _, n := range tickets {
-		if n < name {
-			front = append(front, n)
-		}
-	}
-	left, changed := len(tickets), false
+	left, swept := len(tickets), 0
+	front := slices.DeleteFunc(tickets, func(n string) bool { return n >= name })
 	for pred == "" && len(front) > 0 {
-		last := 0
-		for i, n := range front {
-			if n > front[last] {
-				last = i
-			}
-		}
-		n := front[last]
-		front[last] = front[len(front)-1]
-		front = front[:len(front)-1]
+		n := popLast(&front)
 		st, err := p.lookTicket(n)
 		switch {
 		case err != nil:
 			return "", 0, false, err
-		case st.standing && (frozen || st.passed) && st.ticket != nil && p.s.o.Frozen(st.ticket.Owner):
+		case st.standing && (frozen || st.passed) && p.isFrozen(st):
 			if !st.passed {
 				_ = p.note(n, p.asideNow(false))
 			}
 			passed = true
 		case st.standing:
-			pred = n
+			pred, ahead = n, len(front)+1
 		case st.kept:
 			if st.orphan && !st.noted {
 				_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
 			}
 		default:
-			if !changed {
-				// Said before it is done: killed in between, whoever stood behind
-				// this ticket would find it gone, nothing changed, and think
-				// himself the head.
-				ix.change++
-				if err := ix.save(); err != nil {
-					return "", 0, false, err
-				}
-			}
-			changed = true
-			if err := os.Remove(p.ticketPath(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := p.sweep(ix, n, swept == 0); err != nil {
 				return "", 0, false, err
 			}
-			left--
+			swept++
 		}
 	}
-	if pred != "" {
-		ahead = len(front) + 1
-	}
-	if left != ix.line && !changed {
+	left -= swept
+	if left != ix.line && swept == 0 {
 		ix.change++ // somebody removed one who could not say so
 	}
 	ix.line = left
 	return pred, ahead, passed, nil
+}
+
+// popLast takes the greatest name out. Nearly always the first one taken is the
+// one that is waited for, so this is cheaper than sorting them all.
+func popLast(names *[]string) string {
+	n, last := *names, 0
+	for i := range n {
+		if n[i] > n[last] {
+			last = i
+		}
+	}
+	name := n[last]
+	n[last] = n[len(n)-1]
+	*names = n[:len(n)-1]
+	return name
+}
+
+func (p *pool) isFrozen(st ticketState) bool {
+	return st.ticket != nil && p.s.o.Frozen(st.ticket.Owner)
+}
+
+// sweep removes a ticket that a killed waiter left. That is said before the
+// first one is removed: killed in between, whoever stood behind it would find
+// it gone, nothing changed, and think himself the head.
+func (p *pool) sweep(ix *index, name string, first bool) error {
+	if first {
+		ix.change++
+		if err := ix.save(); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(p.ticketPath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // aheadOfNewcomer returns how many waiters go before a request without a ticket.

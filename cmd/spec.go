@@ -75,74 +75,74 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 	p := flagParser{c: c}
 	s := &runSpec{
 		store: storeOf(c), quiet: p.switched("quiet"), verbose: p.switched("verbose"), exec: c.Bool("exec"),
-		wait: -1, argv: c.Args().Slice(),
-		onBusy: p.oneOf("on-busy", "fail", "skip", "run"),
-		hold:   p.oneOf("hold", "command", "tree"),
-		nested: p.oneOf("nested", "reuse", "take", "fail"),
-		signal: p.signal("signal"),
-		kill:   p.duration("kill-after"),
+		argv:    c.Args().Slice(),
+		wait:    p.wait(),
+		onBusy:  p.oneOf("on-busy", "fail", "skip", "run"),
+		hold:    p.oneOf("hold", "command", "tree"),
+		nested:  p.oneOf("nested", "reuse", "take", "fail"),
+		signal:  p.signal("signal"),
+		kill:    p.duration("kill-after"),
+		timeout: p.positive("timeout"),
+		idle:    p.positive("idle-timeout"),
+		request: p.request(),
 	}
-	s.timeout, s.idle = p.positive("timeout"), p.positive("idle-timeout")
-	if env := os.Getenv("BERTH_WAIT"); c.IsSet("wait") {
-		s.wait = p.duration("wait")
-	} else if env != "" {
-		d, err := limiter.ParseDuration(env)
-		if err != nil && p.err == nil {
-			p.err = fmt.Errorf("BERTH_WAIT: %w", err)
-		}
-		s.wait = d
-	}
-	s.request = lease.Request{
-		Pool:     c.String("pool"),
-		Weight:   p.count("weight", 1, limiter.MaxSlots),
-		Priority: p.count("priority", -20, 20),
-		Key:      c.String("ticket"),
-		Grace:    p.positive("ticket-grace"),
-		Labels:   p.labels("label"),
-	}
-	p.check("pool", lease.CheckPool(s.request.Pool))
-	if c.IsSet("slots") {
-		n, err := limiter.ParseSlots(c.String("slots"), limiter.CPUs)
-		p.check("slots", err)
-		s.request.Limit = n
-	} else {
-		s.request.Fallback = limiter.CPUs()
-	}
-	if beat := p.duration("heartbeat"); beat < 100*time.Millisecond {
-		p.check("heartbeat", fmt.Errorf("%q is too short (at least 100ms)", c.String("heartbeat")))
-	} else if !s.exec {
-		s.request.Heartbeat = beat
-	}
-	if s.exec {
-		for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "heartbeat"} {
-			if c.IsSet(f) {
-				p.check("exec", fmt.Errorf("leaves nobody to take care of --%s; drop one of them", f))
-			}
-		}
-	}
-	switch {
-	case p.err != nil:
-	case len(s.argv) == 0:
-		p.err = fmt.Errorf("no command to run")
-	case s.argv[0] == "":
-		p.err = fmt.Errorf("the command to run is an empty string")
-	case s.request.Limit > 0 && s.request.Weight > s.request.Limit:
-		p.err = fmt.Errorf("--weight %d needs more than the %d slots that -n allows", s.request.Weight, s.request.Limit)
-	case s.hold == "tree" && !procwatch.CanWaitTree():
-		p.err = fmt.Errorf("--hold tree needs Linux: this system does not tell when the last descendant ends")
-	case s.idle > 0 && s.onBusy == "run":
-		p.err = fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", c.String("idle-timeout"))
-	case s.request.Key == "" && c.IsSet("ticket-grace"):
-		p.err = fmt.Errorf("--ticket-grace needs --ticket KEY")
-	case len(s.request.Key) > maxKey || !utf8.ValidString(s.request.Key):
-		p.err = fmt.Errorf("--ticket: a KEY of %d bytes that is not UTF-8 or longer than %d bytes", len(s.request.Key), maxKey)
-	case c.IsSet("ticket") && s.request.Key == "":
-		p.err = fmt.Errorf("--ticket needs a KEY that is not empty")
+	if p.err == nil {
+		p.err = p.disagree(s)
 	}
 	if p.err != nil {
 		return nil, &usageError{err: p.err, cmd: "berth run"}
 	}
 	return s, nil
+}
+
+// request is what goes into the line, but for who asks.
+func (p *flagParser) request() lease.Request {
+	r := lease.Request{
+		Pool:     p.c.String("pool"),
+		Weight:   p.count("weight", 1, limiter.MaxSlots),
+		Priority: p.count("priority", -20, 20),
+		Key:      p.key("ticket"),
+		Grace:    p.positive("ticket-grace"),
+		Labels:   p.labels("label"),
+	}
+	p.check("pool", lease.CheckPool(r.Pool))
+	if p.c.IsSet("slots") {
+		n, err := limiter.ParseSlots(p.c.String("slots"), limiter.CPUs)
+		p.check("slots", err)
+		r.Limit = n
+	} else {
+		r.Fallback = limiter.CPUs()
+	}
+	if beat := p.duration("heartbeat"); beat < 100*time.Millisecond {
+		p.check("heartbeat", fmt.Errorf("%q is too short (at least 100ms)", p.c.String("heartbeat")))
+	} else if !p.c.Bool("exec") {
+		r.Heartbeat = beat
+	}
+	return r
+}
+
+// disagree says which words, each right by itself, do not go together.
+func (p *flagParser) disagree(s *runSpec) error {
+	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "heartbeat"} {
+		if s.exec && p.c.IsSet(f) {
+			return fmt.Errorf("--exec: leaves nobody to take care of --%s; drop one of them", f)
+		}
+	}
+	switch r := s.request; {
+	case len(s.argv) == 0:
+		return fmt.Errorf("no command to run")
+	case s.argv[0] == "":
+		return fmt.Errorf("the command to run is an empty string")
+	case r.Limit > 0 && r.Weight > r.Limit:
+		return fmt.Errorf("--weight %d needs more than the %d slots that -n allows", r.Weight, r.Limit)
+	case s.hold == "tree" && !procwatch.CanWaitTree():
+		return fmt.Errorf("--hold tree needs Linux: this system does not tell when the last descendant ends")
+	case s.idle > 0 && s.onBusy == "run":
+		return fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", p.c.String("idle-timeout"))
+	case r.Key == "" && p.c.IsSet("ticket-grace"):
+		return fmt.Errorf("--ticket-grace needs --ticket KEY")
+	}
+	return nil
 }
 
 // storeOf is the directory that --store or else BERTH_STORE names. An empty
@@ -210,6 +210,22 @@ func (p *flagParser) positive(name string) time.Duration {
 	return d
 }
 
+// wait is negative for as long as it takes.
+func (p *flagParser) wait() time.Duration {
+	env := os.Getenv("BERTH_WAIT")
+	switch {
+	case p.c.IsSet("wait"):
+		return p.duration("wait")
+	case env == "":
+		return -1
+	}
+	d, err := limiter.ParseDuration(env)
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("BERTH_WAIT: %w", err)
+	}
+	return d
+}
+
 func (p *flagParser) count(name string, low, high int) int {
 	n, err := limiter.ParseCount(p.c.String(name), "valid", low, high, "")
 	p.check(name, err)
@@ -224,6 +240,18 @@ func (p *flagParser) signal(name string) syscall.Signal {
 
 // maxKey bounds a ticket's key.
 const maxKey = 256
+
+// key is "" for a flag that was not given.
+func (p *flagParser) key(name string) string {
+	k := p.c.String(name)
+	switch {
+	case len(k) > maxKey || !utf8.ValidString(k):
+		p.check(name, fmt.Errorf("a KEY of %d bytes that is not UTF-8 or longer than %d bytes", len(k), maxKey))
+	case k == "" && p.c.IsSet(name):
+		p.check(name, fmt.Errorf("\"\" is not a KEY: it must not be empty"))
+	}
+	return k
+}
 
 // maxLabels bounds what labels add to a record that is read at every look.
 const maxLabels = 4096

@@ -1,0 +1,148 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"berth/lease"
+	"berth/limiter"
+)
+
+// acquire takes the slots, at once if that is possible.
+func (r *runner) acquire() (lease.Holding, error) {
+	if r.spec.request.Key == "" {
+		// Without looking for signals, and so not for long.
+		ctx, cancel := context.WithTimeout(context.Background(), firstTry)
+		defer cancel()
+		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{Now: true})
+		var busy *limiter.BusyError
+		if !errors.As(err, &busy) || r.spec.wait == 0 && ctx.Err() == nil {
+			return h, r.unlucky(err)
+		}
+	}
+	if r.spec.exec {
+		r.catchDrastic()
+	}
+	<-r.caught
+	catchSignals(r.signals, harmless)
+	return r.wait()
+}
+
+// firstTry is how long somebody may have the pool's lock before we line up for
+// it with an ear for signals.
+const firstTry = 500 * time.Millisecond
+
+// notWaiting is how long "at once" may take when somebody is frozen in the
+// pool's lock.
+const notWaiting = time.Second
+
+// allowed ends ctx when the time in the line is over.
+func (r *runner) allowed(ctx context.Context) (context.Context, context.CancelFunc) {
+	switch {
+	case r.spec.wait < 0:
+		return context.WithCancel(ctx)
+	case r.spec.wait == 0:
+		return context.WithTimeout(ctx, notWaiting)
+	default:
+		return context.WithTimeout(ctx, r.spec.wait)
+	}
+}
+
+// inLine is the way from the line to the slots, with an ear for signals: most
+// end the wait, Ctrl-Z stops it and lets the others pass until it goes on.
+type inLine struct {
+	r          *runner
+	interrupts limiter.Interrupts
+	stopping   atomic.Bool // asked for, and not done yet
+	cancel     context.CancelCauseFunc
+	signal     error // the signal that ended the wait
+}
+
+// outcome is what came of standing in the line.
+type outcome struct {
+	h   lease.Holding
+	err error
+}
+
+// wait lines up.
+func (r *runner) wait() (lease.Holding, error) {
+	l := &inLine{r: r}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	l.cancel = cancel
+	ctx, stop := r.allowed(ctx)
+	defer stop()
+	w := newWaiting(r)
+	defer w.end()
+	// Done once before, it takes half the time when a job waits for it.
+	_ = r.environ(&lease.Lease{Slots: []int{0}})
+	done := make(chan outcome, 1)
+	go func() {
+		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
+			Now: r.spec.wait == 0, Interrupts: &l.interrupts, Waits: w.waits,
+		})
+		done <- outcome{h, err}
+	}()
+	for {
+		select {
+		case o := <-done:
+			w.end()
+			return l.over(o)
+		case <-w.tick():
+			w.show()
+		case sig := <-r.signals:
+			l.hear(sig)
+		}
+	}
+}
+
+func (l *inLine) hear(sig os.Signal) {
+	switch sig {
+	case sigWINCH, syscall.SIGPIPE:
+	case sigCONT:
+		l.interrupts.Do(func(context.Context, lease.Place) error { return nil })
+	case sigTSTP:
+		if !l.stopping.Swap(true) {
+			l.interrupts.Do(l.stepAside)
+		}
+	default:
+		l.signal = signalError{sig.(syscall.Signal)}
+		l.cancel(l.signal)
+	}
+}
+
+// stepAside stops this process, and lets the others pass meanwhile.
+func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
+	l.stopping.Store(false)
+	if err := p.StepAside(ctx); err != nil {
+		stopSelf() // the others pass us all the same, within a minute
+		return nil
+	}
+	stopSelf()
+	return p.Return(ctx)
+}
+
+func (l *inLine) over(o outcome) (lease.Holding, error) {
+	if l.signal != nil && o.h != nil {
+		// Too late for the wait and too early for the command: it is not
+		// started.
+		return nil, errors.Join(l.signal, release(o.h))
+	}
+	if l.stopping.Load() && o.h != nil {
+		l.r.signals <- sigTSTP // it came too late for the wait: the job gets it
+	}
+	return o.h, l.r.unlucky(o.err)
+}
+
+// unlucky adds to an error what the caller should know of who is in the way.
+func (r *runner) unlucky(err error) error {
+	var busy *limiter.BusyError
+	if !errors.As(err, &busy) {
+		return err
+	}
+	return &busyError{err, r.spec.request.Pool, r.inTheWay(lease.Ticket{})}
+}

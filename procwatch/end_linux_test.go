@@ -70,10 +70,17 @@ func TestEndSignalsOnlyOnce(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	c := start(t, as("signals"), self(), out)
 	until(t, "the child listens", func() bool { return len(lines(out)) > 0 })
-	if err := c.End(within(t, patience), syscall.SIGTERM, 100*time.Millisecond); err != nil {
+	done := make(chan error)
+	go func() { done <- c.End(within(t, patience), syscall.SIGTERM, time.Hour) }()
+	until(t, "TERM", func() bool { return len(lines(out)) > 1 })
+	until(t, "there was time for another", elapsed(100))
+	if err := c.Signal(syscall.SIGUSR2); err != nil { // it ends itself
 		t.Fatal(err)
 	}
-	if got := strings.Join(lines(out), " "); got != "ready 15" {
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(lines(out), " "); got != "ready 15 12" {
 		t.Errorf("got %q", got)
 	}
 }

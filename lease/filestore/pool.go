@@ -156,7 +156,11 @@ func (p *pool) lock(ctx context.Context, try func(*flock.Flock) (bool, error), b
 			return l, err
 		case <-look.C:
 			held := p.whoHolds()
-			if held.PID == before {
+			// A lock that changes hands is nobody's until the next one has woken up,
+			// which on a busy machine takes longer than he will hold it.
+			taken, err := lockedByAnother(p.file)
+			nobody := held.PID == 0 && err == nil && !taken
+			if held.PID == before && !nobody {
 				if err := stuck(held); err != nil {
 					return giveUp(err)
 				}
@@ -167,7 +171,9 @@ func (p *pool) lock(ctx context.Context, try func(*flock.Flock) (bool, error), b
 			if before >= 0 {
 				pause *= 2
 			}
-			before = held.PID
+			if before = held.PID; nobody {
+				before = -1
+			}
 			look.Reset(pause)
 		case <-ctx.Done():
 			return giveUp(fmt.Errorf("%w: %w", context.Cause(ctx), p.whoHolds()))

@@ -402,5 +402,8 @@ func (h *holding) Release(ctx context.Context) error {
 		}
 		return nil
 	})
+	if errors.Is(lerr, context.DeadlineExceeded) {
+		lerr = nil // the slots are free all the same, and who is stuck in the lock is no news of this job
+	}
 	return errors.Join(err, lerr)
 }

@@ -1,0 +1,78 @@
+//go:build linux
+
+package filestore
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"berth/lease"
+)
+
+// TestLockOfNobodyIsNotStuck: on a busy machine the lock is free at every look,
+// because whoever is next has not woken up. That was told as "held by a process
+// that cannot be seen from here".
+func TestLockOfNobodyIsNotStuck(t *testing.T) {
+	s := newStore(t)
+	s.o.Explain = 20 * time.Millisecond
+	p, err := s.pool("p", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	asleep := func(*flock.Flock) error { time.Sleep(400 * time.Millisecond); return nil }
+	busy := func(*flock.Flock) (bool, error) { return false, nil }
+	told := func(e *lease.LockHeldError) error { return e }
+	if _, err := p.lock(context.Background(), busy, asleep, told); err != nil {
+		t.Errorf("nobody holds it, and it says: %v", err)
+	}
+
+	hog := flock.New(p.path("lock"))
+	if err := hog.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	defer hog.Unlock()
+	over := make(chan struct{})
+	defer close(over)
+	asleep = func(*flock.Flock) error { <-over; return errors.New("over") }
+	var held *lease.LockHeldError
+	if _, err := p.lock(context.Background(), busy, asleep, told); !errors.As(err, &held) || held.PID != os.Getpid() {
+		t.Errorf("we hold it, and it says: %v", err)
+	}
+}
+
+// TestReleaseWhileTheLockIsHeld: the slots are free all the same, so it is no
+// failure of the release. It was told as "context deadline exceeded".
+func TestReleaseWhileTheLockIsHeld(t *testing.T) {
+	s := newStore(t)
+	s.o.Timings.Release = 20 * time.Millisecond
+	ctx := context.Background()
+	r := lease.Request{ID: lease.NewID("p"), Pool: "p", Limit: 1, Weight: 1, Owner: lease.Process{PID: os.Getpid()}}
+	h, _, err := s.TryAcquire(ctx, r)
+	if err != nil || h == nil {
+		t.Fatalf("TryAcquire = %v, %v", h, err)
+	}
+	hog := flock.New(s.path("p", "lock"))
+	if err := hog.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Release(ctx); err != nil {
+		t.Errorf("Release: %v", err)
+	}
+	if err := hog.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	r.ID = lease.NewID("p")
+	h, v, err := s.TryAcquire(ctx, r)
+	if err != nil || h == nil {
+		t.Fatalf("TryAcquire = %v, %v, %v; want the slot", h, v, err)
+	}
+	if err := h.Release(ctx); err != nil {
+		t.Error(err)
+	}
+}

@@ -26,6 +26,7 @@ import (
 //	job closed FILE                   like hold, after closing every descriptor above 2
 //	job daemon FILE                   leaves a process behind in a session of its own that does 'hold FILE' with all it inherited
 //	job deaf FILE                     like hold, and ignores TERM, INT and HUP
+//	job latecont -                    what TestLateCont runs
 //	job storm FILE PLAN               what TestStorm runs: see stormJob
 func job(args []string) int {
 	switch {
@@ -79,6 +80,8 @@ func job(args []string) int {
 		for !exists(args[1]) {
 			time.Sleep(time.Millisecond)
 		}
+	case args[0] == "latecont":
+		return jobLateCont()
 	case args[0] == "storm" && len(args) == 3:
 		return jobStorm(args[1], args[2])
 	case args[0] == "stormleft" && len(args) == 3:

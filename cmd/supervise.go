@@ -148,6 +148,13 @@ func (s *supervisor) step() bool {
 	case sig := <-s.signals:
 		s.signal(sig.(syscall.Signal))
 	case <-s.cont:
+		// First what the child did before: on a busy machine we find both at once,
+		// and it may be stopped by a Ctrl-Z that was typed after the CONT.
+		for len(s.child.Events()) > 0 {
+			if s.childEvent(<-s.child.Events()) {
+				return true
+			}
+		}
 		s.passCont()
 	case <-s.deadline:
 		s.end(&timeLimitError{"--timeout", s.spec.timeout, s.spec.signal, s.spec.kill}, s.spec.kill)

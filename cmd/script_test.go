@@ -395,7 +395,7 @@ func cmdCrowd(ts *testscript.TestScript, neg bool, args []string) {
 	run := func(caller int) error {
 		for range times {
 			c := exec.CommandContext(ctx, path)
-			c.WaitDelay = time.Second // a job that outlives its berth has the pipe
+			c.WaitDelay = deadline // a job that outlives its berth has the pipe
 			for _, a := range args[2:] {
 				c.Args = append(c.Args, strings.ReplaceAll(a, "{}", strconv.Itoa(caller)))
 			}

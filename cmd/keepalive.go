@@ -30,7 +30,7 @@ func keepaliveCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return st.Keepalive(context.Background(), id)
+			return st.minded().Keepalive(context.Background(), id)
 		},
 	}
 }

@@ -39,22 +39,37 @@ counts when it is smaller. Waiters see a new limit at once.`,
 			if err != nil {
 				return err
 			}
-			if pools, err := st.List(context.Background(), pool); want == "none" && err == nil && pools[0].Own == nil {
-				return nil // and no pool is made for it
-			}
-			if c.NArg() == 2 {
+			st.minded()
+			switch {
+			case limit != nil:
 				return st.SetLimit(context.Background(), pool, limit)
+			case want == "none":
+				return dropLimit(st, pool)
+			default:
+				return showLimit(st, pool)
 			}
-			pools, err := st.List(context.Background(), pool)
-			if err != nil {
-				return err
-			}
-			if own := pools[0].Own; own != nil {
-				_, err = fmt.Fprintln(os.Stdout, *own)
-			} else {
-				_, err = fmt.Fprintln(os.Stdout, "none")
-			}
-			return err
 		},
 	}
+}
+
+// dropLimit makes no pool for it.
+func dropLimit(st *store, pool string) error {
+	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
+	if err == nil && p.Own == nil {
+		return nil
+	}
+	return st.SetLimit(context.Background(), pool, nil) // also one that cannot be read
+}
+
+func showLimit(st *store, pool string) error {
+	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
+	switch {
+	case err != nil:
+		return err
+	case p.Own == nil:
+		_, err = fmt.Fprintln(os.Stdout, "none")
+	default:
+		_, err = fmt.Fprintln(os.Stdout, *p.Own)
+	}
+	return err
 }

@@ -104,6 +104,7 @@ func (l *inLine) hear(sig os.Signal) {
 	switch sig {
 	case sigWINCH, syscall.SIGPIPE:
 	case sigCONT:
+		l.stopping.Store(false)
 		l.interrupts.Do(func(context.Context, lease.Place) error { return nil })
 	case sigTSTP:
 		if !l.stopping.Swap(true) {
@@ -117,12 +118,13 @@ func (l *inLine) hear(sig os.Signal) {
 
 // stepAside stops this process, and lets the others pass meanwhile.
 func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
-	l.stopping.Store(false)
-	if err := p.StepAside(ctx); err != nil {
-		stopSelf() // the others pass us all the same, within a minute
-		return nil
+	err := p.StepAside(ctx)
+	if l.stopping.Swap(false) { // else a CONT came since
+		l.r.store.stop()
 	}
-	stopSelf()
+	if err != nil {
+		return nil // the others passed us all the same, within a minute
+	}
 	return p.Return(ctx)
 }
 
@@ -133,7 +135,10 @@ func (l *inLine) over(o outcome) (lease.Holding, error) {
 		return nil, errors.Join(l.signal, release(o.h))
 	}
 	if l.stopping.Load() && o.h != nil {
-		l.r.signals <- sigTSTP // it came too late for the wait: the job gets it
+		select { // it came too late for the wait: the job gets it
+		case l.r.signals <- sigTSTP:
+		default:
+		}
 	}
 	return o.h, l.r.unlucky(o.err)
 }

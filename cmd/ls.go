@@ -54,8 +54,7 @@ be read; the slot stays taken).`,
 }
 
 func list(st *store, pools []string, asJSON, watch bool) error {
-	signals := make(chan os.Signal, 8)
-	catchSignals(signals, []os.Signal{sigTSTP}) // so that Ctrl-Z never stops us with a lock in our hands
+	st.minded()
 	for {
 		found, err := st.List(context.Background(), pools...)
 		if asJSON {
@@ -69,13 +68,7 @@ func list(st *store, pools []string, asJSON, watch bool) error {
 		if err != nil || !watch {
 			return err
 		}
-		select {
-		case <-time.After(time.Second):
-		case sig := <-signals:
-			if sig == sigTSTP {
-				stopSelf()
-			}
-		}
+		time.Sleep(time.Second)
 	}
 }
 

@@ -7,16 +7,7 @@ import (
 	"syscall"
 
 	"berth/lease"
-	"berth/procwatch"
 )
-
-// store is an open store and who we are in it.
-type store struct {
-	lease.Store
-	dir      string
-	self     procwatch.ID
-	inherits func(*lease.Lease) bool
-}
 
 // openStore fails here: a slot is a flock(2) that the child inherits, and
 // Windows has locks of another kind, which end with the handle of one process.

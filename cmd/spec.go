@@ -86,6 +86,7 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		idle:    p.positive("idle-timeout"),
 		request: p.request(),
 	}
+	s.request.Signal, s.request.KillAfter = int(s.signal), s.kill
 	if p.err == nil {
 		p.err = p.disagree(s)
 	}

@@ -43,6 +43,7 @@ that is known the exit code is 1.`,
 			if err != nil {
 				return err
 			}
+			st.minded()
 			return stopAll(st, say, c.String("pool"), ids, stop)
 		},
 	}
@@ -126,39 +127,24 @@ func idOf(e lease.Entry) string {
 	return e.Ticket.ID
 }
 
-// enforce sees to it that a request to stop is followed: it wakes the owner,
-// or ends the tree itself when the owner is gone.
+const (
+	// patience is what a stop may take beyond the grace it was given.
+	patience = 5 * time.Second
+	// unwoken is how long a waiter may need that we cannot wake: another user's.
+	unwoken = time.Minute
+)
+
+// enforce sees to it that a request to stop is followed, until neither the line
+// nor a slot has the job any more: it wakes the owner, again and again, for it may
+// not have listened yet, and ends the tree itself when the owner is gone.
 func (st *store) enforce(e lease.Entry, stop lease.Stop) error {
-	grace := 10 * time.Second
-	if stop.KillAfter != nil {
-		grace = *stop.KillAfter
-	}
-	if e.Ticket != nil {
-		return st.untilGone(idOf(e), e.Ticket.Owner, grace)
-	}
-	l := e.Lease
-	if l.State != lease.Orphaned && l.Heartbeat > 0 {
-		return st.untilGone(l.ID, l.Owner, grace+3*l.Heartbeat)
-	}
-	// Nobody is there, or it is the command itself (--exec).
-	if l.Child != nil {
-		if err := procwatch.EndOrphan(context.Background(), procwatch.ID(*l.Child), syscall.SIGTERM, grace); err != nil {
-			return err
-		}
-	}
-	return st.untilGone(l.ID, lease.Process{}, 0)
-}
-
-// patience is what a stop may take beyond the grace it was given.
-const patience = 5 * time.Second
-
-// untilGone waits until neither the line nor a slot has id any more, and wakes
-// its owner again and again: it may not have listened yet.
-func (st *store) untilGone(id string, owner lease.Process, grace time.Duration) error {
+	id := idOf(e)
 	pool, _ := lease.PoolOf(id)
-	end := time.Now().Add(grace + patience)
+	end := time.Now().Add(unwoken)
+	if e.Lease != nil {
+		end = time.Now().Add(graceOf(e.Lease, stop) + 3*e.Lease.Heartbeat + patience)
+	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		wake(owner)
 		pools, err := st.List(context.Background(), pool)
 		if err != nil {
 			return err
@@ -167,19 +153,34 @@ func (st *store) untilGone(id string, owner lease.Process, grace time.Duration) 
 		switch {
 		case e == nil:
 			return nil
-		case e.Lease != nil && e.Lease.State == lease.Orphaned && owner.PID != 0 && e.Lease.Child != nil:
-			// Its berth was killed meanwhile.
-			if err := procwatch.EndOrphan(context.Background(), procwatch.ID(*e.Lease.Child), syscall.SIGTERM, grace); err != nil {
+		case e.Ticket != nil && time.Now().After(end):
+			return fmt.Errorf("waiter %s (pid %d on %s) does not react", id, e.Ticket.Owner.PID, e.Ticket.Owner.Host)
+		case e.Ticket != nil:
+			wake(e.Ticket.Owner)
+		case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && e.Lease.Child != nil && time.Now().Before(end):
+			// Nobody is there to do it, or it is the command itself (--exec).
+			if err := endOrphan(e.Lease, stop); err != nil {
 				return err
 			}
-			owner = lease.Process{}
-		case time.Now().After(end) && e.Lease != nil:
-			return fmt.Errorf("job %s still has slot %s of pool %s: something that cannot be reached from here, or outlived its command, holds it", id, slotList(e.Lease.Slots), pool)
 		case time.Now().After(end):
-			return fmt.Errorf("waiter %s (pid %d on %s) does not react", id, e.Ticket.Owner.PID, e.Ticket.Owner.Host)
+			return fmt.Errorf("job %s still has slot %s of pool %s: something that cannot be reached from here, or outlived its command, holds it", id, slotList(e.Lease.Slots), pool)
+		case e.Lease.Heartbeat > 0:
+			wake(e.Lease.Owner)
 		}
 		time.Sleep(pause)
 	}
+}
+
+// graceOf is the time from the first signal to KILL.
+func graceOf(l *lease.Lease, stop lease.Stop) time.Duration {
+	if stop.KillAfter != nil {
+		return *stop.KillAfter
+	}
+	return l.KillAfter
+}
+
+func endOrphan(l *lease.Lease, stop lease.Stop) error {
+	return procwatch.EndOrphan(context.Background(), procwatch.ID(*l.Child), syscall.Signal(l.Signal), graceOf(l, stop))
 }
 
 func entryOf(p lease.Pool, id string) *lease.Entry {

@@ -8,16 +8,6 @@ import (
 	"berth/procwatch"
 )
 
-// store is an open store and who we are in it.
-type store struct {
-	lease.Store
-	dir  string
-	self procwatch.ID
-	// inherits reports whether we hold the lock of a lease's slot by a
-	// descriptor that a parent left us.
-	inherits func(*lease.Lease) bool
-}
-
 // openStore opens the directory that --store names, or the default one; create
 // makes it when it is missing.
 func openStore(dir string, create bool, say *speaker) (*store, error) {
@@ -28,12 +18,16 @@ func openStore(dir string, create bool, say *speaker) (*store, error) {
 	s, err := filestore.Open(dir, filestore.Options{
 		Create: create,
 		Alive: func(p lease.Process) bool {
-			return lives(p, false) || p.Start != 0 && p.Boot == self.Boot && p.PIDNS == self.PIDNS &&
+			return lives(p, false) || p.Start != 0 && p.Boot != "" && p.Boot == self.Boot && p.PIDNS == self.PIDNS &&
 				procwatch.ID(p).State() == procwatch.Unknown // here, and hidden from us (hidepid)
 		},
 		Frozen: func(p lease.Process) bool { return lives(p, true) },
-		Started: func(id string) bool {
-			return procwatch.StartedWith("BERTH_LEASE=" + id)
+		Started: func(id string) *lease.Process {
+			p, ok := procwatch.StartedWith("BERTH_LEASE=" + id)
+			if !ok {
+				return nil
+			}
+			return (*lease.Process)(&p)
 		},
 		Boot:  self.Boot,
 		PIDNS: self.PIDNS,
@@ -47,7 +41,7 @@ func openStore(dir string, create bool, say *speaker) (*store, error) {
 	if fs, first := s.Network(); first {
 		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &store{Store: s, dir: s.Dir(), self: self, inherits: s.Inherits}, nil
+	return &store{still: &still{Store: s}, dir: s.Dir(), self: self, inherits: s.Inherits}, nil
 }
 
 // lives reports whether a recorded process lives on this machine, and with

@@ -44,6 +44,11 @@ type Request struct {
 	Key   string        `json:"key,omitempty"`
 	Grace time.Duration `json:"grace_ns,omitempty"`
 
+	// Signal asks the job to end, and KillAfter is from then to KILL: for whoever
+	// has to end it when its owner is gone.
+	Signal    int           `json:"signal,omitempty"`
+	KillAfter time.Duration `json:"kill_after_ns,omitempty"`
+
 	Owner     Process           `json:"owner"`
 	UID       int               `json:"uid"`
 	Command   []string          `json:"command,omitempty"` // for people; may be shortened

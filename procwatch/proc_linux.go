@@ -113,14 +113,15 @@ func scan() ([]proc, error) {
 	return table, nil
 }
 
-// StartedWith reports whether a process lives that was started with entry
-// ("NAME=value") in its environment, as far as we may look. It reads the whole
-// process table, and tells of the start only: what a process changes or clears
-// later does not show.
-func StartedWith(entry string) bool {
+// StartedWith finds a process that lives and was started with entry
+// ("NAME=value") in its environment, as far as we may look; one of the oldest, so
+// that the others are likely to be its descendants. It reads the whole process
+// table, and tells of the start only: what a process changes or clears later does
+// not show.
+func StartedWith(entry string) (oldest ID, ok bool) {
 	names, err := os.ReadDir("/proc")
 	if err != nil {
-		return false
+		return ID{}, false
 	}
 	for _, n := range names {
 		if n.Name()[0] < '0' || n.Name()[0] > '9' {
@@ -128,11 +129,15 @@ func StartedWith(entry string) bool {
 		}
 		// A zombie's is empty.
 		env, err := os.ReadFile("/proc/" + n.Name() + "/environ")
-		if err == nil && slices.Contains(strings.Split(string(env), "\x00"), entry) {
-			return true
+		if err != nil || !slices.Contains(strings.Split(string(env), "\x00"), entry) {
+			continue
+		}
+		pid, _ := strconv.Atoi(n.Name())
+		if id, err := Identify(pid); err == nil && (!ok || id.Start < oldest.Start) {
+			oldest, ok = id, true
 		}
 	}
-	return false
+	return oldest, ok
 }
 
 // children lists the orphans that came to us, newest last, and none where the

@@ -87,7 +87,7 @@ func (p proc) usage() (cpu time.Duration, rss uint64) {
 
 // StartedWith cannot be told here: other processes' environments are not ours to
 // read.
-func StartedWith(string) bool { return false }
+func StartedWith(string) (ID, bool) { return ID{}, false }
 
 // children is for a subreaper only.
 func children() []int { return nil }

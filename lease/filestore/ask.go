@@ -22,8 +22,10 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 		if m.lease != nil {
 			m.pool.state(&e)
 		} else if st, err := m.pool.lookTicket(filepath.Base(m.path)); err == nil && st.orphan {
+			if err := m.pool.willRemove(m.ix); err != nil {
+				return err
+			}
 			m.ix.line--
-			m.ix.change++
 			return os.Remove(m.path)
 		}
 		f, err := s.openFile(m.path, false, false)

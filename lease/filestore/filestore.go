@@ -11,8 +11,8 @@
 //
 // The kernel's locks are the truth and die with their processes; the text in
 // the files is for people, for the identity of the child, and (the index) to
-// be fast. Nothing sleeps, probes the machine or runs a program while it holds
-// the pool's lock.
+// be fast. Nothing waits for anything while it holds the pool's lock, or asks the
+// machine more than whether the process of a slot that nobody locks still lives.
 //
 // It is not for network file systems, whose locks fail with the network.
 package filestore
@@ -39,9 +39,9 @@ type Options struct {
 	// Frozen whether it lives and is stopped. Neither may block.
 	Alive  func(lease.Process) bool
 	Frozen func(lease.Process) bool
-	// Started reports whether a process lives that was started with this lease
-	// id in its environment.
-	Started func(id string) bool
+	// Started returns a process that lives and was started with this lease id in
+	// its environment; nil: there is none.
+	Started func(id string) *lease.Process
 	// Boot identifies this boot of this machine, PIDNS the pid namespace we see.
 	Boot  string
 	PIDNS uint64
@@ -92,7 +92,8 @@ type Store struct {
 
 var _ lease.Store = (*Store)(nil)
 
-// Open checks that nobody else can put files into the directory. An empty dir means DefaultDir. Errors are *fs.PathError.
+// Open checks that nobody else can put files into the directory. An empty dir
+// means DefaultDir. After an error the directory may have been made.
 func Open(dir string, o Options) (*Store, error) {
 	strict := dir == ""
 	if strict {
@@ -110,7 +111,7 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Frozen = func(lease.Process) bool { return false }
 	}
 	if o.Started == nil {
-		o.Started = func(string) bool { return false }
+		o.Started = func(string) *lease.Process { return nil }
 	}
 	if o.Slow == nil {
 		o.Slow = func(error) {}
@@ -166,8 +167,11 @@ func (s *Store) SetLimit(ctx context.Context, pool string, limit *int) error {
 	if err != nil {
 		return err
 	}
-	return p.poke(0)
+	return p.poke(anySlot)
 }
+
+// anySlot is no slot: an event of it has the head look at all of them.
+const anySlot = ".any"
 
 // settings is the content of the file limit.
 type settings struct {

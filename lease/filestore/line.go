@@ -3,6 +3,7 @@
 package filestore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -130,8 +131,8 @@ func (t *place) write() error {
 	return nil
 }
 
-// fill writes over what a kept ticket held, in one write and without a truncate
-// first: killed in between, it would not keep its place any more.
+// fill writes over what a kept ticket held, in one write, and cuts off the notes
+// after it. Cut first, and killed in between, it would not keep its place any more.
 func (t *place) fill(f *os.File) error {
 	b, err := json.Marshal(t.ticket)
 	if err != nil {
@@ -141,12 +142,15 @@ func (t *place) fill(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	for int64(len(b)+1) < fi.Size() {
-		b = append(b, ' ')
+	b = append(b, '\n')
+	t.size = int64(len(b))
+	if rest := int(fi.Size() - t.size); rest > 0 { // a line of blanks is none
+		b = append(append(b, bytes.Repeat([]byte(" "), rest-1)...), '\n')
 	}
-	t.size = int64(len(b) + 1)
-	_, err = f.WriteAt(append(b, '\n'), 0)
-	return err
+	if _, err = f.WriteAt(b, 0); err != nil || int64(len(b)) == t.size {
+		return err
+	}
+	return f.Truncate(t.size)
 }
 
 var errTicketHeld = errors.New("somebody holds it")
@@ -158,6 +162,7 @@ func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	slices.Sort(tickets) // of several, the first place
 	for _, n := range tickets {
 		if !strings.HasSuffix(n, "-"+keyHash(r.Key)) {
 			continue
@@ -209,10 +214,15 @@ func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead i
 				_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
 			}
 		default:
-			if err := p.sweep(ix, n, swept == 0); err != nil {
+			if swept++; swept == 1 {
+				err = p.willRemove(ix)
+			}
+			if err == nil {
+				err = p.removeTicket(n)
+			}
+			if err != nil {
 				return "", 0, false, err
 			}
-			swept++
 		}
 	}
 	left -= swept
@@ -242,28 +252,36 @@ func (p *pool) isFrozen(st ticketState) bool {
 	return st.ticket != nil && p.s.o.Frozen(st.ticket.Owner)
 }
 
-// sweep removes a ticket that a killed waiter left. That is said before the
-// first one is removed: killed in between, whoever stood behind it would find
-// it gone, nothing changed, and think himself the head.
-func (p *pool) sweep(ix *index, name string, first bool) error {
-	if first {
-		ix.change++
-		if err := ix.save(); err != nil {
-			return err
-		}
-	}
-	if err := os.Remove(p.ticketPath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+// willRemove says that a ticket other than the head's goes. It comes before that:
+// killed in between, whoever stood behind it would find it gone, nothing changed,
+// and think himself the head.
+func (p *pool) willRemove(ix *index) error {
+	ix.change++
+	return ix.save()
 }
+
+func (p *pool) removeTicket(name string) error {
+	err := os.Remove(p.ticketPath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// lastName sorts behind every ticket.
+const lastName = "~"
 
 // aheadOfNewcomer returns how many waiters go before a request without a ticket.
 func (p *pool) aheadOfNewcomer(ix *index, r lease.Request) (int, error) {
 	if ix.line == 0 {
 		return 0, nil
 	}
-	_, ahead, _, err := p.before(ix, ticketName(r.Priority, ix.ticket+1, ""), false)
+	pred, ahead, _, err := p.before(ix, ticketName(r.Priority, ix.ticket+1, ""), false)
+	if err == nil && pred == "" && ix.line > 0 {
+		// What dead waiters of a lower priority left is behind everybody, and
+		// would have every newcomer read the line.
+		_, _, _, err = p.before(ix, lastName, false)
+	}
 	return ahead, err
 }
 
@@ -357,8 +375,7 @@ func (t *place) turn(ix *index) (int, error) {
 // remove takes the ticket out of the line, without waking anybody yet.
 func (t *place) remove(ix *index) error {
 	if !t.listed || t.pred != "" || t.passing || t.change != ix.change {
-		ix.change++ // it is not the head; said first, as in before
-		if err := ix.save(); err != nil {
+		if err := t.pool.willRemove(ix); err != nil {
 			return err
 		}
 	}

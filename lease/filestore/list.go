@@ -153,10 +153,13 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
 			return p.unreadable(i, err), ""
 		}
 		if !locked {
-			if st := p.judge(f); st.free() {
+			switch st := p.judge(f); {
+			case st.free():
 				return nil, ""
-			} else if st.err != nil {
+			case st.err != nil:
 				return p.unreadable(i, st.err), ""
+			default:
+				return p.entry(st.record), st.record.lease.ID
 			}
 		}
 	}
@@ -178,12 +181,17 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
 	case r == nil || r.lease == nil:
 		return nil, ""
 	}
+	return p.entry(r), r.lease.ID
+}
+
+// entry describes a lease.
+func (p *pool) entry(r *record) *lease.Entry {
 	e := &lease.Entry{Lease: r.lease, Beat: -1}
 	if r.pulse != nil && r.lease.Heartbeat > 0 && r.lease.Owner.Boot == p.s.o.Boot {
 		e.Beat = max(0, p.s.Clock()-time.Duration(r.pulse.Beat))
 	}
 	p.state(e)
-	return e, r.lease.ID
+	return e
 }
 
 // state says orphaned and stalled where the record says running.
@@ -193,8 +201,8 @@ func (p *pool) state(e *lease.Entry) {
 	switch {
 	case here && !p.s.o.Alive(l.Owner):
 		l.State = lease.Orphaned
-		if l.Child == nil {
-			e.Note = "its berth was killed while it started its command, which still runs"
+		if l.Child == nil { // its berth was killed while it started its command
+			l.Child = p.s.o.Started(l.ID)
 		}
 	case here && l.Heartbeat > 0 && p.s.o.Frozen(l.Owner):
 		l.State, e.Note = lease.Stalled, fmt.Sprintf("its berth (pid %d) is stopped", l.Owner.PID)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,13 +28,11 @@ func (s *Store) openFile(path string, create, readOnly bool) (*os.File, error) {
 	}
 	for {
 		fd, err := open(path, flags, 0)
-		made := false
 		if err == unix.ENOENT && create {
-			fd, err = open(path, flags|unix.O_CREAT|unix.O_EXCL, s.fileMode())
+			exactly(func() { fd, err = open(path, flags|unix.O_CREAT|unix.O_EXCL, s.fileMode()) })
 			if err == unix.EEXIST {
 				continue // somebody else made it just now: open that one
 			}
-			made = err == nil
 			if err == unix.ENOENT && s.makeDir(filepath.Dir(path)) == nil {
 				continue // somebody removed the directory of the slots or of the line
 			}
@@ -45,11 +44,6 @@ func (s *Store) openFile(path string, create, readOnly bool) (*os.File, error) {
 		default:
 			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 		}
-		if made && s.shared {
-			// The umask has taken the group's bits away, and a lock file that
-			// only its maker can open shuts the rest of the group out.
-			_ = unix.Fchmod(fd, s.fileMode())
-		}
 		if err := s.checkFile(fd); err != nil {
 			unix.Close(fd)
 			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
@@ -57,6 +51,19 @@ func (s *Store) openFile(path string, create, readOnly bool) (*os.File, error) {
 		return os.NewFile(uintptr(fd), path), nil
 	}
 }
+
+// exactly runs make, which makes a file or a directory, without the caller's umask.
+// That would shut out the rest of the group, or with 0277 ourselves. Mended after
+// the file was made, somebody else would find it as it was before.
+func exactly(make func()) {
+	umask.Lock()
+	defer umask.Unlock()
+	defer unix.Umask(unix.Umask(0))
+	make()
+}
+
+// umask is the process's only one, and what is changed in turn is put back in turn.
+var umask sync.Mutex
 
 // notOursError: something that no berth made is where a file of the store
 // belongs.
@@ -107,11 +114,9 @@ func (s *Store) makeDir(path string) error {
 	if s.shared {
 		mode = 0o770
 	}
-	err := unix.Mkdir(path, mode)
+	var err error
+	exactly(func() { err = unix.Mkdir(path, mode) }) // its group is its parent's, by set-group-ID
 	switch {
-	case err == nil && s.shared:
-		_ = unix.Chmod(path, mode|unix.S_ISGID) // as for files: the umask
-		return nil
 	case err == nil:
 		return nil
 	case err != unix.EEXIST:

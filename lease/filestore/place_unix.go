@@ -39,7 +39,8 @@ func (s *Store) claim(strict bool) error {
 		if strict {
 			mk = os.Mkdir
 		}
-		if err := mk(s.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		exactly(func() { err = mk(s.dir, 0o700) })
+		if err != nil && !errors.Is(err, fs.ErrExist) {
 			var pe *fs.PathError
 			if errors.As(err, &pe) {
 				err = pe.Err

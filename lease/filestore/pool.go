@@ -92,8 +92,7 @@ func (p *pool) close() {
 }
 
 // locked runs fn with the pool's lock and its index, and saves the index. fn
-// must be short.
-// When ctx ends before the lock is had, fn has not run.
+// must be short. When ctx ends before the lock is had, fn has not run.
 func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	for {
 		l, err := p.lock(ctx, (*flock.Flock).TryLock, (*flock.Flock).Lock, func(e *lease.LockHeldError) error {

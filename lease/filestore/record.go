@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -51,6 +52,8 @@ const (
 	keepaliveAt = beatAt + 20 + 13
 	childAt     = keepaliveAt + 20 + 2
 	childLen    = 384 // a host name has at most 64 bytes, so the line is below 250
+	// usual is the size that a slot's file keeps, so that it needs no truncate.
+	usual = 16 << 10
 	// maxRecord bounds what is read of a record. Ours are below 16 KiB; a
 	// larger file is not ours.
 	maxRecord = 1 << 20
@@ -91,7 +94,7 @@ var (
 // parseRecord reads such a log; the last line of a kind counts. It returns
 // (nil, nil) for a free slot.
 func parseRecord(b []byte) (*record, error) {
-	if len(b) == 0 || bytes.HasPrefix(b, []byte(freeMark)) {
+	if isFree(b) {
 		return nil, nil
 	}
 	r := &record{}
@@ -100,6 +103,9 @@ func parseRecord(b []byte) (*record, error) {
 		b = rest
 		if !whole {
 			return nil, errGarbage
+		}
+		if len(bytes.Trim(line, " ")) == 0 && len(line) > 0 {
+			continue // see place.fill
 		}
 		if err := r.add(line); err != nil {
 			return nil, err
@@ -112,6 +118,12 @@ func parseRecord(b []byte) (*record, error) {
 		r.lease.Child, r.lease.State = r.child, lease.Running
 	}
 	return r, nil
+}
+
+// isFree: what a keepalive writes, who may come a moment after the release, does
+// not touch the first part of the mark.
+func isFree(b []byte) bool {
+	return len(b) == 0 || bytes.HasPrefix(b, []byte(freeMark[:keepaliveAt]))
 }
 
 func (r *record) add(line []byte) error {
@@ -170,7 +182,7 @@ func readRecord(f *os.File) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(b) > maxRecord {
+	if len(b) > maxRecord && !isFree(b) {
 		return nil, errGarbage
 	}
 	return parseRecord(b)
@@ -190,6 +202,9 @@ func appendLine(f *os.File, v any) error {
 	end, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
+	}
+	if end+int64(len(b)) > maxRecord {
+		return &fs.PathError{Op: "write", Path: f.Name(), Err: errors.New("too much was asked of this one already")}
 	}
 	if _, err := f.WriteAt(b, end); err != nil {
 		_ = f.Truncate(end) // half a line would be garbage
@@ -230,7 +245,7 @@ func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 		return err
 	}
 	body = append(body, line...)
-	for int64(len(freeMark)+len(body)+1) < fi.Size() {
+	for int64(len(freeMark)+len(body)+1) < min(fi.Size(), usual) {
 		body = append(body, ' ')
 	}
 	if err := markFree(f); err != nil { // it may be new, or its last owner killed
@@ -238,6 +253,11 @@ func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 	}
 	if _, err = f.WriteAt(append(body, '\n'), int64(len(freeMark))); err != nil {
 		return err
+	}
+	if fi.Size() > usual { // the notes of many leases have made it long
+		if err := f.Truncate(int64(len(freeMark) + len(body) + 1)); err != nil {
+			return err
+		}
 	}
 	_, err = f.WriteAt(fmt.Appendf(nil, pulseFmt, s.Clock(), 0), 0)
 	return err

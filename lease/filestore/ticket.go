@@ -36,7 +36,7 @@ func keyHash(key string) string {
 // seqOf returns the number in a ticket's name, 0 if it is no ticket.
 func seqOf(name string) uint64 {
 	parts := strings.Split(name, "-")
-	if len(parts) < 2 || len(parts[0]) != 2 || len(parts[1]) < 12 {
+	if len(parts) < 2 || len(parts[0]) != 2 || len(parts[1]) != 12 {
 		return 0
 	}
 	n, _ := strconv.ParseUint(parts[1], 10, 64)
@@ -113,7 +113,7 @@ func (p *pool) judgeTicket(st *ticketState, r *record) {
 
 func (p *pool) inGrace(r *record) bool {
 	a := r.aside
-	return a.Boot == p.s.o.Boot && time.Duration(a.Left)+r.ticket.Grace > p.s.Clock()
+	return a.Boot == p.s.o.Boot && p.s.Clock()-time.Duration(a.Left) < r.ticket.Grace
 }
 
 // note appends to a ticket. One that cannot be written is noted by the next

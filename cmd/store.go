@@ -1,0 +1,77 @@
+package cmd
+
+import (
+	"context"
+	"os"
+	"sync"
+
+	"berth/lease"
+	"berth/procwatch"
+)
+
+// store is an open store and who we are in it.
+type store struct {
+	*still
+	dir  string
+	self procwatch.ID
+	// inherits reports whether we hold the lock of a lease's slot by a
+	// descriptor that a parent left us.
+	inherits func(*lease.Lease) bool
+}
+
+// still is a store whose calls are over before Ctrl-Z stops us: somebody who is
+// stopped with a pool's lock in his hands holds up everybody. The calls that wait
+// for slots are not among these; who waits stops himself, between two looks.
+type still struct {
+	lease.Store
+	mu sync.RWMutex
+}
+
+// stop stops this process.
+func (s *still) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stopSelf()
+}
+
+// minded stops this process at a Ctrl-Z, for commands that look for no signals.
+func (s *still) minded() *still {
+	signals := make(chan os.Signal, 1)
+	catchSignals(signals, []os.Signal{sigTSTP})
+	go func() {
+		for range signals {
+			s.stop()
+		}
+	}()
+	return s
+}
+
+func (s *still) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.List(ctx, pools...)
+}
+
+func (s *still) Summary(ctx context.Context, pool string, t lease.Ticket) (lease.Pool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.Summary(ctx, pool, t)
+}
+
+func (s *still) SetLimit(ctx context.Context, pool string, limit *int) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.SetLimit(ctx, pool, limit)
+}
+
+func (s *still) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.Stop(ctx, id, stop)
+}
+
+func (s *still) Keepalive(ctx context.Context, id string) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.Keepalive(ctx, id)
+}

@@ -59,7 +59,8 @@ type inLine struct {
 	interrupts limiter.Interrupts
 	stopping   atomic.Bool // asked for, and not done yet
 	cancel     context.CancelCauseFunc
-	signal     error // the signal that ended the wait
+	continued  time.Time // when the last CONT came
+	signal     error     // the signal that ended the wait
 }
 
 // outcome is what came of standing in the line.
@@ -105,9 +106,10 @@ func (l *inLine) hear(sig os.Signal) {
 	case sigWINCH, syscall.SIGPIPE:
 	case sigCONT:
 		l.stopping.Store(false)
+		l.continued = time.Now()
 		l.interrupts.Do(func(context.Context, lease.Place) error { return nil })
 	case sigTSTP:
-		if !l.stopping.Swap(true) {
+		if !revoked(l.continued) && !l.stopping.Swap(true) {
 			l.interrupts.Do(l.stepAside)
 		}
 	default:
@@ -119,6 +121,7 @@ func (l *inLine) hear(sig os.Signal) {
 // stepAside stops this process, and lets the others pass meanwhile.
 func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
 	err := p.StepAside(ctx)
+	time.Sleep(soon)
 	if l.stopping.Swap(false) { // else a CONT came since
 		l.r.store.stop()
 	}

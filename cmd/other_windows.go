@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"berth/lease"
 )
@@ -21,6 +22,8 @@ const (
 	sigSTOP
 	sigCONT
 	sigWINCH
+	sigTTIN
+	sigTTOU
 )
 
 type terminal struct{ had bool }
@@ -31,8 +34,11 @@ func catchSignals(chan os.Signal, []os.Signal) {}
 
 var drastic, harmless []os.Signal
 
-func foreground() bool    { return false }
-func columns() int        { return 0 }
-func isTerminal(int) bool { return false }
-func stopSelf()           {}
-func wake(lease.Process)  {}
+const soon = 0
+
+func revoked(time.Time) bool { return false }
+func foreground() bool       { return false }
+func columns() int           { return 0 }
+func isTerminal(int) bool    { return false }
+func stopSelf()              {}
+func wake(lease.Process)     {}

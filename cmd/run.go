@@ -146,11 +146,8 @@ func ofOuterLease(k string) bool {
 }
 
 // outer returns the lease of the job we run inside, if that job is of the same
-// pool of the same store and still holds its slot. Whether it does is asked of
-// the pool, not of the environment, which a process can outlive: an ancestor
-// of ours must be the lease's berth or child. The innermost BERTH_LEASE may be
-// of another pool, with a job of this pool around it. When those two were
-// killed we may have inherited the slot's lock, and would wait for ourselves.
+// pool of the same store and still holds its slot. The innermost BERTH_LEASE may
+// be of another pool, with a job of this pool around it.
 func (r *runner) outer() (*lease.Lease, error) {
 	if os.Getenv("BERTH_LEASE") == "" {
 		return nil, nil
@@ -163,29 +160,52 @@ func (r *runner) outer() (*lease.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
+	above = append(above, r.store.self) // which was another command before, with --exec
 	for _, h := range pool.Holders {
-		l := h.Lease
-		around := r.store.inherits(l)
-		for _, a := range above {
-			around = around || lease.Process(a) == l.Owner || l.Child != nil && lease.Process(a) == *l.Child
+		if isAround(h.Lease, above) {
+			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own)
 		}
-		if around {
-			want := r.spec.request.Weight
-			most := lease.Smallest(pool.Own, l.Asks, r.spec.request.Ask(pool.Own))
-			switch {
-			case r.spec.nested == "take" && most > 0 && len(l.Slots)+want > most:
-				return nil, &nestedError{l, fmt.Sprintf("and would wait for it: %d more is over the limit of %d", want, most), "--nested=reuse runs it in the slot of that job"}
-			case r.spec.nested == "take":
-				return nil, nil
-			case r.spec.nested == "fail":
-				return nil, &nestedError{l, "and --nested=fail was given", "--nested=reuse runs it in the slot of that job"}
-			case want > len(l.Slots):
-				return nil, &nestedError{l, fmt.Sprintf("but has only %s, not --weight %d", plural(len(l.Slots), "slot"), want), "--nested=take waits for slots of its own"}
-			}
-			return l, nil
+	}
+	for _, h := range pool.Holders {
+		// Berth and command were killed, and we have inherited the slot's lock: we
+		// would wait for ourselves.
+		if r.store.inherits(h.Lease) {
+			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own)
 		}
 	}
 	return nil, nil
+}
+
+// isAround reports whether we run inside the job l. That is asked of processes,
+// not of the environment alone, which a process can outlive: the command is above
+// us, or, if we have lost it, its berth, which takes the orphans. Above what a
+// shell put into the background before it became that berth is only the berth.
+func isAround(l *lease.Lease, above []procwatch.ID) bool {
+	for _, a := range above {
+		p := lease.Process(a)
+		ofJob := l.Child == nil || os.Getenv("BERTH_LEASE") == l.ID // nil: not recorded yet
+		if l.Child != nil && p == *l.Child || p == l.Owner && ofJob {
+			return true
+		}
+	}
+	return false
+}
+
+// nest decides what a request does inside the job outer of its own pool: it runs
+// in that job's slot (which is returned), takes one of its own (nil), or neither.
+func nest(r lease.Request, how string, outer *lease.Lease, own *int) (*lease.Lease, error) {
+	most := lease.Smallest(own, outer.Asks, r.Ask(own))
+	switch {
+	case how == "take" && most > 0 && len(outer.Slots)+r.Weight > most:
+		return nil, &nestedError{outer, fmt.Sprintf("and would wait for it: %d more is over the limit of %d", r.Weight, most), "--nested=reuse runs it in the slot of that job"}
+	case how == "take":
+		return nil, nil
+	case how == "fail":
+		return nil, &nestedError{outer, "and --nested=fail was given", "--nested=reuse runs it in the slot of that job"}
+	case r.Weight > len(outer.Slots):
+		return nil, &nestedError{outer, fmt.Sprintf("but has only %s, not --weight %d", plural(len(outer.Slots), "slot"), r.Weight), "--nested=take waits for slots of its own"}
+	}
+	return outer, nil
 }
 
 // nestedError says that this job is inside another one of its pool.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,7 +26,10 @@ var (
 		// A note that nobody reads any more must not end whoever looks after a job.
 		syscall.SIGPIPE,
 	}
-	harmless = []os.Signal{syscall.SIGCONT, syscall.SIGWINCH}
+	harmless = []os.Signal{
+		syscall.SIGCONT, syscall.SIGWINCH,
+		syscall.SIGALRM, // the runtime would swallow the time limit of 'perl -e "alarm 9; exec …"'
+	}
 )
 
 // catchSignals has these signals sent to ch. One that was ignored when we
@@ -48,13 +52,27 @@ func catchSignals(ch chan os.Signal, sigs []os.Signal) {
 // foreground is not repeated to its child; TERM always is.
 type terminal struct{ had bool }
 
-func newTerminal() terminal {
-	for fd := range 3 {
-		if _, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ); err == nil {
-			return terminal{had: true}
-		}
+// contsAgo is how long after a CONT a TSTP may come that was sent before it: the
+// runtime passes signals on in the order of their numbers.
+const contsAgo = 2 * time.Millisecond
+
+// soon is how long after a TSTP we look for a CONT that undoes it, before we stop.
+const soon = 5 * time.Millisecond
+
+// revoked reports whether a TSTP that comes now was undone by a CONT that came
+// at cont. Not the terminal's: fg and Ctrl-Z come in that order.
+func revoked(cont time.Time) bool { return time.Since(cont) < contsAgo && !foreground() }
+
+// newTerminal asks for the terminal of our session. Descriptors may lead to one
+// that is another session's, whose end is no business of ours.
+func newTerminal() terminal { return terminal{had: openTTY()} }
+
+func openTTY() bool {
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
 	}
-	return terminal{}
+	return err == nil
 }
 
 func (t terminal) sent(sig syscall.Signal) bool {
@@ -62,11 +80,7 @@ func (t terminal) sent(sig syscall.Signal) bool {
 	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGWINCH:
 		return foreground()
 	case syscall.SIGHUP: // of a terminal that is gone, to all who had it
-		tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
-		if err == nil {
-			tty.Close()
-		}
-		return t.had && err != nil
+		return t.had && !openTTY()
 	}
 	return false
 }
@@ -99,6 +113,8 @@ const (
 	sigSTOP  = syscall.SIGSTOP
 	sigCONT  = syscall.SIGCONT
 	sigWINCH = syscall.SIGWINCH
+	sigTTIN  = syscall.SIGTTIN
+	sigTTOU  = syscall.SIGTTOU
 )
 
 func isTerminal(fd int) bool {

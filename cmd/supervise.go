@@ -31,10 +31,11 @@ type supervisor struct {
 	started  time.Duration // on the store's clock
 	lost     bool
 
-	gaveUp    bool // the tree could not be ended
-	keystroke bool // a Ctrl-Z came, and the child has not stopped from it yet
-	stopped   bool // the child is, as far as events told
-	stops     int  // how often it was
+	gaveUp    bool      // the tree could not be ended
+	asked     bool      // a TSTP came to us, and we have not stopped since
+	continued time.Time // when the last CONT came to us
+	stopped   bool      // the child is, as far as events told
+	stops     int       // how often it was
 	cont      <-chan time.Time
 	contStops int // stops when CONT came to us
 }
@@ -147,6 +148,9 @@ func (s *supervisor) step() bool {
 		return s.childEvent(ev)
 	case sig := <-s.signals:
 		s.signal(sig.(syscall.Signal))
+		if sig == sigTSTP && s.stopped { // it was quicker, or stopped before
+			s.follow(sigTSTP)
+		}
 	case <-s.cont:
 		// First what the child did before: on a busy machine we find both at once,
 		// and it may be stopped by a Ctrl-Z that was typed after the CONT.
@@ -176,14 +180,7 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 	case procwatch.Stopped:
 		s.stopped = true
 		s.stops++
-		// A stop that a shell would see as "job stopped" is passed on to the
-		// shell by stopping too. STOP is not: somebody sent it to the child
-		// alone, will send CONT to the child alone, and nobody would ever
-		// continue us. And when it runs again by now, we are too late.
-		if ev.Signal != sigSTOP && s.ending == nil && s.child.ID().State() == procwatch.Stopped {
-			s.awaitKeystroke(ev.Signal)
-			stopSelf()
-		}
+		s.follow(ev.Signal)
 	case procwatch.Exited:
 		s.exited, s.code = true, ev.Code
 		switch {
@@ -198,51 +195,91 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 	return false
 }
 
+// follow stops us after the child, when a shell is to see a stopped job: we were
+// asked to stop ourselves, or the job is in the foreground, where its program may
+// have stopped itself to give the terminal back. Else somebody stopped the child
+// alone, will continue it alone, and nobody would ever continue us.
+//
+// A child that is a berth stops itself by STOP.
+func (s *supervisor) follow(stop syscall.Signal) {
+	if s.ending != nil {
+		return
+	}
+	s.awaitKeystroke()
+	switch {
+	case s.asked, stop == sigTTIN, stop == sigTTOU, stop == sigTSTP && foreground():
+	default:
+		return
+	}
+	s.asked = false
+	if s.child.ID().State() == procwatch.Stopped && !s.continuedSoon() {
+		s.store.stop()
+	}
+}
+
+// continuedSoon reports whether a CONT comes right after the stop: it would be
+// over before we stop, and we would stay stopped.
+func (s *supervisor) continuedSoon() bool {
+	before, late := s.continued, time.After(soon)
+	for s.continued == before {
+		select {
+		case sig := <-s.signals:
+			s.signal(sig.(syscall.Signal))
+		case <-late:
+			return false
+		}
+	}
+	return true
+}
+
 // keystrokeTime is how much later than the child we may hear of a Ctrl-Z.
 const keystrokeTime = 50 * time.Millisecond
 
 // awaitKeystroke makes sure that the terminal's TSTP, which stopped the child,
 // has come to us, too. Found after we went on, perhaps in the background, it
 // would look like somebody's 'kill -TSTP' and stop the child once more.
-func (s *supervisor) awaitKeystroke(stop syscall.Signal) {
+func (s *supervisor) awaitKeystroke() {
 	late := time.After(keystrokeTime)
-	for stop == sigTSTP && !s.keystroke && s.tty.sent(stop) {
+	for !s.asked && foreground() {
 		select {
 		case sig := <-s.signals:
-			if sig == sigTSTP {
-				s.keystroke = true
-			} else {
-				s.signal(sig.(syscall.Signal))
-			}
+			s.signal(sig.(syscall.Signal))
 		case <-late:
-			s.keystroke = true
+			return
 		}
 	}
-	s.keystroke = false
 }
 
 func (s *supervisor) signal(sig syscall.Signal) {
-	if sig == syscall.SIGPIPE {
+	switch sig {
+	case syscall.SIGPIPE:
 		return // ours: of what we say
+	case sigCONT:
+		s.asked, s.continued = false, time.Now()
+		if s.keeper != nil {
+			s.keeper.Now() // 'berth stop' wakes us with it
+		}
+	case sigTSTP:
+		if revoked(s.continued) {
+			return
+		}
+		s.asked = true
 	}
 	if s.exited && s.ending == nil { // the slot follows what the command left behind
 		switch sig {
 		case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
 			s.end(signalError{sig}, s.spec.kill)
+		case sigTSTP:
+			s.asked = false
+			s.store.stop()
 		}
 		return
 	}
-	if sig == sigCONT {
-		if s.keeper != nil {
-			s.keeper.Now() // 'berth stop' wakes us with it
-		}
-		if s.tty.had { // a shell's fg may have sent it to the child as well
-			s.cont, s.contStops = time.After(contTime), s.stops
-			return
-		}
+	if sig == sigCONT && s.tty.had { // a shell's fg may have sent it to the child as well
+		s.cont, s.contStops = time.After(contTime), s.stops
+		return
 	}
 	if s.tty.sent(sig) {
-		s.keystroke = s.keystroke || sig == sigTSTP
 		return // the child has it from the terminal
 	}
 	if err := s.child.Signal(sig); err != nil {

@@ -117,9 +117,21 @@ func TestTerminalCtrlZ(t *testing.T) {
 		s.expect("over")
 		s.inUse("p", "0 in use")
 
+		// The same where the child is a berth, which stops itself by another signal.
+		s.expect(prompt)
+		s.line("berth run -p outer -- berth run -p inner -- job hold n")
+		pid = s.pid("n")
+		s.keys(ctrlZ)
+		s.expect("Stopped")
+		s.expect(prompt)
+		s.stopped(pid, true)
+		s.line("fg")
+		s.stopped(pid, false)
+		s.touch("n.go")
+		s.code(0)
+
 		// A child that reads in the background is stopped as without berth, and
 		// reads on in the foreground.
-		s.expect(prompt)
 		s.line("berth run -p q -- cat &")
 		s.until("cat is stopped", func() bool {
 			s.line("jobs")

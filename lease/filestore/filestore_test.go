@@ -5,6 +5,7 @@ package filestore_test
 import (
 	"os"
 	"testing"
+	"time"
 
 	"berth/lease"
 	"berth/lease/filestore"
@@ -15,6 +16,8 @@ import (
 func open(t testing.TB) *filestore.Store {
 	s, err := filestore.Open(t.TempDir(), filestore.Options{
 		Alive: func(p lease.Process) bool { return p.PID == os.Getpid() },
+		// Events alone have to wake who waits.
+		Timings: filestore.Timings{Head: time.Hour, Look: time.Hour},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,285 @@
+//go:build linux
+
+package filestore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/lease"
+)
+
+// A head that does not hear of a slot would wait for its slow look, and the test
+// with it.
+const never = time.Hour
+
+// eventsOnly makes a store in which nobody looks by himself.
+func eventsOnly(t *testing.T) *Store {
+	s := newStore(t)
+	s.o.Timings.Head, s.o.Timings.Look = never, never
+	return s
+}
+
+func request(limit, weight int) lease.Request {
+	return lease.Request{ID: lease.NewID("p"), Pool: "p", Limit: limit, Weight: weight, Owner: lease.Process{PID: os.Getpid()}}
+}
+
+func takeSlot(t *testing.T, s *Store, r lease.Request) *holding {
+	t.Helper()
+	h, v, err := s.TryAcquire(t.Context(), r)
+	if err != nil || h == nil {
+		t.Fatalf("TryAcquire: %v, %v, %v", h, v, err)
+	}
+	return h.(*holding)
+}
+
+func giveBack(t *testing.T, h lease.Holding) {
+	t.Helper()
+	if err := h.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestKeepaliveAfterTheEnd: a keepalive writes without a lock that a release
+// waits for, so it may write into the mark of a slot that is free again. That one
+// then counted as damaged, for good.
+func TestKeepaliveAfterTheEnd(t *testing.T) {
+	s := newStore(t)
+	h := takeSlot(t, s, request(1, 1))
+	f, err := os.OpenFile(s.path("p", "slots", "0"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	giveBack(t, h)
+	if _, err := f.WriteAt(fmt.Appendf(nil, "%20d", s.Clock()), keepaliveAt); err != nil {
+		t.Fatal(err)
+	}
+	giveBack(t, takeSlot(t, s, request(1, 1)))
+}
+
+// TestLookAtALockedSlot: whether its job lives is not asked for, because the
+// answer may be a look at every process there is, under the pool's lock.
+func TestLookAtALockedSlot(t *testing.T) {
+	s := newStore(t)
+	asked := 0
+	s.o.Started = func(string) *lease.Process { asked++; return nil }
+	h := takeSlot(t, s, request(2, 1)) // without a child yet
+	g := takeSlot(t, s, request(2, 1))
+	if h, _, err := s.TryAcquire(t.Context(), request(2, 1)); h != nil || err != nil {
+		t.Fatalf("a third one: %v, %v", h, err)
+	}
+	if asked > 0 {
+		t.Errorf("asked %d times for the process of a slot that is locked", asked)
+	}
+	giveBack(t, h)
+	giveBack(t, g)
+}
+
+// TestHeavyReleaseNamesAllSlots: a daemon still has the slots' descriptors, so
+// their files are not closed with the release.
+func TestHeavyReleaseNamesAllSlots(t *testing.T) {
+	s := eventsOnly(t)
+	h := takeSlot(t, s, request(3, 3))
+	for _, f := range h.files {
+		fd, err := unix.Dup(int(f.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	p, err := s.Line(ctx, request(3, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Until it has looked at all slots, and only events can tell it more.
+	for !(p.(*place).watch != nil && len(p.(*place).suspect) == 0 && p.(*place).suspect != nil) {
+		if g, v, err := p.TryAcquire(ctx); g != nil || err != nil || v.Reason != lease.Full {
+			t.Fatalf("%v, %v, %v", g, v, err)
+		}
+		short, stop := context.WithTimeout(ctx, 10*time.Millisecond)
+		_ = p.Wait(short)
+		stop()
+	}
+	giveBack(t, h)
+	for {
+		g, _, err := p.TryAcquire(ctx)
+		if g != nil {
+			giveBack(t, g)
+			return
+		}
+		if err == nil {
+			err = p.Wait(ctx)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRecordsDoNotGrow: what many have asked of a job, or of a place that is kept,
+// does not stay in the file. A record too long to be read is nobody's.
+func TestRecordsDoNotGrow(t *testing.T) {
+	s := newStore(t)
+	h := takeSlot(t, s, request(1, 1))
+	long := lease.Stop{Reason: strings.Repeat("x", maxRecord/8)}
+	for range 10 {
+		if _, err := s.Stop(t.Context(), h.Lease().ID, long); err != nil {
+			break
+		}
+	}
+	if pools, err := s.List(t.Context(), "p"); err != nil || pools[0].Holders[0].Lease.State == lease.Damaged {
+		t.Errorf("the lease cannot be read any more: %v, %+v", err, pools)
+	}
+	giveBack(t, h)
+	h = takeSlot(t, s, request(1, 1))
+	if fi, err := h.files[0].Stat(); err != nil || fi.Size() > usual+1000 {
+		t.Errorf("the slot's file has still %d bytes, %v", fi.Size(), err)
+	}
+
+	r := request(1, 1)
+	r.Key, r.Grace = "k", time.Hour
+	size := int64(0)
+	for i := range 10 {
+		r.ID = lease.NewID("p")
+		p, err := s.Line(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		fi, err := os.Stat(s.path("p", "line", p.(*place).name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			size = fi.Size()
+		}
+		if p.Ticket().Seq != 1 || fi.Size() > size+10 {
+			t.Fatalf("visit %d: place %d, %d bytes; want place 1 and about %d bytes", i+1, p.Ticket().Seq, fi.Size(), size)
+		}
+	}
+	giveBack(t, h)
+}
+
+// TestTokensRiseWithoutAnIndex: a token that was handed out once would let a
+// paused job write over what a later one did.
+func TestTokensRiseWithoutAnIndex(t *testing.T) {
+	s := newStore(t)
+	var last uint64
+	for range 3 {
+		h := takeSlot(t, s, request(1, 1))
+		if got := h.Lease().Token; got <= last {
+			t.Errorf("token %d after %d", got, last)
+		}
+		last = h.Lease().Token
+		giveBack(t, h)
+		if err := os.Truncate(s.path("p", "lock"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestLockIsReplaced: who gets a lock that others do not see has none.
+func TestLockIsReplaced(t *testing.T) {
+	s := newStore(t)
+	giveBack(t, takeSlot(t, s, request(1, 1)))
+	p, err := s.pool("p", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	if err := os.Rename(p.path("lock"), p.path("old")); err != nil {
+		t.Fatal(err)
+	}
+	h := takeSlot(t, s, request(1, 1)) // makes another
+	ran := false
+	err = p.locked(t.Context(), func(ix *index) error {
+		ran = true
+		if used, _ := ix.used(); used != 1 {
+			t.Errorf("%d slots in use by the index of the old lock file, want 1", used)
+		}
+		return nil
+	})
+	if err != nil || !ran {
+		t.Errorf("ran %v, %v", ran, err)
+	}
+	giveBack(t, h)
+}
+
+// TestPoolIsKept: cleaners of temporary files leave alone what is locked.
+func TestPoolIsKept(t *testing.T) {
+	s := newStore(t)
+	h := takeSlot(t, s, request(1, 1))
+	d, err := os.Open(s.path("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if got, err := tryLock(d); got || err != nil {
+		t.Errorf("a cleaner may lock the directory of a pool in use: %v, %v", got, err)
+	}
+	giveBack(t, h)
+	if got, err := tryLock(d); !got || err != nil {
+		t.Errorf("a cleaner may not lock the directory of a pool that nobody uses: %v, %v", got, err)
+	}
+}
+
+// TestSweepBehindNewcomers: the ticket of a dead waiter that is behind everybody
+// would have every newcomer read the line.
+func TestSweepBehindNewcomers(t *testing.T) {
+	s := newStore(t)
+	late := request(1, 1)
+	late.Priority, late.Owner = 20, lease.Process{PID: 1 << 22, Start: 7}
+	p, err := s.Line(t.Context(), late)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.(*place).own.Unlock(); err != nil { // as if it was killed
+		t.Fatal(err)
+	}
+	giveBack(t, takeSlot(t, s, request(1, 1)))
+	if left, err := names(s.path("p", "line")); err != nil || len(left) > 0 {
+		t.Errorf("left in the line: %v, %v", left, err)
+	}
+}
+
+func TestLocalLocks(t *testing.T) {
+	const info = `22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+36 22 0:40 /x /srv/nfs rw,noatime shared:1 - nfs4 server:/x rw,vers=4.2,local_lock=none
+37 36 0:41 /y /srv/nfs/local rw shared:2 - nfs server:/y rw,vers=3,local_lock=all
+38 36 0:42 /z /srv/nfs/flock rw shared:3 - nfs server:/z rw,vers=3,local_lock=flock
+39 36 0:43 /n /srv/nolock rw - nfs server:/n rw,nolock
+`
+	for dir, want := range map[string]string{
+		"/var/tmp": "", "/srv/nfs/a": "", "/srv/nfs/local/a": "local_lock=all", "/srv/nfs/local": "local_lock=all",
+		"/srv/nfs/localhost": "", "/srv/nfs/flock/a": "local_lock=flock", "/srv/nolock/s": "nolock",
+	} {
+		if got := localLocks(info, dir); got != want {
+			t.Errorf("%s: %q, want %q", dir, got, want)
+		}
+	}
+}
+
+// TestFreeMark: the mark that a release writes is as long as a pulse, and a
+// keepalive does not touch what tells it.
+func TestFreeMark(t *testing.T) {
+	if len(freeMark) != len(fmt.Sprintf(pulseFmt, 0, 0)) || !strings.HasPrefix(freeMark, `{"free":true}`) || keepaliveAt < len(`{"free":true}`) {
+		t.Errorf("%q", freeMark)
+	}
+	mark := []byte(freeMark)
+	copy(mark[keepaliveAt:], bytes.Repeat([]byte("9"), 20))
+	if r, err := parseRecord(mark); r != nil || err != nil {
+		t.Errorf("%q reads as %+v, %v", mark, r, err)
+	}
+}

@@ -37,8 +37,6 @@ import (
 //	gone NAME|FILE             until that process is no more
 //	idof VAR holder|waiter POOL [N]   the id of its first (Nth) one into $VAR
 //	noneleft ID                no process is left that was started under that lease
-//	clock                      start a clock
-//	under DURATION             check that less has passed on it
 //	aside POOL N               until the others pass so many of its waiters
 //	stopped NAME|FILE          until that process is stopped
 //	silent NAME...             check that what 'start NAME' started said nothing on stderr,
@@ -78,7 +76,7 @@ func TestScripts(t *testing.T) {
 			"start": cmdStart, "ends": cmdEnds, "exits": cmdExits, "signal": cmdSignal,
 			"waitfor": cmdWaitfor, "holders": cmdHolders, "waiters": cmdWaiters, "gone": cmdGone,
 			"atmost": cmdAtMost, "order": cmdOrder,
-			"idof": cmdIDOf, "noneleft": cmdNoneLeft, "clock": cmdClock, "under": cmdUnder,
+			"idof": cmdIDOf, "noneleft": cmdNoneLeft,
 			"aside": cmdAside, "stopped": cmdStopped, "silent": cmdSilent, "crowd": cmdCrowd,
 		},
 	})
@@ -90,7 +88,6 @@ type backgroundKey struct{}
 
 type background struct {
 	running map[string]*started
-	clock   time.Time
 }
 
 type started struct {
@@ -317,24 +314,6 @@ func cmdWaiters(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return strconv.Itoa(n) == args[1]
 	})
-}
-
-func cmdClock(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 {
-		ts.Fatalf("usage: clock")
-	}
-	ofScript(ts).clock = time.Now()
-}
-
-func cmdUnder(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: under DURATION")
-	}
-	most, err := time.ParseDuration(args[0])
-	ts.Check(err)
-	if took := time.Since(ofScript(ts).clock); took >= most {
-		ts.Fatalf("it took %v, want less than %v", took, most)
-	}
 }
 
 func cmdAside(ts *testscript.TestScript, neg bool, args []string) {

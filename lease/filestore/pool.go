@@ -219,7 +219,7 @@ func (p *pool) withIndex(fn func(*index) error) error {
 
 // rebuild makes the index from the locks: the file is new, or somebody damaged
 // it. A fencing token must not be handed out twice, and the last one may be lost:
-// tokens go on above all that can still be seen and above the milliseconds since
+// tokens go on above all that can still be seen and above the microseconds since
 // 1970, which nobody grants faster than.
 func (p *pool) rebuild() (*index, error) {
 	// Waiters compare change with what they saw: it must be another number now.
@@ -237,7 +237,7 @@ func (p *pool) rebuild() (*index, error) {
 	}
 	ix.line = len(tickets)
 	if len(slots) > 0 {
-		ix.token, ix.ticket = uint64(time.Now().UnixMilli()), ix.ticket+1_000_000
+		ix.token, ix.ticket = uint64(time.Now().UnixMicro()), ix.ticket+1_000_000
 	}
 	for _, n := range slots {
 		i, err := strconv.Atoi(n)

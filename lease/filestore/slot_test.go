@@ -83,46 +83,88 @@ func TestLookAtALockedSlot(t *testing.T) {
 	giveBack(t, g)
 }
 
-// TestHeavyReleaseNamesAllSlots: a daemon still has the slots' descriptors, so
-// their files are not closed with the release.
-func TestHeavyReleaseNamesAllSlots(t *testing.T) {
-	s := eventsOnly(t)
-	h := takeSlot(t, s, request(3, 3))
-	for _, f := range h.files {
-		fd, err := unix.Dup(int(f.Fd()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	p, err := s.Line(ctx, request(3, 2))
+// headOf returns a place at the head of the line that has looked at all slots, so
+// that only events can tell it more.
+func headOf(t *testing.T, s *Store, r lease.Request) *place {
+	t.Helper()
+	l, err := s.Line(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Until it has looked at all slots, and only events can tell it more.
-	for !(p.(*place).watch != nil && len(p.(*place).suspect) == 0 && p.(*place).suspect != nil) {
-		if g, v, err := p.TryAcquire(ctx); g != nil || err != nil || v.Reason != lease.Full {
+	p := l.(*place)
+	for p.watch == nil || p.suspect == nil || len(p.suspect) > 0 {
+		if g, v, err := p.TryAcquire(t.Context()); g != nil || err != nil {
 			t.Fatalf("%v, %v, %v", g, v, err)
 		}
-		short, stop := context.WithTimeout(ctx, 10*time.Millisecond)
-		_ = p.Wait(short)
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		_ = p.Wait(ctx)
 		stop()
 	}
-	giveBack(t, h)
+	return p
+}
+
+// granted waits until p has its slots, and gives them back.
+func granted(t *testing.T, p *place) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	for {
+		if err := p.Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
 		g, _, err := p.TryAcquire(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if g != nil {
 			giveBack(t, g)
 			return
 		}
-		if err == nil {
-			err = p.Wait(ctx)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	}
+}
+
+// TestEventsWakeTheHead: whatever gives it room.
+func TestEventsWakeTheHead(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		take, limit int // slots in use before, and the pool's own limit
+		room        func(*testing.T, *Store, *holding)
+	}{
+		{"a release", 1, 1, func(t *testing.T, _ *Store, h *holding) { giveBack(t, h) }},
+		// A daemon still has the slots' descriptors, so their files are not closed.
+		{"a heavy release beside a daemon", 3, 3, func(t *testing.T, _ *Store, h *holding) {
+			for _, f := range h.files {
+				fd, err := unix.Dup(int(f.Fd()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { unix.Close(fd) })
+			}
+			giveBack(t, h)
+		}},
+		{"a kill", 1, 1, func(_ *testing.T, _ *Store, h *holding) {
+			for _, f := range h.files {
+				f.Close()
+			}
+		}},
+		{"a limit", 1, 1, func(t *testing.T, s *Store, h *holding) {
+			limit := 3
+			if err := s.SetLimit(t.Context(), "p", &limit); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { giveBack(t, h) })
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := eventsOnly(t)
+			if err := s.SetLimit(t.Context(), "p", &c.limit); err != nil {
+				t.Fatal(err)
+			}
+			h := takeSlot(t, s, request(0, c.take))
+			p := headOf(t, s, request(0, min(2, c.take)))
+			c.room(t, s, h)
+			granted(t, p)
+		})
 	}
 }
 

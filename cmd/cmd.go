@@ -98,6 +98,9 @@ func newApp(result *int, args []string) *cli.App {
 			name += " " + c.Command.Name
 		}
 		if flag, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
+			if len(flag) > 2 {
+				flag = "-" + flag // as it was typed
+			}
 			err = fmt.Errorf("unknown flag %s", flag)
 		}
 		return &usageError{err: err, cmd: name}

@@ -14,7 +14,7 @@ Usage:
   berth run [flags] [--] COMMAND [ARG...]  run COMMAND when a slot is free
   berth ls [POOL...]                       who holds, who waits, and why
   berth limit POOL [N|none]                show, set, remove a pool's own limit
-  berth stop LEASE...                      end jobs with all their processes
+  berth stop LEASE... | --pool POOL        end jobs with all their processes
   berth keepalive [LEASE]                  reset a job's idle clock
 
   berth COMMAND --help                     tells more

@@ -24,7 +24,8 @@ func runCommand(result *int) *cli.Command {
 		UsageText: "berth run [flags] [--] COMMAND [ARG...]",
 		Description: `Callers of a pool are served first come, first served. The exit code is the
 command's own; 75 no slot in time, 124 time limit, 125 berth itself failed,
-126 and 127 the command cannot be run or is not found, 128+n ended by signal n.`,
+126 and 127 the command cannot be run or is not found, 128+n ended by signal n.
+D is a duration: seconds like 30 or 1.5, or with a unit like 300ms, 10m, 1h30m.`,
 		Flags: runFlags(),
 		Action: func(c *cli.Context) error {
 			spec, err := parseRun(c)

@@ -37,24 +37,24 @@ type runSpec struct {
 func runFlags() []cli.Flag {
 	const slots, line, job, other = "Slots", "Waiting", "Running", "Other"
 	return []cli.Flag{
-		newString(cli.StringFlag{Category: slots, Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` of the pool whose slots are counted (default: default)"}),
-		newString(cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots are in use: a whole number, or like 50% of the CPUs (default: the pool's own limit, else the number of CPUs)"}),
-		newString(cli.StringFlag{Category: slots, Name: "weight", Value: "1", Usage: "`K` slots taken at once (default: 1)"}),
-		newString(cli.StringFlag{Category: slots, Name: "hold", Value: "command", Usage: "`WHAT` the slot follows: command (until it ends) or tree (until its last descendant ends) (default: command)"}),
-		newString(cli.StringFlag{Category: slots, Name: "nested", Value: "reuse", Usage: "`HOW` a job inside a job of the same pool gets its slot: reuse the outer one's, take another, or fail (default: reuse)"}),
+		newString(cli.StringFlag{Category: slots, Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` count the slots of this pool (default: default)"}),
+		newString(cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots of the pool are in use: a whole number, or like 50% of the CPUs (default: the pool's own limit, else the number of CPUs)"}),
+		newString(cli.StringFlag{Category: slots, Name: "weight", Value: "1", Usage: "`K` take K slots at once (default: 1)"}),
+		newString(cli.StringFlag{Category: slots, Name: "hold", Value: "command", Usage: "`WHAT` keep the slot until the command ends (command), or until its last descendant does (tree) (default: command)"}),
+		newString(cli.StringFlag{Category: slots, Name: "nested", Value: "reuse", Usage: "`HOW` inside a job of the same pool: reuse its slot, take another, or fail (default: reuse)"}),
 
-		newString(cli.StringFlag{Category: line, Name: "wait", Usage: "`D` longest time in the line, 0 does not wait (default: for ever) [$BERTH_WAIT]"}),
-		newString(cli.StringFlag{Category: line, Name: "on-busy", Value: "fail", Usage: "`WHAT` to do when the wait is over: fail with 75, skip with 0, or run without a slot (default: fail)"}),
-		newString(cli.StringFlag{Category: line, Name: "priority", Value: "0", Usage: "`P` from -20 to 20 like nice: lower goes first, equals in order of arrival (default: 0)"}),
-		newString(cli.StringFlag{Category: line, Name: "ticket", Usage: "`KEY` keeps the place in the line, when this waiter gives up or dies, for whoever comes back with the same KEY"}),
-		newString(cli.StringFlag{Category: line, Name: "ticket-grace", Value: "2m", Usage: "`D` how long a KEY keeps its place (default: 2m)"}),
+		newString(cli.StringFlag{Category: line, Name: "wait", Usage: "`D` wait at most this long for a slot; 0 does not wait (default: for ever) [$BERTH_WAIT]"}),
+		newString(cli.StringFlag{Category: line, Name: "on-busy", Value: "fail", Usage: "`WHAT` when that time is over: fail (exit code 75), skip (0, nothing is run), or run without a slot (default: fail)"}),
+		newString(cli.StringFlag{Category: line, Name: "priority", Value: "0", Usage: "`P` from -20 to 20, like nice: lower goes first, equals in order of arrival (default: 0)"}),
+		newString(cli.StringFlag{Category: line, Name: "ticket", Usage: "`KEY` keep the place in the line, after giving up or being killed, for whoever comes back with the same KEY"}),
+		newString(cli.StringFlag{Category: line, Name: "ticket-grace", Value: "2m", Usage: "`D` keep it for so long (default: 2m)"}),
 
-		newString(cli.StringFlag{Category: job, Name: "timeout", Usage: "`D` longest running time; then the command and all its descendants are ended, exit code 124"}),
-		newString(cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same for the time without 'berth keepalive'"}),
-		newString(cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` that asks a job to end (default: TERM)"}),
-		newString(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` from that signal to KILL (default: 10s)"}),
-		newString(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` between two signs of life in the lease (default: 5s)"}),
-		newList(cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` data for 'berth ls', and for the child as BERTH_LABEL_K; repeatable"}),
+		newString(cli.StringFlag{Category: job, Name: "timeout", Usage: "`D` end the command and all its descendants after this running time, exit code 124"}),
+		newString(cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same after this time without 'berth keepalive'"}),
+		newString(cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` end a job with this signal first (default: TERM)"}),
+		newString(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` and with KILL so much later (default: 10s)"}),
+		newString(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` write a sign of life this often, for 'berth ls' (default: 5s)"}),
+		newList(cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` show it in 'berth ls', and give it to the command as BERTH_LABEL_K; repeatable"}),
 		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold or --heartbeat"}),
 
 		storeFlag(other), quietFlag(other),
@@ -63,7 +63,7 @@ func runFlags() []cli.Flag {
 }
 
 func storeFlag(category string) cli.Flag {
-	return newString(cli.StringFlag{Category: category, Name: "store", Usage: "`DIR` where pools live (default: /var/tmp/berth-UID) [$BERTH_STORE]"})
+	return newString(cli.StringFlag{Category: category, Name: "store", Usage: "`DIR` find the pools there (default: /var/tmp/berth-UID) [$BERTH_STORE]"})
 }
 
 func quietFlag(category string) cli.Flag {

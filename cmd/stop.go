@@ -27,10 +27,10 @@ A waiter leaves the line with exit code 75. An orphan's tree is ended from
 here. Returns when they are gone. LEASE is what 'berth ls' shows; without one
 that is known the exit code is 1.`,
 		Flags: []cli.Flag{
-			newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Usage: "`POOL` all its jobs and waiters"}),
-			newString(cli.StringFlag{Name: "kill-after", Usage: "`D` from the first signal to KILL (default: the job's own)"}),
+			newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Usage: "`POOL` stop all jobs and waiters of this pool"}),
+			newString(cli.StringFlag{Name: "kill-after", Usage: "`D` KILL so long after the first signal (default: the job's own)"}),
 			newBool(cli.BoolFlag{Name: "now", Usage: "KILL at once"}),
-			newString(cli.StringFlag{Name: "reason", Usage: "`TEXT` for the message of the job's berth"}),
+			newString(cli.StringFlag{Name: "reason", Usage: "`TEXT` have the job's berth say this"}),
 			storeFlag(""),
 		},
 		Action: func(c *cli.Context) error {

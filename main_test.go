@@ -33,7 +33,7 @@ var only = map[string]string{
 }
 
 func TestLayout(t *testing.T) {
-	for _, goos := range []string{"linux", "darwin"} {
+	for _, goos := range []string{"linux", "darwin", "freebsd", "windows"} {
 		list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
 		list.Env = append(list.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
 		out, err := list.Output()

@@ -184,12 +184,18 @@ func (r *runner) outer() (*lease.Lease, error) {
 func isAround(l *lease.Lease, above []procwatch.ID) bool {
 	for _, a := range above {
 		p := lease.Process(a)
-		ofJob := l.Child == nil || os.Getenv("BERTH_LEASE") == l.ID // nil: not recorded yet
-		if l.Child != nil && p == *l.Child || p == l.Owner && ofJob {
+		notYet := l.Child == nil // recorded
+		if !notYet && p == *l.Child || p == l.Owner && (notYet || startedIn(l, above)) {
 			return true
 		}
 	}
 	return false
+}
+
+// startedIn reports whether one of these was started with the lease in its
+// environment. Ours may name a job of another pool inside that one.
+func startedIn(l *lease.Lease, above []procwatch.ID) bool {
+	return os.Getenv("BERTH_LEASE") == l.ID || slices.ContainsFunc(above, func(a procwatch.ID) bool { return a.StartedWith("BERTH_LEASE=" + l.ID) })
 }
 
 // nest decides what a request does inside the job outer of its own pool: it runs

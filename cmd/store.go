@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"time"
 
 	"berth/lease"
 	"berth/procwatch"
@@ -36,11 +37,23 @@ func (s *still) stop() {
 
 // minded stops this process at a Ctrl-Z, for commands that look for no signals.
 func (s *still) minded() *still {
-	signals := make(chan os.Signal, 1)
-	catchSignals(signals, []os.Signal{sigTSTP})
+	signals := make(chan os.Signal, 8)
+	catchSignals(signals, []os.Signal{sigTSTP, sigCONT})
 	go func() {
-		for range signals {
-			s.stop()
+		var continued time.Time
+		for sig := range signals {
+			if sig == sigTSTP && !revoked(continued) {
+				select { // a CONT that comes right after it would be over before we stop
+				case sig = <-signals:
+				case <-time.After(soon):
+				}
+				if sig == sigTSTP {
+					s.stop()
+				}
+			}
+			if sig == sigCONT {
+				continued = time.Now()
+			}
 		}
 	}()
 	return s

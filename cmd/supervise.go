@@ -32,7 +32,7 @@ type supervisor struct {
 	lost     bool
 
 	gaveUp    bool      // the tree could not be ended
-	asked     bool      // a TSTP came to us, and we have not stopped since
+	asked     time.Time // when a TSTP came to us, unless we have stopped since
 	continued time.Time // when the last CONT came to us
 	stopped   bool      // the child is, as far as events told
 	stops     int       // how often it was
@@ -207,15 +207,22 @@ func (s *supervisor) follow(stop syscall.Signal) {
 	}
 	s.awaitKeystroke()
 	switch {
-	case s.asked, stop == sigTTIN, stop == sigTTOU, stop == sigTSTP && foreground():
+	case s.wasAsked(), stop == sigTTIN, stop == sigTTOU, stop == sigTSTP && foreground():
 	default:
 		return
 	}
-	s.asked = false
+	s.asked = time.Time{}
 	if s.child.ID().State() == procwatch.Stopped && !s.continuedSoon() {
 		s.store.stop()
 	}
 }
+
+// askedTime is how long a program may take to stop from a TSTP. One that never
+// does (it ignores TSTP, or its group is an orphaned one, which the kernel does
+// not stop) may be stopped by somebody else later, alone.
+const askedTime = 5 * time.Second
+
+func (s *supervisor) wasAsked() bool { return time.Since(s.asked) < askedTime }
 
 // continuedSoon reports whether a CONT comes right after the stop: it would be
 // over before we stop, and we would stay stopped.
@@ -240,7 +247,7 @@ const keystrokeTime = 50 * time.Millisecond
 // would look like somebody's 'kill -TSTP' and stop the child once more.
 func (s *supervisor) awaitKeystroke() {
 	late := time.After(keystrokeTime)
-	for !s.asked && foreground() {
+	for !s.wasAsked() && foreground() {
 		select {
 		case sig := <-s.signals:
 			s.signal(sig.(syscall.Signal))
@@ -255,7 +262,7 @@ func (s *supervisor) signal(sig syscall.Signal) {
 	case syscall.SIGPIPE:
 		return // ours: of what we say
 	case sigCONT:
-		s.asked, s.continued = false, time.Now()
+		s.asked, s.continued = time.Time{}, time.Now()
 		if s.keeper != nil {
 			s.keeper.Now() // 'berth stop' wakes us with it
 		}
@@ -263,15 +270,16 @@ func (s *supervisor) signal(sig syscall.Signal) {
 		if revoked(s.continued) {
 			return
 		}
-		s.asked = true
+		s.asked = time.Now()
 	}
 	if s.exited && s.ending == nil { // the slot follows what the command left behind
 		switch sig {
 		case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
 			s.end(signalError{sig}, s.spec.kill)
 		case sigTSTP:
-			s.asked = false
-			s.store.stop()
+			if s.asked = (time.Time{}); !s.continuedSoon() {
+				s.store.stop()
+			}
 		}
 		return
 	}

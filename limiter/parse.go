@@ -32,14 +32,17 @@ func ParseCount(s, what string, low, high int, more string) (int, error) {
 	return n, nil
 }
 
+// maxDuration keeps sums of durations far from their overflow after 292 years.
+const maxDuration = 100 * 365 * 24 * time.Hour
+
 // ParseDuration reads 1.5s, 10m, 1h30m, or plain seconds like 30 or 0.5.
 func ParseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if plain(s) {
 		d, err = time.ParseDuration(s + "s")
 	}
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is not a duration: seconds like 30 or 1.5, or with a unit like 300ms, 10m, 1h30m", s)
+	if err != nil || d < 0 || d > maxDuration {
+		return 0, fmt.Errorf("%q is not a duration: seconds like 30 or 1.5, or with a unit like 300ms, 10m, 1h30m; at most 100 years", s)
 	}
 	return d, nil
 }

@@ -128,16 +128,22 @@ func StartedWith(entry string) (oldest ID, ok bool) {
 			continue
 		}
 		// A zombie's is empty.
-		env, err := os.ReadFile("/proc/" + n.Name() + "/environ")
-		if err != nil || !slices.Contains(strings.Split(string(env), "\x00"), entry) {
+		pid, _ := strconv.Atoi(n.Name())
+		if !(ID{PID: pid}).StartedWith(entry) {
 			continue
 		}
-		pid, _ := strconv.Atoi(n.Name())
 		if id, err := Identify(pid); err == nil && (!ok || id.Start < oldest.Start) {
 			oldest, ok = id, true
 		}
 	}
 	return oldest, ok
+}
+
+// StartedWith reports whether this process was started with entry ("NAME=value")
+// in its environment, as far as we may look.
+func (id ID) StartedWith(entry string) bool {
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(id.PID) + "/environ")
+	return err == nil && slices.Contains(strings.Split(string(env), "\x00"), entry)
 }
 
 // children lists the orphans that came to us, newest last, and none where the

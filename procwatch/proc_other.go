@@ -89,6 +89,9 @@ func (p proc) usage() (cpu time.Duration, rss uint64) {
 // read.
 func StartedWith(string) (ID, bool) { return ID{}, false }
 
+// StartedWith cannot be told here either.
+func (ID) StartedWith(string) bool { return false }
+
 // children is for a subreaper only.
 func children() []int { return nil }
 

@@ -27,6 +27,9 @@ func (id ID) State() State { return Unknown }
 // Ancestors is not supported on Windows.
 func Ancestors() ([]ID, error) { return nil, unsupported("list ancestors") }
 
+// StartedWith is false on Windows.
+func (ID) StartedWith(string) bool { return false }
+
 // TreeUsage is not supported on Windows.
 func TreeUsage(ID) (Usage, error) { return Usage{}, unsupported("measure a process") }
 

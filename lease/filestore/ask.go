@@ -25,8 +25,11 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 			if err := m.pool.willRemove(m.ix); err != nil {
 				return err
 			}
+			if err := os.Remove(m.path); err != nil {
+				return err
+			}
 			m.ix.line--
-			return os.Remove(m.path)
+			return nil
 		}
 		f, err := s.openFile(m.path, false, false)
 		if err != nil {

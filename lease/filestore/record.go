@@ -104,7 +104,7 @@ func parseRecord(b []byte) (*record, error) {
 		if !whole {
 			return nil, errGarbage
 		}
-		if len(bytes.Trim(line, " ")) == 0 && len(line) > 0 {
+		if len(bytes.Trim(line, " ")) == 0 {
 			continue // see place.fill
 		}
 		if err := r.add(line); err != nil {

@@ -84,7 +84,7 @@ func (r *runner) wait() (lease.Holding, error) {
 	done := make(chan outcome, 1)
 	go func() {
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
-			Now: r.spec.wait == 0, Interrupts: &l.interrupts, Waits: w.waits,
+			Now: r.spec.wait == 0, Interrupts: &l.interrupts, Joined: w.joined,
 		})
 		done <- outcome{h, err}
 	}()

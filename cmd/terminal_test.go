@@ -285,3 +285,16 @@ func TestTerminalHangup(t *testing.T) {
 		return err == nil
 	})
 }
+
+// The terminal is another session's: HUP is somebody's, not its end.
+func TestTerminalOfAnotherSession(t *testing.T) {
+	t.Parallel()
+	s := openTerminal(t, "sh", 80)
+	s.line("setsid -w berth run -n 1 -p p -- sh -c 'echo $PPID >berth; exec job hold a'")
+	pid := s.pid("a")
+	if err := syscall.Kill(s.pid("berth"), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.code(129)
+	s.until("the job is over", func() bool { return processGone(pid) })
+}

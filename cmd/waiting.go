@@ -46,8 +46,8 @@ func (w *waiting) tick() <-chan time.Time {
 	return w.timer.C
 }
 
-// waits is told by the one who stands in the line.
-func (w *waiting) waits(t lease.Ticket, _ lease.Verdict) { w.ticket.Store(&t) }
+// joined is told by the one who stands in the line.
+func (w *waiting) joined(t lease.Ticket) { w.ticket.Store(&t) }
 
 func (w *waiting) show() {
 	ticket := lease.Ticket{}

@@ -88,9 +88,8 @@ type Options struct {
 	Now bool
 	// Interrupts of the wait; nil: none.
 	Interrupts *Interrupts
-	// Waits is told, after each look that brought no slots and before the wait
-	// for the next, in which place and why; nil: nobody asks.
-	Waits func(lease.Ticket, lease.Verdict)
+	// Joined is told the ticket, once there is one; nil: nobody asks.
+	Joined func(lease.Ticket)
 }
 
 // Acquire takes the slots r asks for, first come first served. It returns
@@ -114,6 +113,9 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 	p, err := s.Line(ctx, r)
 	if err != nil {
 		return nil, late(r, lease.Verdict{}, err)
+	}
+	if o.Joined != nil {
+		o.Joined(p.Ticket())
 	}
 	h, v, err := stand(ctx, p, o)
 	if err == nil {
@@ -161,9 +163,6 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 		}
 		if o.Now {
 			return nil, v, errNow
-		}
-		if o.Waits != nil {
-			o.Waits(p.Ticket(), v)
 		}
 		if err := in.wait(ctx, p); err != nil {
 			return nil, v, err

@@ -1,13 +1,19 @@
 package lease
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
 // PoolState is all that a decision needs to know of a pool.
 type PoolState struct {
-	Own   *int // the pool's own limit; nil: none, 0: nobody new
-	Used  int  // slots in use
-	Asked int  // the smallest limit a holder asks for; 0: none of them does
-	Ahead int  // waiters that go before the request, as far as they were counted
+	Own    Settings
+	Used   int // slots in use
+	Asked  int // the smallest limit a holder asks for; 0: none of them does
+	Ahead  int // waiters that go before the request, as far as they were counted
+	Starts Starts
+	Clock  time.Duration // now, on the store's clock
 }
 
 // Reason says why a request may or may not start.
@@ -18,6 +24,8 @@ const (
 	Behind   Reason = "behind"    // others are before it in the line
 	Full     Reason = "full"      // not enough slots are free
 	Drained  Reason = "drained"   // the pool's own limit is 0
+	Paced    Reason = "paced"     // it is too soon after the last start
+	Gated    Reason = "gated"     // its gates are to be asked, or were and are closed
 	TooHeavy Reason = "too heavy" // it could never start
 )
 
@@ -27,6 +35,16 @@ type Verdict struct {
 	Limit  int    `json:"limit"` // the limit in force for this request
 	Used   int    `json:"used"`
 	Ahead  int    `json:"ahead"`
+	// After, when Paced: so long from now it may be another.
+	After time.Duration `json:"after_ns,omitempty"`
+	// Gates, when Gated: those that are to be asked. Own are the settings that
+	// have a say in it, and SinceStart is from the last start to now, negative
+	// when none is known.
+	Gates      []string      `json:"gates,omitempty"`
+	Own        Settings      `json:"own,omitzero"`
+	SinceStart time.Duration `json:"since_start_ns,omitempty"`
+	// Why is what the gates said: of whoever asked them.
+	Why string `json:"why,omitempty"`
 }
 
 func (v Verdict) String() string {
@@ -37,6 +55,13 @@ func (v Verdict) String() string {
 		return fmt.Sprintf("%d of %d in use", v.Used, v.Limit)
 	case Drained:
 		return "the pool's own limit is 0"
+	case Paced:
+		return fmt.Sprintf("too soon after the last start, for %v more", v.After.Round(time.Millisecond))
+	case Gated:
+		if v.Why != "" {
+			return v.Why
+		}
+		return "its gates have not been asked yet"
 	case TooHeavy:
 		return fmt.Sprintf("needs more slots than the limit of %d", v.Limit)
 	}
@@ -62,22 +87,54 @@ func (r Request) Ask(own *int) int {
 // holder, and the last caller does not win. A waiter's number counts only when
 // it is its turn, else one that waits for 1 would drain a pool of 8 long
 // before it can use it.
-func Decide(s PoolState, r Request) Verdict {
-	ask := r.Ask(s.Own)
-	v := Verdict{Limit: Smallest(s.Own, s.Asked, ask), Used: s.Used, Ahead: s.Ahead}
+//
+// Gates come last, for asking them takes time and reads the machine: only whoever
+// would start now has them asked, and comes back with those that are open in
+// asked. Paces come before them, so that what they read has the last start in it.
+func Decide(s PoolState, r Request, asked ...string) Verdict {
+	ask := r.Ask(s.Own.Limit)
+	own := s.Own.Limit
+	v := Verdict{Limit: Smallest(own, s.Asked, ask), Used: s.Used, Ahead: s.Ahead}
 	switch {
-	case ask > 0 && r.Weight > ask, s.Own != nil && *s.Own > 0 && r.Weight > *s.Own:
+	case ask > 0 && r.Weight > ask, own != nil && *own > 0 && r.Weight > *own:
 		v.Reason = TooHeavy
+		return v
 	case s.Ahead > 0:
 		v.Reason = Behind
+		return v
 	case v.Limit == 0:
 		v.Reason = Drained
+		return v
 	case s.Used+r.Weight > v.Limit:
 		v.Reason = Full
-	default:
+		return v
+	}
+	if v.After = s.Starts.Wait(s.Clock, slices.Concat(s.Own.Paces, r.Paces)...); v.After > 0 {
+		v.Reason = Paced
+		return v
+	}
+	for _, t := range []Terms{s.Own.Terms, r.Terms} {
+		if t.Gates != "" && s.Used >= t.MinSlots && !slices.Contains(asked, t.Gates) {
+			v.Gates = append(v.Gates, t.Gates)
+		}
+	}
+	if len(v.Gates) == 0 {
 		v.Reason = Ready
+		return v
+	}
+	v.Reason, v.Own, v.SinceStart = Gated, s.Own, -1
+	if last := s.Starts.Last; last > 0 && last <= s.Clock {
+		v.SinceStart = s.Clock - last
 	}
 	return v
+}
+
+// Needs is what the job of r is taken to use: its own word, or else its pool's.
+func (r Request) Needs(own Settings) Need {
+	if r.Need != (Need{}) {
+		return r.Need
+	}
+	return own.Need
 }
 
 // Smallest returns the smallest of a pool's own limit and what is asked for,

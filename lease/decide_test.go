@@ -1,8 +1,10 @@
 package lease
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestDecide(t *testing.T) {
@@ -19,24 +21,56 @@ func TestDecide(t *testing.T) {
 		{"none left", PoolState{Used: 4, Asked: 4}, Request{Limit: 4, Weight: 1}, Full, 4},
 		{"a holder asks for less", PoolState{Used: 2, Asked: 2}, Request{Limit: 5, Weight: 1}, Full, 2},
 		{"the caller asks for less", PoolState{Used: 2, Asked: 5}, Request{Limit: 2, Weight: 1}, Full, 2},
-		{"the pool's own is less", PoolState{Own: n(1), Used: 1, Asked: 5}, Request{Limit: 5, Weight: 1}, Full, 1},
-		{"the pool's own is more", PoolState{Own: n(9), Used: 2, Asked: 2}, Request{Limit: 5, Weight: 1}, Full, 2},
-		{"the pool's own alone", PoolState{Own: n(3), Used: 2}, Request{Weight: 1, Fallback: 1}, Ready, 3},
+		{"the pool's own is less", PoolState{Own: Settings{Limit: n(1)}, Used: 1, Asked: 5}, Request{Limit: 5, Weight: 1}, Full, 1},
+		{"the pool's own is more", PoolState{Own: Settings{Limit: n(9)}, Used: 2, Asked: 2}, Request{Limit: 5, Weight: 1}, Full, 2},
+		{"the pool's own alone", PoolState{Own: Settings{Limit: n(3)}, Used: 2}, Request{Weight: 1, Fallback: 1}, Ready, 3},
 		{"nobody says: the fallback", PoolState{Used: 2}, Request{Weight: 1, Fallback: 2}, Full, 2},
-		{"drained", PoolState{Own: n(0)}, Request{Limit: 5, Weight: 1}, Drained, 0},
-		{"drained, whatever the weight", PoolState{Own: n(0)}, Request{Limit: 5, Weight: 5}, Drained, 0},
+		{"drained", PoolState{Own: Settings{Limit: n(0)}}, Request{Limit: 5, Weight: 1}, Drained, 0},
+		{"drained, whatever the weight", PoolState{Own: Settings{Limit: n(0)}}, Request{Limit: 5, Weight: 5}, Drained, 0},
 		{"somebody is before", PoolState{Ahead: 1}, Request{Limit: 5, Weight: 1}, Behind, 5},
 		{"heavy fits", PoolState{Used: 2, Asked: 5}, Request{Limit: 5, Weight: 3}, Ready, 5},
 		{"heavy does not fit", PoolState{Used: 3, Asked: 5}, Request{Limit: 5, Weight: 3}, Full, 5},
 		{"heavier than its own limit", PoolState{}, Request{Limit: 2, Weight: 3}, TooHeavy, 2},
-		{"heavier than the pool's own", PoolState{Own: n(2)}, Request{Limit: 5, Weight: 3}, TooHeavy, 2},
+		{"heavier than the pool's own", PoolState{Own: Settings{Limit: n(2)}}, Request{Limit: 5, Weight: 3}, TooHeavy, 2},
 		{"heavier than a holder's limit, for now", PoolState{Used: 1, Asked: 2}, Request{Limit: 5, Weight: 3}, Full, 2},
 		{"too heavy even behind others", PoolState{Ahead: 3}, Request{Limit: 2, Weight: 3}, TooHeavy, 2},
-		{"over the limit after it shrank", PoolState{Own: n(2), Used: 7, Asked: 9}, Request{Limit: 9, Weight: 1}, Full, 2},
+		{"over the limit after it shrank", PoolState{Own: Settings{Limit: n(2)}, Used: 7, Asked: 9}, Request{Limit: 9, Weight: 1}, Full, 2},
 	} {
 		v := Decide(c.s, c.r)
 		if v.Reason != c.want || v.Limit != c.limit || v.Used != c.s.Used {
 			t.Errorf("%s: %+v, want %s with limit %d", c.why, v, c.want, c.limit)
+		}
+	}
+}
+
+// TestDecideTerms: what must hold besides the limit, in the order in which it is
+// looked at: gates last, since asking them costs.
+func TestDecideTerms(t *testing.T) {
+	const s = time.Second
+	gated := Request{Limit: 5, Weight: 1, Terms: Terms{Gates: "mine", MinSlots: 1}}
+	pool := Settings{Terms: Terms{Gates: "pool", Paces: []Pace{{s, 1}}}}
+	for _, c := range []struct {
+		why   string
+		s     PoolState
+		r     Request
+		asked []string
+		want  Reason
+		gates string
+		after time.Duration
+		since time.Duration
+	}{
+		{"too soon, also for gates", PoolState{Own: pool, Starts: Starts{Last: 99*s + s/4}, Clock: 100 * s}, gated, nil, Paced, "[]", s / 4, 0},
+		{"too soon, but full before that", PoolState{Own: pool, Used: 5, Starts: Starts{Last: 99*s + s/4}, Clock: 100 * s}, gated, nil, Full, "[]", 0, 0},
+		{"the pool's gates", PoolState{Own: pool, Starts: Starts{Last: 99 * s}, Clock: 100 * s}, gated, nil, Gated, "[pool]", 0, s},
+		{"and the caller's", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, nil, Gated, "[pool mine]", 0, -1},
+		{"asked, and changed since", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, []string{"mine", "pool before"}, Gated, "[pool]", 0, -1},
+		{"asked", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, []string{"pool", "mine"}, Ready, "[]", 0, 0},
+		{"fewer than the least", PoolState{}, gated, nil, Ready, "[]", 0, 0},
+		{"a start of another boot", PoolState{Used: 1, Starts: Starts{Last: 200 * s}, Clock: 100 * s}, gated, nil, Gated, "[mine]", 0, -1},
+	} {
+		v := Decide(c.s, c.r, c.asked...)
+		if v.Reason != c.want || fmt.Sprint(v.Gates) != c.gates || v.After != c.after || v.SinceStart != c.since {
+			t.Errorf("%s: %+v, want %s, gates %s, after %v, since %v", c.why, v, c.want, c.gates, c.after, c.since)
 		}
 	}
 }

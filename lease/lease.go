@@ -36,6 +36,7 @@ type Request struct {
 	// Fallback (the number of CPUs).
 	Limit    int `json:"limit,omitempty"`
 	Fallback int `json:"fallback,omitempty"`
+	Terms
 	Weight   int `json:"weight"`   // slots taken at once, from 1
 	Priority int `json:"priority"` // -20..20, lower goes first
 
@@ -54,6 +55,49 @@ type Request struct {
 	Command   []string          `json:"command,omitempty"` // for people; may be shortened
 	Labels    map[string]string `json:"labels,omitempty"`
 	Heartbeat time.Duration     `json:"heartbeat_ns,omitempty"` // 0: does not beat
+}
+
+// Terms are what must hold besides the limit before a request may start: those
+// of the request itself, and on top of them those of its pool.
+type Terms struct {
+	// Gates are conditions of the machine, "" none. A store keeps the words and
+	// has them asked (see Gated); what they mean is known to whoever asks.
+	Gates string `json:"gates,omitempty"`
+	// MinSlots: with fewer slots in use these gates are not asked.
+	MinSlots int    `json:"min_slots,omitempty"`
+	Paces    []Pace `json:"paces,omitempty"`
+	// Need is what the job says it will use: its own word, or else its pool's.
+	Need Need `json:"need,omitzero"`
+}
+
+// Need is a declared use. The gates set it aside until the job's tree uses it.
+type Need struct {
+	Mem uint64  `json:"mem,omitempty"` // bytes
+	CPU float64 `json:"cpu,omitempty"` // CPUs
+}
+
+// Settings are what a pool asks of every caller.
+type Settings struct {
+	Limit *int `json:"limit,omitempty"` // nil: none, 0: nobody new
+	Terms
+	// UID is who set them: a command of somebody else's is not to be run.
+	UID int `json:"-"`
+}
+
+// None reports whether the pool asks for nothing.
+func (s Settings) None() bool { return s.Limit == nil && s.Terms.None() }
+
+// None reports whether there are no terms.
+func (t Terms) None() bool {
+	return t.Gates == "" && t.MinSlots == 0 && len(t.Paces) == 0 && t.Need == Need{}
+}
+
+// A Report is what the last one who asked his gates leaves for others.
+type Report struct {
+	By   string        `json:"by"`             // the id of the request
+	Why  string        `json:"why,omitempty"`  // what holds it back, for people; "" nothing
+	At   time.Duration `json:"at_ns"`          // on the store's clock
+	Data []byte        `json:"data,omitempty"` // for the next who asks, of no meaning here
 }
 
 // A Ticket is a place in the line: requests are served by Priority, then Seq.
@@ -132,8 +176,11 @@ type Store interface {
 	// little however long the line is. Who would be passed counts, too.
 	Summary(ctx context.Context, pool string, t Ticket) (Pool, error)
 
-	// SetLimit sets the pool's own limit, nil removes it. 0 lets nobody new in.
-	SetLimit(ctx context.Context, pool string, limit *int) error
+	// Set changes the pool's own settings: change gets those that are in force,
+	// the zero value if there are none or they cannot be read (then with err),
+	// and returns the new ones. It may be called again, when somebody else was
+	// faster. After an error, also one of change, nothing has changed.
+	Set(ctx context.Context, pool string, change func(old Settings, err error) (Settings, error)) error
 
 	// Stop leaves a request to stop for the holder or waiter with this id and
 	// returns its record as it was found. The owner learns of it with its next
@@ -143,7 +190,8 @@ type Store interface {
 	// Keepalive marks a holder's job as busy. Unknown: ErrNotFound.
 	Keepalive(ctx context.Context, id string) error
 
-	// Clock is the time Signs.Keepalive counts in.
+	// Clock is the time that Signs.Keepalive, Starts and Report count in. Nobody
+	// can set it.
 	Clock() time.Duration
 }
 
@@ -154,13 +202,18 @@ type Place interface {
 	// TryAcquire takes the slots if it is this ticket's turn and there is
 	// room; the place is given up with that. Else the Verdict says what it
 	// waits for and the place is kept, also on an error. *StoppedError when
-	// somebody asked this waiter to leave the line.
-	TryAcquire(ctx context.Context) (Holding, Verdict, error)
+	// somebody asked this waiter to leave the line. asked are gates (of a Verdict
+	// that was Gated) that have been asked since, and are open.
+	TryAcquire(ctx context.Context, asked ...string) (Holding, Verdict, error)
 
 	// Wait returns when TryAcquire may have another answer than last time. It
 	// can return too often, never too seldom (a request to stop is seen within
 	// a minute; whoever leaves one wakes the waiter). The place is kept.
 	Wait(ctx context.Context) error
+
+	// Report tells others what the gates said. Only its last one is kept for a
+	// pool, and a pool may lose it.
+	Report(ctx context.Context, why string, data []byte) error
 
 	// StepAside lets the others pass until Return; the place is kept.
 	StepAside(ctx context.Context) error
@@ -190,13 +243,15 @@ type Holding interface {
 
 // Pool is one pool as List saw it.
 type Pool struct {
-	Name    string  `json:"pool"`
-	Own     *int    `json:"own_limit"`  // the pool's own limit, if it has one
-	Limit   *int    `json:"limit"`      // the one in force, if anybody asks for one
-	LimitBy string  `json:"limit_from"` // "pool", the lease id that asks for it, or ""
-	Used    int     `json:"used"`
-	Holders []Entry `json:"holders"`
-	Waiters []Entry `json:"waiters"`
+	Name    string   `json:"pool"`
+	Own     Settings `json:"own"`    // the pool's own settings
+	Report  *Report  `json:"report"` // of whoever last asked his gates; nil: nobody did
+	Starts  Starts   `json:"starts"`
+	Limit   *int     `json:"limit"`      // the one in force, if anybody asks for one
+	LimitBy string   `json:"limit_from"` // "pool", the lease id that asks for it, or ""
+	Used    int      `json:"used"`
+	Holders []Entry  `json:"holders"`
+	Waiters []Entry  `json:"waiters"`
 	// Line is how many stand in the line, and Place which of them (from 1) a
 	// ticket is that was asked for. Only Summary tells.
 	Line  int `json:"-"`
@@ -216,11 +271,12 @@ func (p *Pool) Sum() {
 			asked, p.LimitBy = l, h.Lease.ID
 		}
 	}
-	if p.Own != nil && (asked == 0 || *p.Own <= asked) {
+	own := p.Own.Limit
+	if own != nil && (asked == 0 || *own <= asked) {
 		p.LimitBy = "pool"
 	}
-	if p.Own != nil || asked > 0 {
-		limit := Smallest(p.Own, asked)
+	if own != nil || asked > 0 {
+		limit := Smallest(own, asked)
 		p.Limit = &limit
 	}
 }

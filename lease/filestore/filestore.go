@@ -19,10 +19,6 @@ package filestore
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -137,7 +133,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 		if err != nil {
 			return err
 		}
-		h, v, err = p.take(ix, r, ahead, nil, true)
+		h, v, err = p.take(ix, asking{r, ahead, nil}, nil, true)
 		return err
 	})
 	if err != nil || h == nil {
@@ -146,96 +142,6 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 		return nil, v, err // a nil interface, not a nil *holding in one
 	}
 	return h, v, nil
-}
-
-// SetLimit implements lease.Store.
-func (s *Store) SetLimit(ctx context.Context, pool string, limit *int) error {
-	p, err := s.pool(pool, true)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	err = p.locked(ctx, func(*index) error {
-		if limit == nil {
-			if err := os.Remove(p.path("limit")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			return nil
-		}
-		return p.writeSettings(settings{Version: lease.Version, Limit: limit})
-	})
-	if err != nil {
-		return err
-	}
-	return p.poke(anySlot)
-}
-
-// anySlot is no slot: an event of it has the head look at all of them.
-const anySlot = ".any"
-
-// settings is the content of the file limit.
-type settings struct {
-	Version int  `json:"v"`
-	Limit   *int `json:"limit"`
-}
-
-// writeSettings replaces the file in one step: a reader sees the old settings
-// or the new ones, also when we are killed or the disk is full.
-func (p *pool) writeSettings(c settings) error {
-	b, err := jsonLine(c)
-	if err != nil {
-		return err
-	}
-	tmp := p.path("limit.new")
-	_ = os.Remove(tmp) // left by somebody who was killed here; we hold the lock
-	f, err := p.s.openFile(tmp, true, false)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp, p.path("limit"))
-	}
-	if err != nil {
-		_ = os.Remove(tmp)
-	}
-	return err
-}
-
-// own reads the pool's own limit; nil: it has none.
-func (p *pool) own() (*int, error) {
-	f, err := p.s.openFile(p.path("limit"), false, true)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b := make([]byte, 4096)
-	n, _ := f.ReadAt(b, 0)
-	c, err := parseSettings(b[:n])
-	if err != nil {
-		return nil, &fs.PathError{Op: "read", Path: p.path("limit"), Err: fmt.Errorf("%w; set it anew with 'berth limit %s N'", err, p.name)}
-	}
-	return c.Limit, nil
-}
-
-func parseSettings(b []byte) (c settings, err error) {
-	var v struct {
-		Version int `json:"v"`
-	}
-	// The version first: what a newer one says need not fit our fields.
-	if json.Unmarshal(b, &v) == nil && v.Version > lease.Version {
-		return c, fmt.Errorf("%w (version %d)", errNewer, v.Version)
-	}
-	if json.Unmarshal(b, &c) != nil || c.Limit == nil || *c.Limit < 0 {
-		return c, errGarbage
-	}
-	return c, nil
 }
 
 // Network returns the kind of network file system the store is on ("": none),

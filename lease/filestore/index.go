@@ -17,7 +17,7 @@ import (
 // cannot tear, and a pool with a thousand slots in use is read in one go
 // instead of by opening a thousand files.
 //
-//	berth 1 ticket 000000000012 token 00000000000000000045 change 000000000007 line 000003\n
+//	berth 2 ticket 000000000012 token 00000000000000000045 change 000000000007 line 000003 start 00000081234567890123\n
 //	0000000004\n   slot 0: in use by a lease that asks for limit 4
 //	0000000000\n   slot 1: free
 //
@@ -33,7 +33,8 @@ type index struct {
 	// left is the head, and the head is still the head: no need to read the
 	// line, so a hand-over costs the same however long it is.
 	change uint64
-	line   int // tickets in the line, or more: counted up before one is made
+	line   int    // tickets in the line, or more: counted up before one is made
+	start  uint64 // when the last start was, in ns on the boot clock; 0: not known
 
 	limits []int // per slot: 0 free, else what its lease asks for, noLimit if nothing
 
@@ -43,10 +44,11 @@ type index struct {
 }
 
 const (
-	headerLen = 87
+	version   = 2 // 1 had no start
+	headerLen = 114
 	recordLen = 11
 	noLimit   = 9999999999
-	headerFmt = "berth 1 ticket %012d token %020d change %012d line %06d\n"
+	headerFmt = "berth 2 ticket %012d token %020d change %012d line %06d start %020d\n"
 )
 
 var errIndex = errors.New("the index cannot be read")
@@ -75,11 +77,11 @@ func loadIndex(f *os.File) (*index, error) {
 }
 
 func parseIndex(b []byte) (*index, error) {
-	var version int
-	if n, _ := fmt.Sscanf(string(b[:min(len(b), 16)]), "berth %d", &version); n == 1 && version > 1 {
+	var v int
+	if n, _ := fmt.Sscanf(string(b[:min(len(b), 16)]), "berth %d", &v); n == 1 && v > version {
 		return nil, errNewer
 	}
-	if len(b) < headerLen || !bytes.HasPrefix(b, []byte("berth 1 ticket ")) {
+	if len(b) < headerLen || !bytes.HasPrefix(b, []byte("berth 2 ticket ")) {
 		return nil, errIndex
 	}
 	ix := &index{}
@@ -88,7 +90,7 @@ func parseIndex(b []byte) (*index, error) {
 	for _, f := range []struct {
 		at, n int
 		to    *uint64
-	}{{15, 12, &ix.ticket}, {34, 20, &ix.token}, {62, 12, &ix.change}, {80, 6, &line}} {
+	}{{15, 12, &ix.ticket}, {34, 20, &ix.token}, {62, 12, &ix.change}, {80, 6, &line}, {93, 20, &ix.start}} {
 		v, err := strconv.ParseUint(string(head[f.at:f.at+f.n]), 10, 64)
 		if err != nil {
 			return nil, errIndex
@@ -117,7 +119,7 @@ func parseIndex(b []byte) (*index, error) {
 }
 
 func (ix *index) header() []byte {
-	return fmt.Appendf(nil, headerFmt, ix.ticket, ix.token, ix.change, ix.line)
+	return fmt.Appendf(nil, headerFmt, ix.ticket, ix.token, ix.change, ix.line, ix.start)
 }
 
 // mark notes what the lease in slot i asks for (0: free, noLimit: nothing).

@@ -41,6 +41,9 @@ type place struct {
 	slow    bool         // the next look also asks whether the one before us is frozen
 	suspect map[int]bool // slots that events named since the last look; nil: all
 	again   int          // how often we looked again after the last event
+	lookAt  time.Time    // when the head looks at all slots by itself
+
+	pacedUntil time.Time // when the pool's paces let us start
 
 	blocked     chan struct{} // closed when the wait for blockedOn is over
 	blockedOn   string
@@ -289,7 +292,7 @@ func (p *pool) aheadOfNewcomer(ix *index, r lease.Request) (int, error) {
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
 // TryAcquire implements lease.Place.
-func (t *place) TryAcquire(ctx context.Context) (h lease.Holding, v lease.Verdict, err error) {
+func (t *place) TryAcquire(ctx context.Context, asked ...string) (h lease.Holding, v lease.Verdict, err error) {
 	err = t.pool.locked(ctx, func(ix *index) error {
 		if err := t.readNotes(ix); err != nil {
 			return err
@@ -302,10 +305,8 @@ func (t *place) TryAcquire(ctx context.Context) (h lease.Holding, v lease.Verdic
 			v = lease.Verdict{Reason: lease.Behind, Ahead: ahead}
 			return nil
 		}
-		if h, v, err = t.pool.take(ix, t.ticket.Request, 0, t.suspect, false); err != nil || h == nil {
-			if t.watch != nil && t.again >= len(t.pool.s.o.Again) {
-				t.suspect = map[int]bool{} // all were looked at; now events name them
-			}
+		if h, v, err = t.pool.take(ix, asking{t.ticket.Request, 0, asked}, t.suspect, false); err != nil || h == nil {
+			t.looked(v)
 			return err
 		}
 		return t.remove(ix)

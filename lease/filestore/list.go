@@ -96,6 +96,12 @@ func (s *Store) view(ctx context.Context, name string, line func(_ *pool, _ *lea
 	if v.Own, err = p.own(); err != nil {
 		return v, err
 	}
+	v.Report = p.report()
+	if ix, err := loadIndex(p.file); err == nil {
+		if v.Starts, err = p.starts(ix); err != nil {
+			return v, err
+		}
+	}
 	if v.Holders, err = p.holders(v.LockHeldBy == ""); err != nil {
 		return v, err
 	}

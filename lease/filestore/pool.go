@@ -238,6 +238,7 @@ func (p *pool) rebuild() (*index, error) {
 	ix.line = len(tickets)
 	if len(slots) > 0 {
 		ix.token, ix.ticket = uint64(time.Now().UnixMicro()), ix.ticket+1_000_000
+		ix.start = uint64(bootClock()) // it was before now: no pace is kept less than it should
 	}
 	for _, n := range slots {
 		i, err := strconv.Atoi(n)

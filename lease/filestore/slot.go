@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -129,29 +130,46 @@ func (p *pool) verify(ix *index, only map[int]bool) *lease.DamagedError {
 	return bad
 }
 
-// take decides, and takes the slots if the answer is yes. ahead is how many
-// waiters go first. suspect are the slots that may have been given back without
-// a word in the index (nil: any of them); with lazily set they are looked at
-// only when something is in the way.
-func (p *pool) take(ix *index, r lease.Request, ahead int, suspect map[int]bool, lazily bool) (lease.Holding, lease.Verdict, error) {
+// asking is a request with what it may say for itself: how many waiters go
+// first, and which gates have been asked and are open.
+type asking struct {
+	lease.Request
+	ahead int
+	asked []string
+}
+
+// take decides, and takes the slots if the answer is yes. suspect are the slots
+// that may have been given back without a word in the index (nil: any of them);
+// with lazily set they are looked at only when something is in the way.
+func (p *pool) take(ix *index, r asking, suspect map[int]bool, lazily bool) (lease.Holding, lease.Verdict, error) {
 	own, err := p.own()
+	if err != nil {
+		return nil, lease.Verdict{}, err
+	}
+	starts, err := p.starts(ix)
 	if err != nil {
 		return nil, lease.Verdict{}, err
 	}
 	decide := func() lease.Verdict {
 		used, asked := ix.used()
-		return lease.Decide(lease.PoolState{Own: own, Used: used, Asked: asked, Ahead: ahead}, r)
+		return lease.Decide(lease.PoolState{
+			Own: own, Used: used, Asked: asked, Ahead: r.ahead, Starts: starts, Clock: p.s.Clock(),
+		}, r.Request, r.asked...)
 	}
 	v := decide()
 	var bad *lease.DamagedError
-	if !lazily || v.Reason == lease.Full || v.Limit < lease.Smallest(own, r.Ask(own)) {
+	if !lazily || v.Reason == lease.Full || v.Limit < lease.Smallest(own.Limit, r.Ask(own.Limit)) {
 		bad = p.verify(ix, suspect)
 		v = decide()
 	}
+	r.Need = r.Needs(own)
 	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+r.Weight; try++ {
-		h, err := p.grab(ix, r, v.Limit)
+		h, err := p.grab(ix, r.Request, v.Limit)
+		if err == nil && h != nil {
+			err = p.started(ix, &starts, slices.Concat(own.Paces, r.Paces)...)
+		}
 		if err != nil {
-			return nil, v, err
+			return nil, v, p.ungrab(ix, h, err)
 		}
 		if h != nil {
 			return h, v, nil
@@ -175,11 +193,7 @@ func (p *pool) grab(ix *index, r lease.Request, inForce int) (_ *holding, err er
 	h := &holding{pool: p}
 	defer func() {
 		if err != nil || len(h.files) < r.Weight {
-			for i, f := range h.files {
-				_ = markFree(f)
-				ix.mark(h.lease.Slots[i], 0)
-				f.Close()
-			}
+			_ = p.ungrab(ix, h, nil)
 		}
 	}()
 	mark := r.Limit
@@ -210,6 +224,18 @@ func (p *pool) grab(ix *index, r lease.Request, inForce int) (_ *holding, err er
 		h.files[i] = aboveCaller(f)
 	}
 	return h, nil
+}
+
+// ungrab gives back what grab took, if it did, after err.
+func (p *pool) ungrab(ix *index, h *holding, err error) error {
+	if h != nil {
+		for i, f := range h.files {
+			_ = markFree(f)
+			ix.mark(h.lease.Slots[i], 0)
+			f.Close()
+		}
+	}
+	return err
 }
 
 // lockSlot locks slot i, or says why not: the state then is in use or damaged.

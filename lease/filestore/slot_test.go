@@ -149,7 +149,7 @@ func TestEventsWakeTheHead(t *testing.T) {
 		}},
 		{"a limit", 1, 1, func(t *testing.T, s *Store, h *holding) {
 			limit := 3
-			if err := s.SetLimit(t.Context(), "p", &limit); err != nil {
+			if err := setLimit(t.Context(), s, &limit); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { giveBack(t, h) })
@@ -157,7 +157,7 @@ func TestEventsWakeTheHead(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := eventsOnly(t)
-			if err := s.SetLimit(t.Context(), "p", &c.limit); err != nil {
+			if err := setLimit(t.Context(), s, &c.limit); err != nil {
 				t.Fatal(err)
 			}
 			h := takeSlot(t, s, request(0, c.take))

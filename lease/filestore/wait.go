@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/lease"
 )
 
 // Wait implements lease.Place. It sleeps in the kernel: behind others in
@@ -68,19 +70,31 @@ func (t *place) waitHead(ctx context.Context) error {
 	}
 	slots, err := t.await(ctx)
 	switch {
+	case len(slots) > 0: // before the end of ctx: nobody will tell us twice
+		t.suspectAlso(slots)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil: // of the watch: look at all slots, then try another one
 		t.closeWatch()
 		t.suspect = nil
-	case len(slots) > 0:
-		t.suspectAlso(slots)
-	default:
-		if t.again++; t.again > len(t.pool.s.o.Again) {
-			t.suspect = nil
-		}
+	case t.again < len(t.pool.s.o.Again):
+		t.again++
+	case !time.Now().Before(t.lookAt):
+		t.suspect = nil
 	}
 	return nil
+}
+
+// looked is told what came of a look at the suspect slots.
+func (t *place) looked(v lease.Verdict) {
+	now := time.Now()
+	if t.suspect == nil {
+		t.lookAt = now.Add(t.pool.s.o.Head)
+	}
+	if t.watch != nil && t.again >= len(t.pool.s.o.Again) {
+		t.suspect = map[int]bool{} // all were looked at; now events name them
+	}
+	t.pacedUntil = now.Add(v.After)
 }
 
 // await sleeps until a slot is closed, or for as long as the head has patience.
@@ -112,16 +126,21 @@ func (t *place) suspectAlso(slots []int) {
 	}
 }
 
-// patience is how long the head sleeps without an event.
+// patience is how long the head sleeps without an event. A Wait that somebody
+// ends ever again does not put off the look at all slots.
 func (t *place) patience() time.Duration {
 	o := &t.pool.s.o
+	d := time.Until(t.lookAt)
 	switch {
 	case t.watch == nil:
-		return o.Poll
+		d = o.Poll
 	case t.again < len(o.Again):
-		return o.Again[t.again]
+		d = o.Again[t.again]
 	}
-	return o.Head
+	if paced := time.Until(t.pacedUntil); paced > 0 {
+		d = min(d, paced)
+	}
+	return d
 }
 
 // closeWatch closes the watch on the side, for that takes 10 to 20 ms. A head

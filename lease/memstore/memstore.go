@@ -23,7 +23,9 @@ type Store struct {
 var _ lease.Store = (*Store)(nil)
 
 type pool struct {
-	own     *int
+	own     lease.Settings
+	starts  lease.Starts
+	report  *lease.Report
 	tickets uint64
 	token   uint64
 	held    []*holding
@@ -49,8 +51,8 @@ func (p *pool) wake() {
 	p.changed = make(chan struct{})
 }
 
-func (p *pool) state(ahead int) lease.PoolState {
-	st := lease.PoolState{Own: p.own, Ahead: ahead}
+func (s *Store) state(p *pool, ahead int) lease.PoolState {
+	st := lease.PoolState{Own: p.own, Ahead: ahead, Starts: p.starts, Clock: s.Clock()}
 	for _, h := range p.held {
 		st.Used += len(h.lease.Slots)
 		st.Asked = lease.Smallest(nil, st.Asked, h.lease.Asks)
@@ -73,11 +75,13 @@ func before(p1 int, s1 uint64, p2 int, s2 uint64) bool {
 	return p1 < p2 || p1 == p2 && s1 < s2
 }
 
-func (s *Store) take(p *pool, r lease.Request, ahead int) (lease.Holding, lease.Verdict) {
-	v := lease.Decide(p.state(ahead), r)
+func (s *Store) take(p *pool, r lease.Request, ahead int, asked []string) (lease.Holding, lease.Verdict) {
+	v := lease.Decide(s.state(p, ahead), r, asked...)
 	if v.Reason != lease.Ready {
 		return nil, v
 	}
+	p.starts.Add(s.Clock(), slices.Concat(p.own.Paces, r.Paces)...)
+	r.Need = r.Needs(p.own)
 	p.token++
 	h := &holding{s: s, p: p, lease: lease.Lease{
 		Version: lease.Version, Request: r, Token: p.token,
@@ -100,7 +104,7 @@ func (s *Store) TryAcquire(_ context.Context, r lease.Request) (lease.Holding, l
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pool(r.Pool)
-	h, v := s.take(p, r, p.ahead(r.Priority, p.tickets+1))
+	h, v := s.take(p, r, p.ahead(r.Priority, p.tickets+1), nil)
 	return h, v, nil
 }
 
@@ -134,15 +138,19 @@ func (s *Store) Line(_ context.Context, r lease.Request) (lease.Place, error) {
 	return t, nil
 }
 
-// SetLimit implements lease.Store.
-func (s *Store) SetLimit(_ context.Context, pool string, limit *int) error {
+// Set implements lease.Store.
+func (s *Store) Set(_ context.Context, pool string, change func(lease.Settings, error) (lease.Settings, error)) error {
 	if err := lease.CheckPool(pool); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pool(pool)
-	p.own = limit
+	own, err := change(p.own, nil)
+	if err != nil {
+		return err
+	}
+	p.own = own
 	p.wake()
 	return nil
 }
@@ -187,7 +195,8 @@ func (s *Store) Summary(_ context.Context, pool string, t lease.Ticket) (lease.P
 func (s *Store) holders(pool string) lease.Pool {
 	v := lease.Pool{Name: pool}
 	if p := s.pools[pool]; p != nil {
-		v.Own = p.own
+		v.Own, v.Report, v.Starts = p.own, p.report, p.starts
+		v.Starts.Buckets = slices.Clone(p.starts.Buckets)
 		for _, h := range p.held {
 			l := h.lease
 			v.Holders = append(v.Holders, lease.Entry{Lease: &l, Beat: -1})
@@ -251,8 +260,8 @@ func (s *Store) find(id string) (*holding, *place, error) {
 	return nil, nil, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 }
 
-// Clock implements lease.Store.
-func (s *Store) Clock() time.Duration { return time.Since(s.start) }
+// Clock implements lease.Store. 0 is no time: Starts.Last then means none.
+func (s *Store) Clock() time.Duration { return time.Since(s.start) + 1 }
 
 type holding struct {
 	s     *Store
@@ -304,22 +313,24 @@ type place struct {
 	aside  bool
 	kept   bool          // its waiter has gone, its key keeps the place
 	seen   chan struct{} // p.changed at the last TryAcquire
+	after  time.Duration // the pace has us wait so long since then
 }
 
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
-func (t *place) TryAcquire(context.Context) (lease.Holding, lease.Verdict, error) {
+func (t *place) TryAcquire(_ context.Context, asked ...string) (lease.Holding, lease.Verdict, error) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
-	t.seen = t.p.changed
+	t.seen, t.after = t.p.changed, 0
 	if t.stop != nil {
 		return nil, lease.Verdict{}, &lease.StoppedError{Stop: *t.stop}
 	}
 	if n := t.p.ahead(t.ticket.Priority, t.ticket.Seq); n > 0 {
 		return nil, lease.Verdict{Reason: lease.Behind, Ahead: n}, nil
 	}
-	h, v := t.s.take(t.p, t.ticket.Request, 0)
+	h, v := t.s.take(t.p, t.ticket.Request, 0, asked)
 	if h == nil {
+		t.after = v.After
 		return nil, v, nil
 	}
 	t.remove()
@@ -335,12 +346,25 @@ func (t *place) Wait(ctx context.Context) error {
 	if t.seen == nil {
 		return nil
 	}
+	var paced <-chan time.Time
+	if t.after > 0 {
+		paced = time.After(t.after)
+	}
 	select {
 	case <-t.seen:
+		return nil
+	case <-paced:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+func (t *place) Report(_ context.Context, why string, data []byte) error {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	t.p.report = &lease.Report{By: t.ticket.ID, Why: why, At: t.s.Clock(), Data: data}
+	return nil
 }
 
 func (t *place) StepAside(context.Context) error {

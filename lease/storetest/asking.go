@@ -180,7 +180,7 @@ func badPool(t *testing.T, s *suite) {
 		if _, err := s.Line(s.ctx, Request(name, 1)); err == nil {
 			t.Errorf("Line in pool %q: no error", name)
 		}
-		if err := s.SetLimit(s.ctx, name, nil); err == nil {
+		if err := s.setLimit(name, nil); err == nil {
 			t.Errorf("SetLimit of pool %q: no error", name)
 		}
 	}
@@ -201,7 +201,7 @@ func list(t *testing.T, s *suite) {
 		t.Fatalf("List: %+v, %v", pools, err)
 	}
 	v := pools[0]
-	if v.Name != "p" || v.Used != 2 || v.Limit == nil || *v.Limit != 2 || v.LimitBy != r.ID || v.Own != nil {
+	if v.Name != "p" || v.Used != 2 || v.Limit == nil || *v.Limit != 2 || v.LimitBy != r.ID || v.Own.Limit != nil {
 		t.Errorf("List: %+v", v)
 	}
 	if len(v.Holders) != 2 || len(v.Waiters) != 1 || v.Waiters[0].Ticket.ID != p.Ticket().ID {

@@ -31,6 +31,14 @@ func Run(t *testing.T, open func(*testing.T) lease.Store) {
 		{"SmallestLimitWins", smallest},
 		{"OwnLimit", ownLimit},
 		{"DrainAndWake", drain},
+		{"SetIsAllOrNothing", set},
+		{"GatesAreAskedByTheHead", gated},
+		{"NewGatesAreAsked", newGates},
+		{"Paced", paced},
+		{"PacedTogether", pacedTogether},
+		{"Burst", burst},
+		{"NeedOfThePool", need},
+		{"Report", report},
 		{"NewcomerDoesNotOvertake", newcomer},
 		{"KeyKeepsThePlace", key},
 		{"KeyOfAStoppedWaiter", keyOfStopped},
@@ -69,6 +77,23 @@ func Request(pool string, n int) lease.Request {
 func with(r lease.Request, change func(*lease.Request)) lease.Request {
 	change(&r)
 	return r
+}
+
+func (s *suite) setLimit(pool string, limit *int) error {
+	return s.Set(s.ctx, pool, func(old lease.Settings, err error) (lease.Settings, error) {
+		old.Limit = limit
+		return old, err
+	})
+}
+
+func (s *suite) setTerms(pool string, t lease.Terms) {
+	s.Helper()
+	if err := s.Set(s.ctx, pool, func(old lease.Settings, err error) (lease.Settings, error) {
+		old.Terms = t
+		return old, err
+	}); err != nil {
+		s.Fatal(err)
+	}
 }
 
 func (s *suite) take(r lease.Request) lease.Holding {
@@ -261,7 +286,7 @@ func tooHeavy(t *testing.T, s *suite) {
 	r.Limit = 0 // the pool's own, or the fallback of 2
 	s.refused(r, lease.TooHeavy)
 	five := 5
-	if err := s.SetLimit(s.ctx, "p", &five); err != nil {
+	if err := s.setLimit("p", &five); err != nil {
 		t.Fatal(err)
 	}
 	s.release(s.take(r))
@@ -286,7 +311,7 @@ func smallest(t *testing.T, s *suite) {
 
 func ownLimit(t *testing.T, s *suite) {
 	own := 1
-	if err := s.SetLimit(s.ctx, "p", &own); err != nil {
+	if err := s.setLimit("p", &own); err != nil {
 		t.Fatal(err)
 	}
 	h := s.take(Request("p", 5))
@@ -295,7 +320,7 @@ func ownLimit(t *testing.T, s *suite) {
 	}
 	s.refused(Request("p", 5), lease.Full)
 	s.refused(Request("p", 0), lease.Full)
-	if err := s.SetLimit(s.ctx, "p", nil); err != nil {
+	if err := s.setLimit("p", nil); err != nil {
 		t.Fatal(err)
 	}
 	s.release(s.take(Request("p", 5)))
@@ -304,7 +329,7 @@ func ownLimit(t *testing.T, s *suite) {
 
 func drain(t *testing.T, s *suite) {
 	zero, one := 0, 1
-	if err := s.SetLimit(s.ctx, "p", &zero); err != nil {
+	if err := s.setLimit("p", &zero); err != nil {
 		t.Fatal(err)
 	}
 	s.refused(Request("p", 5), lease.Drained)
@@ -317,7 +342,7 @@ func drain(t *testing.T, s *suite) {
 		}
 		got <- err
 	}()
-	if err := s.SetLimit(s.ctx, "p", &one); err != nil {
+	if err := s.setLimit("p", &one); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-got; err != nil {

@@ -1,0 +1,201 @@
+//go:build unix
+
+package filestore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"berth/lease"
+)
+
+// The files limit, pace and report are small, change rarely and are replaced
+// whole, under the pool's lock.
+
+// settings is the content of the file limit.
+type settings struct {
+	Version int `json:"v"`
+	lease.Settings
+}
+
+// termsVersion is that of a file with more than a limit in it: who knows of
+// nothing else must not take the limit for all there is.
+const termsVersion = 2
+
+// Set implements lease.Store.
+func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings, error) (lease.Settings, error)) error {
+	p, err := s.pool(pool, true)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	err = p.locked(ctx, func(*index) error {
+		own, err := change(p.own())
+		switch {
+		case err != nil:
+			return err
+		case own.None():
+			if err := os.Remove(p.path("limit")); !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		case own.Terms.None():
+			return p.replace("limit", settings{lease.Version, own})
+		}
+		return p.replace("limit", settings{termsVersion, own})
+	})
+	if err != nil {
+		return err
+	}
+	return p.poke(anySlot)
+}
+
+// anySlot is no slot: an event of it has the head look at all of them.
+const anySlot = ".any"
+
+// own reads the pool's own settings; the zero value: it has none.
+func (p *pool) own() (lease.Settings, error) {
+	b, uid, err := p.read("limit")
+	if b == nil {
+		return lease.Settings{}, err
+	}
+	c, err := parseSettings(b)
+	if err != nil {
+		return lease.Settings{}, &fs.PathError{Op: "read", Path: p.path("limit"), Err: fmt.Errorf("%w; set it anew with 'berth limit %s N'", err, p.name)}
+	}
+	c.UID = uid
+	return c.Settings, nil
+}
+
+func parseSettings(b []byte) (c settings, err error) {
+	var v struct {
+		Version int `json:"v"`
+	}
+	// The version first: what a newer one says need not fit our fields.
+	if json.Unmarshal(b, &v) == nil && v.Version > termsVersion {
+		return c, fmt.Errorf("%w (version %d)", errNewer, v.Version)
+	}
+	if json.Unmarshal(b, &c) != nil || c.None() || c.Limit != nil && *c.Limit < 0 || c.MinSlots < 0 || c.Need.CPU < 0 {
+		return c, errGarbage
+	}
+	for _, p := range c.Paces {
+		if p.Every <= 0 || p.Burst < 1 || p.Burst > 1 && (p.Burst > lease.MaxBurst || p.Every > lease.MaxEvery) {
+			return c, errGarbage
+		}
+	}
+	return c, nil
+}
+
+// paceFile is the content of the file pace.
+type paceFile struct {
+	Version int            `json:"v"`
+	Buckets []lease.Bucket `json:"buckets"`
+}
+
+// starts is what the pool remembers of its starts: the last one from the index,
+// which each start writes anyway, and the buckets of those who keep to a pace
+// with a burst, if there are any. A damaged file is an empty one: its buckets
+// are full, which is what they are after a while anyway.
+func (p *pool) starts(ix *index) (lease.Starts, error) {
+	s := lease.Starts{Last: time.Duration(ix.start)}
+	b, _, err := p.read("pace")
+	if b == nil {
+		return s, err
+	}
+	var f paceFile
+	if json.Unmarshal(b, &f) != nil {
+		return s, nil
+	}
+	if f.Version > lease.Version {
+		return s, &fs.PathError{Op: "read", Path: p.path("pace"), Err: fmt.Errorf("%w (version %d)", errNewer, f.Version)}
+	}
+	s.Buckets = f.Buckets
+	return s, nil
+}
+
+// started counts a start, before there is one: killed in between, one too many
+// is counted, never one too few.
+func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) error {
+	now := p.s.Clock()
+	buckets := s.Add(now, paces...)
+	ix.start = uint64(now)
+	if !buckets {
+		return nil
+	}
+	return p.replace("pace", paceFile{lease.Version, s.Buckets})
+}
+
+// Report implements lease.Place.
+func (t *place) Report(ctx context.Context, why string, data []byte) error {
+	return t.pool.locked(ctx, func(*index) error {
+		return t.pool.replace("report", lease.Report{By: t.ticket.ID, Why: why, At: t.pool.s.Clock(), Data: data})
+	})
+}
+
+// report is what the last who asked his gates left; nil: nothing to be read.
+func (p *pool) report() *lease.Report {
+	b, _, err := p.read("report")
+	r := &lease.Report{}
+	// Of an instant that this boot has not reached: it is of one before.
+	if b == nil || err != nil || json.Unmarshal(b, r) != nil || r.At > p.s.Clock() {
+		return nil
+	}
+	return r
+}
+
+// maxSmall bounds what is read of such a file; ours are below 16 KiB.
+const maxSmall = 64 << 10
+
+// read returns what a file holds, and whose it is; nil when it is not there.
+func (p *pool) read(name string) ([]byte, int, error) {
+	f, err := p.s.openFile(p.path(name), false, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	b := make([]byte, min(fi.Size(), maxSmall))
+	n, err := f.ReadAt(b, 0)
+	if n < len(b) {
+		return nil, 0, err
+	}
+	return b, int(fi.Sys().(*syscall.Stat_t).Uid), nil
+}
+
+// replace writes a file in one step: a reader sees the old one or the new one,
+// also when we are killed or the disk is full.
+func (p *pool) replace(name string, v any) error {
+	b, err := jsonLine(v)
+	if err != nil {
+		return err
+	}
+	tmp := p.path(name + ".new")
+	_ = os.Remove(tmp) // left by somebody who was killed here; we hold the lock
+	f, err := p.s.openFile(tmp, true, false)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp, p.path(name))
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+package lease
+
+import (
+	"slices"
+	"time"
+)
+
+// Pace bounds how fast starts follow each other in a pool: one Every so often,
+// and up to Burst at once after a quiet time. It is a token bucket of that size,
+// kept as its virtual schedule (GCRA, ITU-T I.371), so that all a pool has to
+// remember of it is one instant.
+type Pace struct {
+	Every time.Duration `json:"every_ns"`
+	Burst int           `json:"burst"` // from 1
+}
+
+// MaxBurst and MaxEvery bound a Pace whose Burst is over 1: their product fits.
+const (
+	MaxBurst = 1000
+	MaxEvery = 30 * 24 * time.Hour
+)
+
+// Starts is what a pool remembers of its starts, on its store's clock. Each
+// start counts, also of those who keep to no pace: whoever keeps to one asks for
+// it of the pool.
+type Starts struct {
+	Last    time.Duration `json:"last_ns,omitempty"` // when the last one was; 0: not known
+	Buckets []Bucket      `json:"buckets,omitempty"` // of the paces with a Burst
+}
+
+// Bucket is empty, and the pace lets nobody start, until Next - (Burst-1)*Every.
+type Bucket struct {
+	Pace
+	Next  time.Duration `json:"next_ns"`  // when it would have been the next one's turn, without a burst
+	Asked time.Duration `json:"asked_ns"` // when somebody last kept to this pace
+}
+
+const (
+	// A bucket is remembered for so long after somebody kept to its pace: others'
+	// starts count in it only as long as it is there.
+	bucketKept = 24 * time.Hour
+	// More different paces than this, and the one that is longest out of use is
+	// forgotten.
+	maxBuckets = 16
+)
+
+// Wait is how long all paces together let the next start wait; 0: not at all.
+func (s *Starts) Wait(now time.Duration, paces ...Pace) time.Duration {
+	wait := time.Duration(0)
+	for _, p := range paces {
+		wait = max(wait, s.next(now, p)-time.Duration(p.Burst-1)*p.Every-now)
+	}
+	return wait
+}
+
+// next is when, by its schedule, it is the turn of p's next start. An instant
+// that this clock has not seen yet is of another boot: nothing is known then.
+func (s *Starts) next(now time.Duration, p Pace) time.Duration {
+	for _, b := range s.Buckets {
+		if b.Pace == p && b.Asked <= now {
+			return b.Next
+		}
+	}
+	if s.Last > 0 && s.Last <= now {
+		return s.Last + p.Every
+	}
+	return now
+}
+
+// Add counts a start of somebody who keeps to these paces. It returns whether
+// there are, or were, Buckets to be remembered.
+func (s *Starts) Add(now time.Duration, paces ...Pace) bool {
+	had := len(s.Buckets)
+	for _, p := range paces {
+		if p.Burst > 1 {
+			next := s.next(now, p)
+			s.Buckets = slices.DeleteFunc(s.Buckets, func(b Bucket) bool { return b.Pace == p })
+			s.Buckets = append(s.Buckets, Bucket{p, next, now})
+		}
+	}
+	s.Buckets = slices.DeleteFunc(s.Buckets, func(b Bucket) bool { return b.Asked > now || b.Asked+bucketKept < now })
+	s.Buckets = s.Buckets[max(0, len(s.Buckets)-maxBuckets):] // the last asked for is the last
+	for i, b := range s.Buckets {
+		s.Buckets[i].Next = max(now, b.Next) + b.Every
+	}
+	s.Last = now
+	return had+len(s.Buckets) > 0
+}

@@ -1,0 +1,212 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"berth/lease"
+)
+
+func gatedRequest(gates string) lease.Request {
+	return with(Request("p", 3), func(r *lease.Request) { r.Gates = gates })
+}
+
+// get1 asks a place once, as one who has asked these gates, and wants its slots.
+func (s *suite) get1(p lease.Place, asked ...string) lease.Holding {
+	s.Helper()
+	h, v, err := p.TryAcquire(s.ctx, asked...)
+	if h == nil || err != nil {
+		s.Fatalf("Place.TryAcquire, asked %q: %+v, %v; want a lease", asked, v, err)
+	}
+	return h
+}
+
+func set(t *testing.T, s *suite) {
+	four, boom := 4, errors.New("no")
+	if err := s.setLimit("p", &four); err != nil {
+		t.Fatal(err)
+	}
+	want := lease.Terms{Gates: "g", MinSlots: 2, Paces: []lease.Pace{{Every: time.Second, Burst: 3}}, Need: lease.Need{Mem: 5, CPU: 0.5}}
+	s.setTerms("p", want)
+	if err := s.Set(s.ctx, "p", func(old lease.Settings, _ error) (lease.Settings, error) {
+		old.Limit, old.Gates = nil, ""
+		return old, boom
+	}); !errors.Is(err, boom) {
+		t.Errorf("%v, want what change returned", err)
+	}
+	pools, err := s.List(s.ctx, "p")
+	if err != nil || pools[0].Own.Limit == nil || *pools[0].Own.Limit != 4 || !reflect.DeepEqual(pools[0].Own.Terms, want) {
+		t.Errorf("%+v, %v; want a limit of 4 and %+v", pools, err, want)
+	}
+}
+
+func gated(t *testing.T, s *suite) {
+	v := s.refused(gatedRequest("g"), lease.Gated)
+	if !slices.Equal(v.Gates, []string{"g"}) || v.SinceStart >= 0 {
+		t.Errorf("verdict %+v, want gates g to be asked, and no start known", v)
+	}
+	a, b := s.line(gatedRequest("g")), s.line(gatedRequest("g"))
+	s.notYet(a, lease.Gated)
+	s.notYet(b, lease.Behind)
+	s.refused(Request("p", 3), lease.Behind) // nobody passes who waits for a gate
+	if h, v, err := b.TryAcquire(s.ctx, "g"); h != nil || v.Reason != lease.Behind {
+		t.Errorf("%v, %v, %v: an open gate must not pass the line", h, v, err)
+	}
+	h := s.get1(a, "g")
+	if pools, err := s.List(s.ctx, "p"); err != nil || pools[0].Used != 1 {
+		t.Errorf("%+v, %v: want one slot in use, and none for who is asking", pools, err)
+	}
+	s.notYet(b, lease.Gated)
+	s.release(h)
+	s.release(s.get1(b, "g"))
+	empty(t, s, "p")
+}
+
+func newGates(t *testing.T, s *suite) {
+	p := s.line(gatedRequest("mine"))
+	s.setTerms("p", lease.Terms{Gates: "pool", MinSlots: 1})
+	h := s.get1(p, "mine") // fewer in use than the pool's gates are asked from
+	q := s.line(gatedRequest("mine"))
+	for _, asked := range [][]string{nil, {"mine"}, {"pool"}, {"mine", "pool before"}} {
+		if h, v, err := q.TryAcquire(s.ctx, asked...); h != nil || err != nil || v.Reason != lease.Gated {
+			t.Fatalf("asked %q: %v, %+v, %v; want gated", asked, h, v, err)
+		}
+	}
+	other := s.line(Request("p", 3)) // has no gates of its own
+	s.release(s.get1(q, "mine", "pool"))
+	s.notYet(other, lease.Gated)
+	got := make(chan error, 1)
+	go func() {
+		h, err := get(s.ctx, other)
+		if err == nil {
+			err = h.Release(s.ctx)
+		}
+		got <- err
+	}()
+	s.setTerms("p", lease.Terms{})
+	if err := <-got; err != nil {
+		t.Errorf("gates that were taken away did not wake the waiter: %v", err)
+	}
+	s.release(h)
+}
+
+// every is the pace of these tests: not so short that a step takes as long.
+const every = 80 * time.Millisecond
+
+func pacedRequest(burst int) lease.Request {
+	return with(Request("p", 100), func(r *lease.Request) { r.Paces = []lease.Pace{{Every: every, Burst: burst}} })
+}
+
+func paced(t *testing.T, s *suite) {
+	s.setTerms("p", lease.Terms{Paces: []lease.Pace{{Every: time.Hour, Burst: 1}}})
+	h := s.take(Request("p", 5))
+	if v := s.refused(Request("p", 5), lease.Paced); v.After <= 0 || v.After > time.Hour {
+		t.Errorf("verdict %+v, want up to an hour", v)
+	}
+	p := s.line(Request("p", 5))
+	s.notYet(p, lease.Paced)
+	s.refused(Request("p", 5), lease.Behind)
+	s.setTerms("p", lease.Terms{})
+	s.refused(Request("p", 5), lease.Behind)
+	s.release(s.get(p))
+	s.release(h)
+}
+
+// pacedTogether: starts are apart, whoever makes them, and who waits for the pace
+// wakes up by itself.
+func pacedTogether(t *testing.T, s *suite) {
+	var mu sync.Mutex
+	var at []time.Duration
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			p, err := s.Line(s.ctx, pacedRequest(1))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			h, err := get(s.ctx, p)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			pools, err := s.List(s.ctx, "p")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			at = append(at, pools[0].Starts.Last)
+			mu.Unlock()
+			if err := h.Release(context.WithoutCancel(s.ctx)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(at)
+	for i := 1; i < len(at); i++ {
+		// One who looks late sees a later start, and the same one as its holder.
+		if d := at[i] - at[i-1]; d != 0 && d < every {
+			t.Errorf("starts at %v: two are %v apart, less than %v", at, d, every)
+		}
+	}
+}
+
+func burst(t *testing.T, s *suite) {
+	long := with(Request("p", 100), func(r *lease.Request) { r.Paces = []lease.Pace{{Every: time.Hour, Burst: 3}} })
+	s.release(s.take(long))
+	s.release(s.take(Request("p", 100))) // keeps to no pace, and counts
+	s.release(s.take(with(long, func(r *lease.Request) { r.ID = lease.NewID("p") })))
+	s.refused(long, lease.Paced)
+	s.release(s.take(Request("p", 100)))
+	if v := s.refused(long, lease.Paced); v.After <= time.Hour {
+		t.Errorf("verdict %+v, want more than an hour: four have started, and three may", v)
+	}
+}
+
+func need(t *testing.T, s *suite) {
+	s.setTerms("p", lease.Terms{Need: lease.Need{Mem: 7}})
+	a := s.take(Request("p", 5))
+	b := s.take(with(Request("p", 5), func(r *lease.Request) { r.Need = lease.Need{CPU: 2} }))
+	pools, err := s.List(s.ctx, "p")
+	if err != nil || len(pools[0].Holders) != 2 {
+		t.Fatalf("%+v, %v", pools, err)
+	}
+	if got := pools[0].Holders[0].Lease.Need; got != (lease.Need{Mem: 7}) {
+		t.Errorf("need %+v, want the pool's", got)
+	}
+	if got := pools[0].Holders[1].Lease.Need; got != (lease.Need{CPU: 2}) {
+		t.Errorf("need %+v, want its own", got)
+	}
+	s.release(a)
+	s.release(b)
+}
+
+func report(t *testing.T, s *suite) {
+	p := s.line(gatedRequest("g"))
+	s.notYet(p, lease.Gated)
+	before := s.Clock()
+	if err := p.Report(s.ctx, "no memory", []byte{0, 1, '"'}); err != nil {
+		t.Fatal(err)
+	}
+	for _, why := range []string{"no memory", "no CPU"} {
+		sum, err := s.Summary(s.ctx, "p", p.Ticket())
+		if err != nil || sum.Report == nil {
+			t.Fatalf("%+v, %v: want a report", sum, err)
+		}
+		if r := sum.Report; r.By != p.Ticket().ID || r.Why != why || !slices.Equal(r.Data, []byte{0, 1, '"'}) || r.At < before {
+			t.Errorf("report %+v, want %q", r, why)
+		}
+		if err := p.Report(s.ctx, "no CPU", []byte{0, 1, '"'}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.release(s.get1(p, "g"))
+	empty(t, s, "p")
+}

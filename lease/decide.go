@@ -109,7 +109,7 @@ func Decide(s PoolState, r Request, asked ...string) Verdict {
 		v.Reason = Full
 		return v
 	}
-	if v.After = s.Starts.Wait(s.Clock, slices.Concat(s.Own.Paces, r.Paces)...); v.After > 0 {
+	if v.After = s.Starts.Wait(s.Clock, r.Paces(s.Own)...); v.After > 0 {
 		v.Reason = Paced
 		return v
 	}
@@ -128,6 +128,9 @@ func Decide(s PoolState, r Request, asked ...string) Verdict {
 	}
 	return v
 }
+
+// Paces are the request's own and its pool's.
+func (r Request) Paces(own Settings) []Pace { return append(own.Terms.Paces(), r.Terms.Paces()...) }
 
 // Needs is what the job of r is taken to use: its own word, or else its pool's.
 func (r Request) Needs(own Settings) Need {

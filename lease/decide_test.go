@@ -48,7 +48,7 @@ func TestDecide(t *testing.T) {
 func TestDecideTerms(t *testing.T) {
 	const s = time.Second
 	gated := Request{Limit: 5, Weight: 1, Terms: Terms{Gates: "mine", MinSlots: 1}}
-	pool := Settings{Terms: Terms{Gates: "pool", Paces: []Pace{{s, 1}}}}
+	pool := Settings{Terms: Terms{Gates: "pool", Ramp: s}}
 	for _, c := range []struct {
 		why   string
 		s     PoolState

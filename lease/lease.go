@@ -64,8 +64,11 @@ type Terms struct {
 	// has them asked (see Gated); what they mean is known to whoever asks.
 	Gates string `json:"gates,omitempty"`
 	// MinSlots: with fewer slots in use these gates are not asked.
-	MinSlots int    `json:"min_slots,omitempty"`
-	Paces    []Pace `json:"paces,omitempty"`
+	MinSlots int `json:"min_slots,omitempty"`
+	// Ramp is the least time between two starts in the pool, whoever makes them;
+	// Rate lets them come in bursts.
+	Ramp time.Duration `json:"ramp_ns,omitempty"`
+	Rate Pace          `json:"rate,omitzero"`
 	// Need is what the job says it will use: its own word, or else its pool's.
 	Need Need `json:"need,omitzero"`
 }
@@ -88,8 +91,18 @@ type Settings struct {
 func (s Settings) None() bool { return s.Limit == nil && s.Terms.None() }
 
 // None reports whether there are no terms.
-func (t Terms) None() bool {
-	return t.Gates == "" && t.MinSlots == 0 && len(t.Paces) == 0 && t.Need == Need{}
+func (t Terms) None() bool { return t == Terms{} }
+
+// Paces are those that the terms keep starts to, for Starts.
+func (t Terms) Paces() []Pace {
+	var all []Pace
+	if t.Ramp > 0 {
+		all = append(all, Pace{t.Ramp, 1})
+	}
+	if t.Rate.Every > 0 {
+		all = append(all, t.Rate)
+	}
+	return all
 }
 
 // A Report is what the last one who asked his gates leaves for others.

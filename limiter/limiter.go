@@ -1,5 +1,5 @@
 // Package limiter decides when a caller may hold slots: it lines up, waits for
-// its turn and takes.
+// its turn, has the gates asked and takes.
 //
 // It knows nothing of where pools live (package lease) and nothing of the
 // child that runs afterwards (package procwatch).
@@ -38,7 +38,7 @@ func (e *BusyError) Unwrap() error { return e.Err }
 type Interrupts struct {
 	mu     sync.Mutex
 	todo   []func(context.Context, lease.Place) error
-	cancel context.CancelFunc // ends the Wait that runs; nil: none does
+	cancel context.CancelFunc // ends what the waiter does now; nil: it can be told nothing
 }
 
 // Do has the waiter run f between two looks at its turn, and then look again. A
@@ -53,9 +53,10 @@ func (in *Interrupts) Do(f func(context.Context, lease.Place) error) {
 	}
 }
 
-// wait is p.Wait, ended by whatever there is to do, and then doing it.
-func (in *Interrupts) wait(ctx context.Context, p lease.Place) error {
-	wctx, cancel := context.WithCancel(ctx)
+// during is f, ended by whatever there is to do, and then doing it: interrupted
+// says that there was something, or that ctx is over.
+func (in *Interrupts) during(ctx context.Context, p lease.Place, f func(context.Context) error) (interrupted bool, err error) {
+	fctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	in.mu.Lock()
 	in.cancel = cancel
@@ -63,29 +64,72 @@ func (in *Interrupts) wait(ctx context.Context, p lease.Place) error {
 		cancel()
 	}
 	in.mu.Unlock()
-	err := p.Wait(wctx)
+	err = f(fctx)
 	in.mu.Lock()
 	todo := in.todo
 	in.todo, in.cancel = nil, nil
 	in.mu.Unlock()
 	for _, f := range todo {
 		if err := f(ctx, p); err != nil {
-			return err
+			return true, err
 		}
 	}
 	switch {
-	case ctx.Err() != nil: // perhaps while f ran; what ended the Wait says less
-		return context.Cause(ctx)
+	case ctx.Err() != nil: // perhaps while f ran; what ended it says less
+		return true, context.Cause(ctx)
 	case len(todo) > 0:
-		return nil // what ended the Wait was ours
+		return true, nil // what ended it was ours
 	}
+	return false, err
+}
+
+// wait is p.Wait, for no longer than again (0: as long as it takes).
+func (in *Interrupts) wait(ctx context.Context, p lease.Place, again time.Duration) error {
+	_, err := in.during(ctx, p, func(ctx context.Context) error {
+		if again == 0 {
+			return p.Wait(ctx)
+		}
+		short, cancel := context.WithTimeout(ctx, again)
+		defer cancel()
+		if err := p.Wait(short); err != nil && (short.Err() == nil || ctx.Err() != nil) {
+			return err
+		}
+		return nil
+	})
 	return err
+}
+
+// ask asks the gates that v names; interrupted says that they did not come to an
+// answer.
+func (in *Interrupts) ask(ctx context.Context, p lease.Place, v lease.Verdict, ask Ask) (a Answer, interrupted bool, err error) {
+	interrupted, err = in.during(ctx, p, func(ctx context.Context) error {
+		var err error
+		a, err = ask(ctx, p, v)
+		return err
+	})
+	return a, interrupted, err
+}
+
+// Ask asks the gates of a verdict that is lease.Gated, for the place at the head
+// of the line. It holds no lock and no slot meanwhile, and soon returns when ctx
+// ends. An error ends the wait.
+type Ask func(context.Context, lease.Place, lease.Verdict) (Answer, error)
+
+// Answer is what the gates said.
+type Answer struct {
+	Open bool
+	// Undecided: neither open nor closed, until Again is over.
+	Undecided bool
+	Why       string        // what is closed, for people
+	Again     time.Duration // ask again then, or when a slot frees
 }
 
 // Options of Acquire. The zero value waits as long as the context allows.
 type Options struct {
-	// Now: do not wait.
+	// Now: do not wait, but for the gates to decide.
 	Now bool
+	// Ask asks gates; nil: those that are to be asked stay closed.
+	Ask Ask
 	// Interrupts of the wait; nil: none.
 	Interrupts *Interrupts
 	// Joined is told the ticket, once there is one; nil: nobody asks.
@@ -106,7 +150,7 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 		if err := refuse(r, v); err != nil {
 			return nil, err
 		}
-		if o.Now {
+		if o.Now && (v.Reason != lease.Gated || o.Ask == nil) {
 			return nil, &BusyError{Pool: r.Pool, Verdict: v}
 		}
 	}
@@ -149,8 +193,10 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 	if in == nil {
 		in = &Interrupts{}
 	}
+	var asked []string
+	why := "" // the gates' last word
 	for first := true; ; first = false {
-		h, v, err := p.TryAcquire(ctx)
+		h, v, err := p.TryAcquire(ctx, asked...)
 		if h != nil || err != nil {
 			return h, v, err
 		}
@@ -161,10 +207,29 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 				return nil, v, err
 			}
 		}
-		if o.Now {
+		asked = nil
+		var a Answer
+		if v.Reason == lease.Gated && o.Ask != nil {
+			v.Why = why
+			interrupted := false
+			if a, interrupted, err = in.ask(ctx, p, v, o.Ask); err != nil {
+				return nil, v, err
+			}
+			if interrupted {
+				continue
+			}
+			if a.Open {
+				asked = v.Gates
+				continue
+			}
+			if a.Why != "" {
+				v.Why, why = a.Why, a.Why
+			}
+		}
+		if o.Now && !a.Undecided {
 			return nil, v, errNow
 		}
-		if err := in.wait(ctx, p); err != nil {
+		if err := in.wait(ctx, p, a.Again); err != nil {
 			return nil, v, err
 		}
 	}

@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,6 +127,134 @@ func TestInterruptAtTheEnd(t *testing.T) {
 		if _, err := Acquire(killed, s, storetest.Request("p", 1), Options{Interrupts: &in}); !errors.Is(err, cause) {
 			t.Errorf("%v, want the cause of the cancellation", err)
 		}
+	})
+}
+
+// gates are asked one after the other; each answer counts once.
+type gates struct {
+	answers []Answer
+	at      []time.Duration // since the first was asked
+	start   time.Time
+}
+
+func (g *gates) ask(_ context.Context, _ lease.Place, v lease.Verdict) (Answer, error) {
+	if len(g.at) == 0 {
+		g.start = time.Now()
+	}
+	g.at = append(g.at, time.Since(g.start))
+	a := g.answers[0]
+	if len(g.answers) > 1 {
+		g.answers = g.answers[1:]
+	}
+	return a, nil
+}
+
+func gatedRequest() lease.Request {
+	r := storetest.Request("p", 2)
+	r.Gates = "g"
+	return r
+}
+
+// TestGates: they are asked again when they said so, and when a slot frees.
+func TestGates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		other, err := Acquire(t.Context(), s, storetest.Request("p", 2), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Minute, func() { _ = other.Release(context.Background()) })
+		g := &gates{answers: []Answer{{Again: time.Second}, {Undecided: true, Again: 2 * time.Second}, {Again: time.Hour}, {Open: true}}}
+		h, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: g.ask})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "[0s 1s 3s 1m0s]"; fmt.Sprint(g.at) != want {
+			t.Errorf("asked at %v, want %s", g.at, want)
+		}
+		_ = h.Release(t.Context())
+	})
+}
+
+// TestGatesNow: who does not wait takes the first answer that is one.
+func TestGatesNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		for _, c := range []struct {
+			answers []Answer
+			open    bool
+		}{
+			{[]Answer{{Undecided: true, Again: time.Second}, {Open: true}}, true},
+			{[]Answer{{Undecided: true, Again: time.Second}, {Why: "no memory", Again: time.Second}}, false},
+		} {
+			g := &gates{answers: c.answers}
+			h, err := Acquire(t.Context(), s, gatedRequest(), Options{Now: true, Ask: g.ask})
+			var busy *BusyError
+			switch {
+			case c.open && err != nil, !c.open && (!errors.As(err, &busy) || busy.Verdict.Why != "no memory"):
+				t.Errorf("%+v: %v", c, err)
+			case len(g.at) != 2:
+				t.Errorf("%+v: asked %d times", c, len(g.at))
+			}
+			if h != nil {
+				_ = h.Release(t.Context())
+			}
+		}
+	})
+}
+
+// TestGatesAndTheTimeAllowed: the error tells what the gates said last, and an
+// answer that does not come is not waited for.
+func TestGatesAndTheTimeAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		n := 0
+		ask := func(ctx context.Context, _ lease.Place, _ lease.Verdict) (Answer, error) {
+			if n++; n == 2 {
+				<-ctx.Done() // as a command that hangs
+				return Answer{}, nil
+			}
+			return Answer{Why: "no memory", Again: time.Second}, nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var busy *BusyError
+		if _, err := Acquire(ctx, s, gatedRequest(), Options{Ask: ask}); !errors.As(err, &busy) || busy.Verdict.Why != "no memory" {
+			t.Errorf("%v, want a BusyError: no memory", err)
+		}
+		boom := errors.New("no pressure in this kernel")
+		ask = func(context.Context, lease.Place, lease.Verdict) (Answer, error) { return Answer{}, boom }
+		if _, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: ask}); !errors.Is(err, boom) {
+			t.Errorf("%v, want %v", err, boom)
+		}
+		if pools, err := s.List(t.Context(), "p"); err != nil || len(pools[0].Waiters) > 0 {
+			t.Errorf("%v, %v: want no ticket left", pools, err)
+		}
+	})
+}
+
+// TestInterruptWhileAsking: what is to be done with the place does not wait for
+// the gates, and an answer that was cut off is none.
+func TestInterruptWhileAsking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		var in Interrupts
+		n, did := 0, false
+		ask := func(ctx context.Context, _ lease.Place, _ lease.Verdict) (Answer, error) {
+			if n++; n == 1 {
+				<-ctx.Done()
+				return Answer{Open: true}, nil
+			}
+			return Answer{Open: true}, nil
+		}
+		time.AfterFunc(time.Second, func() {
+			in.Do(func(context.Context, lease.Place) error { did = true; return nil })
+		})
+		h, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: ask, Interrupts: &in})
+		if err != nil || !did || n != 2 {
+			t.Fatalf("%v, did %v, asked %d times", err, did, n)
+		}
+		_ = h.Release(t.Context())
 	})
 }
 

@@ -85,6 +85,12 @@ func (p proc) usage() (cpu time.Duration, rss uint64) {
 	return cpu, rss
 }
 
+// memory is all that is resident: what a file backs is not told apart here.
+func (p proc) memory() (anon, shared uint64) {
+	_, rss := p.usage()
+	return rss, 0
+}
+
 // StartedWith cannot be told here: other processes' environments are not ours to
 // read.
 func StartedWith(string) (ID, bool) { return ID{}, false }

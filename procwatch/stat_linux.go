@@ -91,3 +91,24 @@ func (p proc) stopped() bool { return p.state == 'T' || p.state == 't' }
 
 // usage comes from the same read as everything else.
 func (p proc) usage() (time.Duration, uint64) { return p.cpu, p.rss }
+
+// memory is read from another file than the rest: one that is gone by now has
+// none. Kernels before 4.5 do not tell.
+func (p proc) memory() (anon, shared uint64) {
+	b, _ := readFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	for line := range bytes.Lines(b) {
+		name, rest, _ := bytes.Cut(line, []byte(":"))
+		f := bytes.Fields(rest) // "1234 kB"
+		if len(f) != 2 {
+			continue
+		}
+		r := numbers{}
+		switch string(name) {
+		case "RssAnon":
+			anon = r.count(f[0]) << 10
+		case "RssShmem":
+			shared = r.count(f[0]) << 10
+		}
+	}
+	return anon, shared
+}

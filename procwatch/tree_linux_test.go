@@ -131,6 +131,9 @@ func TestTreeUsage(t *testing.T) {
 	if u.RSS < 4*100<<10 || u.RSS > 1<<30 {
 		t.Errorf("RSS of %d bytes", u.RSS)
 	}
+	if u.Anon < 4*16<<10 || u.Anon >= u.RSS {
+		t.Errorf("%d bytes that no file backs, of %d", u.Anon, u.RSS)
+	}
 	stale := c.ID()
 	stale.Start++
 	if _, err := procwatch.TreeUsage(stale); err == nil {

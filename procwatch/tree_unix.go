@@ -175,11 +175,16 @@ func TreeUsage(id ID) (Usage, error) {
 		return Usage{}, err
 	}
 	var u Usage
+	most := uint64(0) // of shared memory: members mostly share it with each other
 	for _, p := range live {
 		cpu, rss := p.usage()
+		anon, shared := p.memory()
 		u.CPU += cpu
 		u.RSS += rss
+		u.Anon += anon
 		u.Procs++
+		most = max(most, shared)
 	}
+	u.Anon += most
 	return u, nil
 }

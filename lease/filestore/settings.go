@@ -81,11 +81,11 @@ func parseSettings(b []byte) (c settings, err error) {
 	if json.Unmarshal(b, &v) == nil && v.Version > termsVersion {
 		return c, fmt.Errorf("%w (version %d)", errNewer, v.Version)
 	}
-	if json.Unmarshal(b, &c) != nil || c.None() || c.Limit != nil && *c.Limit < 0 || c.MinSlots < 0 || c.Need.CPU < 0 {
+	if json.Unmarshal(b, &c) != nil || c.None() || c.Limit != nil && *c.Limit < 0 || c.MinSlots < 0 || c.Need.CPU < 0 || c.Ramp < 0 || c.Rate.Every < 0 {
 		return c, errGarbage
 	}
-	for _, p := range c.Paces {
-		if p.Every <= 0 || p.Burst < 1 || p.Burst > 1 && (p.Burst > lease.MaxBurst || p.Every > lease.MaxEvery) {
+	for _, p := range c.Paces() {
+		if p.Burst < 1 || p.Burst > 1 && (p.Burst > lease.MaxBurst || p.Every > lease.MaxEvery) {
 			return c, errGarbage
 		}
 	}

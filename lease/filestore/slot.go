@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -166,7 +165,7 @@ func (p *pool) take(ix *index, r asking, suspect map[int]bool, lazily bool) (lea
 	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+r.Weight; try++ {
 		h, err := p.grab(ix, r.Request, v.Limit)
 		if err == nil && h != nil {
-			err = p.started(ix, &starts, slices.Concat(own.Paces, r.Paces)...)
+			err = p.started(ix, &starts, r.Paces(own)...)
 		}
 		if err != nil {
 			return nil, v, p.ungrab(ix, h, err)

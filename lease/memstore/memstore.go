@@ -80,7 +80,7 @@ func (s *Store) take(p *pool, r lease.Request, ahead int, asked []string) (lease
 	if v.Reason != lease.Ready {
 		return nil, v
 	}
-	p.starts.Add(s.Clock(), slices.Concat(p.own.Paces, r.Paces)...)
+	p.starts.Add(s.Clock(), r.Paces(p.own)...)
 	r.Need = r.Needs(p.own)
 	p.token++
 	h := &holding{s: s, p: p, lease: lease.Lease{

@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -31,7 +30,7 @@ func set(t *testing.T, s *suite) {
 	if err := s.setLimit("p", &four); err != nil {
 		t.Fatal(err)
 	}
-	want := lease.Terms{Gates: "g", MinSlots: 2, Paces: []lease.Pace{{Every: time.Second, Burst: 3}}, Need: lease.Need{Mem: 5, CPU: 0.5}}
+	want := lease.Terms{Gates: "g", MinSlots: 2, Ramp: time.Minute, Rate: lease.Pace{Every: time.Second, Burst: 3}, Need: lease.Need{Mem: 5, CPU: 0.5}}
 	s.setTerms("p", want)
 	if err := s.Set(s.ctx, "p", func(old lease.Settings, _ error) (lease.Settings, error) {
 		old.Limit, old.Gates = nil, ""
@@ -40,7 +39,7 @@ func set(t *testing.T, s *suite) {
 		t.Errorf("%v, want what change returned", err)
 	}
 	pools, err := s.List(s.ctx, "p")
-	if err != nil || pools[0].Own.Limit == nil || *pools[0].Own.Limit != 4 || !reflect.DeepEqual(pools[0].Own.Terms, want) {
+	if err != nil || pools[0].Own.Limit == nil || *pools[0].Own.Limit != 4 || pools[0].Own.Terms != want {
 		t.Errorf("%+v, %v; want a limit of 4 and %+v", pools, err, want)
 	}
 }
@@ -98,12 +97,12 @@ func newGates(t *testing.T, s *suite) {
 // every is the pace of these tests: not so short that a step takes as long.
 const every = 80 * time.Millisecond
 
-func pacedRequest(burst int) lease.Request {
-	return with(Request("p", 100), func(r *lease.Request) { r.Paces = []lease.Pace{{Every: every, Burst: burst}} })
+func pacedRequest() lease.Request {
+	return with(Request("p", 100), func(r *lease.Request) { r.Ramp = every })
 }
 
 func paced(t *testing.T, s *suite) {
-	s.setTerms("p", lease.Terms{Paces: []lease.Pace{{Every: time.Hour, Burst: 1}}})
+	s.setTerms("p", lease.Terms{Ramp: time.Hour})
 	h := s.take(Request("p", 5))
 	if v := s.refused(Request("p", 5), lease.Paced); v.After <= 0 || v.After > time.Hour {
 		t.Errorf("verdict %+v, want up to an hour", v)
@@ -125,7 +124,7 @@ func pacedTogether(t *testing.T, s *suite) {
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			p, err := s.Line(s.ctx, pacedRequest(1))
+			p, err := s.Line(s.ctx, pacedRequest())
 			if err != nil {
 				t.Error(err)
 				return
@@ -159,7 +158,7 @@ func pacedTogether(t *testing.T, s *suite) {
 }
 
 func burst(t *testing.T, s *suite) {
-	long := with(Request("p", 100), func(r *lease.Request) { r.Paces = []lease.Pace{{Every: time.Hour, Burst: 3}} })
+	long := with(Request("p", 100), func(r *lease.Request) { r.Rate = lease.Pace{Every: time.Hour, Burst: 3} })
 	s.release(s.take(long))
 	s.release(s.take(Request("p", 100))) // keeps to no pace, and counts
 	s.release(s.take(with(long, func(r *lease.Request) { r.ID = lease.NewID("p") })))

@@ -64,7 +64,8 @@ type busyError struct {
 
 func (e *busyError) Error() string {
 	msg := e.err.Error()
-	if e.state != nil {
+	var busy *limiter.BusyError
+	if e.state != nil && !(errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Gated) {
 		if l := longest(e.state); l != nil {
 			msg += ", longest by " + describe(l)
 		}
@@ -82,6 +83,8 @@ func (e *busyError) hint() string {
 		return fmt.Sprintf("kill -CONT %d", held.PID)
 	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Drained:
 		return fmt.Sprintf("berth limit %s none", e.pool)
+	case busy != nil && busy.Verdict.Reason == lease.Gated:
+		return "berth probe with the same gates shows what they read"
 	case busy != nil && busy.Kept:
 		return "the place in the line is kept for the same --ticket"
 	default:
@@ -152,7 +155,7 @@ func (r *runner) noteLimit(l *lease.Lease) {
 
 func (r *runner) whose(limit int) string {
 	p := r.inTheWay(lease.Ticket{})
-	if p != nil && p.Own != nil && *p.Own <= limit {
+	if p != nil && p.Own.Limit != nil && *p.Own.Limit <= limit {
 		return fmt.Sprintf("'berth limit %s' says so", p.Name)
 	}
 	if p != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,62 +15,140 @@ import (
 func limitCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "limit",
-		Usage:     "Show, set or remove a pool's own limit, which holds for every caller.",
-		UsageText: "berth limit [flags] POOL [N|none]",
+		Usage:     "Show, set or remove a pool's own limit and gates, which hold for every caller.",
+		UsageText: "berth limit [flags] POOL [N|auto|none]",
 		Description: `0 drains the pool: nobody new starts, nobody is ended. A caller's -n still
-counts when it is smaller. Waiters see a new limit at once.`,
-		Flags: []cli.Flag{storeFlag("")},
+counts when it is smaller, and a caller's gates are asked as well. What is not
+named stays as it is; none removes the limit alone. Waiters see it at once.`,
+		Flags: append([]cli.Flag{
+			newBool(cli.BoolFlag{Name: "clear", Usage: "first remove all that was set before"}),
+			storeFlag(""),
+		}, gateFlags()...),
 		Action: func(c *cli.Context) error {
-			pool, want := c.Args().Get(0), c.Args().Get(1)
-			if c.NArg() < 1 || c.NArg() > 2 {
-				return usagef("berth limit", "takes POOL, or POOL and N or none; got %s", plural(c.NArg(), "argument"))
-			}
-			if err := lease.CheckPool(pool); err != nil {
+			e, err := parseLimit(c)
+			if err != nil {
 				return &usageError{err, "berth limit"}
 			}
-			var limit *int
-			if c.NArg() == 2 && want != "none" {
-				n, err := limiter.ParseCount(want, "a limit", 0, limiter.MaxSlots, ", or none")
-				if err != nil {
-					return &usageError{err, "berth limit"}
-				}
-				limit = &n
-			}
-			st, err := openStore(storeOf(c), limit != nil, newSpeaker(false, false))
+			st, err := openStore(storeOf(c), e.sets(), newSpeaker(false, false))
 			if err != nil {
 				return err
 			}
 			st.minded()
 			switch {
-			case limit != nil:
-				return st.SetLimit(context.Background(), pool, limit)
-			case want == "none":
-				return dropLimit(st, pool)
-			default:
-				return showLimit(st, pool)
+			case !e.changes():
+				return showLimit(st, e.pool)
+			case !e.sets() && nothingSet(st, e.pool):
+				return nil // no pool is made for it
 			}
+			return st.Set(context.Background(), e.pool, e.change)
 		},
 	}
 }
 
-// dropLimit makes no pool for it.
-func dropLimit(st *store, pool string) error {
-	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
-	if err == nil && p.Own == nil {
-		return nil
+// limitEdit is what the words of 'berth limit' want to have changed.
+type limitEdit struct {
+	c     *cli.Context
+	pool  string
+	word  string // N, auto, none or ""
+	limit int    // when word is a number
+	terms bool   // some of the gates' flags are there
+}
+
+// changes reports whether anything is to be changed at all.
+func (e *limitEdit) changes() bool { return e.word != "" || e.terms || e.c.Bool("clear") }
+
+// sets reports whether anything is to be set, not only removed.
+func (e *limitEdit) sets() bool { return e.terms || e.word != "" && e.word != "none" }
+
+func parseLimit(c *cli.Context) (*limitEdit, error) {
+	e := &limitEdit{c: c, pool: c.Args().Get(0), word: c.Args().Get(1)}
+	if c.NArg() < 1 || c.NArg() > 2 {
+		return nil, fmt.Errorf("takes POOL, or POOL and N, auto or none; got %s", plural(c.NArg(), "argument"))
 	}
-	return st.SetLimit(context.Background(), pool, nil) // also one that cannot be read
+	if err := lease.CheckPool(e.pool); err != nil {
+		return nil, err
+	}
+	if c.NArg() == 2 && e.word != "none" && e.word != "auto" {
+		n, err := limiter.ParseCount(e.word, "a limit", 0, limiter.MaxSlots, ", or auto, or none")
+		if err != nil {
+			return nil, err
+		}
+		e.limit = n
+	}
+	for _, f := range gateFlags() {
+		e.terms = e.terms || c.IsSet(f.Names()[0])
+	}
+	// What is wrong by itself touches nothing. Whether it goes with what is set
+	// already is seen under the pool's lock.
+	_, err := e.words(terms{}, &lease.Settings{})
+	return e, err
+}
+
+// change is for Store.Set.
+func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error) {
+	whole := e.c.Bool("clear")
+	if err != nil && !whole && e.terms { // what cannot be read cannot be kept
+		return old, err
+	}
+	if whole || err != nil {
+		old = lease.Settings{}
+	}
+	t, err := termsOf(old.Terms)
+	if err != nil {
+		return old, err
+	}
+	if t, err = e.words(t, &old); err != nil {
+		return old, err
+	}
+	p := flagParser{}
+	most := 0
+	if old.Limit != nil {
+		most = *old.Limit
+	}
+	p.agree(t, most)
+	if p.err != nil {
+		return old, &usageError{p.err, "berth limit"}
+	}
+	old.Terms = t.pack()
+	return old, nil
+}
+
+// words reads the flags on top of t, and what is said of the limit.
+func (e *limitEdit) words(t terms, own *lease.Settings) (terms, error) {
+	p := flagParser{c: e.c}
+	t = p.terms(t)
+	switch e.word {
+	case "":
+		p.onlyAuto("gates alone")
+	case "none":
+		own.Limit = nil
+		p.onlyAuto("none")
+	case "auto":
+		var n int
+		t, n = p.auto(t)
+		own.Limit = &n
+	default:
+		own.Limit = &e.limit
+		p.onlyAuto(e.word)
+	}
+	return t, p.err
+}
+
+// nothingSet reports whether a pool has no settings; one that cannot be read has.
+func nothingSet(st *store, pool string) bool {
+	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
+	return err == nil && p.Own.None()
 }
 
 func showLimit(st *store, pool string) error {
 	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case p.Own == nil:
-		_, err = fmt.Fprintln(os.Stdout, "none")
-	default:
-		_, err = fmt.Fprintln(os.Stdout, *p.Own)
 	}
+	words := "none"
+	if p.Own.Limit != nil {
+		words = fmt.Sprint(*p.Own.Limit)
+	}
+	_, err = fmt.Fprintln(os.Stdout, strings.Join(append([]string{words}, pairs(quoted(flagsOf(p.Own.Terms)))...), "\n"))
 	return err
 }

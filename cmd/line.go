@@ -20,9 +20,10 @@ func (r *runner) acquire() (lease.Holding, error) {
 		defer cancel()
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{Now: true})
 		var busy *limiter.BusyError
-		if !errors.As(err, &busy) || r.spec.wait == 0 && ctx.Err() == nil {
+		if !errors.As(err, &busy) || r.spec.wait == 0 && ctx.Err() == nil && busy.Verdict.Reason != lease.Gated {
 			return h, r.unlucky(err)
 		}
+		r.gated = busy.Verdict.Reason == lease.Gated
 	}
 	if r.spec.exec {
 		r.catchDrastic()
@@ -40,11 +41,17 @@ const firstTry = 500 * time.Millisecond
 // pool's lock.
 const notWaiting = time.Second
 
+// decideWithin is how much longer it may take when gates have to decide first: CPU
+// use needs two samples, and a command of the user's takes its time.
+const decideWithin = 12 * time.Second
+
 // allowed ends ctx when the time in the line is over.
 func (r *runner) allowed(ctx context.Context) (context.Context, context.CancelFunc) {
 	switch {
 	case r.spec.wait < 0:
 		return context.WithCancel(ctx)
+	case r.spec.wait == 0 && (r.gated || r.spec.request.Gates != ""):
+		return context.WithTimeout(ctx, notWaiting+decideWithin)
 	case r.spec.wait == 0:
 		return context.WithTimeout(ctx, notWaiting)
 	default:
@@ -84,7 +91,7 @@ func (r *runner) wait() (lease.Holding, error) {
 	done := make(chan outcome, 1)
 	go func() {
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
-			Now: r.spec.wait == 0, Interrupts: &l.interrupts, Joined: w.joined,
+			Now: r.spec.wait == 0, Ask: r.asker.ask, Interrupts: &l.interrupts, Joined: w.joined,
 		})
 		done <- outcome{h, err}
 	}()

@@ -17,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"berth/lease"
+	"berth/limiter/gate"
 	"berth/procwatch"
 )
 
@@ -58,12 +59,12 @@ func list(st *store, pools []string, asJSON, watch bool) error {
 	for {
 		found, err := st.List(context.Background(), pools...)
 		if asJSON {
-			err = errors.Join(err, writeJSON(os.Stdout, found))
+			err = errors.Join(err, writeJSON(os.Stdout, found, st.Clock()))
 		} else {
 			if watch && isTerminal(1) {
 				fmt.Print("\x1b[H\x1b[2J")
 			}
-			err = errors.Join(err, writeTable(os.Stdout, found, isTerminal(1) && os.Getenv("NO_COLOR") == ""))
+			err = errors.Join(err, writeTable(os.Stdout, found, st.Clock(), isTerminal(1) && os.Getenv("NO_COLOR") == ""))
 		}
 		if err != nil || !watch {
 			return err
@@ -79,6 +80,7 @@ type poolJSON struct {
 	Limit     *int         `json:"limit"`      // in force; null: nobody asks for one
 	LimitFrom string       `json:"limit_from"` // "pool", a lease id, or ""
 	OwnLimit  *int         `json:"own_limit"`  // set by 'berth limit'; null: none
+	OwnGates  []string     `json:"own_gates"`  // the same, as its flags
 	Used      int          `json:"used"`
 	Holders   []holderJSON `json:"holders"`
 	Waiters   []waiterJSON `json:"waiters"`
@@ -105,6 +107,7 @@ type holderJSON struct {
 	Weight   int               `json:"weight"`
 	Priority int               `json:"priority"`
 	Limit    *int              `json:"asks_for_limit"`
+	Need     *gate.Need        `json:"need"`
 	Note     string            `json:"note,omitempty"`
 }
 
@@ -122,13 +125,14 @@ type waiterJSON struct {
 	For      string            `json:"waits_for"`
 	Labels   map[string]string `json:"labels"`
 	Limit    *int              `json:"asks_for_limit"`
+	Gates    []string          `json:"gates"` // of its own, as flags
 }
 
-func writeJSON(w io.Writer, pools []lease.Pool) error {
+func writeJSON(w io.Writer, pools []lease.Pool, clock time.Duration) error {
 	out := []poolJSON{}
 	for _, p := range pools {
 		if p.Err == nil { // said on stderr
-			out = append(out, viewOf(p))
+			out = append(out, viewOf(p, clock))
 		}
 	}
 	e := json.NewEncoder(w)
@@ -136,9 +140,9 @@ func writeJSON(w io.Writer, pools []lease.Pool) error {
 	return e.Encode(out)
 }
 
-func viewOf(p lease.Pool) poolJSON {
+func viewOf(p lease.Pool, clock time.Duration) poolJSON {
 	v := poolJSON{
-		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own, Used: p.Used,
+		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: flagsOf(p.Own.Terms), Used: p.Used,
 		Holders: []holderJSON{}, Waiters: []waiterJSON{}, LockHeld: p.LockHeldBy,
 	}
 	for _, h := range p.Holders {
@@ -150,13 +154,13 @@ func viewOf(p lease.Pool) poolJSON {
 		wv := waiterJSON{
 			Lease: t.ID, Weight: t.Weight, Priority: t.Priority, Command: t.Command, PID: t.Owner.PID,
 			User: nameOf(t.UID), Host: t.Owner.Host, Since: t.Since, Waited: max(0, time.Since(t.Since).Seconds()),
-			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), For: e.Note,
+			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: flagsOf(t.Terms), For: e.Note,
 		}
 		if !e.Aside {
 			ahead := place
 			place++
 			wv.Place = place
-			wv.For = lease.Decide(lease.PoolState{Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(&p)...), Ahead: ahead}, t.Request).String()
+			wv.For = waitsFor(&p, t, ahead, clock)
 		}
 		v.Waiters = append(v.Waiters, wv)
 	}
@@ -169,6 +173,9 @@ func holderView(e lease.Entry) holderJSON {
 		Lease: l.ID, Slots: l.Slots, State: l.State, Command: l.Command, PID: l.Owner.PID,
 		User: nameOf(l.UID), Host: l.Owner.Host,
 		Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.Asks), Note: e.Note,
+	}
+	if l.Need != (lease.Need{}) {
+		v.Need = (*gate.Need)(&l.Need)
 	}
 	if l.State == lease.Damaged {
 		v.User = ""
@@ -188,6 +195,27 @@ func holderView(e lease.Entry) holderJSON {
 		}
 	}
 	return v
+}
+
+// flagsOf are terms as they would be typed.
+func flagsOf(t lease.Terms) []string {
+	v, err := termsOf(t)
+	if err != nil {
+		return []string{"(" + err.Error() + ")"}
+	}
+	return append([]string{}, v.flags()...) // [] in JSON, not null
+}
+
+// waitsFor says what holds a waiter back. Whose turn it is, that is what his
+// gates said when he last asked them.
+func waitsFor(p *lease.Pool, t *lease.Ticket, ahead int, clock time.Duration) string {
+	v := lease.Decide(lease.PoolState{
+		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock,
+	}, t.Request)
+	if p.Report != nil && p.Report.By == t.ID {
+		v.Why = p.Report.Why
+	}
+	return v.String()
 }
 
 func orDash(s *float64) string {
@@ -220,7 +248,7 @@ func nameOf(uid int) string {
 }
 
 // writeTable prints for people, within 80 columns unless a name needs more.
-func writeTable(w io.Writer, pools []lease.Pool, color bool) error {
+func writeTable(w io.Writer, pools []lease.Pool, clock time.Duration, color bool) error {
 	var b strings.Builder
 	paint := func(code, s string) string {
 		if !color {
@@ -232,12 +260,15 @@ func writeTable(w io.Writer, pools []lease.Pool, color bool) error {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		v := viewOf(p)
+		v := viewOf(p, clock)
 		if p.Err != nil {
 			fmt.Fprintf(&b, "%s  cannot be read\n", paint("1", v.Pool))
 			continue
 		}
 		fmt.Fprintf(&b, "%s  %s\n", paint("1", v.Pool), summary(v))
+		if len(v.OwnGates) > 0 {
+			b.WriteString(details(pairs(v.OwnGates)))
+		}
 		if v.LockHeld != "" {
 			fmt.Fprintf(&b, "  %s\n", v.LockHeld)
 		}
@@ -331,6 +362,9 @@ func holderDetails(h holderJSON) []string {
 	if h.Beat != nil {
 		d = append(d, "beat "+short(seconds(*h.Beat))+" ago")
 	}
+	if h.Need != nil {
+		d = append(d, "need "+h.Need.String())
+	}
 	if h.Priority != 0 {
 		d = append(d, fmt.Sprintf("priority %d", h.Priority))
 	}
@@ -346,6 +380,15 @@ func waiterDetails(t waiterJSON) []string {
 		d = append(d, fmt.Sprintf("priority %d", t.Priority))
 	}
 	return append(d, labelList(t.Labels)...)
+}
+
+// pairs joins each flag and its value.
+func pairs(flags []string) []string {
+	var out []string
+	for f := range slices.Chunk(flags, 2) {
+		out = append(out, oneLine(strings.Join(f, " ")))
+	}
+	return out
 }
 
 func labelList(m map[string]string) []string {

@@ -49,6 +49,8 @@ type runner struct {
 	spec  *runSpec
 	say   *speaker
 	store *store
+	asker *asker
+	gated bool // there are gates to be asked, and there is room but for them
 	tty   terminal
 
 	signals chan os.Signal
@@ -75,6 +77,10 @@ func (r *runner) run() (int, error) {
 		go r.catchDrastic() // beside the way to the slot
 	}
 
+	r.asker = newAsker(r.store, *req, r.say)
+	if err := r.asker.check(); err != nil {
+		return 0, err
+	}
 	outer, err := r.outer()
 	if err != nil {
 		return 0, err
@@ -119,18 +125,21 @@ func (r *runner) environ(l *lease.Lease) []string {
 	if r.spec.timeout > 0 {
 		told["BERTH_DEADLINE"] = strconv.FormatInt(time.Now().Add(r.spec.timeout).Unix(), 10)
 	}
-	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
+	drop := ofOuterLease
+	if l == nil {
+		drop = nil
+	}
+	return withVars(os.Environ(), told, drop)
+}
+
+// withVars is env with these variables, and without those that drop names.
+func withVars(env []string, told map[string]string, drop func(string) bool) []string {
+	env = slices.DeleteFunc(slices.Clone(env), func(e string) bool {
 		k, _, _ := strings.Cut(e, "=")
 		_, again := told[k]
-		return again || l != nil && ofOuterLease(k)
+		return again || drop != nil && drop(k)
 	})
-	for _, k := range slices.Sorted(func(yield func(string) bool) {
-		for k := range told {
-			if !yield(k) {
-				return
-			}
-		}
-	}) {
+	for _, k := range sortedKeys(told) {
 		env = append(env, k+"="+told[k])
 	}
 	return env
@@ -164,14 +173,14 @@ func (r *runner) outer() (*lease.Lease, error) {
 	above = append(above, r.store.self) // which was another command before, with --exec
 	for _, h := range pool.Holders {
 		if isAround(h.Lease, above) {
-			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own)
+			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own.Limit)
 		}
 	}
 	for _, h := range pool.Holders {
 		// Berth and command were killed, and we have inherited the slot's lock: we
 		// would wait for ourselves.
 		if r.store.inherits(h.Lease) {
-			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own)
+			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own.Limit)
 		}
 	}
 	return nil, nil

@@ -13,6 +13,7 @@ import (
 
 	"berth/lease"
 	"berth/limiter"
+	"berth/limiter/gate"
 	"berth/procwatch"
 )
 
@@ -36,9 +37,9 @@ type runSpec struct {
 
 func runFlags() []cli.Flag {
 	const slots, line, job, other = "Slots", "Waiting", "Running", "Other"
-	return []cli.Flag{
+	flags := []cli.Flag{
 		newString(cli.StringFlag{Category: slots, Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` count the slots of this pool (default: default)"}),
-		newString(cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots of the pool are in use: a whole number, or like 50% of the CPUs (default: the pool's own limit, else the number of CPUs)"}),
+		newString(cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots of the pool are in use: a whole number, like 50% of the CPUs, or auto for as many as the machine carries, see Gates (default: the pool's own limit, else the number of CPUs)"}),
 		newString(cli.StringFlag{Category: slots, Name: "weight", Value: "1", Usage: "`K` take K slots at once (default: 1)"}),
 		newString(cli.StringFlag{Category: slots, Name: "hold", Value: "command", Usage: "`WHAT` keep the slot until the command ends (command), or until its last descendant does (tree) (default: command)"}),
 		newString(cli.StringFlag{Category: slots, Name: "nested", Value: "reuse", Usage: "`HOW` inside a job of the same pool: reuse its slot, take another, or fail (default: reuse)"}),
@@ -56,10 +57,10 @@ func runFlags() []cli.Flag {
 		newString(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` write a sign of life this often, for 'berth ls' (default: 5s)"}),
 		newList(cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` show it in 'berth ls', and give it to the command as BERTH_LABEL_K; repeatable"}),
 		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold or --heartbeat"}),
-
-		storeFlag(other), quietFlag(other),
-		newBool(cli.BoolFlag{Category: other, Name: "verbose", Aliases: []string{"v"}, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"}),
 	}
+	return append(append(flags, gateFlags()...),
+		storeFlag(other), quietFlag(other),
+		newBool(cli.BoolFlag{Category: other, Name: "verbose", Aliases: []string{"v"}, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"}))
 }
 
 func storeFlag(category string) cli.Flag {
@@ -107,13 +108,19 @@ func (p *flagParser) request() lease.Request {
 		Labels:   p.labels("label"),
 	}
 	p.check("pool", lease.CheckPool(r.Pool))
-	if p.c.IsSet("slots") {
-		n, err := limiter.ParseSlots(p.c.String("slots"), limiter.CPUs)
-		p.check("slots", err)
-		r.Limit = n
-	} else {
-		r.Fallback = limiter.CPUs()
+	t := p.terms(terms{})
+	switch n := p.c.String("slots"); {
+	case n == "auto":
+		t, r.Limit = p.auto(t)
+	case p.c.IsSet("slots"):
+		p.onlyAuto("-n " + n)
+		parsed(p, "slots", &r.Limit, func(s string) (int, error) { return limiter.ParseSlots(s, gate.CPUs) })
+	default:
+		p.onlyAuto("the number of CPUs")
+		r.Fallback = gate.CPUs()
 	}
+	p.agree(t, r.Limit)
+	r.Terms = t.pack()
 	if beat := p.duration("heartbeat"); beat < 100*time.Millisecond {
 		p.check("heartbeat", fmt.Errorf("%q is too short (at least 100ms)", p.c.String("heartbeat")))
 	} else if !p.c.Bool("exec") {

@@ -71,10 +71,10 @@ func (s *still) Summary(ctx context.Context, pool string, t lease.Ticket) (lease
 	return s.Store.Summary(ctx, pool, t)
 }
 
-func (s *still) SetLimit(ctx context.Context, pool string, limit *int) error {
+func (s *still) Set(ctx context.Context, pool string, change func(lease.Settings, error) (lease.Settings, error)) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.Store.SetLimit(ctx, pool, limit)
+	return s.Store.Set(ctx, pool, change)
 }
 
 func (s *still) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {

@@ -86,8 +86,12 @@ func (w *waiting) describe(p *lease.Pool) string {
 	if p.Place > 0 {
 		msg += fmt.Sprintf(", place %d of %d", p.Place, p.Line)
 	}
-	limit := lease.Smallest(p.Own, append(asks(p), w.r.spec.request.Ask(p.Own))...)
+	own := p.Own.Limit
+	limit := lease.Smallest(own, append(asks(p), w.r.spec.request.Ask(own))...)
 	msg += fmt.Sprintf(", %d of %d in use", p.Used, limit)
+	if p.Report != nil && p.Report.Why != "" && p.Used < limit {
+		return oneLine(msg + ", " + p.Report.Why)
+	}
 	if l := longest(p); l != nil {
 		msg += ", longest " + describe(l)
 	}

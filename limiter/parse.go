@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"berth/lease"
 )
 
 // MaxSlots bounds a limit, so that its record has a fixed width.
@@ -50,6 +52,29 @@ func ParseDuration(s string) (time.Duration, error) {
 // plain reports whether s is an unsigned decimal number without exponent.
 func plain(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789.") == ""
+}
+
+// ParseRate reads a number of starts per time: 5/s, 10/m, 3/h, 1/d, or with a
+// duration like 1/30s.
+func ParseRate(s string) (lease.Pace, error) {
+	wrong := fmt.Errorf("%q is not a rate: write it like 5/s, 10/m or 1/30s", s)
+	n, per, ok := strings.Cut(s, "/")
+	count, err := ParseCount(n, "a rate", 1, MaxSlots, "")
+	if !ok || err != nil {
+		return lease.Pace{}, wrong
+	}
+	units := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+	d, known := units[per]
+	if !known {
+		if d, err = ParseDuration(per); err != nil {
+			return lease.Pace{}, wrong
+		}
+	}
+	p := lease.Pace{Every: d / time.Duration(count), Burst: 1}
+	if p.Every <= 0 {
+		return lease.Pace{}, wrong
+	}
+	return p, nil
 }
 
 // ParseLabel reads KEY=VALUE. The key becomes part of a variable's name, so it

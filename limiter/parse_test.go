@@ -36,6 +36,21 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
+func TestParseRate(t *testing.T) {
+	for s, want := range map[string]time.Duration{
+		"5/s": 200 * time.Millisecond, "10/m": 6 * time.Second, "1/30s": 30 * time.Second, "2/h": 30 * time.Minute, "1/d": 24 * time.Hour, "3/1.5": 500 * time.Millisecond,
+	} {
+		if p, err := ParseRate(s); err != nil || p.Every != want || p.Burst != 1 {
+			t.Errorf("%q: %v, %v; want one every %v", s, p, err, want)
+		}
+	}
+	for _, s := range []string{"", "5", "/s", "5/", "0/s", "-1/s", "1.5/s", "5/x", "5/0", "5/s/s", "1000000/1us", "9999999/s", " 5/s"} {
+		if p, err := ParseRate(s); err == nil || !strings.Contains(err.Error(), s) {
+			t.Errorf("%q: %v, %v; want an error that names it", s, p, err)
+		}
+	}
+}
+
 func TestParseLabel(t *testing.T) {
 	for s, want := range map[string][2]string{"a=b": {"a", "b"}, "A_1=": {"A_1", ""}, "k=v=w, x": {"k", "v=w, x"}} {
 		if k, v, err := ParseLabel(s); err != nil || k != want[0] || v != want[1] {

@@ -1,0 +1,193 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"berth/lease"
+	"berth/limiter"
+	"berth/limiter/gate"
+	"berth/procwatch"
+)
+
+// asker asks the gates of one job: those of the caller and those of its pool.
+// What it needs to know of the pool it reads there, and what it learned it leaves
+// there for the next.
+type asker struct {
+	store   *store
+	request lease.Request
+	say     *speaker
+	gate    gate.Asker
+
+	sound    map[string]bool // gates whose readings can be had
+	reported time.Time
+	why      string // that was reported last
+}
+
+func newAsker(st *store, r lease.Request, say *speaker) *asker {
+	return &asker{store: st, request: r, say: say, sound: map[string]bool{}}
+}
+
+// check returns an error when the caller's own gates can never be answered here.
+func (a *asker) check() error {
+	if a.request.Gates == "" {
+		return nil
+	}
+	q, err := a.question(lease.Verdict{Gates: []string{a.request.Gates}}, nil)
+	if err == nil {
+		err = a.gate.Check(q)
+	}
+	a.sound[a.request.Gates] = true
+	return err
+}
+
+// ask is a limiter.Ask.
+func (a *asker) ask(ctx context.Context, p lease.Place, v lease.Verdict) (limiter.Answer, error) {
+	pool, err := a.store.Summary(ctx, a.request.Pool, lease.Ticket{})
+	if err != nil {
+		return limiter.Answer{}, err
+	}
+	q, err := a.question(v, &pool)
+	if err != nil {
+		return limiter.Answer{}, err
+	}
+	for _, g := range v.Gates {
+		if !a.sound[g] {
+			if err := a.gate.Check(q); err != nil {
+				return limiter.Answer{}, err
+			}
+			a.sound[g] = true
+		}
+	}
+	said := a.gate.Ask(ctx, q)
+	if said.Failure != "" {
+		a.say.errorf("%s", said.Failure)
+	}
+	if err := a.report(ctx, p, said); err != nil {
+		a.say.verbosef("cannot tell others what the gates say: %v", err)
+	}
+	return limiter.Answer{Open: said.Open, Undecided: said.Measuring, Why: said.Why(), Again: said.Again}, nil
+}
+
+// reportEvery bounds how often a number that changes is worth writing it down.
+const reportEvery = time.Second
+
+// report leaves what was learned in the pool.
+func (a *asker) report(ctx context.Context, p lease.Place, said gate.Answer) error {
+	why := said.Why()
+	if said.Share == nil && (why == a.why || time.Since(a.reported) < reportEvery) {
+		return nil
+	}
+	a.why, a.reported = why, time.Now()
+	return p.Report(ctx, why, said.Share)
+}
+
+// question is what v wants to have asked; pool is what is known of the pool.
+func (a *asker) question(v lease.Verdict, pool *lease.Pool) (gate.Question, error) {
+	r := a.request
+	q := gate.Question{
+		Need: gate.Need(r.Needs(v.Own)), SinceStart: v.SinceStart,
+		Env: a.environ(v),
+	}
+	for _, text := range v.Gates {
+		g, err := gate.Decode(text)
+		if err != nil {
+			return q, fmt.Errorf("pool %s: %w", r.Pool, err)
+		}
+		from := ""
+		if text != r.Gates {
+			from = "pool"
+			if err := a.trusted(g, v.Own); err != nil {
+				return q, err
+			}
+		}
+		q.Sets = append(q.Sets, gate.Set{Gates: g, From: from})
+	}
+	if pool != nil {
+		q.Others = a.uses(pool)
+		if pool.Report != nil {
+			q.Shared = pool.Report.Data
+		}
+	}
+	return q, nil
+}
+
+// trusted refuses a command that somebody else put into the pool's settings: it
+// would run as us.
+func (a *asker) trusted(g gate.Gates, own lease.Settings) error {
+	if g.Command == "" || own.UID == os.Getuid() || own.UID == 0 {
+		return nil
+	}
+	return fmt.Errorf("pool %s has the gate command %q, set by %s; berth runs only one of your own or root's",
+		a.request.Pool, shorten(oneLine(g.Command), 60), nameOf(own.UID))
+}
+
+// uses are the jobs of this machine that declared a need, and what they use of
+// it. They are looked at before the machine is: what a job takes in between is
+// then counted twice, not left out.
+func (a *asker) uses(pool *lease.Pool) []gate.Use {
+	var all []gate.Use
+	for _, h := range pool.Holders {
+		l := h.Lease
+		if l.Need == (lease.Need{}) || l.Owner.Boot != a.store.self.Boot {
+			continue
+		}
+		u := gate.Use{ID: l.ID, Need: gate.Need(l.Need)}
+		if l.Child != nil {
+			if t, err := procwatch.TreeUsage(procwatch.ID(*l.Child)); err == nil {
+				u.Mem, u.CPU, u.Known = t.Anon, t.CPU, true
+			}
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
+// environ is what a gate's command finds, but for the readings.
+func (a *asker) environ(v lease.Verdict) []string {
+	r := a.request
+	told := map[string]string{"BERTH_POOL": r.Pool, "BERTH_STORE": a.store.dir, "BERTH_USED": strconv.Itoa(v.Used), "BERTH_LIMIT": strconv.Itoa(v.Limit)}
+	if n := r.Needs(v.Own); n.Mem > 0 {
+		told["BERTH_NEED_MEM"] = strconv.FormatUint(n.Mem, 10)
+	}
+	if n := r.Needs(v.Own); n.CPU > 0 {
+		told["BERTH_NEED_CPU"] = strconv.FormatFloat(n.CPU, 'f', -1, 64)
+	}
+	for k, l := range r.Labels {
+		told["BERTH_LABEL_"+k] = l
+	}
+	return withVars(os.Environ(), told, nil)
+}
+
+// paceVerdicts are the pool's terms that no machine is asked for.
+func paceVerdicts(p *lease.Pool, own terms, clock time.Duration) []gate.Verdict {
+	var all []gate.Verdict
+	add := func(name, from string, pace lease.Pace) {
+		if pace.Every == 0 {
+			return
+		}
+		wait := p.Starts.Wait(clock, pace)
+		every := pace.Every.Seconds()
+		v := gate.Verdict{Gate: name, From: from, Open: wait == 0, Threshold: &every, Unit: "seconds", Says: fmt.Sprintf("the next start may be at once, one in %v", pace.Every)}
+		if p.Starts.Last > 0 && p.Starts.Last <= clock {
+			since := (clock - p.Starts.Last).Seconds()
+			v.Value = &since
+		}
+		if wait > 0 {
+			v.Says = fmt.Sprintf("the next start may be in %v, one in %v", wait.Round(time.Millisecond), pace.Every)
+		}
+		all = append(all, v)
+	}
+	for _, t := range []struct {
+		lease.Terms
+		from string
+	}{{p.Own.Terms, "pool"}, {own.Terms, ""}} {
+		add("ramp", t.from, lease.Pace{Every: t.Ramp, Burst: 1})
+		add("rate", t.from, t.Rate)
+	}
+	return slices.Clip(all)
+}

@@ -1,0 +1,212 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"berth/lease"
+	"berth/limiter"
+	"berth/limiter/gate"
+)
+
+// gateFlags are of 'berth run' for one job, of 'berth limit' for all of a pool,
+// and of 'berth probe' to see what they would say.
+func gateFlags() []cli.Flag {
+	const gates = "Gates (start only while ...)"
+	return []cli.Flag{
+		newString(cli.StringFlag{Category: gates, Name: "max-cpu", Usage: "`P%` less than P% of the CPUs is busy"}),
+		newString(cli.StringFlag{Category: gates, Name: "max-mem", Usage: "`P%` less than P% of the memory is in use"}),
+		newString(cli.StringFlag{Category: gates, Name: "min-mem", Usage: "`SIZE` at least that much memory is available: like 2G, or 20%"}),
+		newString(cli.StringFlag{Category: gates, Name: "max-load", Usage: "`X` the 1-minute load average per CPU is below X"}),
+		newString(cli.StringFlag{Category: gates, Name: "max-pressure", Usage: "`LIST` tasks stood still for less than that percentage of the last 10 s, for want of each: like cpu=40,io=30,mem=10; io:full=20 when all tasks did"}),
+		newList(cli.StringSliceFlag{Category: gates, Name: "min-disk", Usage: "`PATH=SIZE` at least SIZE is free on the disk of PATH; repeatable"}),
+		newString(cli.StringFlag{Category: gates, Name: "gate", Usage: "`CMD` the shell command CMD exits with 0; 75 is a no; it finds the readings as BERTH_CPU_PERCENT, BERTH_MEM_AVAILABLE and so on (see the README)"}),
+		newString(cli.StringFlag{Category: gates, Name: "need", Usage: "`LIST` there is room for what this job will use: like mem=2G,cpu=2. It is kept free for the job until it uses it"}),
+		newString(cli.StringFlag{Category: gates, Name: "ramp", Usage: "`D` the last start in the pool is at least D ago (default: 1s with a gate that reads the machine, else 0)"}),
+		newString(cli.StringFlag{Category: gates, Name: "rate", Usage: "`N/T` at most N start in the pool per T: like 5/s, 10/m or 1/30s"}),
+		newString(cli.StringFlag{Category: gates, Name: "burst", Usage: "`B` and with --rate, after a pause, up to B at once (default: 1)"}),
+		newString(cli.StringFlag{Category: gates, Name: "min-slots", Usage: "`K` or fewer than K slots are in use: then no gate is asked (default: 0; 1 with -n auto)"}),
+		newString(cli.StringFlag{Category: gates, Name: "max-slots", Usage: "`N` with -n auto: never more than N slots (default: 4 for each CPU)"}),
+		newString(cli.StringFlag{Category: gates, Name: "target-cpu", Usage: "`P%` with -n auto: --max-cpu (default: 90%)"}),
+		newString(cli.StringFlag{Category: gates, Name: "target-mem", Usage: "`P%` with -n auto: --max-mem (default: 80%)"}),
+	}
+}
+
+// terms are lease.Terms in the words of those who ask the gates.
+type terms struct {
+	gates gate.Gates
+	lease.Terms
+}
+
+// defaultRamp is how long what was just started takes to show in the readings.
+const defaultRamp = time.Second
+
+// termsOf turns a pool's settings, or a request's, back into words.
+func termsOf(t lease.Terms) (terms, error) {
+	v := terms{Terms: t}
+	if t.Gates == "" {
+		return v, nil
+	}
+	g, err := gate.Decode(t.Gates)
+	v.gates = g
+	return v, err
+}
+
+// pack writes the gates into the terms. A declared need is a gate as well: there
+// must be room for it.
+func (t terms) pack() lease.Terms {
+	t.Gates = ""
+	if t.gates.Any() || t.Need != (lease.Need{}) {
+		b, err := json.Marshal(t.gates)
+		if err != nil {
+			panic(err) // numbers and strings that a parser has let through
+		}
+		t.Gates = string(b)
+	}
+	return t.Terms
+}
+
+// flags are the terms as they would be typed.
+func (t terms) flags() []string {
+	f := t.gates.Flags()
+	if n := gate.Need(t.Need).String(); n != "" {
+		f = append(f, "--need", n)
+	}
+	if t.Ramp > 0 || t.gates.Resource() {
+		f = append(f, "--ramp", t.Ramp.String())
+	}
+	if t.Rate.Every > 0 {
+		f = append(f, "--rate", "1/"+t.Rate.Every.String())
+		if t.Rate.Burst > 1 {
+			f = append(f, "--burst", strconv.Itoa(t.Rate.Burst))
+		}
+	}
+	if t.MinSlots > 0 {
+		f = append(f, "--min-slots", strconv.Itoa(t.MinSlots))
+	}
+	return f
+}
+
+// parsed has f parse a flag into v, if it is there.
+func parsed[T any](p *flagParser, name string, v *T, f func(string) (T, error)) {
+	if !p.c.IsSet(name) {
+		return
+	}
+	x, err := f(p.c.String(name))
+	if err == nil {
+		*v = x
+	}
+	p.check(name, err)
+}
+
+// maxGate bounds the command of a gate: it is in the record of each job, which is
+// read at every look.
+const maxGate = 2048
+
+// terms reads the flags on top of t.
+func (p *flagParser) terms(t terms) terms {
+	read := t.gates.Resource()
+	parsed(p, "max-cpu", &t.gates.MaxCPU, gate.ParsePercent)
+	parsed(p, "max-mem", &t.gates.MaxMem, gate.ParsePercent)
+	parsed(p, "min-mem", &t.gates.MinMem, gate.ParseAmount)
+	parsed(p, "max-load", &t.gates.MaxLoad, gate.ParseLoad)
+	parsed(p, "max-pressure", &t.gates.MaxPressure, gate.ParsePressure)
+	p.disks(&t.gates)
+	parsed(p, "gate", &t.gates.Command, func(s string) (string, error) {
+		if strings.TrimSpace(s) == "" || len(s) > maxGate || strings.ContainsRune(s, 0) {
+			return "", fmt.Errorf("a command of %d bytes that is empty, longer than %d or has a NUL byte in it", len(s), maxGate)
+		}
+		return s, nil
+	})
+	parsed(p, "need", (*gate.Need)(&t.Need), gate.ParseNeed)
+	parsed(p, "ramp", &t.Ramp, limiter.ParseDuration)
+	parsed(p, "rate", &t.Rate, limiter.ParseRate)
+	parsed(p, "burst", &t.Rate.Burst, func(s string) (int, error) {
+		return limiter.ParseCount(s, "a burst", 1, lease.MaxBurst, "")
+	})
+	parsed(p, "min-slots", &t.MinSlots, func(s string) (int, error) {
+		return limiter.ParseCount(s, "valid", 0, limiter.MaxSlots, "")
+	})
+	if t.gates.Resource() && !read && !p.c.IsSet("ramp") {
+		t.Ramp = defaultRamp
+	}
+	return t
+}
+
+// disks reads --min-disk; the last one of a path counts.
+func (p *flagParser) disks(g *gate.Gates) {
+	for _, s := range p.c.StringSlice("min-disk") {
+		d, err := gate.ParseDisk(s)
+		p.check("min-disk", err)
+		g.MinDisk = slices.DeleteFunc(slices.Clone(g.MinDisk), func(o gate.Disk) bool { return o.Path == d.Path })
+		g.MinDisk = append(g.MinDisk, d)
+	}
+}
+
+// auto are the terms of -n auto on top of t, and the number of slots it stands
+// for: as many as the machine carries are those that are started while its
+// targets are gates.
+func (p *flagParser) auto(t terms) (terms, int) {
+	slots := 4 * gate.CPUs()
+	parsed(p, "max-slots", &slots, func(s string) (int, error) { return limiter.ParseSlots(s, gate.CPUs) })
+	if !p.c.IsSet("min-slots") {
+		t.MinSlots = 1
+	}
+	cpu, mem := 0.9, 0.8
+	parsed(p, "target-cpu", &cpu, gate.ParsePercent)
+	parsed(p, "target-mem", &mem, gate.ParsePercent)
+	if !p.c.IsSet("max-cpu") || cpu < t.gates.MaxCPU {
+		t.gates.MaxCPU = cpu
+	}
+	if !p.c.IsSet("max-mem") || mem < t.gates.MaxMem {
+		t.gates.MaxMem = mem
+	}
+	if !p.c.IsSet("ramp") {
+		t.Ramp = defaultRamp
+	}
+	if t.MinSlots > slots && p.err == nil {
+		p.err = fmt.Errorf("--min-slots %d is more than the %d of --max-slots", t.MinSlots, slots)
+	}
+	return t, slots
+}
+
+// onlyAuto says which flags have no meaning without -n auto.
+func (p *flagParser) onlyAuto(slots string) {
+	for _, f := range []string{"max-slots", "target-cpu", "target-mem"} {
+		if p.c.IsSet(f) && p.err == nil {
+			p.err = fmt.Errorf("--%s %s goes with -n auto, not with %s", f, p.c.String(f), slots)
+		}
+	}
+}
+
+// agree says which of the terms do not go together.
+func (p *flagParser) agree(t terms, limit int) {
+	switch {
+	case p.err != nil:
+	case limit > 0 && t.MinSlots > limit:
+		p.err = fmt.Errorf("--min-slots %d is more than the %d slots there are", t.MinSlots, limit)
+	case t.MinSlots > 0 && t.pack().Gates == "":
+		p.err = fmt.Errorf("--min-slots %d: there is no gate that it would not ask", t.MinSlots)
+	case t.Rate.Burst > 0 && t.Rate.Every == 0:
+		p.err = fmt.Errorf("--burst %d has no --rate to go with", t.Rate.Burst)
+	case t.Rate.Burst > 1 && t.Rate.Every > lease.MaxEvery:
+		p.err = fmt.Errorf("--burst %d needs a --rate of at least 1 in %v", t.Rate.Burst, lease.MaxEvery)
+	}
+}
+
+// quoted are words as a shell reads them.
+func quoted(words []string) []string {
+	out := slices.Clone(words)
+	for i, w := range out {
+		if w == "" || strings.Trim(w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,%@") != "" {
+			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return out
+}

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package limiter
-
-import "runtime"
-
-// CPUs is how many CPUs this process may keep busy.
-func CPUs() int { return runtime.NumCPU() }

@@ -1,0 +1,82 @@
+package gate
+
+import (
+	"math"
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// CPUs is how many CPUs this process may keep busy: its affinity, and below
+// that the smallest quota of its control group and the groups above it
+// (rounded up); at least 1. Not runtime.GOMAXPROCS(0), which an environment
+// variable changes and which never goes below 2 for a quota.
+//
+// Every start of the tool calls it, so it reads a handful of small files, each
+// once: one that vanishes for a moment is not waited for.
+func CPUs() int {
+	r := hostRoots()
+	bounds, _ := r.bounds(cpuGroup)
+	return max(1, int(math.Ceil(usable(r.cpus(), bounds))))
+}
+
+// usable is the least of the host's CPUs and the quotas.
+func usable(host int, quotas []bound) float64 {
+	least := float64(host)
+	for _, b := range quotas {
+		least = min(least, b.limit)
+	}
+	return least
+}
+
+// cpus is how many CPUs our affinity leaves us of the host's.
+func (r roots) cpus() int {
+	if !r.moved() {
+		return runtime.NumCPU()
+	}
+	text, _ := os.ReadFile(path.Join(r.proc, "stat"))
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		name, _, _ := strings.Cut(line, " ")
+		if _, ok := cpuNumber(name); ok {
+			names = append(names, name)
+		}
+	}
+	ours, n := affinity().of(r, len(names)), 0
+	for _, name := range names {
+		if ours(name) {
+			n++
+		}
+	}
+	return n
+}
+
+// cpuNumber is the 7 of cpu7.
+func cpuNumber(name string) (int, bool) {
+	digits, ok := strings.CutPrefix(name, "cpu")
+	n, err := strconv.Atoi(digits)
+	return n, ok && err == nil
+}
+
+// allowed is the CPUs that the scheduler gives us.
+type allowed struct {
+	n          int // 0: not known
+	isSet      func(int) bool
+	restricted func() bool // are they fewer than the machine has?
+}
+
+// of returns which of the host's CPUs are ours. A host's list that is no longer
+// than ours is made for us (lxcfs numbers a container's CPUs from 0), so all of
+// them are. Under another root our affinity counts only when it leaves out a
+// CPU of the machine we run on: a made-up machine may have more CPUs than it.
+func (a allowed) of(r roots, listed int) func(name string) bool {
+	if a.n == 0 || listed <= a.n || r.moved() && !a.restricted() {
+		return func(string) bool { return true }
+	}
+	return func(name string) bool {
+		n, ok := cpuNumber(name)
+		return ok && a.isSet(n)
+	}
+}

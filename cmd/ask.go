@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -25,7 +26,6 @@ type asker struct {
 
 	sound    map[string]bool // gates whose readings can be had
 	reported time.Time
-	why      string // that was reported last
 }
 
 func newAsker(st *store, r lease.Request, say *speaker) *asker {
@@ -67,23 +67,26 @@ func (a *asker) ask(ctx context.Context, p lease.Place, v lease.Verdict) (limite
 	if said.Failure != "" {
 		a.say.errorf("%s", said.Failure)
 	}
-	if err := a.report(ctx, p, said); err != nil {
+	if err := a.report(ctx, p, said, q.Shared); err != nil {
 		a.say.verbosef("cannot tell others what the gates say: %v", err)
 	}
 	return limiter.Answer{Open: said.Open, Undecided: said.Measuring, Why: said.Why(), Again: said.Again}, nil
 }
 
-// reportEvery bounds how often a number that changes is worth writing it down.
+// reportEvery is how often the head of the line says anew what holds it back.
 const reportEvery = time.Second
 
-// report leaves what was learned in the pool.
-func (a *asker) report(ctx context.Context, p lease.Place, said gate.Answer) error {
-	why := said.Why()
-	if said.Share == nil && (why == a.why || time.Since(a.reported) < reportEvery) {
+// report leaves what was learned in the pool: counters for the next who asks, and
+// what is closed for whoever wants to know.
+func (a *asker) report(ctx context.Context, p lease.Place, said gate.Answer, before json.RawMessage) error {
+	if said.Share == nil && (said.Open || time.Since(a.reported) < reportEvery) {
 		return nil
 	}
-	a.why, a.reported = why, time.Now()
-	return p.Report(ctx, why, said.Share)
+	a.reported = time.Now()
+	if said.Share != nil {
+		before = said.Share
+	}
+	return p.Report(ctx, said.Why(), before)
 }
 
 // question is what v wants to have asked; pool is what is known of the pool.

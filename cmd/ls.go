@@ -160,7 +160,7 @@ func viewOf(p lease.Pool, clock time.Duration) poolJSON {
 			ahead := place
 			place++
 			wv.Place = place
-			wv.For = waitsFor(&p, t, ahead, clock)
+			wv.For = verdict(&p, t.Request, ahead, clock).String()
 		}
 		v.Waiters = append(v.Waiters, wv)
 	}
@@ -204,18 +204,6 @@ func flagsOf(t lease.Terms) []string {
 		return []string{"(" + err.Error() + ")"}
 	}
 	return append([]string{}, v.flags()...) // [] in JSON, not null
-}
-
-// waitsFor says what holds a waiter back. Whose turn it is, that is what his
-// gates said when he last asked them.
-func waitsFor(p *lease.Pool, t *lease.Ticket, ahead int, clock time.Duration) string {
-	v := lease.Decide(lease.PoolState{
-		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock,
-	}, t.Request)
-	if p.Report != nil && p.Report.By == t.ID {
-		v.Why = p.Report.Why
-	}
-	return v.String()
 }
 
 func orDash(s *float64) string {

@@ -86,16 +86,27 @@ func (w *waiting) describe(p *lease.Pool) string {
 	if p.Place > 0 {
 		msg += fmt.Sprintf(", place %d of %d", p.Place, p.Line)
 	}
-	own := p.Own.Limit
-	limit := lease.Smallest(own, append(asks(p), w.r.spec.request.Ask(own))...)
-	msg += fmt.Sprintf(", %d of %d in use", p.Used, limit)
-	if p.Report != nil && p.Report.Why != "" && p.Used < limit {
-		return oneLine(msg + ", " + p.Report.Why)
+	v := verdict(p, w.r.spec.request, 0, w.r.store.Clock())
+	msg += fmt.Sprintf(", %d of %d in use", p.Used, v.Limit)
+	if v.Reason == lease.Paced || v.Reason == lease.Gated { // the slots are not what is waited for
+		return oneLine(msg + ", " + v.String())
 	}
 	if l := longest(p); l != nil {
 		msg += ", longest " + describe(l)
 	}
 	return oneLine(msg)
+}
+
+// verdict is what would be decided now, and what the gates last said if that is
+// no older than a head of the line leaves it.
+func verdict(p *lease.Pool, r lease.Request, ahead int, clock time.Duration) lease.Verdict {
+	v := lease.Decide(lease.PoolState{
+		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock,
+	}, r)
+	if p.Report != nil && clock-p.Report.At < 3*reportEvery {
+		v.Why = p.Report.Why
+	}
+	return v
 }
 
 func asks(p *lease.Pool) []int {

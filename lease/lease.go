@@ -8,6 +8,7 @@ package lease
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -107,10 +108,10 @@ func (t Terms) Paces() []Pace {
 
 // A Report is what the last one who asked his gates leaves for others.
 type Report struct {
-	By   string        `json:"by"`             // the id of the request
-	Why  string        `json:"why,omitempty"`  // what holds it back, for people; "" nothing
-	At   time.Duration `json:"at_ns"`          // on the store's clock
-	Data []byte        `json:"data,omitempty"` // for the next who asks, of no meaning here
+	By   string          `json:"by"`             // the id of the request
+	Why  string          `json:"why,omitempty"`  // what holds it back, for people; "" nothing
+	At   time.Duration   `json:"at_ns"`          // on the store's clock
+	Data json.RawMessage `json:"data,omitempty"` // for the next who asks; of no meaning here
 }
 
 // A Ticket is a place in the line: requests are served by Priority, then Seq.
@@ -226,7 +227,7 @@ type Place interface {
 
 	// Report tells others what the gates said. Only its last one is kept for a
 	// pool, and a pool may lose it.
-	Report(ctx context.Context, why string, data []byte) error
+	Report(ctx context.Context, why string, data json.RawMessage) error
 
 	// StepAside lets the others pass until Return; the place is kept.
 	StepAside(ctx context.Context) error

@@ -212,7 +212,11 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 		if v.Reason == lease.Gated && o.Ask != nil {
 			v.Why = why
 			interrupted := false
-			if a, interrupted, err = in.ask(ctx, p, v, o.Ask); err != nil {
+			a, interrupted, err = in.ask(ctx, p, v, o.Ask)
+			if a.Why != "" {
+				v.Why, why = a.Why, a.Why
+			}
+			if err != nil {
 				return nil, v, err
 			}
 			if interrupted {
@@ -221,9 +225,6 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 			if a.Open {
 				asked = v.Gates
 				continue
-			}
-			if a.Why != "" {
-				v.Why, why = a.Why, a.Why
 			}
 		}
 		if o.Now && !a.Undecided {

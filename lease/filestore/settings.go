@@ -132,7 +132,7 @@ func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) error {
 }
 
 // Report implements lease.Place.
-func (t *place) Report(ctx context.Context, why string, data []byte) error {
+func (t *place) Report(ctx context.Context, why string, data json.RawMessage) error {
 	return t.pool.locked(ctx, func(*index) error {
 		return t.pool.replace("report", lease.Report{By: t.ticket.ID, Why: why, At: t.pool.s.Clock(), Data: data})
 	})

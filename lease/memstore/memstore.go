@@ -5,6 +5,7 @@ package memstore
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -360,7 +361,7 @@ func (t *place) Wait(ctx context.Context) error {
 	}
 }
 
-func (t *place) Report(_ context.Context, why string, data []byte) error {
+func (t *place) Report(_ context.Context, why string, data json.RawMessage) error {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.p.report = &lease.Report{By: t.ticket.ID, Why: why, At: t.s.Clock(), Data: data}

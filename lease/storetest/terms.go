@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -190,8 +191,8 @@ func need(t *testing.T, s *suite) {
 func report(t *testing.T, s *suite) {
 	p := s.line(gatedRequest("g"))
 	s.notYet(p, lease.Gated)
-	before := s.Clock()
-	if err := p.Report(s.ctx, "no memory", []byte{0, 1, '"'}); err != nil {
+	before, data := s.Clock(), json.RawMessage(`{"a":[1,"b"]}`)
+	if err := p.Report(s.ctx, "no memory", data); err != nil {
 		t.Fatal(err)
 	}
 	for _, why := range []string{"no memory", "no CPU"} {
@@ -199,10 +200,10 @@ func report(t *testing.T, s *suite) {
 		if err != nil || sum.Report == nil {
 			t.Fatalf("%+v, %v: want a report", sum, err)
 		}
-		if r := sum.Report; r.By != p.Ticket().ID || r.Why != why || !slices.Equal(r.Data, []byte{0, 1, '"'}) || r.At < before {
+		if r := sum.Report; r.By != p.Ticket().ID || r.Why != why || string(r.Data) != string(data) || r.At < before {
 			t.Errorf("report %+v, want %q", r, why)
 		}
-		if err := p.Report(s.ctx, "no CPU", []byte{0, 1, '"'}); err != nil {
+		if err := p.Report(s.ctx, "no CPU", data); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,6 +2,8 @@ package gate
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -65,13 +67,143 @@ type Timings struct {
 	Slowest  time.Duration // 30s: the longest back-off of a command that fails
 }
 
-// Asker asks for one caller. The zero value is ready. It is not for concurrent use.
+// Asker asks for one caller. The zero value is ready. It remembers CPU samples,
+// which groups had a limit, and what its commands said; it is not for
+// concurrent use.
 type Asker struct {
 	Timings
+
+	clock    func() time.Duration // nil: the machine's
+	samples  *history
+	limited  map[string][]string // by controller: the groups that had a limit last time
+	lasting  map[string]string   // by reading: the failure that outlived all tries
+	commands map[string]*asked
+	told     map[string]bool // failures of commands
 }
 
-func (a Answer) Why() string { return "" }
+func (a *Asker) now() time.Duration {
+	if a.clock != nil {
+		return a.clock()
+	}
+	return uptime()
+}
 
-func (a *Asker) Check(q Question) error { return nil }
+func (a *Asker) timings() Timings {
+	t := a.Timings
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&t.Window, 500 * time.Millisecond},
+		{&t.Stale, 3 * time.Second},
+		{&t.Interval, 500 * time.Millisecond},
+		{&t.Command, 10 * time.Second},
+		{&t.Slowest, 30 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	return t
+}
 
-func (a *Asker) Ask(ctx context.Context, q Question) Answer { return Answer{Open: true} }
+// Ask answers whether there is room now. It does not wait, but for a command
+// that runs and for a file that vanished, a few milliseconds. When ctx ends, a
+// command is killed and the answer is not open.
+func (a *Asker) Ask(ctx context.Context, q Question) Answer {
+	r, now := a.read(q.wants(true))
+	var ans Answer
+	var rates map[string]float64
+	wait := time.Duration(0)
+	if len(now.Levels) > 0 {
+		rates, ans.Share, wait = a.measure(q, now, &r)
+	}
+	ans.Measuring = wait > 0
+	ans.Readings, ans.Verdicts = r, decide(q, r, setAside(q.Others, rates))
+	a.askCommands(ctx, q, &ans)
+	ans.Open = !ans.Measuring && ctx.Err() == nil && !slices.ContainsFunc(ans.Verdicts, func(v Verdict) bool { return !v.Open })
+	switch {
+	case ans.Open:
+	case ans.Measuring:
+		ans.Again = wait
+	default:
+		ans.Again = a.timings().Interval
+	}
+	return ans
+}
+
+// measure puts CPU use into r, or returns how long it takes to know it.
+func (a *Asker) measure(q Question, now Sample, r *Readings) (rates map[string]float64, share []byte, wait time.Duration) {
+	now.Jobs = jobs(q.Others)
+	h := newest(a.samples, q.Shared, now)
+	w, keep, wait := h.measure(now, a.timings(), q.SinceStart)
+	a.samples = h
+	if keep != nil {
+		a.samples = keep
+		// plain numbers and strings: it cannot fail
+		share, _ = json.Marshal(keep)
+	}
+	if w == nil {
+		return nil, share, wait
+	}
+	r.Window = w.length()
+	for i, c := range now.Levels {
+		used, _ := w.used(c, r.CPU[i].CPUs)
+		r.CPU[i].Used = &used
+	}
+	return w.rates(), share, 0
+}
+
+// askCommands adds the verdicts on commands, before those on the need. They
+// run only when all else is open, so that they are not run for nothing.
+func (a *Asker) askCommands(ctx context.Context, q Question, ans *Answer) {
+	open := !ans.Measuring && !slices.ContainsFunc(ans.Verdicts, func(v Verdict) bool { return !v.Open })
+	place := slices.IndexFunc(ans.Verdicts, func(v Verdict) bool { return v.Gate == "need" })
+	if place < 0 {
+		place = len(ans.Verdicts)
+	}
+	for _, s := range q.Sets {
+		if s.Command == "" {
+			continue
+		}
+		var v Verdict
+		switch {
+		case ans.Measuring:
+			v = notAsked(s, measuring)
+		case !open:
+			v = notAsked(s, "another gate is closed")
+		case ctx.Err() != nil:
+			v = notAsked(s, context.Cause(ctx).Error())
+		default:
+			var failure string
+			if v, failure = a.command(ctx, q, s, ans.Readings); failure != "" {
+				ans.Failure = failure
+			}
+		}
+		open = open && v.Open
+		ans.Verdicts = slices.Insert(ans.Verdicts, place, v)
+		place++
+	}
+}
+
+// Why is the first closed gate with its reason, "" when all are open. While CPU
+// use is being measured, and nothing else is closed, it says so.
+func (a Answer) Why() string {
+	if a.Open {
+		return ""
+	}
+	for _, v := range a.Verdicts {
+		if !v.Open && !v.pending {
+			return v.Gate + ": " + v.Says
+		}
+	}
+	if a.Measuring {
+		return measuring
+	}
+	for _, v := range a.Verdicts {
+		if !v.Open {
+			return v.Gate + ": " + v.Says
+		}
+	}
+	return "" // only ctx has ended
+}

@@ -17,22 +17,24 @@ import (
 type controller struct {
 	name   string
 	mounts []string // where version 1 is mounted, besides the name in self/cgroup
-	v1, v2 struct {
-		limit  func(dir string) (float64, error) // +Inf: none
-		beside string                            // a file that every group with this controller has next to its limit
+	v1, v2 limitFile
+}
+
+type limitFile struct {
+	read   func(dir string) (float64, error) // +Inf: none
+	beside string                            // a file that every group with this controller has next to it
+}
+
+var (
+	cpuGroup = controller{
+		name: "cpu", mounts: []string{"cpu", "cpu,cpuacct", "cpuacct,cpu"},
+		v1: limitFile{quotaV1, "cpu.shares"}, v2: limitFile{quotaV2, "cpu.weight"},
 	}
-}
-
-var cpuGroup, memGroup controller
-
-func init() {
-	cpuGroup = controller{name: "cpu", mounts: []string{"cpu", "cpu,cpuacct", "cpuacct,cpu"}}
-	cpuGroup.v1.limit, cpuGroup.v1.beside = quotaV1, "cpu.shares"
-	cpuGroup.v2.limit, cpuGroup.v2.beside = quotaV2, "cpu.weight"
-	memGroup = controller{name: "memory", mounts: []string{"memory"}}
-	memGroup.v1.limit, memGroup.v1.beside = limitIn("memory.limit_in_bytes"), "memory.usage_in_bytes"
-	memGroup.v2.limit, memGroup.v2.beside = limitIn("memory.max"), "memory.current"
-}
+	memGroup = controller{
+		name: "memory", mounts: []string{"memory"},
+		v1: limitFile{limitIn("memory.limit_in_bytes"), "memory.usage_in_bytes"}, v2: limitFile{limitIn("memory.max"), "memory.current"},
+	}
+)
 
 // bound is a control group of ours with a limit.
 type bound struct {
@@ -44,62 +46,64 @@ type bound struct {
 
 func (b bound) of() string { return fmt.Sprintf("cgroup v%d %s", b.version, b.group) }
 
-// doubt is an error that may pass: a group looks as if it were being made or
-// removed right now. When it stays, that is how this machine is.
-type doubt string
+// found is our groups that have a limit, the outer before the inner.
+type found struct {
+	bounds []bound
+	// doubt says that a group looks as if it were being made or removed right
+	// now. When it stays, that is how this machine is.
+	doubt string
+}
 
-func (d doubt) Error() string { return string(d) }
-
-// bounds returns our groups that have a limit, the outer before the inner; both
-// versions can be mounted side by side. With a doubt it returns what there is.
-func (r roots) bounds(c controller) ([]bound, error) {
+// bounds finds them in both versions, which can be mounted side by side. With an
+// error it returns those that could be read.
+func (r roots) bounds(c controller) (found, error) {
+	var f found
 	text, err := os.ReadFile(path.Join(r.proc, "self/cgroup"))
-	if err != nil && !vanished(err) {
-		return nil, err
+	if err != nil {
+		if vanished(err) {
+			f.doubt, err = err.Error(), nil
+		}
+		return f, err
 	}
-	var all []bound
-	var doubts error
 	for line := range strings.Lines(string(text)) {
 		// "0::/a/b" is version 2, "4:cpu,cpuacct:/a/b" version 1
-		f := strings.SplitN(strings.TrimRight(line, "\n"), ":", 3)
-		if len(f) != 3 || f[1] != "" && !slices.Contains(strings.Split(f[1], ","), c.name) {
-			continue
+		w := strings.SplitN(strings.TrimRight(line, "\n"), ":", 3)
+		if len(w) == 3 && (w[1] == "" || slices.Contains(strings.Split(w[1], ","), c.name)) {
+			err = errors.Join(err, r.climb(&f, c, w[1], w[2]))
 		}
-		found, err := r.climb(c, f[1], f[2])
-		all = append(all, found...)
-		doubts = errors.Join(doubts, err)
 	}
-	return all, doubts
+	return f, err
 }
 
 // climb reads the limits of a group and those above it, up to the root of the
 // mount. A container can be told of a path that is not below its mount; then
 // the root is its own group, and the directories on the way do not exist.
-func (r roots) climb(c controller, controllers, group string) ([]bound, error) {
-	version, how, mount := 2, c.v2, r.mount("unified", "")
+func (r roots) climb(f *found, c controller, controllers, group string) error {
+	version, limit, mount := 2, c.v2, r.mount("unified", "")
 	if controllers != "" {
-		version, how, mount = 1, c.v1, r.mount(append([]string{controllers}, c.mounts...)...)
+		version, limit, mount = 1, c.v1, r.mount(append([]string{controllers}, c.mounts...)...)
 	}
 	group = path.Clean("/" + group)
-	var all []bound
-	var errs error
-	if _, err := os.Stat(path.Join(mount, group)); err != nil {
-		errs = doubt(fmt.Sprintf("our control group %s is not there", path.Join(mount, group)))
+	if dir := path.Join(mount, group); !exists(dir) {
+		f.doubt = dir + " is not there"
 	}
+	var ours []bound
+	var errs error
 	for g := group; ; g = path.Dir(g) {
 		dir := path.Join(mount, g)
-		limit, err := how.limit(dir)
+		v, err := limit.read(dir)
 		switch {
-		case err == nil && !math.IsInf(limit, 1):
-			all = append(all, bound{version, g, dir, limit})
+		case err == nil && v < none:
+			ours = append(ours, bound{version, g, dir, v})
 		case err != nil && !vanished(err):
 			errs = errors.Join(errs, err)
-		case err != nil && g != "/" && exists(path.Join(dir, how.beside)):
-			errs = errors.Join(errs, doubt(dir+" has lost its limit"))
+		case err != nil && g != "/" && exists(path.Join(dir, limit.beside)):
+			f.doubt = dir + " has lost its limit"
 		}
 		if g == "/" {
-			slices.Reverse(all)
-			return all, errs
+			slices.Reverse(ours)
+			f.bounds = append(f.bounds, ours...)
+			return errs
 		}
 	}
 }
@@ -109,8 +113,7 @@ func (r roots) climb(c controller, controllers, group string) ([]bound, error) {
 func (r roots) mount(names ...string) string {
 	var dir string
 	for _, n := range names {
-		dir = path.Join(r.sys, "fs/cgroup", n)
-		if exists(dir) {
+		if dir = path.Join(r.sys, "fs/cgroup", n); exists(dir) {
 			break
 		}
 	}

@@ -18,8 +18,8 @@ import (
 // once: one that vanishes for a moment is not waited for.
 func CPUs() int {
 	r := hostRoots()
-	bounds, _ := r.bounds(cpuGroup)
-	return max(1, int(math.Ceil(usable(r.cpus(), bounds))))
+	ours, _ := r.bounds(cpuGroup)
+	return max(1, int(math.Ceil(usable(r.cpus(), ours.bounds))))
 }
 
 // usable is the least of the host's CPUs and the quotas.
@@ -44,13 +44,7 @@ func (r roots) cpus() int {
 			names = append(names, name)
 		}
 	}
-	ours, n := affinity().of(r, len(names)), 0
-	for _, name := range names {
-		if ours(name) {
-			n++
-		}
-	}
-	return n
+	return len(affinity().of(r, names))
 }
 
 // cpuNumber is the 7 of cpu7.
@@ -69,14 +63,21 @@ type allowed struct {
 
 // of returns which of the host's CPUs are ours. A host's list that is no longer
 // than ours is made for us (lxcfs numbers a container's CPUs from 0), so all of
-// them are. Under another root our affinity counts only when it leaves out a
-// CPU of the machine we run on: a made-up machine may have more CPUs than it.
-func (a allowed) of(r roots, listed int) func(name string) bool {
-	if a.n == 0 || listed <= a.n || r.moved() && !a.restricted() {
-		return func(string) bool { return true }
+// them are; so they are when none has a number of ours. Under another root our
+// affinity counts only when it leaves out a CPU of the machine we run on: a
+// made-up machine may have more CPUs than it.
+func (a allowed) of(r roots, names []string) []string {
+	if a.n == 0 || len(names) <= a.n || r.moved() && !a.restricted() {
+		return names
 	}
-	return func(name string) bool {
-		n, ok := cpuNumber(name)
-		return ok && a.isSet(n)
+	var ours []string
+	for _, name := range names {
+		if n, ok := cpuNumber(name); ok && a.isSet(n) {
+			ours = append(ours, name)
+		}
 	}
+	if ours == nil {
+		return names
+	}
+	return ours
 }

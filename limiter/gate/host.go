@@ -58,19 +58,18 @@ func (r roots) times() (hostCPU, error) {
 	if err != nil {
 		return hostCPU{}, err
 	}
-	ours := affinity().of(r, len(stats))
+	byName := map[string]cpu.TimesStat{}
 	var h hostCPU
 	for _, s := range stats {
-		if !ours(s.CPU) {
-			continue
-		}
+		byName[s.CPU] = s
+		h.names = append(h.names, s.CPU)
+	}
+	h.names = affinity().of(r, h.names)
+	for _, name := range h.names {
+		s := byName[name]
 		busy := s.User + s.Nice + s.System + s.Irq + s.Softirq + s.Steal
 		h.busy += time.Duration(busy * float64(time.Second))
 		h.total += time.Duration((busy + s.Idle + s.Iowait) * float64(time.Second))
-		h.names = append(h.names, s.CPU)
-	}
-	if len(h.names) == 0 {
-		return hostCPU{}, fmt.Errorf("%s has none of the CPUs that we may use", file)
 	}
 	return h, nil
 }

@@ -102,9 +102,18 @@ func (r Readings) cpuShare() (float64, bool) {
 func (r Readings) memShare() (float64, bool) {
 	share := 0.0
 	for _, l := range r.Mem {
-		share = max(share, float64(l.Used)/float64(l.Total))
+		share = max(share, l.share(float64(l.Used)))
 	}
 	return share, len(r.Mem) > 0
+}
+
+// share of the level that a number of bytes is. A group may have a limit of 0:
+// it is full.
+func (l MemLevel) share(bytes float64) float64 {
+	if l.Total == 0 {
+		return 1
+	}
+	return bytes / float64(l.Total)
 }
 
 // tightest is the level with the least memory available; not necessarily the

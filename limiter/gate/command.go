@@ -1,0 +1,184 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Exit codes of a command; 75 is EX_TEMPFAIL.
+const (
+	codeOpen   = 0
+	codeClosed = 75
+	codeAbsent = 127 // of a shell that does not find it
+)
+
+// result is how a command ended.
+type result struct {
+	code   int    // -1: it has none
+	output string // its first line
+	err    error  // it is neither open nor closed
+}
+
+// pipeAfter is how long output is waited for when the command has ended: what
+// it left running in the background may keep the pipe for days.
+const pipeAfter = 100 * time.Millisecond
+
+// run runs a command of the user's own. When the time is over or ctx ends, it
+// and its process group are killed; then it has no result but an error.
+func run(ctx context.Context, command string, env []string, limit time.Duration) result {
+	// the kernel kills the command when the thread that forked it ends, so
+	// that thread stays ours until it is over
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var out head
+	c := exec.CommandContext(timed, "sh", "-c", command)
+	c.Env, c.Stdout, c.Stderr, c.WaitDelay = env, &out, &out, pipeAfter
+	own(c)
+	err := c.Run()
+	r := result{code: -1, output: out.line()}
+	if c.ProcessState != nil {
+		r.code = c.ProcessState.ExitCode()
+	}
+	switch {
+	case ctx.Err() != nil:
+		r.err = context.Cause(ctx)
+	case timed.Err() != nil && r.code < 0:
+		r.err = fmt.Errorf("did not answer within %v", limit)
+	case r.code == codeOpen, r.code == codeClosed:
+	case r.code == codeAbsent:
+		r.err = fmt.Errorf("was not found (exit code %d)", r.code)
+	case c.ProcessState != nil && r.code > 0:
+		r.err = fmt.Errorf("ended with exit code %d, which is neither %d (open) nor %d (closed)", r.code, codeOpen, codeClosed)
+	case c.ProcessState != nil:
+		r.err = fmt.Errorf("ended by %v", c.ProcessState)
+	default:
+		r.err = fmt.Errorf("cannot be run: %w", err)
+	}
+	return r
+}
+
+// head keeps the beginning of what is written and takes the rest, so that a
+// command which prints without end neither blocks nor fills our memory.
+type head struct{ text []byte }
+
+const headSize = 512
+
+func (h *head) Write(p []byte) (int, error) {
+	h.text = append(h.text, p[:min(len(p), headSize-len(h.text))]...)
+	return len(p), nil
+}
+
+// line is the first line with something in it, without what could move a
+// terminal's cursor.
+func (h *head) line() string {
+	for l := range strings.Lines(string(h.text)) {
+		l = strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) {
+				return ' '
+			}
+			return r
+		}, strings.ToValidUTF8(l, "?"))
+		if l = strings.TrimSpace(l); l != "" {
+			return l
+		}
+	}
+	return ""
+}
+
+// asked is what is known of one command from asking it before.
+type asked struct {
+	at      time.Duration // when it began
+	next    time.Duration // it is not run before this
+	backoff time.Duration // since it fails; 0: it does not
+	verdict Verdict
+}
+
+// Between two runs of a command, and before a failed one is tried again first.
+const commandEvery = time.Second
+
+// command asks the user's own command, or says what it said a moment ago.
+func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v Verdict, failure string) {
+	if a.commands == nil {
+		a.commands, a.told = map[string]*asked{}, map[string]bool{}
+	}
+	c := a.commands[s.Command]
+	if c == nil {
+		c = &asked{}
+		a.commands[s.Command] = c
+	}
+	now := a.now()
+	if c.at > 0 && now < c.next {
+		if c.verdict.Open && q.SinceStart >= 0 && now-q.SinceStart > c.at {
+			// it did not know of that job
+			return notAsked(s, "a job has started since it was asked"), ""
+		}
+		v = c.verdict
+		v.From = s.From
+		return v, ""
+	}
+	// built anew, and never nil, which would mean our own environment
+	env := slices.Concat([]string{}, q.Env, r.Env())
+	got := run(ctx, s.Command, env, a.timings().Command)
+	if ctx.Err() != nil {
+		return notAsked(s, got.err.Error()), ""
+	}
+	c.at, c.next, c.verdict = now, now+commandEvery, said(s, got)
+	if got.err == nil {
+		c.backoff = 0
+		return c.verdict, ""
+	}
+	c.backoff = min(max(2*c.backoff, commandEvery), a.timings().Slowest)
+	c.next = a.now() + c.backoff
+	if failure = "gate " + c.verdict.Says; a.told[failure] {
+		return c.verdict, ""
+	}
+	a.told[failure] = true
+	return c.verdict, failure
+}
+
+// said is the verdict on a result.
+func said(s Set, got result) Verdict {
+	v := compared("gate", "", "exit code", float64(got.code), codeOpen, got.code == codeOpen && got.err == nil)
+	v.From, v.Of, v.Says = s.From, s.Command, fmt.Sprintf("command %q ", brief(s.Command))
+	if got.code < 0 {
+		v.Value = nil
+	}
+	switch {
+	case got.err != nil:
+		v.Says += got.err.Error()
+	case v.Open:
+		v.Says += "is open (exit code 0)"
+	default:
+		v.Says += "is closed (exit code 75, not 0)"
+	}
+	if got.output != "" && !v.Open {
+		v.Says += ": " + got.output
+	}
+	return v
+}
+
+// notAsked is the verdict on a command that has none now.
+func notAsked(s Set, why string) Verdict {
+	threshold := float64(codeOpen)
+	return Verdict{
+		Gate: "gate", From: s.From, Threshold: &threshold, Unit: "exit code", Of: s.Command,
+		Says: fmt.Sprintf("command %q was not asked: %s", brief(s.Command), why), pending: true,
+	}
+}
+
+// brief is enough of a command to know it by.
+func brief(command string) string {
+	if r := []rune(command); len(r) > 60 {
+		return string(r[:57]) + "..."
+	}
+	return command
+}
+

@@ -1,0 +1,232 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// want is what a question needs to have read.
+type want struct {
+	cpu, mem, load bool
+	pressure       []string
+	disks          []string
+}
+
+// kinds are all of the kernel's pressures.
+var kinds = []string{"cpu", "io", "mem"}
+
+// wants collects them. A command gets everything into its environment; commands
+// is false where only the gates that must be readable count.
+func (q Question) wants(commands bool) want {
+	w := want{cpu: q.Need.CPU > 0, mem: q.Need.Mem > 0}
+	psi := map[string]bool{}
+	for _, s := range q.Sets {
+		all := commands && (q.All || s.Command != "")
+		w.cpu = w.cpu || all || s.MaxCPU > 0
+		w.mem = w.mem || all || s.MaxMem > 0 || s.MinMem != Amount{}
+		w.load = w.load || all || s.MaxLoad > 0
+		for _, k := range kinds {
+			psi[k] = psi[k] || all
+		}
+		for _, p := range s.MaxPressure {
+			psi[p.Of] = true
+		}
+		for _, d := range s.MinDisk {
+			w.disks = append(w.disks, d.Path)
+		}
+	}
+	if commands && q.All {
+		w.cpu, w.mem, w.load = true, true, true
+	}
+	for _, k := range kinds {
+		if psi[k] || commands && q.All {
+			w.pressure = append(w.pressure, k)
+		}
+	}
+	return w
+}
+
+// Between two tries to read what has vanished.
+const (
+	retries    = 3
+	retryAfter = 5 * time.Millisecond
+)
+
+// again reads, and reads again what fails: files of a control group can be gone
+// for a moment, and one that is being written can be empty. A failure that
+// outlived this once is not waited for again until it changes.
+func (a *Asker) again(name string, read func() error) error {
+	for try := 0; ; try++ {
+		err := read()
+		if err == nil {
+			delete(a.lasting, name)
+			return nil
+		}
+		if a.lasting[name] == err.Error() || try == retries {
+			if a.lasting == nil {
+				a.lasting = map[string]string{}
+			}
+			a.lasting[name] = err.Error()
+			return err
+		}
+		time.Sleep(retryAfter)
+	}
+}
+
+// errDoubt marks a reading that stands when trying again brings no other.
+var errDoubt = errors.New("in doubt")
+
+// groups reads our groups that have a limit, and uses each. It may only be
+// believed at once when nothing looks odd, and all the groups are there that had
+// a limit last time: else a file that is gone for a moment opens a gate.
+func (a *Asker) groups(root roots, c controller, use func([]bound) error) error {
+	var f found
+	err := a.again(c.name, func() (err error) {
+		if f, err = root.bounds(c); err != nil {
+			return err
+		}
+		if err = use(f.bounds); err != nil {
+			return err
+		}
+		for _, of := range a.limited[c.name] {
+			if !slices.ContainsFunc(f.bounds, func(b bound) bool { return b.of() == of }) {
+				f.doubt = of + " has lost its limit"
+			}
+		}
+		if f.doubt != "" {
+			return fmt.Errorf("%w: %s", errDoubt, f.doubt)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errDoubt) {
+		return err
+	}
+	if a.limited == nil {
+		a.limited = map[string][]string{}
+	}
+	a.limited[c.name] = nil
+	for _, b := range f.bounds {
+		a.limited[c.name] = append(a.limited[c.name], b.of())
+	}
+	return nil
+}
+
+// read reads what is wanted. The sample has no levels when CPU use is not
+// wanted or cannot be read.
+func (a *Asker) read(w want) (Readings, Sample) {
+	root, r, s := hostRoots(), Readings{Errors: map[string]string{}}, Sample{}
+	fail := func(name string, err error) {
+		if err != nil {
+			r.Errors[name] = err.Error()
+		}
+	}
+	cpuErr := a.readCPU(root, w.cpu, &r, &s)
+	if w.cpu {
+		fail(cpuError, cpuErr)
+	}
+	if w.mem {
+		fail(memError, a.readMem(root, &r))
+	}
+	if w.load && cpuErr != nil {
+		fail(loadError, cpuErr) // per CPU, and nobody knows how many
+	} else if w.load {
+		fail(loadError, a.readLoad(root, &r))
+	}
+	for _, of := range w.pressure {
+		fail(psiError+of, a.readPressure(root, of, &r))
+	}
+	for _, path := range w.disks {
+		fail(diskError+path, a.readDisk(path, &r))
+	}
+	return r, s
+}
+
+// readCPU reads how many CPUs there are, and the counters if they are wanted.
+func (a *Asker) readCPU(root roots, counters bool, r *Readings, s *Sample) error {
+	return a.groups(root, cpuGroup, func(quotas []bound) error {
+		r.CPUs = usable(root.cpus(), quotas)
+		if !counters {
+			return nil
+		}
+		r.CPU, *s = nil, Sample{}
+		now := Sample{Machine: root.machine(), Proc: root.proc, Sys: root.sys, At: a.now()}
+		host, err := root.times()
+		if err != nil {
+			return err
+		}
+		n := float64(len(host.names))
+		levels := []CPULevel{{Of: "host", CPUs: n}}
+		now.Levels = []Counter{{Of: "host", ID: host.id(), Busy: host.busy, Total: host.total}}
+		for _, q := range quotas {
+			busy, err := q.busy(root)
+			if err != nil {
+				return err
+			}
+			levels = append(levels, CPULevel{Of: q.of(), CPUs: q.limit})
+			now.Levels = append(now.Levels, Counter{Of: q.of(), ID: inode(q.dir), Busy: busy})
+		}
+		r.CPU, *s = levels, now
+		return nil
+	})
+}
+
+func (a *Asker) readMem(root roots, r *Readings) error {
+	return a.groups(root, memGroup, func(limits []bound) error {
+		r.Mem = nil
+		host, err := root.memory()
+		if err != nil {
+			return err
+		}
+		levels := []MemLevel{host}
+		for _, l := range limits {
+			// version 1 has no word for none, only a number beyond all memory
+			if l.version == 1 && l.limit >= float64(host.Total) {
+				continue
+			}
+			used, err := l.inUse()
+			if err != nil {
+				return err
+			}
+			levels = append(levels, memLevel(l.of(), uint64(l.limit), used))
+		}
+		r.Mem = levels
+		return nil
+	})
+}
+
+func (a *Asker) readLoad(root roots, r *Readings) error {
+	return a.again(loadError, func() error {
+		load, err := root.load()
+		if err == nil {
+			r.Load = &LoadReading{Load1: load, PerCPU: load / r.CPUs}
+		}
+		return err
+	})
+}
+
+func (a *Asker) readPressure(root roots, of string, r *Readings) error {
+	return a.again(psiError+of, func() error {
+		all, err := root.pressure(of)
+		if err == nil && r.Pressure == nil {
+			r.Pressure = map[string]float64{}
+		}
+		maps.Copy(r.Pressure, all)
+		return err
+	})
+}
+
+func (a *Asker) readDisk(path string, r *Readings) error {
+	if slices.ContainsFunc(r.Disk, func(d DiskReading) bool { return d.Path == path }) {
+		return nil
+	}
+	return a.again(diskError+path, func() error {
+		bytes, err := free(path)
+		if err == nil {
+			r.Disk = append(r.Disk, DiskReading{Path: path, Free: bytes})
+		}
+		return err
+	})
+}

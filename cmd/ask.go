@@ -26,6 +26,8 @@ type asker struct {
 
 	sound    map[string]bool // gates whose readings can be had
 	reported time.Time
+	used     int       // slots in use when it was last asked
+	freed    time.Time // when there were fewer of them than before
 }
 
 func newAsker(st *store, r lease.Request, say *speaker) *asker {
@@ -55,6 +57,7 @@ func (a *asker) ask(ctx context.Context, p lease.Place, v lease.Verdict) (limite
 	if err != nil {
 		return limiter.Answer{}, err
 	}
+	q.SinceStart = a.sinceChange(v)
 	for _, g := range v.Gates {
 		if !a.sound[g] {
 			if err := a.gate.Check(q); err != nil {
@@ -71,6 +74,22 @@ func (a *asker) ask(ctx context.Context, p lease.Place, v lease.Verdict) (limite
 		a.say.verbosef("cannot tell others what the gates say: %v", err)
 	}
 	return limiter.Answer{Open: said.Open, Undecided: said.Measuring, Why: said.Why(), Again: said.Again}, nil
+}
+
+// sinceChange is since the last start or end of a job in the pool: what was read
+// before has the wrong jobs in it. An end is seen by who waits for it; nobody
+// starts while he waits, so there are only so many of them.
+func (a *asker) sinceChange(v lease.Verdict) time.Duration {
+	now := time.Now()
+	if v.Used < a.used {
+		a.freed = now
+	}
+	a.used = v.Used
+	since := now.Sub(a.freed)
+	if v.SinceStart >= 0 && v.SinceStart < since || a.freed.IsZero() {
+		return v.SinceStart
+	}
+	return since
 }
 
 // reportEvery is how often the head of the line says anew what holds it back.

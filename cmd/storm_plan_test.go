@@ -90,6 +90,9 @@ func (p *stormPlanner) next() *stormPlan {
 // waiting picks how the run stands in the line.
 func (p *stormPlanner) waiting(r *stormRun) (args []string) {
 	wait := time.Duration(-1)
+	if p.chance(15) { // gates that are open, so that they are asked between two decisions
+		args = append(args, "--min-mem", "1M", "--ramp", pick(p, []string{"0", "2ms"}))
+	}
 	switch n := p.IntN(100); {
 	case n < 10:
 		wait = 0

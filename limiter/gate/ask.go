@@ -75,8 +75,8 @@ type Asker struct {
 
 	clock    func() time.Duration // nil: the machine's
 	samples  *history
-	limited  map[string][]string // by controller: the groups that had a limit last time
-	lasting  map[string]string   // by reading: the failure that outlived all tries
+	limited  map[string]map[string]time.Duration // by controller, group: those with a limit, and since when it is missing
+	lasting  map[string]string                   // by reading: the failure that outlived all tries
 	commands map[string]*asked
 	told     map[string]bool // failures of commands
 }

@@ -181,4 +181,3 @@ func brief(command string) string {
 	}
 	return command
 }
-

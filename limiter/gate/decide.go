@@ -77,6 +77,8 @@ func pick(all []Verdict, lowest bool) []Verdict {
 			best = v
 		}
 	}
+	// more can be set aside than there is
+	*best.Value = max(0, *best.Value)
 	return []Verdict{best}
 }
 
@@ -159,7 +161,7 @@ func (j judge) minMem(g Gates) []Verdict {
 	var all []Verdict
 	need, kept := float64(j.need.Mem), j.aside.mem
 	for _, l := range j.r.Mem {
-		left := max(0, float64(l.Available)-kept-need)
+		left := float64(l.Available) - kept - need
 		if g.MinMem.Share > 0 {
 			left = 100 * left / max(1, float64(l.Total))
 		}
@@ -177,7 +179,7 @@ func (j judge) maxLoad(g Gates) []Verdict {
 	if v := j.missing(loadError, j.r.Load != nil, "max-load", "per cpu", g.MaxLoad); v != nil {
 		return v
 	}
-	v := compared("max-load", "host", "per cpu", j.r.Load.PerCPU, g.MaxLoad, j.r.Load.PerCPU < g.MaxLoad)
+	v := compared("max-load", host, "per cpu", j.r.Load.PerCPU, g.MaxLoad, j.r.Load.PerCPU < g.MaxLoad)
 	v.Says = "load is " + below(v, decimal, 2, " for each of "+cpusText(j.r.CPUs), false)
 	return []Verdict{v}
 }
@@ -224,7 +226,7 @@ func (j judge) needMem() []Verdict {
 	}
 	var all []Verdict
 	for _, l := range j.r.Mem {
-		left := max(0, float64(l.Available)-j.aside.mem)
+		left := float64(l.Available) - j.aside.mem
 		v := compared("need", l.Of, "bytes", left, need, left >= need)
 		v.Says = "memory free for this job is " + enough(v, inBytes, " of "+bytesText(float64(l.Total))+" "+place(l.Of, j.aside.mem, 0, bytesText))
 		all = append(all, v)
@@ -242,7 +244,7 @@ func (j judge) needCPU() []Verdict {
 	}
 	var all []Verdict
 	for _, l := range j.r.CPU {
-		left := max(0, l.CPUs-*l.Used-j.aside.cpu)
+		left := l.CPUs - *l.Used - j.aside.cpu
 		v := compared("need", l.Of, "cpus", left, need, left+slack(l.CPUs, need) >= need)
 		v.Says = "CPU free for this job is " + enough(v, decimal, " of "+cpusText(l.CPUs)+" "+place(l.Of, j.aside.cpu, 0, cpusText))
 		all = append(all, v)

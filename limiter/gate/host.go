@@ -96,7 +96,7 @@ func (r roots) memory() (MemLevel, error) {
 	if err != nil {
 		return MemLevel{}, err
 	}
-	return memLevel("host", v.Total, v.Total-min(v.Available, v.Total)), nil
+	return memLevel(host, v.Total, v.Total-min(v.Available, v.Total)), nil
 }
 
 func memLevel(of string, total, used uint64) MemLevel {

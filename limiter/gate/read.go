@@ -79,37 +79,59 @@ func (a *Asker) again(name string, read func() error) error {
 // errDoubt marks a reading that stands when trying again brings no other.
 var errDoubt = errors.New("in doubt")
 
-// groups reads our groups that have a limit, and uses each. It may only be
-// believed at once when nothing looks odd, and all the groups are there that had
-// a limit last time: else a file that is gone for a moment opens a gate.
+// groups reads our groups that have a limit, and uses each. What looks odd is
+// read again. See [Asker.lost] for a limit that was there before.
 func (a *Asker) groups(root roots, c controller, use func([]bound) error) error {
-	var f found
-	err := a.again(c.name, func() (err error) {
-		if f, err = root.bounds(c); err != nil {
+	err := a.again(c.name, func() error {
+		f, err := root.bounds(c)
+		if err != nil {
 			return err
 		}
-		if err = use(f.bounds); err != nil {
+		if err := use(f.bounds); err != nil {
 			return err
 		}
-		for _, of := range a.limited[c.name] {
-			if !slices.ContainsFunc(f.bounds, func(b bound) bool { return b.of() == of }) {
-				f.doubt = of + " has lost its limit"
-			}
+		if err := a.lost(c.name, f.bounds); err != nil {
+			return err
 		}
 		if f.doubt != "" {
 			return fmt.Errorf("%w: %s", errDoubt, f.doubt)
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errDoubt) {
-		return err
+	if errors.Is(err, errDoubt) {
+		return nil
 	}
+	return err
+}
+
+// goneFor is how long a limit must be missing before it is believed to be gone.
+const goneFor = time.Second
+
+// lost returns an error when a group had a limit a moment ago and has none now.
+// Somebody may have lifted it, but a file that is gone for a moment looks the
+// same, and overlooking the group opens the gate.
+func (a *Asker) lost(name string, here []bound) error {
 	if a.limited == nil {
-		a.limited = map[string][]string{}
+		a.limited = map[string]map[string]time.Duration{}
 	}
-	a.limited[c.name] = nil
-	for _, b := range f.bounds {
-		a.limited[c.name] = append(a.limited[c.name], b.of())
+	if a.limited[name] == nil {
+		a.limited[name] = map[string]time.Duration{}
+	}
+	known, now := a.limited[name], a.now()
+	for of, missed := range known {
+		switch {
+		case slices.ContainsFunc(here, func(b bound) bool { return b.of() == of }):
+		case missed == 0:
+			known[of] = now
+			return fmt.Errorf("%s has lost its limit", of)
+		case now-missed < goneFor:
+			return fmt.Errorf("%s has lost its limit", of)
+		default:
+			delete(known, of)
+		}
+	}
+	for _, b := range here {
+		known[b.of()] = 0
 	}
 	return nil
 }
@@ -153,13 +175,12 @@ func (a *Asker) readCPU(root roots, counters bool, r *Readings, s *Sample) error
 		}
 		r.CPU, *s = nil, Sample{}
 		now := Sample{Machine: root.machine(), Proc: root.proc, Sys: root.sys, At: a.now()}
-		host, err := root.times()
+		all, err := root.times()
 		if err != nil {
 			return err
 		}
-		n := float64(len(host.names))
-		levels := []CPULevel{{Of: "host", CPUs: n}}
-		now.Levels = []Counter{{Of: "host", ID: host.id(), Busy: host.busy, Total: host.total}}
+		levels := []CPULevel{{Of: host, CPUs: float64(len(all.names))}}
+		now.Levels = []Counter{{Of: host, ID: all.id(), Busy: all.busy, Total: all.total}}
 		for _, q := range quotas {
 			busy, err := q.busy(root)
 			if err != nil {
@@ -176,14 +197,14 @@ func (a *Asker) readCPU(root roots, counters bool, r *Readings, s *Sample) error
 func (a *Asker) readMem(root roots, r *Readings) error {
 	return a.groups(root, memGroup, func(limits []bound) error {
 		r.Mem = nil
-		host, err := root.memory()
+		all, err := root.memory()
 		if err != nil {
 			return err
 		}
-		levels := []MemLevel{host}
+		levels := []MemLevel{all}
 		for _, l := range limits {
 			// version 1 has no word for none, only a number beyond all memory
-			if l.version == 1 && l.limit >= float64(host.Total) {
+			if l.version == 1 && l.limit >= float64(all.Total) {
 				continue
 			}
 			used, err := l.inUse()

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// host is the level that is always there.
+const host = "host"
+
 // CPULevel is one place that bounds the CPUs: the host ("host"), or a control
 // group of ours that has a quota ("cgroup v2 /a/b", "cgroup v1 /a/b").
 type CPULevel struct {

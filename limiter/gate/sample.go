@@ -85,14 +85,14 @@ func (w span) used(like Counter, cpus float64) (float64, bool) {
 	from, ok1 := w.from.counter(like)
 	to, ok2 := w.to.counter(like)
 	busy, total := to.Busy-from.Busy, w.length()
-	if like.Total > 0 {
+	if like.Of == host {
 		// against the host's own count of time, which shares the ticks' rounding
 		total = to.Total - from.Total
 	}
 	switch {
 	case !ok1 || !ok2 || total <= 0:
 		return 0, false
-	case like.Total > 0:
+	case like.Of == host:
 		// a CPU's idle time can step back a little, its busy time with it
 		return cpus * min(1, max(0, float64(busy)/float64(total))), true
 	case busy < 0:
@@ -189,4 +189,3 @@ func setAside(others []Use, rates map[string]float64) aside {
 	}
 	return a
 }
-

@@ -36,7 +36,7 @@ func inBytes(v float64, decimals int) string {
 			return decimal(v/unit, decimals) + string(u)
 		}
 	}
-	return decimal(v, 0) + " bytes"
+	return decimal(v, 0) + "B"
 }
 
 func bytesText(v float64) string { return inBytes(v, 1) }
@@ -62,7 +62,7 @@ func place(of string, reserved, own float64, text func(float64) string) string {
 
 // line is "97% of 2 CPUs (host), not below 80%".
 func line(v Verdict, write func(float64, int) string, decimals int, whole, relation string) string {
-	value, threshold := apart(*v.Value, *v.Threshold, write, decimals)
+	value, threshold := apart(max(0, *v.Value), *v.Threshold, write, decimals)
 	return value + whole + ", " + relation + " " + threshold
 }
 

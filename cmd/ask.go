@@ -49,6 +49,7 @@ func (a *asker) check() error {
 
 // ask is a limiter.Ask.
 func (a *asker) ask(ctx context.Context, p lease.Place, v lease.Verdict) (limiter.Answer, error) {
+	since, decided := a.sinceChange(v), time.Now()
 	pool, err := a.store.Summary(ctx, a.request.Pool, lease.Ticket{})
 	if err != nil {
 		return limiter.Answer{}, err
@@ -57,7 +58,6 @@ func (a *asker) ask(ctx context.Context, p lease.Place, v lease.Verdict) (limite
 	if err != nil {
 		return limiter.Answer{}, err
 	}
-	q.SinceStart = a.sinceChange(v)
 	for _, g := range v.Gates {
 		if !a.sound[g] {
 			if err := a.gate.Check(q); err != nil {
@@ -65,6 +65,9 @@ func (a *asker) ask(ctx context.Context, p lease.Place, v lease.Verdict) (limite
 			}
 			a.sound[g] = true
 		}
+	}
+	if q.SinceStart = since; since >= 0 {
+		q.SinceStart += time.Since(decided)
 	}
 	said := a.gate.Ask(ctx, q)
 	if said.Failure != "" {

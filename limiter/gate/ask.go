@@ -60,7 +60,7 @@ type Answer struct {
 
 // Timings are an Asker's; zero means the default.
 type Timings struct {
-	Window   time.Duration // 500ms: the least time between two samples of CPU use
+	Window   time.Duration // 250ms: the least time between two samples of CPU use
 	Stale    time.Duration // 3s: the greatest
 	Interval time.Duration // 500ms: until a closed gate is asked again
 	Command  time.Duration // 10s: how long a command may take
@@ -94,7 +94,7 @@ func (a *Asker) timings() Timings {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&t.Window, 500 * time.Millisecond},
+		{&t.Window, 250 * time.Millisecond},
 		{&t.Stale, 3 * time.Second},
 		{&t.Interval, 500 * time.Millisecond},
 		{&t.Command, 10 * time.Second},

@@ -135,6 +135,16 @@ func TestSlackLetsNoJobMoreIn(t *testing.T) {
 	}
 }
 
+// Of a big level that is just closed and a small one that is just open, the big
+// one decides, though the share is larger at the small one.
+func TestClosedLevelDecides(t *testing.T) {
+	r := Readings{CPU: []CPULevel{{"cgroup v2 /a", 2, used(1.09)}, {"host", 64, used(63.6)}}}
+	q := Question{Sets: []Set{{Gates: Gates{MaxCPU: 1}}}, Need: Need{CPU: 1}}
+	if v := decide(q, r, aside{})[0]; v.Open || v.Of != "host" {
+		t.Errorf("%+v", v)
+	}
+}
+
 func TestDecideOrder(t *testing.T) {
 	q := Question{Sets: []Set{{Gates: every, From: "pool"}, {Gates: every}}, Need: Need{Mem: 1, CPU: 1}}
 	var got []string

@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/shirou/gopsutil/v3/cpu"
 	"github.com/shirou/gopsutil/v3/disk"
 	"github.com/shirou/gopsutil/v3/load"
 	"github.com/shirou/gopsutil/v3/mem"
@@ -44,35 +44,27 @@ type hostCPU struct {
 }
 
 // times reads them. Waiting for I/O is not busy, since the CPU is free for
-// another job; stolen time is, since nobody here can have it. A guest's time is
-// in user already.
+// another job; stolen time is, since nobody here can have it.
 func (r roots) times() (hostCPU, error) {
-	file := path.Join(r.proc, "stat")
-	stats, err := cpu.Times(true)
-	if err == nil && len(stats) == 0 {
-		// gopsutil keeps the reason to itself
-		if _, err = os.ReadFile(file); err == nil {
-			err = fmt.Errorf("%s has no lines of CPUs", file)
-		}
-	}
+	all, err := r.counters()
 	if err != nil {
 		return hostCPU{}, err
 	}
-	byName := map[string]cpu.TimesStat{}
 	var h hostCPU
-	for _, s := range stats {
-		byName[s.CPU] = s
-		h.names = append(h.names, s.CPU)
+	for name := range all {
+		h.names = append(h.names, name)
 	}
+	slices.Sort(h.names)
 	h.names = affinity().of(r, h.names)
 	for _, name := range h.names {
-		s := byName[name]
-		busy := s.User + s.Nice + s.System + s.Irq + s.Softirq + s.Steal
-		h.busy += time.Duration(busy * float64(time.Second))
-		h.total += time.Duration((busy + s.Idle + s.Iowait) * float64(time.Second))
+		h.busy += all[name].busy
+		h.total += all[name].busy + all[name].idle
 	}
 	return h, nil
 }
+
+// cpuTime is the time of one CPU since the boot.
+type cpuTime struct{ busy, idle time.Duration }
 
 // id tells the counters of one choice of CPUs from those of another.
 func (h hostCPU) id() uint64 {

@@ -119,7 +119,7 @@ func (w span) rates() map[string]float64 {
 
 // startTolerance is how much later than the window's beginning the last start
 // may be: who asks has looked at the clock and at the pool a moment before us.
-const startTolerance = 100 * time.Millisecond
+const startTolerance = 50 * time.Millisecond
 
 // measure finds two samples for an answer at now: the finished pair while it is
 // fresh, else the latest and now. The window must not begin before the last

@@ -24,7 +24,7 @@ func with(s Sample, change func(*Sample)) Sample {
 }
 
 func TestMeasure(t *testing.T) {
-	ts := (&Asker{}).timings()
+	ts := (&Asker{Timings: Timings{Window: 500 * ms}}).timings()
 	before := func(latest, before time.Duration) *history {
 		b := at(before)
 		return &history{Latest: at(latest), Before: &b}
@@ -48,8 +48,8 @@ func TestMeasure(t *testing.T) {
 		{"a finished pair", before(now.At-200*ms, now.At-900*ms), -1, 700 * ms, 0, "nothing"},
 		{"a pair too short", before(now.At-200*ms, now.At-600*ms), -1, 0, 300 * ms, "nothing"},
 		{"a pair too long", before(now.At-200*ms, now.At-4*time.Second), -1, 0, 300 * ms, "nothing"},
-		{"a start after the window began", only(500 * ms), 399 * ms, 0, 500 * ms, "anew"},
-		{"a start within the tolerance", only(500 * ms), 400 * ms, 500 * ms, 0, "pair"},
+		{"a start after the window began", only(500 * ms), 449 * ms, 0, 500 * ms, "anew"},
+		{"a start within the tolerance", only(500 * ms), 450 * ms, 500 * ms, 0, "pair"},
 		{"a start after the finished pair began", before(now.At-200*ms, now.At-900*ms), 700 * ms, 0, 300 * ms, "nothing"},
 		{"a start after the latest", before(now.At-200*ms, now.At-900*ms), 50 * ms, 0, 500 * ms, "anew"},
 		{"a start long ago", before(now.At-200*ms, now.At-900*ms), time.Hour, 700 * ms, 0, "nothing"},
@@ -135,8 +135,10 @@ func TestNewest(t *testing.T) {
 
 func TestSetAside(t *testing.T) {
 	const g = 1 << 30
-	w := span{from: Sample{At: 10 * time.Second, Jobs: map[string]time.Duration{"half": time.Second, "back": 2 * time.Second, "all": 0}},
-		to: Sample{At: 11 * time.Second, Jobs: map[string]time.Duration{"half": 1500 * ms, "back": time.Second, "all": 5 * time.Second, "new": 9 * time.Second}}}
+	w := span{
+		from: Sample{At: 10 * time.Second, Jobs: map[string]time.Duration{"half": time.Second, "back": 2 * time.Second, "all": 0}},
+		to:   Sample{At: 11 * time.Second, Jobs: map[string]time.Duration{"half": 1500 * ms, "back": time.Second, "all": 5 * time.Second, "new": 9 * time.Second}},
+	}
 	for _, c := range []struct {
 		why string
 		u   Use

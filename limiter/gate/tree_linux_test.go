@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -88,7 +89,7 @@ func (c *fakeClock) asker() *Asker {
 	if c.now == 0 {
 		c.now = time.Hour
 	}
-	return &Asker{clock: func() time.Duration { return c.now }}
+	return &Asker{Timings: Timings{Window: 500 * ms}, clock: func() time.Duration { return c.now }}
 }
 
 func TestCPUs(t *testing.T) {
@@ -207,7 +208,7 @@ func TestCPULevels(t *testing.T) {
 			f, clock := newTree(t), &fakeClock{}
 			f.groups(c.cgroup, c.files...)
 			a := clock.asker()
-			if first := a.Ask(t.Context(), Question{SinceStart: -1, All: true}); !first.Measuring {
+			if first := a.Ask(t.Context(), Question{SinceStart: -1, All: true}); !first.Measuring || first.Open {
 				t.Fatalf("%+v", first)
 			}
 			f.cpu(100, 300)
@@ -337,4 +338,71 @@ func TestLimitRemoved(t *testing.T) {
 	ask(false, "")
 	clock.now += goneFor
 	ask(true, "host")
+}
+
+// A doubt and a failure are waited for once, not at every question.
+func TestAgain(t *testing.T) {
+	a, calls := &Asker{}, 0
+	failing := func(times int, text string) func() error {
+		calls = 0
+		return func() error {
+			if calls++; calls <= times {
+				return errors.New(text)
+			}
+			return nil
+		}
+	}
+	for _, c := range []struct {
+		why   string
+		read  func() error
+		calls int
+		fails bool
+	}{
+		{"comes back", failing(retries, "gone"), 1 + retries, false},
+		{"stays away", failing(99, "gone"), 1 + retries, true},
+		{"is still away", failing(99, "gone"), 1, true},
+		{"fails in another way", failing(99, "empty"), 1 + retries, true},
+		{"is there", failing(0, ""), 1, false},
+		{"is gone again", failing(1, "gone"), 2, false},
+	} {
+		calls = 0
+		if err := a.again("it", c.read); (err != nil) != c.fails || calls != c.calls {
+			t.Errorf("%s: %v after %d calls, want %d", c.why, err, calls, c.calls)
+		}
+	}
+}
+
+func TestDoubts(t *testing.T) {
+	for _, c := range []struct {
+		why    string
+		cgroup string
+		files  []string
+		want   string
+	}{
+		{"all there", "0::/a\n", []string{"a/memory.max: max", "a/memory.current: 5"}, ""},
+		{"a group without the controller", "0::/a/b\n", []string{"a/memory.max: max", "a/b/cpu.max: max"}, ""},
+		{"a root without a limit", "0::/\n", []string{"memory.current: 5"}, ""},
+		{"our group is not there", "0::/a/b\n", []string{"a/memory.max: 5"}, "a/b is not there"},
+		{"a limit is not there", "0::/a/b\n", []string{"a/memory.current: 5", "a/b/memory.max: 5"}, "a has lost its limit"},
+		{"a limit of version 1 is not there", "1:memory:/a\n", []string{"memory/a/memory.usage_in_bytes: 5"}, "memory/a has lost its limit"},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			newTree(t).groups(c.cgroup, c.files...)
+			f, err := hostRoots().bounds(memGroup)
+			if err != nil || !strings.HasSuffix(f.doubt, c.want) || (f.doubt == "") != (c.want == "") {
+				t.Errorf("%+v, %v; want %q", f, err, c.want)
+			}
+			a, looks := &Asker{}, 0
+			for i, want := range []int{1 + retries, 1} {
+				looks = 0
+				err := a.groups(hostRoots(), memGroup, func([]bound) error { looks++; return nil })
+				if c.want == "" {
+					want = 1
+				}
+				if err != nil || looks != want {
+					t.Errorf("question %d: %v after %d looks, want %d", i, err, looks, want)
+				}
+			}
+		})
+	}
 }

@@ -128,7 +128,9 @@ func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v V
 	env := slices.Concat([]string{}, q.Env, r.Env())
 	got := run(ctx, s.Command, env, a.timings().Command)
 	if ctx.Err() != nil {
-		return notAsked(s, got.err.Error()), ""
+		v = notAsked(s, "")
+		v.Says = fmt.Sprintf("command %q had not answered when the wait for it ended", brief(s.Command))
+		return v, ""
 	}
 	c.at, c.next, c.verdict = now, now+commandEvery, said(s, got)
 	if got.err == nil {

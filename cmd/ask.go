@@ -48,7 +48,7 @@ func (a *asker) check() error {
 }
 
 // ask is a limiter.Ask.
-func (a *asker) ask(ctx context.Context, p lease.Place, v lease.Verdict) (limiter.Answer, error) {
+func (a *asker) ask(ctx context.Context, v lease.Verdict) (limiter.Answer, error) {
 	since, decided := a.sinceChange(v), time.Now()
 	pool, err := a.store.Summary(ctx, a.request.Pool, lease.Ticket{})
 	if err != nil {
@@ -73,10 +73,9 @@ func (a *asker) ask(ctx context.Context, p lease.Place, v lease.Verdict) (limite
 	if said.Failure != "" {
 		a.say.errorf("%s", said.Failure)
 	}
-	if err := a.report(ctx, p, said, q.Shared); err != nil {
-		a.say.verbosef("cannot tell others what the gates say: %v", err)
-	}
-	return limiter.Answer{Open: said.Open, Undecided: said.Measuring, Why: said.Why(), Again: said.Again}, nil
+	return limiter.Answer{
+		Open: said.Open, Undecided: said.Measuring, Why: said.Why(), Again: said.Again, Report: a.report(said, q.Shared),
+	}, nil
 }
 
 // sinceChange is since the last start or end of a job in the pool: what was read
@@ -98,9 +97,9 @@ func (a *asker) sinceChange(v lease.Verdict) time.Duration {
 // reportEvery is how often the head of the line says anew what holds it back.
 const reportEvery = time.Second
 
-// report leaves what was learned in the pool: counters for the next who asks, and
-// what is closed for whoever wants to know.
-func (a *asker) report(ctx context.Context, p lease.Place, said gate.Answer, before json.RawMessage) error {
+// report is what was learned: counters for the next who asks, and what is closed
+// for whoever wants to know. Nil: nothing to speak of.
+func (a *asker) report(said gate.Answer, before json.RawMessage) *lease.Report {
 	if said.Share == nil && (said.Open || time.Since(a.reported) < reportEvery) {
 		return nil
 	}
@@ -108,7 +107,7 @@ func (a *asker) report(ctx context.Context, p lease.Place, said gate.Answer, bef
 	if said.Share != nil {
 		before = said.Share
 	}
-	return p.Report(ctx, said.Why(), before)
+	return &lease.Report{Why: said.Why(), Data: before}
 }
 
 // question is what v wants to have asked; pool is what is known of the pool.

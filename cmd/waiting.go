@@ -102,7 +102,7 @@ func (w *waiting) describe(p *lease.Pool) string {
 func verdict(p *lease.Pool, r lease.Request, ahead int, clock time.Duration) lease.Verdict {
 	v := lease.Decide(lease.PoolState{
 		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock,
-	}, r)
+	}, r, lease.Asked{})
 	if p.Report != nil && clock-p.Report.At < 3*reportEvery {
 		v.Why = p.Report.Why
 	}

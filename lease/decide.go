@@ -38,13 +38,30 @@ type Verdict struct {
 	// After, when Paced: so long from now it may be another.
 	After time.Duration `json:"after_ns,omitempty"`
 	// Gates, when Gated: those that are to be asked. Own are the settings that
-	// have a say in it, and SinceStart is from the last start to now, negative
-	// when none is known.
+	// have a say in it. Last is when the last start was, and SinceStart from then
+	// to now, negative when none is known.
 	Gates      []string      `json:"gates,omitempty"`
 	Own        Settings      `json:"own,omitzero"`
+	Last       time.Duration `json:"last_ns,omitempty"`
 	SinceStart time.Duration `json:"since_start_ns,omitempty"`
 	// Why is what the gates said: of whoever asked them.
 	Why string `json:"why,omitempty"`
+}
+
+// Asked are gates that were asked, and are open. It is good for one start and for
+// AskedHolds: after another start, or an hour of being frozen, the machine is not
+// what they read.
+type Asked struct {
+	Gates []string
+	Last  time.Duration // the Verdict's
+	At    time.Duration // when the asking began, on the store's clock
+}
+
+// AskedHolds is how long gates may take to answer.
+const AskedHolds = 15 * time.Second
+
+func (a Asked) holds(s PoolState, gates string) bool {
+	return slices.Contains(a.Gates, gates) && a.Last == s.Starts.Last && s.Clock-a.At <= AskedHolds
 }
 
 func (v Verdict) String() string {
@@ -91,7 +108,7 @@ func (r Request) Ask(own *int) int {
 // Gates come last, for asking them takes time and reads the machine: only whoever
 // would start now has them asked, and comes back with those that are open in
 // asked. Paces come before them, so that what they read has the last start in it.
-func Decide(s PoolState, r Request, asked ...string) Verdict {
+func Decide(s PoolState, r Request, asked Asked) Verdict {
 	ask := r.Ask(s.Own.Limit)
 	own := s.Own.Limit
 	v := Verdict{Limit: Smallest(own, s.Asked, ask), Used: s.Used, Ahead: s.Ahead}
@@ -114,7 +131,7 @@ func Decide(s PoolState, r Request, asked ...string) Verdict {
 		return v
 	}
 	for _, t := range []Terms{s.Own.Terms, r.Terms} {
-		if t.Gates != "" && s.Used >= t.MinSlots && !slices.Contains(asked, t.Gates) {
+		if t.Gates != "" && s.Used >= t.MinSlots && !asked.holds(s, t.Gates) {
 			v.Gates = append(v.Gates, t.Gates)
 		}
 	}
@@ -122,9 +139,9 @@ func Decide(s PoolState, r Request, asked ...string) Verdict {
 		v.Reason = Ready
 		return v
 	}
-	v.Reason, v.Own, v.SinceStart = Gated, s.Own, -1
-	if last := s.Starts.Last; last > 0 && last <= s.Clock {
-		v.SinceStart = s.Clock - last
+	v.Reason, v.Own, v.Last, v.SinceStart = Gated, s.Own, s.Starts.Last, -1
+	if v.Last > 0 && v.Last <= s.Clock {
+		v.SinceStart = s.Clock - v.Last
 	}
 	return v
 }

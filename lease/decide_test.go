@@ -36,7 +36,7 @@ func TestDecide(t *testing.T) {
 		{"too heavy even behind others", PoolState{Ahead: 3}, Request{Limit: 2, Weight: 3}, TooHeavy, 2},
 		{"over the limit after it shrank", PoolState{Own: Settings{Limit: n(2)}, Used: 7, Asked: 9}, Request{Limit: 9, Weight: 1}, Full, 2},
 	} {
-		v := Decide(c.s, c.r)
+		v := Decide(c.s, c.r, Asked{})
 		if v.Reason != c.want || v.Limit != c.limit || v.Used != c.s.Used {
 			t.Errorf("%s: %+v, want %s with limit %d", c.why, v, c.want, c.limit)
 		}
@@ -53,22 +53,24 @@ func TestDecideTerms(t *testing.T) {
 		why   string
 		s     PoolState
 		r     Request
-		asked []string
+		asked Asked
 		want  Reason
 		gates string
 		after time.Duration
 		since time.Duration
 	}{
-		{"too soon, also for gates", PoolState{Own: pool, Starts: Starts{Last: 99*s + s/4}, Clock: 100 * s}, gated, nil, Paced, "[]", s / 4, 0},
-		{"too soon, but full before that", PoolState{Own: pool, Used: 5, Starts: Starts{Last: 99*s + s/4}, Clock: 100 * s}, gated, nil, Full, "[]", 0, 0},
-		{"the pool's gates", PoolState{Own: pool, Starts: Starts{Last: 99 * s}, Clock: 100 * s}, gated, nil, Gated, "[pool]", 0, s},
-		{"and the caller's", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, nil, Gated, "[pool mine]", 0, -1},
-		{"asked, and changed since", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, []string{"mine", "pool before"}, Gated, "[pool]", 0, -1},
-		{"asked", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, []string{"pool", "mine"}, Ready, "[]", 0, 0},
-		{"fewer than the least", PoolState{}, gated, nil, Ready, "[]", 0, 0},
-		{"a start of another boot", PoolState{Used: 1, Starts: Starts{Last: 200 * s}, Clock: 100 * s}, gated, nil, Gated, "[mine]", 0, -1},
+		{"too soon, also for gates", PoolState{Own: pool, Starts: Starts{Last: 99*s + s/4}, Clock: 100 * s}, gated, Asked{}, Paced, "[]", s / 4, 0},
+		{"too soon, but full before that", PoolState{Own: pool, Used: 5, Starts: Starts{Last: 99*s + s/4}, Clock: 100 * s}, gated, Asked{}, Full, "[]", 0, 0},
+		{"the pool's gates", PoolState{Own: pool, Starts: Starts{Last: 99 * s}, Clock: 100 * s}, gated, Asked{}, Gated, "[pool]", 0, s},
+		{"and the caller's", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{}, Gated, "[pool mine]", 0, -1},
+		{"asked, and changed since", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{Gates: []string{"mine", "pool before"}, At: 90 * s}, Gated, "[pool]", 0, -1},
+		{"asked", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{Gates: []string{"pool", "mine"}, At: 90 * s}, Ready, "[]", 0, 0},
+		{"asked too long ago", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{Gates: []string{"pool", "mine"}, At: 84 * s}, Gated, "[pool mine]", 0, -1},
+		{"asked before the last start", PoolState{Own: pool, Used: 1, Starts: Starts{Last: 98 * s}, Clock: 100 * s}, gated, Asked{Gates: []string{"pool", "mine"}, Last: 97 * s, At: 99 * s}, Gated, "[pool mine]", 0, 2 * s},
+		{"fewer than the least", PoolState{}, gated, Asked{}, Ready, "[]", 0, 0},
+		{"a start of another boot", PoolState{Used: 1, Starts: Starts{Last: 200 * s}, Clock: 100 * s}, gated, Asked{}, Gated, "[mine]", 0, -1},
 	} {
-		v := Decide(c.s, c.r, c.asked...)
+		v := Decide(c.s, c.r, c.asked)
 		if v.Reason != c.want || fmt.Sprint(v.Gates) != c.gates || v.After != c.after || v.SinceStart != c.since {
 			t.Errorf("%s: %+v, want %s, gates %s, after %v, since %v", c.why, v, c.want, c.gates, c.after, c.since)
 		}

@@ -216,9 +216,9 @@ type Place interface {
 	// TryAcquire takes the slots if it is this ticket's turn and there is
 	// room; the place is given up with that. Else the Verdict says what it
 	// waits for and the place is kept, also on an error. *StoppedError when
-	// somebody asked this waiter to leave the line. asked are gates (of a Verdict
-	// that was Gated) that have been asked since, and are open.
-	TryAcquire(ctx context.Context, asked ...string) (Holding, Verdict, error)
+	// somebody asked this waiter to leave the line. After a Verdict that was
+	// Gated, asked says which of its gates are open.
+	TryAcquire(ctx context.Context, asked Asked) (Holding, Verdict, error)
 
 	// Wait returns when TryAcquire may have another answer than last time. It
 	// can return too often, never too seldom (a request to stop is seen within

@@ -83,45 +83,17 @@ func (in *Interrupts) during(ctx context.Context, p lease.Place, f func(context.
 	return false, err
 }
 
-// wait is p.Wait, for no longer than again (0: as long as it takes).
-func (in *Interrupts) wait(ctx context.Context, p lease.Place, again time.Duration) error {
-	_, err := in.during(ctx, p, func(ctx context.Context) error {
-		if again == 0 {
-			return p.Wait(ctx)
-		}
-		short, cancel := context.WithTimeout(ctx, again)
+// wait is p.Wait, until the context until ends.
+func (in *Interrupts) wait(ctx context.Context, p lease.Place, until context.Context) (interrupted bool, err error) {
+	return in.during(ctx, p, func(ctx context.Context) error {
+		short, cancel := context.WithCancel(ctx)
 		defer cancel()
+		defer context.AfterFunc(until, cancel)()
 		if err := p.Wait(short); err != nil && (short.Err() == nil || ctx.Err() != nil) {
 			return err
 		}
 		return nil
 	})
-	return err
-}
-
-// ask asks the gates that v names; interrupted says that they did not come to an
-// answer.
-func (in *Interrupts) ask(ctx context.Context, p lease.Place, v lease.Verdict, ask Ask) (a Answer, interrupted bool, err error) {
-	interrupted, err = in.during(ctx, p, func(ctx context.Context) error {
-		var err error
-		a, err = ask(ctx, p, v)
-		return err
-	})
-	return a, interrupted, err
-}
-
-// Ask asks the gates of a verdict that is lease.Gated, for the place at the head
-// of the line. It holds no lock and no slot meanwhile, and soon returns when ctx
-// ends. An error ends the wait.
-type Ask func(context.Context, lease.Place, lease.Verdict) (Answer, error)
-
-// Answer is what the gates said.
-type Answer struct {
-	Open bool
-	// Undecided: neither open nor closed, until Again is over.
-	Undecided bool
-	Why       string        // what is closed, for people
-	Again     time.Duration // ask again then, or when a slot frees
 }
 
 // Options of Acquire. The zero value waits as long as the context allows.
@@ -161,7 +133,7 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 	if o.Joined != nil {
 		o.Joined(p.Ticket())
 	}
-	h, v, err := stand(ctx, p, o)
+	h, v, err := stand(ctx, s, p, o)
 	if err == nil {
 		return h, nil
 	}
@@ -188,17 +160,17 @@ const leaveWithin = 2 * time.Second
 var errNow = errors.New("not waiting")
 
 // stand waits in the line until it has the slots.
-func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.Verdict, error) {
-	in := o.Interrupts
-	if in == nil {
-		in = &Interrupts{}
+func stand(ctx context.Context, s lease.Store, p lease.Place, o Options) (lease.Holding, lease.Verdict, error) {
+	w := &waiter{store: s, place: p, Options: o}
+	if w.Interrupts == nil {
+		w.Interrupts = &Interrupts{}
 	}
-	var asked []string
-	why := "" // the gates' last word
+	defer w.drop()
+	var asked lease.Asked
 	for first := true; ; first = false {
-		h, v, err := p.TryAcquire(ctx, asked...)
+		h, v, err := p.TryAcquire(ctx, asked)
 		if h != nil || err != nil {
-			return h, v, err
+			return h, w.explain(v), err
 		}
 		// Only at first: who becomes too heavy later stands in a pool whose
 		// limit was lowered since, and can be raised again.
@@ -207,31 +179,8 @@ func stand(ctx context.Context, p lease.Place, o Options) (lease.Holding, lease.
 				return nil, v, err
 			}
 		}
-		asked = nil
-		var a Answer
-		if v.Reason == lease.Gated && o.Ask != nil {
-			v.Why = why
-			interrupted := false
-			a, interrupted, err = in.ask(ctx, p, v, o.Ask)
-			if a.Why != "" {
-				v.Why, why = a.Why, a.Why
-			}
-			if err != nil {
-				return nil, v, err
-			}
-			if interrupted {
-				continue
-			}
-			if a.Open {
-				asked = v.Gates
-				continue
-			}
-		}
-		if o.Now && !a.Undecided {
-			return nil, v, errNow
-		}
-		if err := in.wait(ctx, p, a.Again); err != nil {
-			return nil, v, err
+		if asked, err = w.wait(ctx, v); err != nil {
+			return nil, w.explain(v), err
 		}
 	}
 }

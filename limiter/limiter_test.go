@@ -137,7 +137,7 @@ type gates struct {
 	start   time.Time
 }
 
-func (g *gates) ask(_ context.Context, _ lease.Place, v lease.Verdict) (Answer, error) {
+func (g *gates) ask(context.Context, lease.Verdict) (Answer, error) {
 	if len(g.at) == 0 {
 		g.start = time.Now()
 	}
@@ -209,7 +209,7 @@ func TestGatesAndTheTimeAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memstore.Store{}
 		n := 0
-		ask := func(ctx context.Context, _ lease.Place, _ lease.Verdict) (Answer, error) {
+		ask := func(ctx context.Context, _ lease.Verdict) (Answer, error) {
 			if n++; n == 2 {
 				<-ctx.Done() // as a command that hangs
 				return Answer{}, nil
@@ -223,7 +223,7 @@ func TestGatesAndTheTimeAllowed(t *testing.T) {
 			t.Errorf("%v, want a BusyError: no memory", err)
 		}
 		boom := errors.New("no pressure in this kernel")
-		ask = func(context.Context, lease.Place, lease.Verdict) (Answer, error) { return Answer{}, boom }
+		ask = func(context.Context, lease.Verdict) (Answer, error) { return Answer{}, boom }
 		if _, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: ask}); !errors.Is(err, boom) {
 			t.Errorf("%v, want %v", err, boom)
 		}
@@ -240,7 +240,7 @@ func TestInterruptWhileAsking(t *testing.T) {
 		s := &memstore.Store{}
 		var in Interrupts
 		n, did := 0, false
-		ask := func(ctx context.Context, _ lease.Place, _ lease.Verdict) (Answer, error) {
+		ask := func(ctx context.Context, _ lease.Verdict) (Answer, error) {
 			if n++; n == 1 {
 				<-ctx.Done()
 				return Answer{Open: true}, nil
@@ -253,6 +253,44 @@ func TestInterruptWhileAsking(t *testing.T) {
 		h, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: ask, Interrupts: &in})
 		if err != nil || !did || n != 2 {
 			t.Fatalf("%v, did %v, asked %d times", err, did, n)
+		}
+		_ = h.Release(t.Context())
+	})
+}
+
+// TestAnswerIsNotWaitedFor: what makes the gates needless, or others of them, ends
+// a question that takes long; a mere event does not.
+func TestAnswerIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		set := func(t lease.Terms) {
+			_ = s.Set(context.Background(), "p", func(own lease.Settings, _ error) (lease.Settings, error) {
+				own.Terms = t
+				return own, nil
+			})
+		}
+		set(lease.Terms{Gates: "slow"})
+		var got []string
+		ask := func(ctx context.Context, v lease.Verdict) (Answer, error) {
+			got = append(got, v.Gates[0])
+			select {
+			case <-ctx.Done():
+				return Answer{Open: true}, nil
+			case <-time.After(time.Hour):
+				return Answer{Open: true}, nil
+			}
+		}
+		time.AfterFunc(time.Minute, func() { set(lease.Terms{Gates: "slow", Ramp: time.Hour}) })
+		time.AfterFunc(2*time.Minute, func() { set(lease.Terms{Gates: "slower"}) })
+		time.AfterFunc(3*time.Minute, func() { set(lease.Terms{Gates: "slower", Ramp: time.Second}) }) // the same question
+		time.AfterFunc(4*time.Minute, func() { set(lease.Terms{}) })
+		start := time.Now()
+		h, err := Acquire(t.Context(), s, storetest.Request("p", 9), Options{Ask: ask})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d != 4*time.Minute || fmt.Sprint(got) != "[slow slower]" {
+			t.Errorf("after %v, asked %v; want 4m and [slow slower]", d, got)
 		}
 		_ = h.Release(t.Context())
 	})

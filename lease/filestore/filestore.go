@@ -133,7 +133,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 		if err != nil {
 			return err
 		}
-		h, v, err = p.take(ix, asking{r, ahead, nil}, nil, true)
+		h, v, err = p.take(ix, asking{r, ahead, lease.Asked{}}, nil, true)
 		return err
 	})
 	if err != nil || h == nil {

@@ -56,7 +56,7 @@ func waitIn(dir, id, look string) error {
 	}
 	standing := false
 	for looks := 1; ; looks++ {
-		h, v, err := p.TryAcquire(ctx)
+		h, v, err := p.TryAcquire(ctx, lease.Asked{})
 		if err != nil {
 			return err
 		}

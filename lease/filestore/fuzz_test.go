@@ -182,7 +182,7 @@ func (m *model) do(t *testing.T, id string, op, arg byte) string {
 			check(p.Return(ctx))
 			delete(m.aside, p)
 		}
-		h, v, err := p.TryAcquire(ctx)
+		h, v, err := p.TryAcquire(ctx, lease.Asked{})
 		check(err)
 		if h != nil {
 			m.places = append(m.places[:i:i], m.places[i+1:]...)

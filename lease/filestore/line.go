@@ -292,7 +292,7 @@ func (p *pool) aheadOfNewcomer(ix *index, r lease.Request) (int, error) {
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
 // TryAcquire implements lease.Place.
-func (t *place) TryAcquire(ctx context.Context, asked ...string) (h lease.Holding, v lease.Verdict, err error) {
+func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (h lease.Holding, v lease.Verdict, err error) {
 	err = t.pool.locked(ctx, func(ix *index) error {
 		if err := t.readNotes(ix); err != nil {
 			return err

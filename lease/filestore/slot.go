@@ -134,7 +134,7 @@ func (p *pool) verify(ix *index, only map[int]bool) *lease.DamagedError {
 type asking struct {
 	lease.Request
 	ahead int
-	asked []string
+	asked lease.Asked
 }
 
 // take decides, and takes the slots if the answer is yes. suspect are the slots
@@ -153,7 +153,7 @@ func (p *pool) take(ix *index, r asking, suspect map[int]bool, lazily bool) (lea
 		used, asked := ix.used()
 		return lease.Decide(lease.PoolState{
 			Own: own, Used: used, Asked: asked, Ahead: r.ahead, Starts: starts, Clock: p.s.Clock(),
-		}, r.Request, r.asked...)
+		}, r.Request, r.asked)
 	}
 	v := decide()
 	var bad *lease.DamagedError

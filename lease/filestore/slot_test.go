@@ -93,7 +93,7 @@ func headOf(t *testing.T, s *Store, r lease.Request) *place {
 	}
 	p := l.(*place)
 	for p.watch == nil || p.suspect == nil || len(p.suspect) > 0 {
-		if g, v, err := p.TryAcquire(t.Context()); g != nil || err != nil {
+		if g, v, err := p.TryAcquire(t.Context(), lease.Asked{}); g != nil || err != nil {
 			t.Fatalf("%v, %v, %v", g, v, err)
 		}
 		ctx, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -112,7 +112,7 @@ func granted(t *testing.T, p *place) {
 		if err := p.Wait(ctx); err != nil {
 			t.Fatal(err)
 		}
-		g, _, err := p.TryAcquire(ctx)
+		g, _, err := p.TryAcquire(ctx, lease.Asked{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -76,8 +76,8 @@ func before(p1 int, s1 uint64, p2 int, s2 uint64) bool {
 	return p1 < p2 || p1 == p2 && s1 < s2
 }
 
-func (s *Store) take(p *pool, r lease.Request, ahead int, asked []string) (lease.Holding, lease.Verdict) {
-	v := lease.Decide(s.state(p, ahead), r, asked...)
+func (s *Store) take(p *pool, r lease.Request, ahead int, asked lease.Asked) (lease.Holding, lease.Verdict) {
+	v := lease.Decide(s.state(p, ahead), r, asked)
 	if v.Reason != lease.Ready {
 		return nil, v
 	}
@@ -105,7 +105,7 @@ func (s *Store) TryAcquire(_ context.Context, r lease.Request) (lease.Holding, l
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pool(r.Pool)
-	h, v := s.take(p, r, p.ahead(r.Priority, p.tickets+1), nil)
+	h, v := s.take(p, r, p.ahead(r.Priority, p.tickets+1), lease.Asked{})
 	return h, v, nil
 }
 
@@ -319,7 +319,7 @@ type place struct {
 
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
-func (t *place) TryAcquire(_ context.Context, asked ...string) (lease.Holding, lease.Verdict, error) {
+func (t *place) TryAcquire(_ context.Context, asked lease.Asked) (lease.Holding, lease.Verdict, error) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.seen, t.after = t.p.changed, 0

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(*testing.T) lease.Store) {
 		{"SetIsAllOrNothing", set},
 		{"GatesAreAskedByTheHead", gated},
 		{"NewGatesAreAsked", newGates},
+		{"StaleAnswer", staleAnswer},
 		{"Paced", paced},
 		{"PacedTogether", pacedTogether},
 		{"Burst", burst},
@@ -133,7 +134,7 @@ func (s *suite) release(h lease.Holding) {
 // notYet asks a place once, and wants that reason.
 func (s *suite) notYet(p lease.Place, why lease.Reason) {
 	s.Helper()
-	h, v, err := p.TryAcquire(s.ctx)
+	h, v, err := p.TryAcquire(s.ctx, lease.Asked{})
 	if err != nil || h != nil || v.Reason != why {
 		s.Fatalf("Place.TryAcquire: %v, %+v, %v; want %s", h, v, err, why)
 	}
@@ -142,7 +143,7 @@ func (s *suite) notYet(p lease.Place, why lease.Reason) {
 // get waits until the place has its slots.
 func get(ctx context.Context, p lease.Place) (lease.Holding, error) {
 	for {
-		h, _, err := p.TryAcquire(ctx)
+		h, _, err := p.TryAcquire(ctx, lease.Asked{})
 		if h != nil || err != nil {
 			return h, err
 		}

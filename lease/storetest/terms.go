@@ -16,10 +16,20 @@ func gatedRequest(gates string) lease.Request {
 	return with(Request("p", 3), func(r *lease.Request) { r.Gates = gates })
 }
 
+// asked is as if these gates had been asked now.
+func (s *suite) asked(gates ...string) lease.Asked {
+	s.Helper()
+	p, err := s.Summary(s.ctx, "p", lease.Ticket{})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return lease.Asked{Gates: gates, Last: p.Starts.Last, At: s.Clock()}
+}
+
 // get1 asks a place once, as one who has asked these gates, and wants its slots.
 func (s *suite) get1(p lease.Place, asked ...string) lease.Holding {
 	s.Helper()
-	h, v, err := p.TryAcquire(s.ctx, asked...)
+	h, v, err := p.TryAcquire(s.ctx, s.asked(asked...))
 	if h == nil || err != nil {
 		s.Fatalf("Place.TryAcquire, asked %q: %+v, %v; want a lease", asked, v, err)
 	}
@@ -54,7 +64,7 @@ func gated(t *testing.T, s *suite) {
 	s.notYet(a, lease.Gated)
 	s.notYet(b, lease.Behind)
 	s.refused(Request("p", 3), lease.Behind) // nobody passes who waits for a gate
-	if h, v, err := b.TryAcquire(s.ctx, "g"); h != nil || v.Reason != lease.Behind {
+	if h, v, err := b.TryAcquire(s.ctx, s.asked("g")); h != nil || v.Reason != lease.Behind {
 		t.Errorf("%v, %v, %v: an open gate must not pass the line", h, v, err)
 	}
 	h := s.get1(a, "g")
@@ -67,13 +77,33 @@ func gated(t *testing.T, s *suite) {
 	empty(t, s, "p")
 }
 
+// staleAnswer: what was asked before somebody else started says nothing.
+func staleAnswer(t *testing.T, s *suite) {
+	p := s.line(gatedRequest("g"))
+	_, v, err := p.TryAcquire(s.ctx, lease.Asked{})
+	if err != nil || v.Reason != lease.Gated {
+		t.Fatalf("%+v, %v; want gated", v, err)
+	}
+	asked := lease.Asked{Gates: v.Gates, Last: v.Last, At: s.Clock()}
+	s.release(s.take(with(Request("p", 3), func(r *lease.Request) { r.Priority = -1 })))
+	if h, v, err := p.TryAcquire(s.ctx, asked); h != nil || err != nil || v.Reason != lease.Gated {
+		t.Fatalf("%v, %+v, %v; want gated: there was a start since", h, v, err)
+	}
+	old := s.asked("g")
+	old.At -= lease.AskedHolds + time.Second
+	if h, v, err := p.TryAcquire(s.ctx, old); h != nil || err != nil || v.Reason != lease.Gated {
+		t.Fatalf("%v, %+v, %v; want gated: it was asked long ago", h, v, err)
+	}
+	s.release(s.get1(p, "g"))
+}
+
 func newGates(t *testing.T, s *suite) {
 	p := s.line(gatedRequest("mine"))
 	s.setTerms("p", lease.Terms{Gates: "pool", MinSlots: 1})
 	h := s.get1(p, "mine") // fewer in use than the pool's gates are asked from
 	q := s.line(gatedRequest("mine"))
 	for _, asked := range [][]string{nil, {"mine"}, {"pool"}, {"mine", "pool before"}} {
-		if h, v, err := q.TryAcquire(s.ctx, asked...); h != nil || err != nil || v.Reason != lease.Gated {
+		if h, v, err := q.TryAcquire(s.ctx, s.asked(asked...)); h != nil || err != nil || v.Reason != lease.Gated {
 			t.Fatalf("asked %q: %v, %+v, %v; want gated", asked, h, v, err)
 		}
 	}

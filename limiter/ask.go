@@ -1,0 +1,135 @@
+package limiter
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"berth/lease"
+)
+
+// Ask asks the gates of a verdict that is lease.Gated, for who is at the head of
+// the line. Nobody holds a lock or a slot meanwhile. It runs beside the wait, one
+// at a time, and soon returns when ctx ends. An error ends the wait.
+type Ask func(context.Context, lease.Verdict) (Answer, error)
+
+// Answer is what the gates said.
+type Answer struct {
+	Open bool
+	// Undecided: neither open nor closed, until Again is over.
+	Undecided bool
+	Why       string        // what is closed, for people
+	Again     time.Duration // ask again then, or when a slot frees
+	// Report is to be left in the pool (its Why and Data); nil: nothing new.
+	Report *lease.Report
+}
+
+// question is one that is being asked.
+type question struct {
+	v      lease.Verdict
+	at     time.Duration // when it began, on the store's clock
+	done   context.Context
+	cancel context.CancelFunc
+	answer Answer // once done
+	err    error
+}
+
+func start(ctx context.Context, s lease.Store, v lease.Verdict, ask Ask) *question {
+	ctx, cancel := context.WithCancel(ctx)
+	done, finish := context.WithCancel(context.Background())
+	q := &question{v: v, at: s.Clock(), done: done, cancel: cancel}
+	go func() {
+		defer finish()
+		defer cancel()
+		q.answer, q.err = ask(ctx, v)
+	}()
+	return q
+}
+
+// answers reports whether what is asked is still what v wants to know.
+func (q *question) answers(v lease.Verdict) bool {
+	return q != nil && slices.Equal(q.v.Gates, v.Gates) && q.v.Last == v.Last
+}
+
+// waiter is one who stands in the line. Gates are asked beside the wait: a slot
+// that frees, or new settings, may make their answer needless.
+type waiter struct {
+	store lease.Store
+	place lease.Place
+	Options
+	q   *question // under way; nil: none
+	why string    // the gates' last word
+}
+
+// wait waits until v may be another, and returns which of its gates are open.
+func (w *waiter) wait(ctx context.Context, v lease.Verdict) (lease.Asked, error) {
+	gated := v.Reason == lease.Gated && w.Ask != nil
+	if !gated || !w.q.answers(v) {
+		w.drop()
+	}
+	switch {
+	case !gated && w.Now:
+		return lease.Asked{}, errNow
+	case !gated:
+		_, err := w.Interrupts.wait(ctx, w.place, ctx)
+		return lease.Asked{}, err
+	case w.q == nil:
+		w.q = start(ctx, w.store, v, w.Ask)
+	}
+	interrupted, err := w.Interrupts.wait(ctx, w.place, w.q.done)
+	switch {
+	case err != nil:
+		return lease.Asked{}, err
+	case interrupted: // perhaps we were stopped meanwhile: what was read before is worth nothing
+		w.drop()
+		return lease.Asked{}, nil
+	case w.q.done.Err() == nil: // something else happened
+		return lease.Asked{}, nil
+	}
+	return w.answered(ctx)
+}
+
+// answered takes the answer, and waits as long as it says if it is a no.
+func (w *waiter) answered(ctx context.Context) (lease.Asked, error) {
+	q := w.q
+	w.q = nil
+	if q.err != nil {
+		return lease.Asked{}, q.err
+	}
+	if r := q.answer.Report; r != nil {
+		_ = w.place.Report(ctx, r.Why, r.Data) // nothing depends on it
+	}
+	if q.answer.Open {
+		return lease.Asked{Gates: q.v.Gates, Last: q.v.Last, At: q.at}, nil
+	}
+	w.why = q.answer.Why
+	if w.Now && !q.answer.Undecided {
+		return lease.Asked{}, errNow
+	}
+	again, cancel := context.WithTimeout(ctx, q.answer.Again)
+	defer cancel()
+	_, err := w.Interrupts.wait(ctx, w.place, again)
+	return lease.Asked{}, err
+}
+
+// drop ends a question that is under way, and keeps what it had to say by then.
+func (w *waiter) drop() {
+	if w.q == nil {
+		return
+	}
+	w.q.cancel()
+	<-w.q.done.Done()
+	if why := w.q.answer.Why; why != "" {
+		w.why = why
+	}
+	w.q = nil
+}
+
+// explain is v with what the gates said last.
+func (w *waiter) explain(v lease.Verdict) lease.Verdict {
+	w.drop()
+	if v.Reason == lease.Gated {
+		v.Why = w.why
+	}
+	return v
+}

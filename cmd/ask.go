@@ -125,7 +125,7 @@ func (a *asker) question(v lease.Verdict, pool *lease.Pool) (gate.Question, erro
 		from := ""
 		if text != r.Gates {
 			from = "pool"
-			if err := a.trusted(g, v.Own); err != nil {
+			if err := trusted(r.Pool, g, v.Own); err != nil {
 				return q, err
 			}
 		}
@@ -140,14 +140,18 @@ func (a *asker) question(v lease.Verdict, pool *lease.Pool) (gate.Question, erro
 	return q, nil
 }
 
-// trusted refuses a command that somebody else put into the pool's settings: it
+// trusted refuses a command that somebody else put into a pool's settings: it
 // would run as us.
-func (a *asker) trusted(g gate.Gates, own lease.Settings) error {
+func trusted(pool string, g gate.Gates, own lease.Settings) error {
 	if g.Command == "" || own.UID == os.Getuid() || own.UID == 0 {
 		return nil
 	}
-	return fmt.Errorf("pool %s has the gate command %q, set by %s; berth runs only one of your own or root's",
-		a.request.Pool, shorten(oneLine(g.Command), 60), nameOf(own.UID))
+	who := "somebody who cannot be told"
+	if own.UID > 0 {
+		who = nameOf(own.UID)
+	}
+	return fmt.Errorf("pool %s has the gate command %q, set by %s; only one of your own or of root's is run: 'berth limit --clear %s' removes all settings",
+		pool, shorten(oneLine(g.Command), 60), who, pool)
 }
 
 // uses are the jobs of this machine that declared a need, and what they use of

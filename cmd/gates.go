@@ -185,14 +185,19 @@ func (p *flagParser) onlyAuto(slots string) {
 	}
 }
 
+// maxGates bounds all gates together, for the same reason.
+const maxGates = 8192
+
 // agree says which of the terms do not go together.
 func (p *flagParser) agree(t terms, limit int) {
-	switch {
+	switch packed := t.pack(); {
 	case p.err != nil:
+	case len(packed.Gates) > maxGates:
+		p.err = fmt.Errorf("%d bytes of gates are too many (at most %d)", len(packed.Gates), maxGates)
 	case limit > 0 && t.MinSlots > limit:
 		p.err = fmt.Errorf("--min-slots %d is more than the %d slots there are", t.MinSlots, limit)
-	case t.MinSlots > 0 && t.pack().Gates == "":
-		p.err = fmt.Errorf("--min-slots %d: there is no gate that it would not ask", t.MinSlots)
+	case t.MinSlots > 0 && packed.Gates == "":
+		p.err = fmt.Errorf("--min-slots %d has no gate to go with", t.MinSlots)
 	case t.Rate.Burst > 0 && t.Rate.Every == 0:
 		p.err = fmt.Errorf("--burst %d has no --rate to go with", t.Rate.Burst)
 	case t.Rate.Burst > 1 && t.Rate.Every > lease.MaxEvery:

@@ -97,6 +97,11 @@ func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error
 	if err != nil {
 		return old, err
 	}
+	if !e.c.IsSet("gate") { // what we write becomes ours
+		if err := trusted(e.pool, t.gates, old); err != nil {
+			return old, err
+		}
+	}
 	if t, err = e.words(t, &old); err != nil {
 		return old, err
 	}

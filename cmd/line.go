@@ -24,6 +24,8 @@ func (r *runner) acquire() (lease.Holding, error) {
 			return h, r.unlucky(err)
 		}
 		r.gated = busy.Verdict.Reason == lease.Gated
+	} else if p := r.inTheWay(lease.Ticket{}); p != nil {
+		r.gated = r.spec.request.Gates != "" || p.Own.Gates != ""
 	}
 	if r.spec.exec {
 		r.catchDrastic()
@@ -50,7 +52,7 @@ func (r *runner) allowed(ctx context.Context) (context.Context, context.CancelFu
 	switch {
 	case r.spec.wait < 0:
 		return context.WithCancel(ctx)
-	case r.spec.wait == 0 && (r.gated || r.spec.request.Gates != ""):
+	case r.spec.wait == 0 && r.gated:
 		return context.WithTimeout(ctx, notWaiting+decideWithin)
 	case r.spec.wait == 0:
 		return context.WithTimeout(ctx, notWaiting)

@@ -84,7 +84,8 @@ type Need struct {
 type Settings struct {
 	Limit *int `json:"limit,omitempty"` // nil: none, 0: nobody new
 	Terms
-	// UID is who set them: a command of somebody else's is not to be run.
+	// UID is who set them, -1 when that is not known: a command of somebody
+	// else's is not to be run.
 	UID int `json:"-"`
 }
 

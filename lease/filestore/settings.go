@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"berth/lease"
 )
 
@@ -152,7 +154,8 @@ func (p *pool) report() *lease.Report {
 // maxSmall bounds what is read of such a file; ours are below 16 KiB.
 const maxSmall = 64 << 10
 
-// read returns what a file holds, and whose it is; nil when it is not there.
+// read returns what a file holds, and who wrote it (-1: not known); nil when it is
+// not there.
 func (p *pool) read(name string) ([]byte, int, error) {
 	f, err := p.s.openFile(p.path(name), false, true)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -171,7 +174,11 @@ func (p *pool) read(name string) ([]byte, int, error) {
 	if n < len(b) {
 		return nil, 0, err
 	}
-	return b, int(fi.Sys().(*syscall.Stat_t).Uid), nil
+	uid := int(fi.Sys().(*syscall.Stat_t).Uid)
+	if fi.Mode().Perm()&0o022 != 0 {
+		uid = -1 // others can write it: nobody knows who did
+	}
+	return b, uid, nil
 }
 
 // replace writes a file in one step: a reader sees the old one or the new one,
@@ -183,10 +190,15 @@ func (p *pool) replace(name string, v any) error {
 	}
 	tmp := p.path(name + ".new")
 	_ = os.Remove(tmp) // left by somebody who was killed here; we hold the lock
-	f, err := p.s.openFile(tmp, true, false)
+	// Not writable for the group from the start: who owns it has written it.
+	var fd int
+	exactly(func() {
+		fd, err = open(tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, p.s.fileMode()&^0o022)
+	})
 	if err != nil {
-		return err
+		return &fs.PathError{Op: "create", Path: tmp, Err: err}
 	}
+	f := os.NewFile(uintptr(fd), tmp)
 	_, err = f.Write(b)
 	if cerr := f.Close(); err == nil {
 		err = cerr

@@ -6,8 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -113,8 +115,44 @@ func TestRunEndsItsGroup(t *testing.T) {
 	}
 }
 
-// A waiter that is killed leaves no command, although it could do nothing. Many
-// threads come and go around it: the signal hangs on the one that forked.
+// Threads that end do not take a command with them, though its parent-death
+// signal hangs on the one that forked.
+func TestRunSurvivesThreads(t *testing.T) {
+	stop := make(chan struct{})
+	var churn, runs sync.WaitGroup
+	for range 4 {
+		churn.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				ended := make(chan struct{})
+				go func() {
+					// a goroutine that ends locked takes its thread with it
+					runtime.LockOSThread()
+					close(ended)
+				}()
+				<-ended
+			}
+		})
+	}
+	for range 8 {
+		runs.Go(func() {
+			for range 5 {
+				if got := run(t.Context(), "sleep 0.05; exit 75", shellPath, time.Minute); got.code != 75 {
+					t.Errorf("%+v", got)
+				}
+			}
+		})
+	}
+	runs.Wait()
+	close(stop)
+	churn.Wait()
+}
+
+// A waiter that is killed leaves no command, although it could do nothing.
 func TestCommandDiesWithUs(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	c := exec.Command(os.Args[0])

@@ -26,6 +26,7 @@ import (
 //	job closed FILE                   like hold, after closing every descriptor above 2
 //	job daemon FILE                   leaves a process behind in a session of its own that does 'hold FILE' with all it inherited
 //	job deaf FILE                     like hold, and ignores TERM, INT and HUP
+//	job eat FILE NAME BYTES AFTER FOR  like record; takes so much memory after the one time, for the other
 //	job latecont -                    what TestLateCont runs
 //	job storm FILE PLAN               what TestStorm runs: see stormJob
 func job(args []string) int {
@@ -47,6 +48,11 @@ func job(args []string) int {
 		_ = c.Run()
 		record(args[1], "end", args[2])
 		return codeOf(c.ProcessState)
+	case args[0] == "eat" && len(args) == 6:
+		bytes, _ := strconv.Atoi(args[3])
+		after, _ := time.ParseDuration(args[4])
+		d, _ := time.ParseDuration(args[5])
+		eat(args[1], args[2], bytes, after, d)
 	case args[0] == "hold":
 		hold(args[1])
 	case args[0] == "args":

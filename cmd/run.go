@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -78,7 +79,7 @@ func (r *runner) run() (int, error) {
 	}
 
 	r.asker = newAsker(r.store, *req, r.say)
-	if err := r.asker.check(); err != nil {
+	if err := r.checkGates(); err != nil {
 		return 0, err
 	}
 	outer, err := r.outer()
@@ -101,6 +102,26 @@ func (r *runner) run() (int, error) {
 		return 0, err
 	}
 	return r.supervise(h)
+}
+
+// checkGates looks whether the caller's own gates can be answered here at all. A
+// disk whose server is gone may never answer.
+func (r *runner) checkGates() error {
+	if r.spec.request.Gates == "" {
+		return nil
+	}
+	ctx, cancel := r.allowed(context.Background())
+	defer cancel()
+	checked := make(chan error, 1)
+	go func() { checked <- r.asker.check() }()
+	select {
+	case err := <-checked:
+		return err
+	case sig := <-r.signals:
+		return signalError{sig.(syscall.Signal)}
+	case <-ctx.Done():
+		return &limiter.BusyError{Pool: r.spec.request.Pool, Verdict: lease.Verdict{Reason: lease.Gated, Why: "what the gates read does not come back"}}
+	}
 }
 
 // environ is the caller's environment and what the child is told of its lease.

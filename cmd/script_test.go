@@ -46,6 +46,11 @@ import (
 //	atmost N FILE [NAME]       check job records: never more than N slots at once, none unfinished;
 //	                           with NAME, only while a job whose name begins so runs
 //	order FILE NAME...         check job records: the starts came in this order
+//	machine KEY=VALUE...       make up, or change, the machine under HOST_PROC: see cmdMachine
+//	heldback POOL REGEXP       until that holds the head of its line back, as berth ls tells;
+//	                           nobody there holds a slot for it
+//	apart D POOL N [BURST]     check the leases of the N who hold: BURST and one more start per D
+//	cgroup VAR BYTES           a control group with so much memory, its directory in $VAR: [memcgroup]
 func TestScripts(t *testing.T) {
 	// Not t.TempDir, which only its owner may enter: some scripts run as another
 	// user too.
@@ -70,7 +75,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
-			return cond == "root" && os.Geteuid() == 0, nil
+			return cond == "root" && os.Geteuid() == 0 || cond == "memcgroup" && memoryGroup() != "", nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": cmdStart, "ends": cmdEnds, "exits": cmdExits, "signal": cmdSignal,
@@ -78,6 +83,7 @@ func TestScripts(t *testing.T) {
 			"atmost": cmdAtMost, "order": cmdOrder,
 			"idof": cmdIDOf, "noneleft": cmdNoneLeft,
 			"aside": cmdAside, "stopped": cmdStopped, "silent": cmdSilent, "crowd": cmdCrowd,
+			"machine": cmdMachine, "heldback": cmdHeldBack, "apart": cmdApart, "cgroup": cmdCgroup,
 		},
 	})
 }
@@ -88,6 +94,7 @@ type backgroundKey struct{}
 
 type background struct {
 	running map[string]*started
+	machine *machine // a made-up one
 }
 
 type started struct {
@@ -164,6 +171,7 @@ func environOf(ts *testscript.TestScript) []string {
 
 var scriptVars = []string{
 	"BERTH_STORE", "BERTH_WAIT", "BERTH_QUIET", "BERTH_VERBOSE", "BERTH_LEASE", "BERTH_POOL", "BERTH_SLOT", "GOTRACEBACK",
+	"HOST_PROC", "HOST_SYS",
 }
 
 func lookPath(ts *testscript.TestScript, name string) (string, error) {

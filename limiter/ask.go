@@ -32,6 +32,8 @@ type question struct {
 	cancel context.CancelFunc
 	answer Answer // once done
 	err    error
+	// dropped: nobody wants the answer any more, but it has not come back.
+	dropped bool
 }
 
 func start(ctx context.Context, s lease.Store, v lease.Verdict, ask Ask) *question {
@@ -48,7 +50,7 @@ func start(ctx context.Context, s lease.Store, v lease.Verdict, ask Ask) *questi
 
 // answers reports whether what is asked is still what v wants to know.
 func (q *question) answers(v lease.Verdict) bool {
-	return q != nil && slices.Equal(q.v.Gates, v.Gates) && q.v.Last == v.Last
+	return q != nil && !q.dropped && slices.Equal(q.v.Gates, v.Gates) && q.v.Last == v.Last
 }
 
 // waiter is one who stands in the line. Gates are asked beside the wait: a slot
@@ -80,6 +82,9 @@ func (w *waiter) wait(ctx context.Context, v lease.Verdict) (lease.Asked, error)
 	switch {
 	case err != nil:
 		return lease.Asked{}, err
+	case w.q.dropped:
+		w.drop()
+		return lease.Asked{}, nil
 	case interrupted: // perhaps we were stopped meanwhile: what was read before is worth nothing
 		w.drop()
 		return lease.Asked{}, nil
@@ -112,17 +117,27 @@ func (w *waiter) answered(ctx context.Context) (lease.Asked, error) {
 	return lease.Asked{}, err
 }
 
+// dropWithin is how long the end of a question is waited for. One that reads a
+// disk whose server is gone may never end: it is left alone then, and no other is
+// asked before it comes back.
+const dropWithin = 500 * time.Millisecond
+
 // drop ends a question that is under way, and keeps what it had to say by then.
 func (w *waiter) drop() {
 	if w.q == nil {
 		return
 	}
 	w.q.cancel()
-	<-w.q.done.Done()
-	if why := w.q.answer.Why; why != "" {
-		w.why = why
+	w.q.dropped = true
+	select {
+	case <-w.q.done.Done():
+		if why := w.q.answer.Why; why != "" {
+			w.why = why
+		}
+		w.q = nil
+	case <-time.After(dropWithin):
+		w.why = "what the gates read does not come back"
 	}
-	w.q = nil
 }
 
 // explain is v with what the gates said last.

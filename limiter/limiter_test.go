@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -293,6 +294,38 @@ func TestAnswerIsNotWaitedFor(t *testing.T) {
 			t.Errorf("after %v, asked %v; want 4m and [slow slower]", d, got)
 		}
 		_ = h.Release(t.Context())
+	})
+}
+
+// TestAnswerThatNeverComes: the time allowed ends, and the place is given up, also
+// when who was asked hears nothing.
+func TestAnswerThatNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		never := make(chan struct{})
+		var asked atomic.Int32
+		ask := func(context.Context, lease.Verdict) (Answer, error) {
+			asked.Add(1)
+			<-never // as a disk whose server is gone
+			return Answer{Open: true}, nil
+		}
+		var in Interrupts
+		time.AfterFunc(time.Second, func() { in.Do(func(context.Context, lease.Place) error { return nil }) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		var busy *BusyError
+		_, err := Acquire(ctx, s, gatedRequest(), Options{Ask: ask, Interrupts: &in})
+		if !errors.As(err, &busy) || busy.Verdict.Why != "what the gates read does not come back" {
+			t.Errorf("%v, want a BusyError that says so", err)
+		}
+		if d := time.Since(start); d > time.Minute+2*dropWithin || asked.Load() != 1 {
+			t.Errorf("after %v, asked %d times", d, asked.Load())
+		}
+		if pools, err := s.List(t.Context(), "p"); err != nil || len(pools[0].Waiters) > 0 {
+			t.Errorf("%v, %v: want no ticket left", pools, err)
+		}
+		close(never)
 	})
 }
 

@@ -210,6 +210,9 @@ func (p *pool) withIndex(fn func(*index) error) error {
 	if errors.Is(err, errIndex) {
 		ix, err = p.rebuild()
 	}
+	if errors.Is(err, errNewer) {
+		return &fs.PathError{Op: "read", Path: p.path("lock"), Err: err}
+	}
 	if err != nil {
 		return err
 	}

@@ -198,15 +198,15 @@ func paceVerdicts(p *lease.Pool, own terms, clock time.Duration) []gate.Verdict 
 		if pace.Every == 0 {
 			return
 		}
-		wait := p.Starts.Wait(clock, pace)
+		wait, _ := p.Starts.Wait(clock, pace)
 		every := pace.Every.Seconds()
-		v := gate.Verdict{Gate: name, From: from, Open: wait == 0, Threshold: &every, Unit: "seconds", Says: fmt.Sprintf("the next start may be at once, one in %v", pace.Every)}
+		v := gate.Verdict{Gate: name, From: from, Open: wait == 0, Threshold: &every, Unit: "seconds", Says: fmt.Sprintf("%v, and the next may be at once", pace)}
 		if p.Starts.Last > 0 && p.Starts.Last <= clock {
 			since := (clock - p.Starts.Last).Seconds()
 			v.Value = &since
 		}
 		if wait > 0 {
-			v.Says = fmt.Sprintf("the next start may be in %v, one in %v", wait.Round(time.Millisecond), pace.Every)
+			v.Says = fmt.Sprintf("%v, and the next may be in %v", pace, wait.Round(time.Millisecond))
 		}
 		all = append(all, v)
 	}

@@ -29,9 +29,9 @@ func gateFlags() []cli.Flag {
 		newString(cli.StringFlag{Category: gates, Name: "gate", Usage: "`CMD` the shell command CMD exits with 0; 75 is a no; it finds the readings as BERTH_CPU_PERCENT, BERTH_MEM_AVAILABLE and so on (see the README)"}),
 		newString(cli.StringFlag{Category: gates, Name: "need", Usage: "`LIST` there is room for what this job will use: like mem=2G,cpu=2. It is kept free for the job until it uses it"}),
 		newString(cli.StringFlag{Category: gates, Name: "ramp", Usage: "`D` the last start in the pool is at least D ago (default: 1s with a gate that reads the machine, else 0)"}),
-		newString(cli.StringFlag{Category: gates, Name: "rate", Usage: "`N/T` at most N start in the pool per T: like 5/s, 10/m or 1/30s"}),
-		newString(cli.StringFlag{Category: gates, Name: "burst", Usage: "`B` and with --rate, after a pause, up to B at once (default: 1)"}),
-		newString(cli.StringFlag{Category: gates, Name: "min-slots", Usage: "`K` or fewer than K slots are in use: then no gate is asked (default: 0; 1 with -n auto)"}),
+		newString(cli.StringFlag{Category: gates, Name: "rate", Usage: "`N/T` at most N start in the pool per T (s, m, h, d or a duration), evenly: like 5/s, 10/m or 1/30s"}),
+		newString(cli.StringFlag{Category: gates, Name: "burst", Usage: "`B` with --rate, after a pause, up to B at once (default: 1)"}),
+		newString(cli.StringFlag{Category: gates, Name: "min-slots", Usage: "`K` or fewer than K slots are in use: then no gate is asked, and no --ramp kept (default: 0; 1 with -n auto)"}),
 		newString(cli.StringFlag{Category: gates, Name: "max-slots", Usage: "`N` with -n auto: never more than N slots (default: 4 for each CPU)"}),
 		newString(cli.StringFlag{Category: gates, Name: "target-cpu", Usage: "`P%` with -n auto: --max-cpu (default: 90%)"}),
 		newString(cli.StringFlag{Category: gates, Name: "target-mem", Usage: "`P%` with -n auto: --max-mem (default: 80%)"}),
@@ -82,7 +82,7 @@ func (t terms) flags() []string {
 		f = append(f, "--ramp", t.Ramp.String())
 	}
 	if t.Rate.Every > 0 {
-		f = append(f, "--rate", "1/"+t.Rate.Every.String())
+		f = append(f, "--rate", limiter.FormatRate(t.Rate))
 		if t.Rate.Burst > 1 {
 			f = append(f, "--burst", strconv.Itoa(t.Rate.Burst))
 		}
@@ -115,16 +115,21 @@ func (p *flagParser) terms(t terms) terms {
 	parsed(p, "max-cpu", &t.gates.MaxCPU, gate.ParsePercent)
 	parsed(p, "max-mem", &t.gates.MaxMem, gate.ParsePercent)
 	parsed(p, "min-mem", &t.gates.MinMem, gate.ParseAmount)
+	p.tiny("min-mem", t.gates.MinMem.Bytes)
 	parsed(p, "max-load", &t.gates.MaxLoad, gate.ParseLoad)
 	parsed(p, "max-pressure", &t.gates.MaxPressure, gate.ParsePressure)
 	p.disks(&t.gates)
 	parsed(p, "gate", &t.gates.Command, func(s string) (string, error) {
-		if strings.TrimSpace(s) == "" || len(s) > maxGate || strings.ContainsRune(s, 0) {
-			return "", fmt.Errorf("a command of %d bytes that is empty, longer than %d or has a NUL byte in it", len(s), maxGate)
+		switch {
+		case strings.TrimSpace(s) == "":
+			return "", fmt.Errorf("%q is no command", s)
+		case len(s) > maxGate:
+			return "", fmt.Errorf("a command of %d bytes is too long (at most %d)", len(s), maxGate)
 		}
 		return s, nil
 	})
 	parsed(p, "need", (*gate.Need)(&t.Need), gate.ParseNeed)
+	p.tiny("need", t.Need.Mem)
 	parsed(p, "ramp", &t.Ramp, limiter.ParseDuration)
 	parsed(p, "rate", &t.Rate, limiter.ParseRate)
 	parsed(p, "burst", &t.Rate.Burst, func(s string) (int, error) {
@@ -139,11 +144,19 @@ func (p *flagParser) terms(t terms) terms {
 	return t
 }
 
+// tiny refuses a size of a few bytes: its unit was forgotten.
+func (p *flagParser) tiny(name string, bytes uint64) {
+	if bytes > 0 && bytes < 1024 {
+		p.check(name, fmt.Errorf("%d bytes is hardly what is meant; with a unit: %dG, %dM", bytes, bytes, bytes))
+	}
+}
+
 // disks reads --min-disk; the last one of a path counts.
 func (p *flagParser) disks(g *gate.Gates) {
 	for _, s := range p.c.StringSlice("min-disk") {
 		d, err := gate.ParseDisk(s)
 		p.check("min-disk", err)
+		p.tiny("min-disk", d.Free)
 		g.MinDisk = slices.DeleteFunc(slices.Clone(g.MinDisk), func(o gate.Disk) bool { return o.Path == d.Path })
 		g.MinDisk = append(g.MinDisk, d)
 	}
@@ -180,7 +193,7 @@ func (p *flagParser) auto(t terms) (terms, int) {
 func (p *flagParser) onlyAuto(slots string) {
 	for _, f := range []string{"max-slots", "target-cpu", "target-mem"} {
 		if p.c.IsSet(f) && p.err == nil {
-			p.err = fmt.Errorf("--%s %s goes with -n auto, not with %s", f, p.c.String(f), slots)
+			p.err = fmt.Errorf("--%s %s goes with auto, not with %s", f, p.c.String(f), slots)
 		}
 	}
 }

@@ -122,8 +122,8 @@ func probeMachine(st *store, a *asker, mine terms) (*probeJSON, error) {
 		}
 		said = a.gate.Ask(ctx, q)
 	}
-	out := &probeJSON{Pool: a.request.Pool, Open: said.Open, Readings: said.Readings}
-	out.Gates = append(slices.Concat([]gate.Verdict{}, said.Verdicts), paceVerdicts(&pool, mine, st.Clock())...)
+	out := &probeJSON{Pool: a.request.Pool, Open: true, Gates: []gate.Verdict{}, Readings: said.Readings}
+	out.Gates = append(append(out.Gates, said.Verdicts...), paceVerdicts(&pool, mine, st.Clock())...)
 	for _, g := range out.Gates {
 		out.Open = out.Open && g.Open
 	}
@@ -145,7 +145,7 @@ func writeProbe(w io.Writer, p *probeJSON) error {
 		row("cpu", l.Of, "%.0f%% of %.3g CPUs busy", 100**l.Used/l.CPUs, l.CPUs)
 	}
 	for _, l := range r.Mem {
-		row("memory", l.Of, "%.0f%% of %s in use, %s available", 100*float64(l.Used)/float64(l.Total), size(l.Total), size(l.Available))
+		row("memory", l.Of, "%.0f%% of %s in use, %s available", 100*float64(l.Used)/float64(l.Total), gate.Bytes(l.Total), gate.Bytes(l.Available))
 	}
 	if r.Load != nil {
 		row("load", "host", "%.2f, %.2f per CPU", r.Load.Load1, r.Load.PerCPU)
@@ -154,7 +154,7 @@ func writeProbe(w io.Writer, p *probeJSON) error {
 		row("pressure", "host, "+k, "%.2f%% of the last 10 s", r.Pressure[k])
 	}
 	for _, d := range r.Disk {
-		row("disk", d.Path, "%s free", size(d.Free))
+		row("disk", d.Path, "%s free", gate.Bytes(d.Free))
 	}
 	for _, k := range sortedKeys(r.Errors) {
 		row("not readable", k, "%s", oneLine(r.Errors[k]))

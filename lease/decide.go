@@ -2,6 +2,7 @@ package lease
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -35,8 +36,9 @@ type Verdict struct {
 	Limit  int    `json:"limit"` // the limit in force for this request
 	Used   int    `json:"used"`
 	Ahead  int    `json:"ahead"`
-	// After, when Paced: so long from now it may be another.
+	// After, when Paced: so long from now it may be another, by that pace.
 	After time.Duration `json:"after_ns,omitempty"`
+	Pace  Pace          `json:"pace,omitzero"`
 	// Gates, when Gated: those that are to be asked. Own are the settings that
 	// have a say in it. Last is when the last start was, and SinceStart from then
 	// to now, negative when none is known.
@@ -73,7 +75,11 @@ func (v Verdict) String() string {
 	case Drained:
 		return "the pool's own limit is 0"
 	case Paced:
-		return fmt.Sprintf("too soon after the last start, for %v more", v.After.Round(time.Millisecond))
+		left := v.After.Round(time.Millisecond)
+		if left > 10*time.Second {
+			left = left.Round(time.Second)
+		}
+		return fmt.Sprintf("too soon after the last start (%v), for %v more", v.Pace, left)
 	case Gated:
 		if v.Why != "" {
 			return v.Why
@@ -126,7 +132,7 @@ func Decide(s PoolState, r Request, asked Asked) Verdict {
 		v.Reason = Full
 		return v
 	}
-	if v.After = s.Starts.Wait(s.Clock, r.Paces(s.Own)...); v.After > 0 {
+	if v.After, v.Pace = s.Starts.Wait(s.Clock, paces(s.Used, s.Own.Terms, r.Terms)...); v.After > 0 {
 		v.Reason = Paced
 		return v
 	}
@@ -146,8 +152,22 @@ func Decide(s PoolState, r Request, asked Asked) Verdict {
 	return v
 }
 
-// Paces are the request's own and its pool's.
-func (r Request) Paces(own Settings) []Pace { return append(own.Terms.Paces(), r.Terms.Paces()...) }
+// Paces are all that the request keeps to: its own and its pool's.
+func (r Request) Paces(own Settings) []Pace { return paces(math.MaxInt, own.Terms, r.Terms) }
+
+// paces are those that hold with so many slots in use. A ramp is there for the
+// readings, and goes with the gates; a rate is a promise.
+func paces(used int, terms ...Terms) (all []Pace) {
+	for _, t := range terms {
+		if t.Ramp > 0 && used >= t.MinSlots {
+			all = append(all, Pace{t.Ramp, 1})
+		}
+		if t.Rate.Every > 0 {
+			all = append(all, t.Rate)
+		}
+	}
+	return all
+}
 
 // Needs is what the job of r is taken to use: its own word, or else its pool's.
 func (r Request) Needs(own Settings) Need {

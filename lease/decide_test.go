@@ -67,6 +67,8 @@ func TestDecideTerms(t *testing.T) {
 		{"asked", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{Gates: []string{"pool", "mine"}, At: 90 * s}, Ready, "[]", 0, 0},
 		{"asked too long ago", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{Gates: []string{"pool", "mine"}, At: 84 * s}, Gated, "[pool mine]", 0, -1},
 		{"asked before the last start", PoolState{Own: pool, Used: 1, Starts: Starts{Last: 98 * s}, Clock: 100 * s}, gated, Asked{Gates: []string{"pool", "mine"}, Last: 97 * s, At: 99 * s}, Gated, "[pool mine]", 0, 2 * s},
+		{"a ramp does not hold below the least", PoolState{Starts: Starts{Last: 99*s + s/2}, Clock: 100 * s}, Request{Limit: 5, Weight: 1, Terms: Terms{MinSlots: 1, Ramp: s}}, Asked{}, Ready, "[]", 0, 0},
+		{"a rate does", PoolState{Starts: Starts{Last: 99*s + s/2}, Clock: 100 * s}, Request{Limit: 5, Weight: 1, Terms: Terms{MinSlots: 1, Rate: Pace{s, 1}}}, Asked{}, Paced, "[]", s / 2, 0},
 		{"fewer than the least", PoolState{}, gated, Asked{}, Ready, "[]", 0, 0},
 		{"a start of another boot", PoolState{Used: 1, Starts: Starts{Last: 200 * s}, Clock: 100 * s}, gated, Asked{}, Gated, "[mine]", 0, -1},
 	} {

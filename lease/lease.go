@@ -64,7 +64,8 @@ type Terms struct {
 	// Gates are conditions of the machine, "" none. A store keeps the words and
 	// has them asked (see Gated); what they mean is known to whoever asks.
 	Gates string `json:"gates,omitempty"`
-	// MinSlots: with fewer slots in use these gates are not asked.
+	// MinSlots: with fewer slots in use these gates are not asked, and Ramp does
+	// not hold.
 	MinSlots int `json:"min_slots,omitempty"`
 	// Ramp is the least time between two starts in the pool, whoever makes them;
 	// Rate lets them come in bursts.
@@ -94,18 +95,6 @@ func (s Settings) None() bool { return s.Limit == nil && s.Terms.None() }
 
 // None reports whether there are no terms.
 func (t Terms) None() bool { return t == Terms{} }
-
-// Paces are those that the terms keep starts to, for Starts.
-func (t Terms) Paces() []Pace {
-	var all []Pace
-	if t.Ramp > 0 {
-		all = append(all, Pace{t.Ramp, 1})
-	}
-	if t.Rate.Every > 0 {
-		all = append(all, t.Rate)
-	}
-	return all
-}
 
 // A Report is what the last one who asked his gates leaves for others.
 type Report struct {

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -44,13 +45,22 @@ const (
 	maxBuckets = 16
 )
 
-// Wait is how long all paces together let the next start wait; 0: not at all.
-func (s *Starts) Wait(now time.Duration, paces ...Pace) time.Duration {
-	wait := time.Duration(0)
-	for _, p := range paces {
-		wait = max(wait, s.next(now, p)-time.Duration(p.Burst-1)*p.Every-now)
+func (p Pace) String() string {
+	if p.Burst > 1 {
+		return fmt.Sprintf("one in %v, up to %d at once", p.Every, p.Burst)
 	}
-	return wait
+	return fmt.Sprintf("one in %v", p.Every)
+}
+
+// Wait is how long the paces let the next start wait, and which of them does for
+// the longest; 0: not at all.
+func (s *Starts) Wait(now time.Duration, paces ...Pace) (wait time.Duration, by Pace) {
+	for _, p := range paces {
+		if w := s.next(now, p) - time.Duration(p.Burst-1)*p.Every - now; w > wait {
+			wait, by = w, p
+		}
+	}
+	return wait, by
 }
 
 // next is when, by its schedule, it is the turn of p's next start. An instant

@@ -9,7 +9,8 @@ import (
 func starts(s *Starts, now time.Duration, n int, paces ...Pace) []time.Duration {
 	var at []time.Duration
 	for range n {
-		now += s.Wait(now, paces...)
+		wait, _ := s.Wait(now, paces...)
+		now += wait
 		s.Add(now, paces...)
 		at = append(at, now)
 	}
@@ -48,10 +49,10 @@ func TestPaceCountsOthers(t *testing.T) {
 	var s Starts
 	starts(&s, now, 1, p)
 	starts(&s, now, 2)
-	if got := s.Wait(now, p); got != time.Second {
-		t.Errorf("wait %v, want 1s", got)
+	if got, by := s.Wait(now, p); got != time.Second || by != p {
+		t.Errorf("wait %v by %v, want 1s by %v", got, by, p)
 	}
-	if got := s.Wait(now); got != 0 {
+	if got, _ := s.Wait(now); got != 0 {
 		t.Errorf("wait %v without a pace", got)
 	}
 }

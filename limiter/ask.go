@@ -82,10 +82,9 @@ func (w *waiter) wait(ctx context.Context, v lease.Verdict) (lease.Asked, error)
 	switch {
 	case err != nil:
 		return lease.Asked{}, err
-	case w.q.dropped:
-		w.drop()
+	case interrupted: // and dropped
 		return lease.Asked{}, nil
-	case interrupted: // perhaps we were stopped meanwhile: what was read before is worth nothing
+	case w.q.dropped:
 		w.drop()
 		return lease.Asked{}, nil
 	case w.q.done.Err() == nil: // something else happened

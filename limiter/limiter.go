@@ -39,6 +39,7 @@ type Interrupts struct {
 	mu     sync.Mutex
 	todo   []func(context.Context, lease.Place) error
 	cancel context.CancelFunc // ends what the waiter does now; nil: it can be told nothing
+	pause  func()             // is called before anything is done; nil: nothing
 }
 
 // Do has the waiter run f between two looks at its turn, and then look again. A
@@ -69,6 +70,9 @@ func (in *Interrupts) during(ctx context.Context, p lease.Place, f func(context.
 	todo := in.todo
 	in.todo, in.cancel = nil, nil
 	in.mu.Unlock()
+	if len(todo) > 0 && in.pause != nil {
+		in.pause()
+	}
 	for _, f := range todo {
 		if err := f(ctx, p); err != nil {
 			return true, err
@@ -165,6 +169,7 @@ func stand(ctx context.Context, s lease.Store, p lease.Place, o Options) (lease.
 	if w.Interrupts == nil {
 		w.Interrupts = &Interrupts{}
 	}
+	w.Interrupts.pause = w.drop // what is to be done may stop us, and a gate's command would run on
 	defer w.drop()
 	var asked lease.Asked
 	for first := true; ; first = false {

@@ -22,7 +22,7 @@ func ParseSlots(s string, cpus func() int) (int, error) {
 		}
 		return max(1, int(percent*float64(cpus())/100)), nil
 	}
-	return ParseCount(s, "a number of slots", 1, MaxSlots, ", or a percentage of the CPUs like 50%")
+	return ParseCount(s, "a number of slots", 1, MaxSlots, ", or a percentage of the CPUs like 50%, or auto")
 }
 
 // ParseCount reads a whole number within bounds; what and more go into the error.
@@ -57,7 +57,7 @@ func plain(s string) bool {
 // ParseRate reads a number of starts per time: 5/s, 10/m, 3/h, 1/d, or with a
 // duration like 1/30s.
 func ParseRate(s string) (lease.Pace, error) {
-	wrong := fmt.Errorf("%q is not a rate: write it like 5/s, 10/m or 1/30s", s)
+	wrong := fmt.Errorf("%q is not a rate: write it like 5/s, 10/m, 3/h, 1/d or 1/30s", s)
 	n, per, ok := strings.Cut(s, "/")
 	count, err := ParseCount(n, "a rate", 1, MaxSlots, "")
 	if !ok || err != nil {
@@ -75,6 +75,19 @@ func ParseRate(s string) (lease.Pace, error) {
 		return lease.Pace{}, wrong
 	}
 	return p, nil
+}
+
+// FormatRate writes a pace as ParseRate reads it, without its burst.
+func FormatRate(p lease.Pace) string {
+	for _, u := range []struct {
+		name string
+		d    time.Duration
+	}{{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}} {
+		if n := u.d / p.Every; n > 0 && u.d/n == p.Every {
+			return fmt.Sprintf("%d/%s", n, u.name)
+		}
+	}
+	return "1/" + p.Every.String()
 }
 
 // ParseLabel reads KEY=VALUE. The key becomes part of a variable's name, so it

@@ -43,6 +43,10 @@ func TestParseRate(t *testing.T) {
 		if p, err := ParseRate(s); err != nil || p.Every != want || p.Burst != 1 {
 			t.Errorf("%q: %v, %v; want one every %v", s, p, err, want)
 		}
+		p, _ := ParseRate(s)
+		if again, err := ParseRate(FormatRate(p)); err != nil || again != p {
+			t.Errorf("%q is written as %q, which is %v, %v", s, FormatRate(p), again, err)
+		}
 	}
 	for _, s := range []string{"", "5", "/s", "5/", "0/s", "-1/s", "1.5/s", "5/x", "5/0", "5/s/s", "1000000/1us", "9999999/s", " 5/s"} {
 		if p, err := ParseRate(s); err == nil || !strings.Contains(err.Error(), s) {

@@ -86,10 +86,8 @@ func parseSettings(b []byte) (c settings, err error) {
 	if json.Unmarshal(b, &c) != nil || c.None() || c.Limit != nil && *c.Limit < 0 || c.MinSlots < 0 || c.Need.CPU < 0 || c.Ramp < 0 || c.Rate.Every < 0 {
 		return c, errGarbage
 	}
-	for _, p := range c.Paces() {
-		if p.Burst < 1 || p.Burst > 1 && (p.Burst > lease.MaxBurst || p.Every > lease.MaxEvery) {
-			return c, errGarbage
-		}
+	if r := c.Rate; r.Every > 0 && r.Burst < 1 || r.Burst > 1 && (r.Burst > lease.MaxBurst || r.Every > lease.MaxEvery) {
+		return c, errGarbage
 	}
 	return c, nil
 }

@@ -170,7 +170,7 @@ func (a *Asker) askCommands(ctx context.Context, q Question, ans *Answer) {
 		switch {
 		case ans.Measuring:
 			v = notAsked(s, measuring)
-		case !open:
+		case !open && !q.All:
 			v = notAsked(s, "another gate is closed")
 		case ctx.Err() != nil:
 			v = notAsked(s, context.Cause(ctx).Error())

@@ -92,7 +92,7 @@ func TestAskSharesCPU(t *testing.T) {
 		t.Errorf("the finished pair: %+v", third)
 	}
 	clock.now += 400 * ms
-	if fourth := ask(t, three, q); fourth.Open || fourth.Measuring || !strings.HasPrefix(fourth.Why(), "max-cpu: CPU use is 100% of 4 CPUs (host), not below 50%") {
+	if fourth := ask(t, three, q); fourth.Open || fourth.Measuring || !strings.HasPrefix(fourth.Why(), "max-cpu: 100% busy, not below 50% of 4 CPUs (host)") {
 		t.Errorf("busy: %+v", fourth)
 	}
 }
@@ -194,11 +194,11 @@ func TestAskNeeds(t *testing.T) {
 		t.Errorf("it fits exactly: %+v", ans.Verdicts)
 	}
 	q.Need.Mem++
-	if ans := ask(t, a, q); ans.Open || !strings.Contains(ans.Why(), "need: memory free for this job is 3G of 16G (host; 9G of it set aside for jobs that have not used it yet), less than the needed 3") {
+	if ans := ask(t, a, q); ans.Open || !strings.Contains(ans.Why(), "need: 3G free, less than the needed 3G of 16G (host; 9G of it set aside for jobs that have not used it yet)") {
 		t.Errorf("a byte too much: %q", ans.Why())
 	}
 	q.Need = Need{CPU: 1.5}
-	if ans := ask(t, a, q); ans.Open || !strings.HasPrefix(ans.Why(), "need: CPU free for this job is 1 of 4 CPUs") {
+	if ans := ask(t, a, q); ans.Open || !strings.HasPrefix(ans.Why(), "need: 1 free, less than the needed 1.5 of 4 CPUs") {
 		t.Errorf("half a CPU too much: %q", ans.Why())
 	}
 	q.Need = Need{}

@@ -76,6 +76,9 @@ func (q Question) fits(r Readings) error {
 	for _, s := range q.Sets {
 		bounded := Set{From: s.From, Gates: Gates{MaxCPU: s.MaxCPU, MaxMem: s.MaxMem, MinMem: s.MinMem}}
 		for _, v := range decide(Question{Sets: []Set{bounded}, Need: q.Need}, idle, aside{}) {
+			if !v.Open && q.Need == (Need{}) {
+				return fmt.Errorf("%s is never open here: with nothing running, %s; ask for less", flagOf(bounded, q.Need, v), v.Says)
+			}
 			if !v.Open {
 				return fmt.Errorf("--need %v never goes with %s: with nothing else running, %s; ask for less of one", q.Need, flagOf(bounded, q.Need, v), v.Says)
 			}

@@ -161,8 +161,12 @@ func said(s Set, got result) Verdict {
 	default:
 		v.Says += "is closed (exit code 75, not 0)"
 	}
-	if got.output != "" && !v.Open {
+	switch {
+	case got.output == "" || v.Open:
+	case got.err != nil:
 		v.Says += ": " + got.output
+	default: // the user's own reason says more than ours
+		v.Says = fmt.Sprintf("%s (exit code 75 of command %q)", got.output, brief(s.Command))
 	}
 	return v
 }

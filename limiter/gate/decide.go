@@ -122,7 +122,7 @@ func (j judge) maxCPU(g Gates) []Verdict {
 		used := *l.Used + kept + need
 		open := used < g.MaxCPU*l.CPUs || need > 0 && used <= g.MaxCPU*l.CPUs+slack(l.CPUs, need)
 		v := compared("max-cpu", l.Of, "%", 100*used/l.CPUs, g.MaxCPU*100, open)
-		v.Says = "CPU use is " + below(v, inPercent, 0, " of "+cpusText(l.CPUs)+" "+place(l.Of, kept, need, cpusText), need > 0)
+		v.Says = below(v, inPercent, 0, " busy", " of "+cpusText(l.CPUs)+" "+place(l.Of, kept, need, cpusText), need > 0)
 		all = append(all, v)
 	}
 	return pick(all, false)
@@ -141,7 +141,7 @@ func (j judge) maxMem(g Gates) []Verdict {
 		used := float64(l.Used) + kept + need
 		full := g.MaxMem * float64(l.Total)
 		v := compared("max-mem", l.Of, "%", 100*l.share(used), g.MaxMem*100, used < full || need > 0 && used <= full)
-		v.Says = "memory in use is " + below(v, inPercent, 0, " of "+bytesText(float64(l.Total))+" "+place(l.Of, kept, need, bytesText), need > 0)
+		v.Says = below(v, inPercent, 0, " in use", " of "+bytesText(float64(l.Total))+" "+place(l.Of, kept, need, bytesText), need > 0)
 		all = append(all, v)
 	}
 	return pick(all, false)
@@ -166,7 +166,7 @@ func (j judge) minMem(g Gates) []Verdict {
 			left = 100 * left / max(1, float64(l.Total))
 		}
 		v := compared("min-mem", l.Of, unit, left, floor, left > floor || need > 0 && left == floor)
-		v.Says = "memory available is " + above(v, write, 1, " of "+bytesText(float64(l.Total))+" "+place(l.Of, kept, need, bytesText), need > 0)
+		v.Says = above(v, write, 1, " available", " of "+bytesText(float64(l.Total))+" "+place(l.Of, kept, need, bytesText), need > 0)
 		all = append(all, v)
 	}
 	return pick(all, true)
@@ -180,7 +180,7 @@ func (j judge) maxLoad(g Gates) []Verdict {
 		return v
 	}
 	v := compared("max-load", host, "per cpu", j.r.Load.PerCPU, g.MaxLoad, j.r.Load.PerCPU < g.MaxLoad)
-	v.Says = "load is " + below(v, decimal, 2, " for each of "+cpusText(j.r.CPUs), false)
+	v.Says = below(v, decimal, 2, "", " for each of "+cpusText(j.r.CPUs), false)
 	return []Verdict{v}
 }
 
@@ -189,7 +189,7 @@ func (j judge) maxPressure(g Gates) []Verdict {
 	for _, p := range g.MaxPressure {
 		now, got := j.r.Pressure[p.name()]
 		v := compared("max-pressure", p.name(), "%", now, p.Max, now < p.Max)
-		v.Says = p.name() + " pressure is " + below(v, inPercent, 2, " of the last 10 s", false)
+		v.Says = p.name() + " " + below(v, inPercent, 2, "", " of the last 10 s", false)
 		if m := j.missing(psiError+p.Of, got, v.Gate, v.Unit, p.Max); m != nil {
 			v = m[0]
 		}
@@ -207,7 +207,7 @@ func (j judge) minDisk(g Gates) []Verdict {
 		if m == nil {
 			now := j.r.Disk[i].Free
 			v := compared("min-disk", "", "bytes", float64(now), float64(d.Free), now > d.Free)
-			v.Says = "free space is " + above(v, inBytes, 1, " in "+d.Path, false)
+			v.Says = above(v, inBytes, 1, " free", " in "+d.Path, false)
 			m = []Verdict{v}
 		}
 		m[0].Of = d.Path
@@ -228,7 +228,7 @@ func (j judge) needMem() []Verdict {
 	for _, l := range j.r.Mem {
 		left := float64(l.Available) - j.aside.mem
 		v := compared("need", l.Of, "bytes", left, need, left >= need)
-		v.Says = "memory free for this job is " + enough(v, inBytes, " of "+bytesText(float64(l.Total))+" "+place(l.Of, j.aside.mem, 0, bytesText))
+		v.Says = enough(v, inBytes, " of "+bytesText(float64(l.Total))+" "+place(l.Of, j.aside.mem, 0, bytesText))
 		all = append(all, v)
 	}
 	return pick(all, true)
@@ -246,7 +246,7 @@ func (j judge) needCPU() []Verdict {
 	for _, l := range j.r.CPU {
 		left := l.CPUs - *l.Used - j.aside.cpu
 		v := compared("need", l.Of, "cpus", left, need, left+slack(l.CPUs, need) >= need)
-		v.Says = "CPU free for this job is " + enough(v, decimal, " of "+cpusText(l.CPUs)+" "+place(l.Of, j.aside.cpu, 0, cpusText))
+		v.Says = enough(v, decimal, " of "+cpusText(l.CPUs)+" "+place(l.Of, j.aside.cpu, 0, cpusText))
 		all = append(all, v)
 	}
 	return pick(all, true)

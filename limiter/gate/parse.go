@@ -142,6 +142,7 @@ func ParsePressure(s string) ([]Pressure, error) {
 		if !known || qualified && kind != "some" && kind != "full" {
 			return nil, fmt.Errorf("%q is not a pressure: write cpu=40, io=30, mem=10 or io:full=20, with commas between them", s)
 		}
+		value = strings.TrimSuffix(value, "%")
 		limit, err := strconv.ParseFloat(value, 64)
 		if !plain(value) || err != nil || !(limit > 0 && limit <= 100) {
 			return nil, fmt.Errorf("%q is not a pressure: %q is not a percentage of the time from above 0 to 100, like %s=30", s, value, name)

@@ -127,7 +127,7 @@ func TestParsePressure(t *testing.T) {
 	}
 	for s, want := range map[string]string{
 		"": "is not a pressure", "memory=10": "is not a pressure", "io=": "percentage", "io": "percentage", "io=101": "to 100", "io=0": "above 0",
-		"io=30,io:some=20": "io twice", "io:full=1,io:full=2": "io:full twice", "io:most=3": "is not a pressure", "io=30,": "is not a pressure", "io=30%": "percentage",
+		"io=30,io:some=20": "io twice", "io:full=1,io:full=2": "io:full twice", "io:most=3": "is not a pressure", "io=30,": "is not a pressure", "io=30%%": "percentage",
 	} {
 		if got, err := ParsePressure(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v; want %q", s, got, err, want)

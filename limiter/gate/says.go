@@ -9,10 +9,12 @@ import (
 // Numbers in a line for people are short, but a value and its threshold that
 // differ must not read the same.
 
-// apart writes two numbers with as many decimals as keep them apart.
+// apart writes a value with as many decimals as tell it from its threshold, and
+// the threshold as it was given.
 func apart(value, threshold float64, write func(v float64, decimals int) string, decimals int) (v, t string) {
+	t = write(threshold, 6)
 	for ; ; decimals++ {
-		v, t = write(value, decimals), write(threshold, decimals)
+		v = write(value, decimals)
 		if v != t || value == threshold || decimals >= 6 {
 			return v, t
 		}
@@ -39,6 +41,9 @@ func inBytes(v float64, decimals int) string {
 	return decimal(v, 0) + "B"
 }
 
+// Bytes writes a number of bytes as the verdicts do.
+func Bytes(n uint64) string { return bytesText(float64(n)) }
+
 func bytesText(v float64) string { return inBytes(v, 1) }
 
 func cpusText(v float64) string {
@@ -60,14 +65,15 @@ func place(of string, reserved, own float64, text func(float64) string) string {
 	return "(" + strings.Join(notes, "; ") + ")"
 }
 
-// line is "97% of 2 CPUs (host), not below 80%".
-func line(v Verdict, write func(float64, int) string, decimals int, whole, relation string) string {
+// line is "97% busy, not below 80% of 2 CPUs (host)": the two numbers first, since
+// a terminal cuts off the end.
+func line(v Verdict, write func(float64, int) string, decimals int, noun, whole, relation string) string {
 	value, threshold := apart(max(0, *v.Value), *v.Threshold, write, decimals)
-	return value + whole + ", " + relation + " " + threshold
+	return value + noun + ", " + relation + " " + threshold + whole
 }
 
 // below is the line of a gate that is open below its threshold, or also at it.
-func below(v Verdict, write func(float64, int) string, decimals int, whole string, orAt bool) string {
+func below(v Verdict, write func(float64, int) string, decimals int, noun, whole string, orAt bool) string {
 	relation := "not below"
 	switch {
 	case v.Open && *v.Value > *v.Threshold:
@@ -79,11 +85,11 @@ func below(v Verdict, write func(float64, int) string, decimals int, whole strin
 	case orAt:
 		relation = "above"
 	}
-	return line(v, write, decimals, whole, relation)
+	return line(v, write, decimals, noun, whole, relation)
 }
 
 // above is the line of a gate that is open above its threshold, or also at it.
-func above(v Verdict, write func(float64, int) string, decimals int, whole string, orAt bool) string {
+func above(v Verdict, write func(float64, int) string, decimals int, noun, whole string, orAt bool) string {
 	relation := "not above"
 	switch {
 	case v.Open && orAt:
@@ -93,7 +99,7 @@ func above(v Verdict, write func(float64, int) string, decimals int, whole strin
 	case orAt:
 		relation = "less than"
 	}
-	return line(v, write, decimals, whole, relation)
+	return line(v, write, decimals, noun, whole, relation)
 }
 
 // enough is the line of a need.
@@ -105,7 +111,7 @@ func enough(v Verdict, write func(float64, int) string, whole string) string {
 	case v.Open:
 		relation = "enough for the needed"
 	}
-	return line(v, write, 2, whole, relation)
+	return line(v, write, 2, " free", whole, relation)
 }
 
 // measuring is what there is to say before there are two samples.

@@ -158,15 +158,24 @@ func trusted(pool string, g gate.Gates, own lease.Settings) error {
 // it. They are looked at before the machine is: what a job takes in between is
 // then counted twice, not left out.
 func (a *asker) uses(pool *lease.Pool) []gate.Use {
-	var all []gate.Use
+	var jobs []*lease.Lease
+	var ids []procwatch.ID
 	for _, h := range pool.Holders {
 		l := h.Lease
 		if l.Need == (lease.Need{}) || l.Owner.Boot != a.store.self.Boot {
 			continue
 		}
+		jobs = append(jobs, l)
+		if l.Child != nil {
+			ids = append(ids, procwatch.ID(*l.Child))
+		}
+	}
+	used, _ := procwatch.TreeUsages(ids...) // what cannot be seen is set aside as a whole
+	var all []gate.Use
+	for _, l := range jobs {
 		u := gate.Use{ID: l.ID, Need: gate.Need(l.Need)}
 		if l.Child != nil {
-			if t, err := procwatch.TreeUsage(procwatch.ID(*l.Child)); err == nil {
+			if t, ok := used[procwatch.ID(*l.Child)]; ok {
 				u.Mem, u.CPU, u.Known = t.Anon, t.CPU, true
 			}
 		}

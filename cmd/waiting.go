@@ -87,23 +87,23 @@ func (w *waiting) describe(p *lease.Pool) string {
 		msg += fmt.Sprintf(", place %d of %d", p.Place, p.Line)
 	}
 	v := verdict(p, w.r.spec.request, 0, w.r.store.Clock())
-	msg += fmt.Sprintf(", %d of %d in use", p.Used, v.Limit)
 	if v.Reason == lease.Paced || v.Reason == lease.Gated { // the slots are not what is waited for
 		return oneLine(msg + ", " + v.String())
 	}
+	msg += fmt.Sprintf(", %d of %d in use", p.Used, v.Limit)
 	if l := longest(p); l != nil {
 		msg += ", longest " + describe(l)
 	}
 	return oneLine(msg)
 }
 
-// verdict is what would be decided now, and what the gates last said if that is
-// no older than a head of the line leaves it.
+// verdict is what would be decided now, with what the gates last said: to the one
+// who asks, or a moment ago to another.
 func verdict(p *lease.Pool, r lease.Request, ahead int, clock time.Duration) lease.Verdict {
 	v := lease.Decide(lease.PoolState{
 		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock,
 	}, r, lease.Asked{})
-	if p.Report != nil && clock-p.Report.At < 3*reportEvery {
+	if p.Report != nil && (p.Report.By == r.ID || clock-p.Report.At < 3*reportEvery) {
 		v.Why = p.Report.Why
 	}
 	return v

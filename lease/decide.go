@@ -84,7 +84,7 @@ func (v Verdict) String() string {
 		if v.Why != "" {
 			return v.Why
 		}
-		return "its gates have not been asked yet"
+		return "its gates have not answered yet"
 	case TooHeavy:
 		return fmt.Sprintf("needs more slots than the limit of %d", v.Limit)
 	}

@@ -37,8 +37,8 @@ type Bucket struct {
 }
 
 const (
-	// A bucket is remembered for so long after somebody kept to its pace: others'
-	// starts count in it only as long as it is there.
+	// A bucket is remembered for so long after somebody kept to its pace, and until
+	// it is full again: others' starts count in it only as long as it is there.
 	bucketKept = 24 * time.Hour
 	// More different paces than this, and the one that is longest out of use is
 	// forgotten.
@@ -68,7 +68,7 @@ func (s *Starts) Wait(now time.Duration, paces ...Pace) (wait time.Duration, by 
 func (s *Starts) next(now time.Duration, p Pace) time.Duration {
 	for _, b := range s.Buckets {
 		if b.Pace == p && b.Asked <= now {
-			return b.Next
+			return min(b.Next, now+time.Duration(p.Burst)*p.Every) // empty is empty, whoever emptied it
 		}
 	}
 	if s.Last > 0 && s.Last <= now {
@@ -88,10 +88,12 @@ func (s *Starts) Add(now time.Duration, paces ...Pace) bool {
 			s.Buckets = append(s.Buckets, Bucket{p, next, now})
 		}
 	}
-	s.Buckets = slices.DeleteFunc(s.Buckets, func(b Bucket) bool { return b.Asked > now || b.Asked+bucketKept < now })
+	s.Buckets = slices.DeleteFunc(s.Buckets, func(b Bucket) bool {
+		return b.Asked > now || b.Asked+max(bucketKept, time.Duration(b.Burst)*b.Every) < now
+	})
 	s.Buckets = s.Buckets[max(0, len(s.Buckets)-maxBuckets):] // the last asked for is the last
 	for i, b := range s.Buckets {
-		s.Buckets[i].Next = max(now, b.Next) + b.Every
+		s.Buckets[i].Next = min(max(now, b.Next), now+time.Duration(b.Burst-1)*b.Every) + b.Every
 	}
 	s.Last = now
 	return had+len(s.Buckets) > 0

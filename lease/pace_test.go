@@ -57,6 +57,24 @@ func TestPaceCountsOthers(t *testing.T) {
 	}
 }
 
+// TestBucketHeals: a number that no starts can have led to holds nobody up for long,
+// and a slow pace is remembered until its bucket is full.
+func TestBucketHeals(t *testing.T) {
+	p, now := Pace{time.Second, 3}, 100*time.Second
+	s := Starts{Buckets: []Bucket{{p, 1 << 62, now}}}
+	if got, _ := s.Wait(now, p); got != time.Second {
+		t.Errorf("wait %v, want 1s", got)
+	}
+	slow := Pace{7 * bucketKept, 2}
+	s = Starts{}
+	starts(&s, now, 2, slow)
+	now += 2 * bucketKept
+	s.Add(now)
+	if got, _ := s.Wait(now, slow); got != 7*bucketKept {
+		t.Errorf("wait %v, want %v: the bucket is empty", got, 7*bucketKept)
+	}
+}
+
 func TestBucketsAreBounded(t *testing.T) {
 	var s Starts
 	for i := range 100 {

@@ -85,10 +85,10 @@ func (p proc) usage() (cpu time.Duration, rss uint64) {
 	return cpu, rss
 }
 
-// memory is all that is resident: what a file backs is not told apart here.
-func (p proc) memory() (anon, shared uint64) {
+// anon is all that is resident: what a file backs is not told apart here.
+func (p proc) anon() uint64 {
 	_, rss := p.usage()
-	return rss, 0
+	return rss
 }
 
 // StartedWith cannot be told here: other processes' environments are not ours to

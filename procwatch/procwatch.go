@@ -105,7 +105,7 @@ func (id ID) judge(here ID) (State, bool) {
 type Usage struct {
 	CPU   time.Duration // used by its members, and (Linux) by children they have waited for
 	RSS   uint64        // bytes; pages shared by two members count twice
-	Anon  uint64        // bytes that no file backs, and that count in a control group; shared ones of one member only
+	Anon  uint64        // bytes that no file backs; pages shared by two members count once (TreeUsages)
 	Procs int
 }
 

@@ -33,6 +33,9 @@ func (ID) StartedWith(string) bool { return false }
 // TreeUsage is not supported on Windows.
 func TreeUsage(ID) (Usage, error) { return Usage{}, unsupported("measure a process") }
 
+// TreeUsages is not supported on Windows.
+func TreeUsages(...ID) (map[ID]Usage, error) { return nil, unsupported("measure processes") }
+
 // Child does not exist on Windows, for Start fails.
 type Child struct{}
 

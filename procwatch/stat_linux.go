@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -92,23 +93,28 @@ func (p proc) stopped() bool { return p.state == 'T' || p.state == 't' }
 // usage comes from the same read as everything else.
 func (p proc) usage() (time.Duration, uint64) { return p.cpu, p.rss }
 
-// memory is read from another file than the rest: one that is gone by now has
-// none. Kernels before 4.5 do not tell.
-func (p proc) memory() (anon, shared uint64) {
-	b, _ := readFile(fmt.Sprintf("/proc/%d/status", p.pid))
+// anon is the memory that no file backs, each page divided by how many share it: a
+// program that forks does not use its memory twice. Where that cannot be read (of
+// another user, before Linux 5.9), all that is resident of it counts.
+func (p proc) anon() uint64 {
+	dir := fmt.Sprintf("/proc/%d/", p.pid)
+	if n, ok := sumOf(dir+"smaps_rollup", "Pss_Anon", "Pss_Shmem"); ok {
+		return n
+	}
+	n, _ := sumOf(dir+"status", "RssAnon", "RssShmem")
+	return n
+}
+
+// sumOf adds up lines like "RssAnon:    1234 kB", in bytes. It is false when there
+// is none of them.
+func sumOf(file string, names ...string) (sum uint64, found bool) {
+	b, _ := readFile(file)
 	for line := range bytes.Lines(b) {
 		name, rest, _ := bytes.Cut(line, []byte(":"))
-		f := bytes.Fields(rest) // "1234 kB"
-		if len(f) != 2 {
-			continue
-		}
-		r := numbers{}
-		switch string(name) {
-		case "RssAnon":
-			anon = r.count(f[0]) << 10
-		case "RssShmem":
-			shared = r.count(f[0]) << 10
+		if f := bytes.Fields(rest); len(f) == 2 && slices.Contains(names, string(name)) {
+			r := numbers{}
+			sum, found = sum+r.count(f[0])<<10, true
 		}
 	}
-	return anon, shared
+	return sum, found
 }

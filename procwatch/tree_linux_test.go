@@ -131,13 +131,17 @@ func TestTreeUsage(t *testing.T) {
 	if u.RSS < 4*100<<10 || u.RSS > 1<<30 {
 		t.Errorf("RSS of %d bytes", u.RSS)
 	}
-	if u.Anon < 4*16<<10 || u.Anon >= u.RSS {
-		t.Errorf("%d bytes that no file backs, of %d", u.Anon, u.RSS)
+	all, err := procwatch.TreeUsages(c.ID())
+	if err != nil || all[c.ID()].Anon < 4*16<<10 || all[c.ID()].Anon >= u.RSS {
+		t.Errorf("%+v, %v: want memory that no file backs, of %d bytes", all, err, u.RSS)
 	}
 	stale := c.ID()
 	stale.Start++
 	if _, err := procwatch.TreeUsage(stale); err == nil {
 		t.Error("no error for a process that is gone")
+	}
+	if all, err := procwatch.TreeUsages(stale); err != nil || len(all) > 0 {
+		t.Errorf("%+v, %v for a process that is gone", all, err)
 	}
 }
 

@@ -163,28 +163,55 @@ func ancestors() (list []ID, whole bool, err error) {
 }
 
 // TreeUsage adds up what a process and all its descendants take that are alive
-// now. The error wraps os.ErrProcessDone when the process itself is gone: its
-// descendants cannot be told from others' then.
+// now, but for Anon. The error wraps os.ErrProcessDone when the process itself is
+// gone: its descendants cannot be told from others' then.
 func TreeUsage(id ID) (Usage, error) {
+	table, err := scan()
+	if err != nil {
+		return Usage{}, fmt.Errorf("cannot read the process table: %w", err)
+	}
+	u, _, err := usageIn(table, id)
+	return u, err
+}
+
+// TreeUsages is TreeUsage of several at the price of one look at the machine, and
+// with Anon, which takes a look at each process. Those that are gone are left out.
+func TreeUsages(ids ...ID) (map[ID]Usage, error) {
+	all := map[ID]Usage{}
+	if len(ids) == 0 {
+		return all, nil
+	}
+	table, err := scan()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the process table: %w", err)
+	}
+	for _, id := range ids {
+		u, live, err := usageIn(table, id)
+		if err != nil {
+			continue
+		}
+		for _, p := range live {
+			u.Anon += p.anon()
+		}
+		all[id] = u
+	}
+	return all, nil
+}
+
+func usageIn(table []proc, id ID) (u Usage, live []proc, err error) {
 	if s := id.State(); s != Alive && s != Stopped {
-		return Usage{}, fmt.Errorf("cannot measure pid %d, which is %v: %w", id.PID, s, os.ErrProcessDone)
+		return u, nil, fmt.Errorf("cannot measure pid %d, which is %v: %w", id.PID, s, os.ErrProcessDone)
 	}
 	t := &tree{name: id.PID, known: map[key]bool{{id.PID, id.Start}: true}}
-	live, err := t.look()
-	if err != nil {
-		return Usage{}, err
-	}
-	var u Usage
-	most := uint64(0) // of shared memory: members mostly share it with each other
-	for _, p := range live {
+	for _, p := range t.members(table) {
+		if p.dead() {
+			continue
+		}
 		cpu, rss := p.usage()
-		anon, shared := p.memory()
 		u.CPU += cpu
 		u.RSS += rss
-		u.Anon += anon
 		u.Procs++
-		most = max(most, shared)
+		live = append(live, p)
 	}
-	u.Anon += most
-	return u, nil
+	return u, live, nil
 }

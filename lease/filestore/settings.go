@@ -3,6 +3,7 @@
 package filestore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,8 +18,7 @@ import (
 	"berth/lease"
 )
 
-// The files limit, pace and report are small, change rarely and are replaced
-// whole, under the pool's lock.
+// The files limit, pace and report are small and are written under the pool's lock.
 
 // settings is the content of the file limit.
 type settings struct {
@@ -128,8 +128,23 @@ func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) error {
 	if !buckets {
 		return nil
 	}
-	return p.replace("pace", paceFile{lease.Version, s.Buckets})
+	// In place and in one write, which a kill does not tear: once the file is there,
+	// a full disk does not keep jobs from starting.
+	b, err := json.Marshal(paceFile{lease.Version, s.Buckets})
+	if err != nil {
+		return err
+	}
+	f, err := p.s.openFile(p.path("pace"), true, false)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteAt(append(b, bytes.Repeat([]byte(" "), max(0, paceSize-len(b)))...), 0)
+	return err
 }
+
+// paceSize is the size of the file pace: more than 16 buckets take.
+const paceSize = 4096
 
 // Report implements lease.Place.
 func (t *place) Report(ctx context.Context, why string, data json.RawMessage) error {

@@ -137,6 +137,10 @@ func (a *Asker) measure(q Question, now Sample, r *Readings) (rates map[string]f
 	now.Jobs = jobs(q.Others)
 	h := newest(a.samples, q.Shared, now)
 	w, keep, wait := h.measure(now, a.timings(), q.SinceStart)
+	if w == nil && h.standsStill(now, a.timings()) {
+		r.Errors[cpuError] = "the counters of CPU time stand still"
+		wait = 0
+	}
 	a.samples = h
 	if keep != nil {
 		a.samples = keep

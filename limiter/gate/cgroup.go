@@ -204,6 +204,9 @@ func (b bound) inUse() (uint64, error) {
 	if !has(stat, anon) {
 		return 0, fmt.Errorf("%s has no %s", file, anon)
 	}
+	if stat[anon] > math.MaxInt64 || stat[shared] > math.MaxInt64 {
+		return 0, fmt.Errorf("%s has more memory in use than there can be", file)
+	}
 	return stat[anon] + stat[shared], nil // shmem came to version 1 with Linux 4.8
 }
 

@@ -123,7 +123,7 @@ func (r roots) pressure(of string) (map[string]float64, error) {
 		if len(f) < 2 || !strings.HasPrefix(f[1], "avg10=") {
 			continue
 		}
-		if v, err := strconv.ParseFloat(f[1][len("avg10="):], 64); err == nil {
+		if v, err := strconv.ParseFloat(f[1][len("avg10="):], 64); err == nil && v >= 0 && v <= 100 {
 			all[Pressure{Of: of, Full: f[0] == "full"}.name()] = v
 		}
 	}

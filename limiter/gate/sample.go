@@ -74,6 +74,10 @@ func (s Sample) counter(like Counter) (Counter, bool) {
 	return s.Levels[i], true
 }
 
+// stepBack is how far busy time can go back: with the idle time that the kernel
+// corrects.
+const stepBack = 50 * time.Millisecond
+
 // span is two samples of one machine.
 type span struct{ from, to Sample }
 
@@ -92,8 +96,9 @@ func (w span) used(like Counter, cpus float64) (float64, bool) {
 	switch {
 	case !ok1 || !ok2 || total <= 0:
 		return 0, false
+	case busy < -stepBack:
+		return 0, false // another container's counters, under the same names
 	case like.Of == host:
-		// a CPU's idle time can step back a little, its busy time with it
 		return cpus * min(1, max(0, float64(busy)/float64(total))), true
 	case busy < 0:
 		return 0, false
@@ -153,6 +158,18 @@ func (h *history) measure(now Sample, t Timings, sinceStart time.Duration) (w *s
 		return nil, nil, t.Window - age
 	}
 	return nil, anew, t.Window
+}
+
+// standsStill reports whether time has passed and nothing was counted, as in a
+// sandbox that only pretends to have counters.
+func (h *history) standsStill(now Sample, t Timings) bool {
+	if h == nil || !h.Latest.comparable(now) || now.At-h.Latest.At < t.Window {
+		return false
+	}
+	return slices.ContainsFunc(now.Levels, func(c Counter) bool {
+		before, _ := h.Latest.counter(c)
+		return c.Of == host && c.Total == before.Total
+	})
 }
 
 // newest is the better of what this caller and another one left.

@@ -74,7 +74,7 @@ func (r roots) loadReadable() error {
 		return fmt.Errorf("%s does not have three averages", file)
 	}
 	for _, s := range f[:3] {
-		if v, err := strconv.ParseFloat(s, 64); err != nil || !(v >= 0) {
+		if v, err := strconv.ParseFloat(s, 64); err != nil || !(v >= 0 && v < 1e9) {
 			return fmt.Errorf("%s has %q for an average", file, s)
 		}
 	}

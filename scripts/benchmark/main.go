@@ -31,6 +31,9 @@ func main() {
 		jobMain(os.Args[2:])
 		return
 	}
+	if loadRole(os.Args[1:]) {
+		return
+	}
 	os.Exit(run())
 }
 
@@ -65,14 +68,18 @@ type row struct{ what, berth, peer, ratio, target, met string }
 var measurements = []struct {
 	name    string
 	measure func(*bench) error
+	asked   bool // only when it is named: it takes very long
 }{
-	{"start", (*bench).start},
-	{"exec", (*bench).startExec},
-	{"handover", (*bench).handover},
-	{"long", (*bench).longLine},
-	{"waiters", (*bench).waiters},
-	{"slots", (*bench).manySlots},
-	{"throughput", (*bench).throughput},
+	{"start", (*bench).start, false},
+	{"exec", (*bench).startExec, false},
+	{"handover", (*bench).handover, false},
+	{"long", (*bench).longLine, false},
+	{"waiters", (*bench).waiters, false},
+	{"slots", (*bench).manySlots, false},
+	{"throughput", (*bench).throughput, false},
+	{"load", (*bench).load, true},
+	{"burners", (*bench).burners, true}, // parts of load
+	{"eaters", (*bench).eaters, true},
 }
 
 func run() int {
@@ -121,7 +128,7 @@ func (b *bench) measure(ctx context.Context, only []string) (err error) {
 	}
 	b.machine()
 	for _, m := range measurements {
-		if len(only) > 0 && !slices.Contains(only, m.name) {
+		if m.asked && len(only) == 0 || len(only) > 0 && !slices.Contains(only, m.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s\n", m.name)

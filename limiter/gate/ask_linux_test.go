@@ -133,10 +133,15 @@ func TestAskUnusableShare(t *testing.T) {
 func TestAskStandingCounters(t *testing.T) {
 	newTree(t)
 	clock := &fakeClock{}
-	a := clock.asker()
-	for range 5 {
-		if ans := ask(t, a, gates(Gates{MaxCPU: 1})); ans.Open || !ans.Measuring {
+	a, b := clock.asker(), clock.asker()
+	for i := range 5 {
+		ans := ask(t, a, gates(Gates{MaxCPU: 1}))
+		if stands := strings.Contains(ans.Why(), "stand still"); ans.Open || ans.Measuring != (i == 0) || stands == (i == 0) {
 			t.Fatalf("decides on nothing: %+v", ans)
+		}
+		// a command does without what cannot be had
+		if ans := ask(t, b, gates(Gates{Command: "test -z \"$BERTH_CPU_PERCENT\" || exit 75"})); ans.Open != (i > 0) {
+			t.Fatalf("%d: %+v", i, ans)
 		}
 		clock.now += time.Second
 	}

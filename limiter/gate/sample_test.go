@@ -101,9 +101,14 @@ func TestUsed(t *testing.T) {
 	if v, ok := w.used(w.to.Levels[1], 4); !ok || v != 0.5 {
 		t.Errorf("group: %v, %v; want half a CPU", v, ok)
 	}
-	w.to = with(w.to, func(s *Sample) { s.Levels[0].Busy = 0 })
-	if v, ok := w.used(w.to.Levels[0], 4); !ok || v != 0 {
-		t.Errorf("host with a step back: %v, %v", v, ok)
+	for _, c := range []struct {
+		back  time.Duration
+		known bool
+	}{{stepBack, true}, {stepBack + 1, false}} {
+		to := with(w.to, func(s *Sample) { s.Levels[0].Busy = w.from.Levels[0].Busy - c.back })
+		if v, ok := (span{w.from, to}).used(to.Levels[0], 4); ok != c.known || v != 0 {
+			t.Errorf("host with a step back of %v: %v, %v", c.back, v, ok)
+		}
 	}
 }
 

@@ -20,8 +20,9 @@ Usage:
 
   berth COMMAND --help                     tells more
 
-Example:
-  berth run -n 4 -p build -- make test
+Examples:
+  berth run -n 4 -p build -- make test            at most 4 of the pool build
+  berth run -n auto --min-mem 2G -- ./job         while the machine has room
 `
 
 // printHelp replaces the library's templates: ours fit 80 columns.

@@ -19,7 +19,8 @@ func limitCommand() *cli.Command {
 		UsageText: "berth limit [flags] POOL [N|auto|none]",
 		Description: `0 drains the pool: nobody new starts, nobody is ended. A caller's -n still
 counts when it is smaller, and a caller's gates are asked as well. What is not
-named stays as it is; none removes the limit alone. Waiters see it at once.`,
+named stays as it is; none removes the limit alone. To remove one gate, give
+--clear and the others anew. Waiters see it at once.`,
 		Flags: append([]cli.Flag{
 			newBool(cli.BoolFlag{Name: "clear", Usage: "first remove all that was set before"}),
 			storeFlag(""),
@@ -34,6 +35,9 @@ named stays as it is; none removes the limit alone. Waiters see it at once.`,
 				return err
 			}
 			st.minded()
+			if err := newAsker(st, lease.Request{Pool: e.pool, Terms: e.given.pack()}, nil).check(); err != nil {
+				return err // every caller would get it
+			}
 			switch {
 			case !e.changes():
 				return showLimit(st, e.pool)
@@ -51,14 +55,15 @@ type limitEdit struct {
 	pool  string
 	word  string // N, auto, none or ""
 	limit int    // when word is a number
-	terms bool   // some of the gates' flags are there
+	some  bool   // there are flags of gates
+	given terms  // what they say by themselves
 }
 
 // changes reports whether anything is to be changed at all.
-func (e *limitEdit) changes() bool { return e.word != "" || e.terms || e.c.Bool("clear") }
+func (e *limitEdit) changes() bool { return e.word != "" || e.some || e.c.Bool("clear") }
 
 // sets reports whether anything is to be set, not only removed.
-func (e *limitEdit) sets() bool { return e.terms || e.word != "" && e.word != "none" }
+func (e *limitEdit) sets() bool { return e.some || e.word != "" && e.word != "none" }
 
 func parseLimit(c *cli.Context) (*limitEdit, error) {
 	e := &limitEdit{c: c, pool: c.Args().Get(0), word: c.Args().Get(1)}
@@ -76,18 +81,19 @@ func parseLimit(c *cli.Context) (*limitEdit, error) {
 		e.limit = n
 	}
 	for _, f := range gateFlags() {
-		e.terms = e.terms || c.IsSet(f.Names()[0])
+		e.some = e.some || c.IsSet(f.Names()[0])
 	}
 	// What is wrong by itself touches nothing. Whether it goes with what is set
 	// already is seen under the pool's lock.
-	_, err := e.words(terms{}, &lease.Settings{})
+	var err error
+	e.given, err = e.words(terms{}, &lease.Settings{})
 	return e, err
 }
 
 // change is for Store.Set.
 func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error) {
 	whole := e.c.Bool("clear")
-	if err != nil && !whole && e.terms { // what cannot be read cannot be kept
+	if err != nil && !whole && e.some { // what cannot be read cannot be kept
 		return old, err
 	}
 	if whole || err != nil {

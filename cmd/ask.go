@@ -25,6 +25,9 @@ type asker struct {
 	gate    gate.Asker
 
 	sound    map[string]bool // gates whose readings can be had
+	last     limiter.Answer  // to the verdict lastTo, at lastAt
+	lastTo   lease.Verdict
+	lastAt   time.Time
 	reported time.Time
 	used     int       // slots in use when it was last asked
 	freed    time.Time // when there were fewer of them than before
@@ -49,6 +52,10 @@ func (a *asker) check() error {
 
 // ask is a limiter.Ask.
 func (a *asker) ask(ctx context.Context, v lease.Verdict) (limiter.Answer, error) {
+	// One slot that frees makes several looks at the pool.
+	if v.Used == a.lastTo.Used && v.Last == a.lastTo.Last && slices.Equal(v.Gates, a.lastTo.Gates) && time.Since(a.lastAt) < sameFor {
+		return limiter.Answer{Undecided: a.last.Undecided, Why: a.last.Why, Again: a.last.Again}, nil
+	}
 	since, decided := a.sinceChange(v), time.Now()
 	pool, err := a.store.Summary(ctx, a.request.Pool, lease.Ticket{})
 	if err != nil {
@@ -73,9 +80,30 @@ func (a *asker) ask(ctx context.Context, v lease.Verdict) (limiter.Answer, error
 	if said.Failure != "" {
 		a.say.errorf("%s", said.Failure)
 	}
-	return limiter.Answer{
+	ans := limiter.Answer{
 		Open: said.Open, Undecided: said.Measuring, Why: said.Why(), Again: said.Again, Report: a.report(said, q.Shared),
-	}, nil
+	}
+	if a.lastAt = (time.Time{}); !said.Open && said.Again > sameFor {
+		a.last, a.lastTo, a.lastAt = ans, v, time.Now()
+	}
+	return ans, nil
+}
+
+// sameFor is how long a no stays one, when nothing has changed in the pool.
+const sameFor = 100 * time.Millisecond
+
+// checkPool is check for the pool's own gates: better now than after an hour in
+// the line.
+func (a *asker) checkPool(own lease.Settings) error {
+	if own.Gates == "" || a.sound[own.Gates] {
+		return nil
+	}
+	q, err := a.question(lease.Verdict{Gates: []string{own.Gates}, Own: own}, nil)
+	if err == nil {
+		err = a.gate.Check(q)
+	}
+	a.sound[own.Gates] = true
+	return err
 }
 
 // sinceChange is since the last start or end of a job in the pool: what was read
@@ -159,29 +187,34 @@ func trusted(pool string, g gate.Gates, own lease.Settings) error {
 // then counted twice, not left out.
 func (a *asker) uses(pool *lease.Pool) []gate.Use {
 	var jobs []*lease.Lease
-	var ids []procwatch.ID
+	var trees []procwatch.Tree
 	for _, h := range pool.Holders {
 		l := h.Lease
 		if l.Need == (lease.Need{}) || l.Owner.Boot != a.store.self.Boot {
 			continue
 		}
 		jobs = append(jobs, l)
-		if l.Child != nil {
-			ids = append(ids, procwatch.ID(*l.Child))
-		}
+		trees = append(trees, treeOf(l))
 	}
-	used, _ := procwatch.TreeUsages(ids...) // what cannot be seen is set aside as a whole
+	used, _ := procwatch.TreeUsages(trees...) // what cannot be seen is set aside as a whole
 	var all []gate.Use
 	for _, l := range jobs {
 		u := gate.Use{ID: l.ID, Need: gate.Need(l.Need)}
-		if l.Child != nil {
-			if t, ok := used[procwatch.ID(*l.Child)]; ok {
-				u.Mem, u.CPU, u.Known = t.Anon, t.CPU, true
-			}
+		if t, ok := used[treeOf(l)]; ok {
+			u.Mem, u.CPU, u.Known = t.Anon, t.CPU, true
 		}
 		all = append(all, u)
 	}
 	return all
+}
+
+// treeOf is where all of a job is: below its berth, to which what loses its parent
+// comes. The command of an orphan, or one that berth has become, is the job itself.
+func treeOf(l *lease.Lease) procwatch.Tree {
+	if l.Child != nil && (l.State == lease.Orphaned || *l.Child == l.Owner) {
+		return procwatch.Tree{ID: procwatch.ID(*l.Child)}
+	}
+	return procwatch.Tree{ID: procwatch.ID(l.Owner), Below: true}
 }
 
 // environ is what a gate's command finds, but for the readings.

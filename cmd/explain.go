@@ -60,12 +60,17 @@ type busyError struct {
 	err   error
 	pool  string
 	state *lease.Pool // nil: could not be read
+	clock time.Duration
 }
 
 func (e *busyError) Error() string {
 	msg := e.err.Error()
 	var busy *limiter.BusyError
-	if e.state != nil && !(errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Gated) {
+	switch {
+	case e.state == nil || errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Gated:
+	case busy != nil && busy.Verdict.Reason == lease.Behind && whyOfHead(e.state, e.clock) != "":
+		msg += "; the first waits for " + whyOfHead(e.state, e.clock)
+	default:
 		if l := longest(e.state); l != nil {
 			msg += ", longest by " + describe(l)
 		}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -123,6 +124,8 @@ func (p *flagParser) terms(t terms) terms {
 		switch {
 		case strings.TrimSpace(s) == "":
 			return "", fmt.Errorf("%q is no command", s)
+		case !utf8.ValidString(s):
+			return "", fmt.Errorf("%q is not UTF-8", s)
 		case len(s) > maxGate:
 			return "", fmt.Errorf("a command of %d bytes is too long (at most %d)", len(s), maxGate)
 		}
@@ -138,7 +141,7 @@ func (p *flagParser) terms(t terms) terms {
 	parsed(p, "min-slots", &t.MinSlots, func(s string) (int, error) {
 		return limiter.ParseCount(s, "valid", 0, limiter.MaxSlots, "")
 	})
-	if t.gates.Resource() && !read && !p.c.IsSet("ramp") {
+	if t.gates.Resource() && !read && t.Ramp == 0 && !p.c.IsSet("ramp") {
 		t.Ramp = defaultRamp
 	}
 	return t
@@ -155,6 +158,9 @@ func (p *flagParser) tiny(name string, bytes uint64) {
 func (p *flagParser) disks(g *gate.Gates) {
 	for _, s := range p.c.StringSlice("min-disk") {
 		d, err := gate.ParseDisk(s)
+		if err == nil && !utf8.ValidString(d.Path) {
+			err = fmt.Errorf("%q is not UTF-8", d.Path)
+		}
 		p.check("min-disk", err)
 		p.tiny("min-disk", d.Free)
 		g.MinDisk = slices.DeleteFunc(slices.Clone(g.MinDisk), func(o gate.Disk) bool { return o.Path == d.Path })
@@ -168,19 +174,20 @@ func (p *flagParser) disks(g *gate.Gates) {
 func (p *flagParser) auto(t terms) (terms, int) {
 	slots := 4 * gate.CPUs()
 	parsed(p, "max-slots", &slots, func(s string) (int, error) { return limiter.ParseSlots(s, gate.CPUs) })
-	if !p.c.IsSet("min-slots") {
+	if !p.c.IsSet("min-slots") && t.MinSlots == 0 {
 		t.MinSlots = 1
 	}
 	cpu, mem := 0.9, 0.8
 	parsed(p, "target-cpu", &cpu, gate.ParsePercent)
 	parsed(p, "target-mem", &mem, gate.ParsePercent)
-	if !p.c.IsSet("max-cpu") || cpu < t.gates.MaxCPU {
+	// What was asked for already stays, unless the target is stricter.
+	if t.gates.MaxCPU == 0 || cpu < t.gates.MaxCPU {
 		t.gates.MaxCPU = cpu
 	}
-	if !p.c.IsSet("max-mem") || mem < t.gates.MaxMem {
+	if t.gates.MaxMem == 0 || mem < t.gates.MaxMem {
 		t.gates.MaxMem = mem
 	}
-	if !p.c.IsSet("ramp") {
+	if !p.c.IsSet("ramp") && t.Ramp == 0 {
 		t.Ramp = defaultRamp
 	}
 	if t.MinSlots > slots && p.err == nil {

@@ -93,11 +93,11 @@ func parseLimit(c *cli.Context) (*limitEdit, error) {
 // change is for Store.Set.
 func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error) {
 	whole := e.c.Bool("clear")
-	if err != nil && !whole && e.some { // what cannot be read cannot be kept
-		return old, err
-	}
-	if whole || err != nil {
+	switch {
+	case whole:
 		old = lease.Settings{}
+	case err != nil: // what cannot be read cannot be kept
+		return old, err
 	}
 	t, err := termsOf(old.Terms)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 // acquire takes the slots, at once if that is possible.
 func (r *runner) acquire() (lease.Holding, error) {
+	var own lease.Settings
 	if r.spec.request.Key == "" {
 		// Without looking for signals, and so not for long.
 		ctx, cancel := context.WithTimeout(context.Background(), firstTry)
@@ -23,10 +24,14 @@ func (r *runner) acquire() (lease.Holding, error) {
 		if !errors.As(err, &busy) || r.spec.wait == 0 && ctx.Err() == nil && busy.Verdict.Reason != lease.Gated {
 			return h, r.unlucky(err)
 		}
-		r.gated = busy.Verdict.Reason == lease.Gated
+		own = busy.Verdict.Own
 	} else if p := r.inTheWay(lease.Ticket{}); p != nil {
-		r.gated = r.spec.request.Gates != "" || p.Own.Gates != ""
+		own = p.Own
 	}
+	if err := r.asker.checkPool(own); err != nil {
+		return nil, err
+	}
+	r.gated = r.spec.request.Gates != "" || own.Gates != ""
 	if r.spec.exec {
 		r.catchDrastic()
 	}
@@ -161,5 +166,5 @@ func (r *runner) unlucky(err error) error {
 	if !errors.As(err, &busy) {
 		return err
 	}
-	return &busyError{err, r.spec.request.Pool, r.inTheWay(lease.Ticket{})}
+	return &busyError{err, r.spec.request.Pool, r.inTheWay(lease.Ticket{}), r.store.Clock()}
 }

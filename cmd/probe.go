@@ -98,6 +98,9 @@ func probeMachine(st *store, a *asker, mine terms) (*probeJSON, error) {
 		return nil, err
 	}
 	v := lease.Verdict{Own: pool.Own, Used: pool.Used, SinceStart: -1}
+	if last := pool.Starts.Last; last > 0 && last <= st.Clock() {
+		v.SinceStart = st.Clock() - last
+	}
 	if pool.Limit != nil {
 		v.Limit = *pool.Limit
 	}
@@ -116,7 +119,11 @@ func probeMachine(st *store, a *asker, mine terms) (*probeJSON, error) {
 	q.All = true
 	said := a.gate.Ask(ctx, q)
 	for end := time.Now().Add(measureAtMost); said.Measuring && time.Now().Before(end); {
+		asked := time.Now()
 		time.Sleep(said.Again)
+		if q.SinceStart >= 0 {
+			q.SinceStart += time.Since(asked)
+		}
 		if said.Share != nil {
 			q.Shared = said.Share
 		}
@@ -124,7 +131,15 @@ func probeMachine(st *store, a *asker, mine terms) (*probeJSON, error) {
 	}
 	out := &probeJSON{Pool: a.request.Pool, Open: true, Gates: []gate.Verdict{}, Readings: said.Readings}
 	out.Gates = append(append(out.Gates, said.Verdicts...), paceVerdicts(&pool, mine, st.Clock())...)
-	for _, g := range out.Gates {
+	for i, g := range out.Gates {
+		t := mine.Terms
+		if g.From == "pool" {
+			t = pool.Own.Terms
+		}
+		if pool.Used < t.MinSlots && g.Gate != "rate" {
+			out.Gates[i].Says += fmt.Sprintf("; not asked with %d in use, --min-slots %d", pool.Used, t.MinSlots)
+			continue
+		}
 		out.Open = out.Open && g.Open
 	}
 	return out, nil

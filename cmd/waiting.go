@@ -90,6 +90,9 @@ func (w *waiting) describe(p *lease.Pool) string {
 	if v.Reason == lease.Paced || v.Reason == lease.Gated { // the slots are not what is waited for
 		return oneLine(msg + ", " + v.String())
 	}
+	if why := whyOfHead(p, w.r.store.Clock()); why != "" && v.Reason == lease.Ready {
+		return oneLine(msg + ", the first waits for " + why)
+	}
 	msg += fmt.Sprintf(", %d of %d in use", p.Used, v.Limit)
 	if l := longest(p); l != nil {
 		msg += ", longest " + describe(l)
@@ -103,10 +106,21 @@ func verdict(p *lease.Pool, r lease.Request, ahead int, clock time.Duration) lea
 	v := lease.Decide(lease.PoolState{
 		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock,
 	}, r, lease.Asked{})
-	if p.Report != nil && (p.Report.By == r.ID || clock-p.Report.At < 3*reportEvery) {
+	if p.Report != nil && p.Report.By == r.ID {
 		v.Why = p.Report.Why
+	} else {
+		v.Why = whyOfHead(p, clock)
 	}
 	return v
+}
+
+// whyOfHead is what holds back whoever is at the head of the line, "" if it is not
+// his gates: he says so again every reportEvery.
+func whyOfHead(p *lease.Pool, clock time.Duration) string {
+	if p.Report == nil || clock-p.Report.At > 3*reportEvery {
+		return ""
+	}
+	return p.Report.Why
 }
 
 func asks(p *lease.Pool) []int {

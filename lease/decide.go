@@ -39,11 +39,11 @@ type Verdict struct {
 	// After, when Paced: so long from now it may be another, by that pace.
 	After time.Duration `json:"after_ns,omitempty"`
 	Pace  Pace          `json:"pace,omitzero"`
-	// Gates, when Gated: those that are to be asked. Own are the settings that
-	// have a say in it. Last is when the last start was, and SinceStart from then
-	// to now, negative when none is known.
+	// Own are the pool's settings.
+	Own Settings `json:"own,omitzero"`
+	// Gates, when Gated: those that are to be asked. Last is when the last start
+	// was, and SinceStart from then to now, negative when none is known.
 	Gates      []string      `json:"gates,omitempty"`
-	Own        Settings      `json:"own,omitzero"`
 	Last       time.Duration `json:"last_ns,omitempty"`
 	SinceStart time.Duration `json:"since_start_ns,omitempty"`
 	// Why is what the gates said: of whoever asked them.
@@ -117,7 +117,7 @@ func (r Request) Ask(own *int) int {
 func Decide(s PoolState, r Request, asked Asked) Verdict {
 	ask := r.Ask(s.Own.Limit)
 	own := s.Own.Limit
-	v := Verdict{Limit: Smallest(own, s.Asked, ask), Used: s.Used, Ahead: s.Ahead}
+	v := Verdict{Limit: Smallest(own, s.Asked, ask), Used: s.Used, Ahead: s.Ahead, Own: s.Own}
 	switch {
 	case ask > 0 && r.Weight > ask, own != nil && *own > 0 && r.Weight > *own:
 		v.Reason = TooHeavy
@@ -136,16 +136,20 @@ func Decide(s PoolState, r Request, asked Asked) Verdict {
 		v.Reason = Paced
 		return v
 	}
+	// All that hold now are asked again when one of them is missing: asked in turn,
+	// each would find the other one's answer gone.
+	missing := false
 	for _, t := range []Terms{s.Own.Terms, r.Terms} {
-		if t.Gates != "" && s.Used >= t.MinSlots && !asked.holds(s, t.Gates) {
+		if t.Gates != "" && s.Used >= t.MinSlots {
 			v.Gates = append(v.Gates, t.Gates)
+			missing = missing || !asked.holds(s, t.Gates)
 		}
 	}
-	if len(v.Gates) == 0 {
-		v.Reason = Ready
+	if !missing {
+		v.Reason, v.Gates = Ready, nil
 		return v
 	}
-	v.Reason, v.Own, v.Last, v.SinceStart = Gated, s.Own, s.Starts.Last, -1
+	v.Reason, v.Last, v.SinceStart = Gated, s.Starts.Last, -1
 	if v.Last > 0 && v.Last <= s.Clock {
 		v.SinceStart = s.Clock - v.Last
 	}

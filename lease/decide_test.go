@@ -63,7 +63,7 @@ func TestDecideTerms(t *testing.T) {
 		{"too soon, but full before that", PoolState{Own: pool, Used: 5, Starts: Starts{Last: 99*s + s/4}, Clock: 100 * s}, gated, Asked{}, Full, "[]", 0, 0},
 		{"the pool's gates", PoolState{Own: pool, Starts: Starts{Last: 99 * s}, Clock: 100 * s}, gated, Asked{}, Gated, "[pool]", 0, s},
 		{"and the caller's", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{}, Gated, "[pool mine]", 0, -1},
-		{"asked, and changed since", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{Gates: []string{"mine", "pool before"}, At: 90 * s}, Gated, "[pool]", 0, -1},
+		{"asked, and changed since", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{Gates: []string{"mine", "pool before"}, At: 90 * s}, Gated, "[pool mine]", 0, -1},
 		{"asked", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{Gates: []string{"pool", "mine"}, At: 90 * s}, Ready, "[]", 0, 0},
 		{"asked too long ago", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Asked{Gates: []string{"pool", "mine"}, At: 84 * s}, Gated, "[pool mine]", 0, -1},
 		{"asked before the last start", PoolState{Own: pool, Used: 1, Starts: Starts{Last: 98 * s}, Clock: 100 * s}, gated, Asked{Gates: []string{"pool", "mine"}, Last: 97 * s, At: 99 * s}, Gated, "[pool mine]", 0, 2 * s},

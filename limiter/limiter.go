@@ -81,10 +81,10 @@ func (in *Interrupts) during(ctx context.Context, p lease.Place, f func(context.
 	switch {
 	case ctx.Err() != nil: // perhaps while f ran; what ended it says less
 		return true, context.Cause(ctx)
-	case len(todo) > 0:
+	case len(todo) > 0 && fctx.Err() != nil:
 		return true, nil // what ended it was ours
 	}
-	return false, err
+	return len(todo) > 0, err
 }
 
 // wait is p.Wait, until the context until ends.

@@ -109,6 +109,13 @@ type Usage struct {
 	Procs int
 }
 
+// Tree is a process with all its descendants, or with Below these alone, as far as
+// Usage.Anon goes.
+type Tree struct {
+	ID
+	Below bool
+}
+
 // EventKind says what happened to the child.
 type EventKind int
 

@@ -34,7 +34,7 @@ func (ID) StartedWith(string) bool { return false }
 func TreeUsage(ID) (Usage, error) { return Usage{}, unsupported("measure a process") }
 
 // TreeUsages is not supported on Windows.
-func TreeUsages(...ID) (map[ID]Usage, error) { return nil, unsupported("measure processes") }
+func TreeUsages(...Tree) (map[Tree]Usage, error) { return nil, unsupported("measure processes") }
 
 // Child does not exist on Windows, for Start fails.
 type Child struct{}

@@ -131,16 +131,19 @@ func TestTreeUsage(t *testing.T) {
 	if u.RSS < 4*100<<10 || u.RSS > 1<<30 {
 		t.Errorf("RSS of %d bytes", u.RSS)
 	}
-	all, err := procwatch.TreeUsages(c.ID())
-	if err != nil || all[c.ID()].Anon < 4*16<<10 || all[c.ID()].Anon >= u.RSS {
+	all, err := procwatch.TreeUsages(procwatch.Tree{ID: c.ID()}, procwatch.Tree{ID: c.ID(), Below: true})
+	if err != nil || all[procwatch.Tree{ID: c.ID()}].Anon < 4*16<<10 || all[procwatch.Tree{ID: c.ID()}].Anon >= u.RSS {
 		t.Errorf("%+v, %v: want memory that no file backs, of %d bytes", all, err, u.RSS)
+	}
+	if with, below := all[procwatch.Tree{ID: c.ID()}], all[procwatch.Tree{ID: c.ID(), Below: true}]; below.Anon == 0 || below.Anon >= with.Anon {
+		t.Errorf("%d bytes below the shell, %d with it", below.Anon, with.Anon)
 	}
 	stale := c.ID()
 	stale.Start++
 	if _, err := procwatch.TreeUsage(stale); err == nil {
 		t.Error("no error for a process that is gone")
 	}
-	if all, err := procwatch.TreeUsages(stale); err != nil || len(all) > 0 {
+	if all, err := procwatch.TreeUsages(procwatch.Tree{ID: stale}); err != nil || len(all) > 0 {
 		t.Errorf("%+v, %v for a process that is gone", all, err)
 	}
 }

@@ -176,24 +176,26 @@ func TreeUsage(id ID) (Usage, error) {
 
 // TreeUsages is TreeUsage of several at the price of one look at the machine, and
 // with Anon, which takes a look at each process. Those that are gone are left out.
-func TreeUsages(ids ...ID) (map[ID]Usage, error) {
-	all := map[ID]Usage{}
-	if len(ids) == 0 {
+func TreeUsages(of ...Tree) (map[Tree]Usage, error) {
+	all := map[Tree]Usage{}
+	if len(of) == 0 {
 		return all, nil
 	}
 	table, err := scan()
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the process table: %w", err)
 	}
-	for _, id := range ids {
-		u, live, err := usageIn(table, id)
+	for _, t := range of {
+		u, live, err := usageIn(table, t.ID)
 		if err != nil {
 			continue
 		}
 		for _, p := range live {
-			u.Anon += p.anon()
+			if p.pid != t.PID || !t.Below {
+				u.Anon += p.anon()
+			}
 		}
-		all[id] = u
+		all[t] = u
 	}
 	return all, nil
 }

@@ -97,7 +97,7 @@ func (s *Store) view(ctx context.Context, name string, line func(_ *pool, _ *lea
 		return v, err
 	}
 	v.Report = p.report()
-	if ix, err := loadIndex(p.file); err == nil {
+	if ix, err := loadIndex(p.file); err == nil && !p.olderThanBoot(p.file) {
 		if v.Starts, err = p.starts(ix); err != nil {
 			return v, err
 		}

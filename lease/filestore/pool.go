@@ -216,6 +216,9 @@ func (p *pool) withIndex(fn func(*index) error) error {
 	if err != nil {
 		return err
 	}
+	if ix.start > 0 && p.olderThanBoot(p.file) {
+		ix.start = 0 // on a clock that has begun anew since
+	}
 	// Also after an error: what fn found out on the way is true.
 	return errors.Join(fn(ix), ix.save())
 }

@@ -55,7 +55,8 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 	if err != nil {
 		return err
 	}
-	return p.poke(anySlot)
+	_ = p.poke(anySlot) // it is done; the head looks by itself, too
+	return nil
 }
 
 // anySlot is no slot: an event of it has the head look at all of them.
@@ -69,7 +70,7 @@ func (p *pool) own() (lease.Settings, error) {
 	}
 	c, err := parseSettings(b)
 	if err != nil {
-		return lease.Settings{}, &fs.PathError{Op: "read", Path: p.path("limit"), Err: fmt.Errorf("%w; set it anew with 'berth limit %s N'", err, p.name)}
+		return lease.Settings{}, &fs.PathError{Op: "read", Path: p.path("limit"), Err: fmt.Errorf("%w; 'berth limit --clear %s' removes it", err, p.name)}
 	}
 	c.UID = uid
 	return c.Settings, nil
@@ -109,7 +110,7 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 		return s, err
 	}
 	var f paceFile
-	if json.Unmarshal(b, &f) != nil {
+	if fi, err := os.Lstat(p.path("pace")); err != nil || olderThanBoot(fi) || json.Unmarshal(b, &f) != nil {
 		return s, nil
 	}
 	if f.Version > lease.Version {

@@ -96,8 +96,10 @@ func (p *pool) judge(f *os.File) slotState {
 
 func (p *pool) olderThanBoot(f *os.File) bool {
 	fi, err := f.Stat()
-	return err == nil && fi.ModTime().Before(time.Now().Add(-bootClock()))
+	return err == nil && olderThanBoot(fi)
 }
+
+func olderThanBoot(fi fs.FileInfo) bool { return fi.ModTime().Before(time.Now().Add(-bootClock())) }
 
 // verify checks slots that the index has in use against their locks, and frees
 // in the index those whose jobs are gone: their owners were killed. only nil
@@ -149,11 +151,12 @@ func (p *pool) take(ix *index, r asking, suspect map[int]bool, lazily bool) (lea
 	if err != nil {
 		return nil, lease.Verdict{}, err
 	}
+	want := r.Request
 	decide := func() lease.Verdict {
 		used, asked := ix.used()
 		return lease.Decide(lease.PoolState{
 			Own: own, Used: used, Asked: asked, Ahead: r.ahead, Starts: starts, Clock: p.s.Clock(),
-		}, r.Request, r.asked)
+		}, want, r.asked)
 	}
 	v := decide()
 	var bad *lease.DamagedError
@@ -161,11 +164,12 @@ func (p *pool) take(ix *index, r asking, suspect map[int]bool, lazily bool) (lea
 		bad = p.verify(ix, suspect)
 		v = decide()
 	}
-	r.Need = r.Needs(own)
+	paces := r.Paces(own)
+	r.Terms = lease.Terms{Need: r.Needs(own)} // the rest is over with the start
 	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+r.Weight; try++ {
 		h, err := p.grab(ix, r.Request, v.Limit)
 		if err == nil && h != nil {
-			err = p.started(ix, &starts, r.Paces(own)...)
+			err = p.started(ix, &starts, paces...)
 		}
 		if err != nil {
 			return nil, v, p.ungrab(ix, h, err)

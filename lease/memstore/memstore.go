@@ -82,7 +82,7 @@ func (s *Store) take(p *pool, r lease.Request, ahead int, asked lease.Asked) (le
 		return nil, v
 	}
 	p.starts.Add(s.Clock(), r.Paces(p.own)...)
-	r.Need = r.Needs(p.own)
+	r.Terms = lease.Terms{Need: r.Needs(p.own)}
 	p.token++
 	h := &holding{s: s, p: p, lease: lease.Lease{
 		Version: lease.Version, Request: r, Token: p.token,

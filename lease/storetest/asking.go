@@ -181,7 +181,7 @@ func badPool(t *testing.T, s *suite) {
 			t.Errorf("Line in pool %q: no error", name)
 		}
 		if err := s.setLimit(name, nil); err == nil {
-			t.Errorf("SetLimit of pool %q: no error", name)
+			t.Errorf("Set of pool %q: no error", name)
 		}
 	}
 }

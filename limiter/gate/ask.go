@@ -78,7 +78,6 @@ type Asker struct {
 	limited  map[string]map[string]time.Duration // by controller, group: those with a limit, and since when it is missing
 	lasting  map[string]string                   // by reading: the failure that outlived all tries
 	commands map[string]*asked
-	told     map[string]bool // failures of commands
 }
 
 func (a *Asker) now() time.Duration {
@@ -120,8 +119,14 @@ func (a *Asker) Ask(ctx context.Context, q Question) Answer {
 	}
 	ans.Measuring = wait > 0
 	ans.Readings, ans.Verdicts = r, decide(q, r, setAside(q.Others, rates))
+	began := a.now()
 	a.askCommands(ctx, q, &ans)
 	ans.Open = !ans.Measuring && ctx.Err() == nil && !slices.ContainsFunc(ans.Verdicts, func(v Verdict) bool { return !v.Open })
+	if ans.Open && a.now()-began > a.timings().Interval {
+		// The command took its time, and the machine is not what was read before. Its
+		// own answer is good for a second.
+		ans.Open, ans.Measuring, wait = false, true, time.Millisecond
+	}
 	switch {
 	case ans.Open:
 	case ans.Measuring:

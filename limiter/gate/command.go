@@ -98,6 +98,7 @@ type asked struct {
 	at      time.Duration // when it began
 	next    time.Duration // it is not run before this
 	backoff time.Duration // since it fails; 0: it does not
+	told    string        // how it fails, as it was told; "": it does not
 	verdict Verdict
 }
 
@@ -107,16 +108,16 @@ const commandEvery = time.Second
 // command asks the user's own command, or says what it said a moment ago.
 func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v Verdict, failure string) {
 	if a.commands == nil {
-		a.commands, a.told = map[string]*asked{}, map[string]bool{}
+		a.commands = map[string]*asked{}
 	}
 	c := a.commands[s.Command]
 	if c == nil {
 		c = &asked{}
 		a.commands[s.Command] = c
 	}
-	now := a.now()
-	if c.at > 0 && now < c.next {
-		if c.verdict.Open && q.SinceStart >= 0 && now-q.SinceStart > c.at {
+	began := a.now()
+	if c.at > 0 && began < c.next {
+		if c.verdict.Open && q.SinceStart >= 0 && began-q.SinceStart > c.at {
 			// it did not know of that job
 			return notAsked(s, "a job has started since it was asked"), ""
 		}
@@ -132,18 +133,18 @@ func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v V
 		v.Says = fmt.Sprintf("command %q had not answered when the wait for it ended", brief(s.Command))
 		return v, ""
 	}
-	c.at, c.next, c.verdict = now, now+commandEvery, said(s, got)
+	c.at, c.next, c.verdict = began, a.now()+commandEvery, said(s, got)
 	if got.err == nil {
-		c.backoff = 0
+		c.backoff, c.told = 0, ""
 		return c.verdict, ""
 	}
 	c.backoff = min(max(2*c.backoff, commandEvery), a.timings().Slowest)
 	c.next = a.now() + c.backoff
-	if failure = "gate " + c.verdict.Says; a.told[failure] {
+	if c.told == got.err.Error() { // whatever it prints
 		return c.verdict, ""
 	}
-	a.told[failure] = true
-	return c.verdict, failure
+	c.told = got.err.Error()
+	return c.verdict, "gate " + c.verdict.Says
 }
 
 // said is the verdict on a result.

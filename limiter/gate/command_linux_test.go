@@ -194,7 +194,8 @@ func TestCommandBackoff(t *testing.T) {
 	f, clock := unmeasured(t), &fakeClock{}
 	a := clock.asker()
 	a.Slowest = 3 * time.Second
-	q, runs := commands(t, f, "cat "+f.root+"/says; exit 3")
+	q, runs := commands(t, f, "cat "+f.root+"/says; exit $(cat "+f.root+"/code)")
+	f.put("code", "3")
 	f.put("says", "out of order\n")
 	want := 0
 	for i, wait := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 3 * time.Second} {
@@ -213,7 +214,12 @@ func TestCommandBackoff(t *testing.T) {
 		clock.now++
 	}
 	f.put("says", "another matter\n")
-	if ans := ask(t, a, q); !strings.Contains(ans.Failure, "another matter") {
+	if ans := ask(t, a, q); ans.Failure != "" || !strings.Contains(ans.Why(), "another matter") {
+		t.Errorf("told again for other words: %+v", ans)
+	}
+	f.put("code", "4")
+	clock.now += 3 * time.Second
+	if ans := ask(t, a, q); !strings.Contains(ans.Failure, "exit code 4") {
 		t.Errorf("a new failure is not told: %+v", ans)
 	}
 }

@@ -57,6 +57,17 @@ func TestPaceCountsOthers(t *testing.T) {
 	}
 }
 
+// TestIdlePoolSavesNothingUp: after a quiet time a bucket is full, and no more.
+func TestIdlePoolSavesNothingUp(t *testing.T) {
+	const s = time.Second
+	p := Pace{s, 2}
+	var st Starts
+	starts(&st, 100*s, 5, p)
+	if got := starts(&st, 1000*s, 4, p); got[1] != 1000*s || got[2] != 1001*s || got[3] != 1002*s {
+		t.Errorf("%v, want two at once and then one a second", got)
+	}
+}
+
 // TestBucketHeals: a number that no starts can have led to holds nobody up for long,
 // and a slow pace is remembered until its bucket is full.
 func TestBucketHeals(t *testing.T) {

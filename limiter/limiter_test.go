@@ -329,6 +329,48 @@ func TestAnswerThatNeverComes(t *testing.T) {
 	})
 }
 
+// TestGatesAddedWhileAsking: all that hold are asked together. Asked in turn, each
+// answer would make the one before it worthless.
+func TestGatesAddedWhileAsking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		var got []string
+		ask := func(_ context.Context, v lease.Verdict) (Answer, error) {
+			got = append(got, fmt.Sprint(v.Gates))
+			if len(got) == 1 {
+				_ = s.Set(context.Background(), "p", func(own lease.Settings, _ error) (lease.Settings, error) {
+					own.Gates = "pool"
+					return own, nil
+				})
+			}
+			return Answer{Open: len(got) < 10}, nil
+		}
+		h, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: ask, Now: true})
+		if err != nil || fmt.Sprint(got) != "[[g] [pool g]]" {
+			t.Fatalf("%v, asked %v", err, got)
+		}
+		_ = h.Release(t.Context())
+	})
+}
+
+// TestOneAnswerOneStart: an answer that was used once is not used again.
+func TestOneAnswerOneStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memstore.Store{}
+		g := &gates{answers: []Answer{{Open: true}}}
+		for range 2 {
+			h, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: g.ask})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = h.Release(t.Context())
+		}
+		if len(g.at) != 2 {
+			t.Errorf("asked %d times for two starts", len(g.at))
+		}
+	})
+}
+
 // faulty overrides one method of a store: the way faults are tried.
 type faulty struct {
 	lease.Store

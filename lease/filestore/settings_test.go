@@ -1,0 +1,205 @@
+//go:build unix
+
+package filestore
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"berth/lease"
+	"berth/lease/storetest"
+)
+
+func set(t *testing.T, s *Store, own lease.Settings) {
+	t.Helper()
+	if err := s.Set(t.Context(), "p", func(lease.Settings, error) (lease.Settings, error) { return own, nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func content(t *testing.T, s *Store, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(s.path("p", name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestSettingsVersion: who knows of nothing but a limit is to refuse a file with
+// more in it, and can read one without.
+func TestSettingsVersion(t *testing.T) {
+	s, four := newStore(t), 4
+	set(t, s, lease.Settings{Limit: &four})
+	if got := content(t, s, "limit"); got != `{"v":1,"limit":4}`+"\n" {
+		t.Errorf("a limit alone is %q", got)
+	}
+	set(t, s, lease.Settings{Limit: &four, Terms: lease.Terms{Ramp: time.Second}})
+	if got := content(t, s, "limit"); !strings.HasPrefix(got, `{"v":2,`) {
+		t.Errorf("with terms it is %q", got)
+	}
+	set(t, s, lease.Settings{})
+	if got := content(t, s, "limit"); got != "" {
+		t.Errorf("no settings are %q", got)
+	}
+	for _, name := range []string{"limit.new", "pace.new"} {
+		if content(t, s, name) != "" {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+func TestSettingsThatAreNone(t *testing.T) {
+	for text, want := range map[string]error{
+		`{"v":3,"limit":4}`:                                 errNewer,
+		`{"v":1}`:                                           errGarbage,
+		`{"v":1,"limit":-1}`:                                errGarbage,
+		`{"v":2,"ramp_ns":-1}`:                              errGarbage,
+		`{"v":2,"rate":{"every_ns":5,"burst":0}}`:           errGarbage,
+		`{"v":2,"rate":{"every_ns":5,"burst":9999}}`:        errGarbage,
+		`{"v":2,"rate":{"every_ns":-5,"burst":1}}`:          errGarbage,
+		`{"v":2,"min_slots":-1,"gates":"g"}`:                errGarbage,
+		`{"v":2,"need":{"cpu":-1}}`:                         errGarbage,
+		`{"v":2,"limit":0,"rate":{"every_ns":5,"burst":2}}`: nil,
+	} {
+		if _, err := parseSettings([]byte(text)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", text, err, want)
+		}
+	}
+}
+
+// TestWhoSetIt: a file that others can write is nobody's.
+func TestWhoSetIt(t *testing.T) {
+	s := newStore(t)
+	set(t, s, lease.Settings{Terms: lease.Terms{Gates: "g"}})
+	own := func() int {
+		p, err := s.Summary(t.Context(), "p", lease.Ticket{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Own.UID
+	}
+	if got := own(); got != os.Getuid() {
+		t.Errorf("set by %d, want %d", got, os.Getuid())
+	}
+	s.shared = true // as in a store of mode 2770
+	set(t, s, lease.Settings{Terms: lease.Terms{Gates: "h"}})
+	if fi, err := os.Lstat(s.path("p", "limit")); err != nil || fi.Mode().Perm()&0o022 != 0 {
+		t.Fatalf("%v, %v: others may write it", fi.Mode(), err)
+	}
+	if got := own(); got != os.Getuid() {
+		t.Errorf("set by %d, want %d", got, os.Getuid())
+	}
+	if err := os.Chmod(s.path("p", "limit"), 0o660); err != nil {
+		t.Fatal(err)
+	}
+	if got := own(); got != -1 {
+		t.Errorf("set by %d, though others can write it", got)
+	}
+}
+
+func burst() lease.Request {
+	r := storetest.Request("p", 9)
+	r.Rate = lease.Pace{Every: time.Hour, Burst: 2}
+	return r
+}
+
+// TestPaceFile: what is damaged or of another boot is none, what is newer is refused.
+func TestPaceFile(t *testing.T) {
+	for _, c := range []struct {
+		why    string
+		text   string
+		boots  bool // the machine has booted since
+		starts bool
+	}{
+		{"as it was left", "", false, false},
+		{"damaged", "garbage", false, true},
+		{"newer", `{"v":9}`, false, false},
+		{"of another boot", "", true, true},
+	} {
+		s := newStore(t)
+		for range 2 {
+			h, _, err := s.TryAcquire(t.Context(), burst())
+			if err != nil || h == nil {
+				t.Fatalf("%s: %v", c.why, err)
+			}
+			if err := h.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.text != "" {
+			if err := os.WriteFile(s.path("p", "pace"), []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range []string{"pace", "lock"} {
+			if old := time.Now().Add(-bootClock() - time.Hour); c.boots {
+				if err := os.Chtimes(s.path("p", name), old, old); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		h, v, err := s.TryAcquire(t.Context(), burst())
+		if started := h != nil; started != c.starts || (err != nil) != (c.why == "newer") {
+			t.Errorf("%s: %v, %+v, %v; want a start: %v", c.why, h, v, err, c.starts)
+		}
+	}
+}
+
+// TestRampAfterADamagedLock: a start is not forgotten with the index.
+func TestRampAfterADamagedLock(t *testing.T) {
+	s := newStore(t)
+	r := storetest.Request("p", 9)
+	r.Ramp = time.Hour
+	if h, _, err := s.TryAcquire(t.Context(), r); h == nil || err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.path("p", "lock"), []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if h, v, err := s.TryAcquire(t.Context(), r); h != nil || err != nil || v.Reason != lease.Paced {
+		t.Errorf("%v, %+v, %v; want paced", h, v, err)
+	}
+}
+
+// TestFailedStart: when a start cannot be counted, there is none, and its slot is
+// free again.
+func TestFailedStart(t *testing.T) {
+	s := newStore(t)
+	h, _, err := s.TryAcquire(t.Context(), storetest.Request("p", 1))
+	if err != nil || h == nil {
+		t.Fatal(err)
+	}
+	if err := h.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", s.path("p", "pace")); err != nil {
+		t.Fatal(err)
+	}
+	r := burst()
+	r.Limit = 1
+	if h, _, err := s.TryAcquire(t.Context(), r); h != nil || err == nil {
+		t.Fatalf("%v, %v: started uncounted", h, err)
+	}
+	if err := os.Remove(s.path("p", "pace")); err != nil {
+		t.Fatal(err)
+	}
+	if h, v, err := s.TryAcquire(t.Context(), r); h == nil || err != nil {
+		t.Errorf("%+v, %v: the slot is lost", v, err)
+	}
+}
+
+// TestReportOfTheFuture: it was written before the machine booted.
+func TestReportOfTheFuture(t *testing.T) {
+	s := newStore(t)
+	set(t, s, lease.Settings{Terms: lease.Terms{Gates: "g"}})
+	if err := os.WriteFile(s.path("p", "report"), []byte(`{"by":"p/1","why":"x","at_ns":9000000000000000000}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := s.Summary(t.Context(), "p", lease.Ticket{}); err != nil || p.Report != nil {
+		t.Errorf("%+v, %v", p.Report, err)
+	}
+}

@@ -76,6 +76,10 @@ func TestBucketHeals(t *testing.T) {
 	if got, _ := s.Wait(now, p); got != time.Second {
 		t.Errorf("wait %v, want 1s", got)
 	}
+	s = Starts{Buckets: []Bucket{{p, now, 2 * now}}}
+	if s.Add(now); len(s.Buckets) != 0 {
+		t.Errorf("%v is kept, of another boot", s.Buckets)
+	}
 	slow := Pace{7 * bucketKept, 2}
 	s = Starts{}
 	starts(&s, now, 2, slow)

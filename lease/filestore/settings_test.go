@@ -3,9 +3,11 @@
 package filestore
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,6 +147,75 @@ func TestPaceFile(t *testing.T) {
 		h, v, err := s.TryAcquire(t.Context(), burst())
 		if started := h != nil; started != c.starts || (err != nil) != (c.why == "newer") {
 			t.Errorf("%s: %v, %+v, %v; want a start: %v", c.why, h, v, err, c.starts)
+		}
+	}
+}
+
+// TestRampAfterABoot: the clock that the last start was counted on began anew.
+func TestRampAfterABoot(t *testing.T) {
+	s := newStore(t)
+	r := storetest.Request("p", 9)
+	r.Ramp = 1000 * time.Hour
+	for _, why := range []string{"the first", "the first since"} {
+		h, v, err := s.TryAcquire(t.Context(), r)
+		if h == nil || err != nil {
+			t.Fatalf("%s: %+v, %v", why, v, err)
+		}
+		old := time.Now().Add(-bootClock() - time.Hour)
+		if err := os.Chtimes(s.path("p", "lock"), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestHeadLooksByItself: the end of an orphan that holds no lock is no event.
+func TestHeadLooksByItself(t *testing.T) {
+	var gone atomic.Bool
+	s, err := Open(t.TempDir(), Options{
+		Alive:   func(lease.Process) bool { return !gone.Load() },
+		Timings: Timings{Head: 20 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), storetest.Deadline)
+	defer cancel()
+	h, _, err := s.TryAcquire(ctx, storetest.Request("p", 1))
+	if err != nil || h == nil {
+		t.Fatal(err)
+	}
+	if err := h.Running(ctx, lease.Process{PID: 1 << 22, Start: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range h.(*holding).files {
+		unlock(f) // as a command does that closes what it inherited, when its berth is gone
+	}
+	p, err := s.Line(ctx, storetest.Request("p", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // the looks that follow the beginning of a watch are over then
+		if g, v, err := p.TryAcquire(ctx, lease.Asked{}); g != nil || err != nil {
+			t.Fatalf("%+v, %v: an orphan lives", v, err)
+		}
+		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		_ = p.Wait(short)
+		cancel()
+	}
+	gone.Store(true)
+	for {
+		if g, _, err := p.TryAcquire(ctx, lease.Asked{}); g != nil || err != nil {
+			if err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+		// ended ever again, as by one who asks gates
+		short, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+		_ = p.Wait(short)
+		cancel()
+		if ctx.Err() != nil {
+			t.Fatal("it never looks")
 		}
 	}
 }

@@ -346,3 +346,18 @@ func TestNoShell(t *testing.T) {
 		t.Errorf("%+v", ans)
 	}
 }
+
+// What was read before a command that takes its time is read again, and the
+// command is not asked again for it.
+func TestSlowCommand(t *testing.T) {
+	f := unmeasured(t)
+	a := &Asker{Timings: Timings{Interval: 50 * ms}}
+	q, runs := commands(t, f, "sleep 0.1")
+	q.Sets = append(q.Sets, Set{Gates: Gates{MaxMem: 0.9}})
+	if ans := ask(t, a, q); ans.Open || !ans.Measuring || ans.Again > 50*ms {
+		t.Fatalf("opens with what was read before: %+v", ans)
+	}
+	if ans := ask(t, a, q); !ans.Open || runs() != 1 {
+		t.Errorf("%d runs: %+v", runs(), ans)
+	}
+}

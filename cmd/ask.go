@@ -76,6 +76,9 @@ func (a *asker) ask(ctx context.Context, v lease.Verdict) (limiter.Answer, error
 	if q.SinceStart = since; since >= 0 {
 		q.SinceStart += time.Since(decided)
 	}
+	if v.SinceStart >= 0 {
+		q.LastStart = v.SinceStart + time.Since(decided)
+	}
 	said := a.gate.Ask(ctx, q)
 	if said.Failure != "" {
 		a.say.errorf("%s", said.Failure)
@@ -83,7 +86,7 @@ func (a *asker) ask(ctx context.Context, v lease.Verdict) (limiter.Answer, error
 	ans := limiter.Answer{
 		Open: said.Open, Undecided: said.Measuring, Why: said.Why(), Again: said.Again, Report: a.report(said, q.Shared),
 	}
-	if a.lastAt = (time.Time{}); !said.Open && said.Again > sameFor {
+	if a.lastAt = (time.Time{}); ctx.Err() == nil && !said.Open && said.Again > sameFor {
 		a.last, a.lastTo, a.lastAt = ans, v, time.Now()
 	}
 	return ans, nil

@@ -181,10 +181,10 @@ func (p *flagParser) auto(t terms) (terms, int) {
 	parsed(p, "target-cpu", &cpu, gate.ParsePercent)
 	parsed(p, "target-mem", &mem, gate.ParsePercent)
 	// What was asked for already stays, unless the target is stricter.
-	if t.gates.MaxCPU == 0 || cpu < t.gates.MaxCPU {
+	if t.gates.MaxCPU == 0 || cpu < t.gates.MaxCPU || p.c.IsSet("target-cpu") && !p.c.IsSet("max-cpu") {
 		t.gates.MaxCPU = cpu
 	}
-	if t.gates.MaxMem == 0 || mem < t.gates.MaxMem {
+	if t.gates.MaxMem == 0 || mem < t.gates.MaxMem || p.c.IsSet("target-mem") && !p.c.IsSet("max-mem") {
 		t.gates.MaxMem = mem
 	}
 	if !p.c.IsSet("ramp") && t.Ramp == 0 {

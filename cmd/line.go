@@ -28,10 +28,12 @@ func (r *runner) acquire() (lease.Holding, error) {
 	} else if p := r.inTheWay(lease.Ticket{}); p != nil {
 		own = p.Own
 	}
-	if err := r.asker.checkPool(own); err != nil {
-		return nil, err
-	}
 	r.gated = r.spec.request.Gates != "" || own.Gates != ""
+	if own.Gates != "" {
+		if err := r.checkGates(func() error { return r.asker.checkPool(own) }); err != nil {
+			return nil, err
+		}
+	}
 	if r.spec.exec {
 		r.catchDrastic()
 	}

@@ -79,17 +79,21 @@ func (r *runner) run() (int, error) {
 	}
 
 	r.asker = newAsker(r.store, *req, r.say)
-	if err := r.checkGates(); err != nil {
-		return 0, err
+	var outer *lease.Lease
+	var h lease.Holding
+	if req.Gates != "" {
+		err = r.checkGates(r.asker.check)
 	}
-	outer, err := r.outer()
-	if err != nil {
-		return 0, err
+	if err == nil {
+		outer, err = r.outer()
 	}
-	if outer != nil {
+	switch {
+	case err != nil:
+	case outer != nil:
 		return r.inside(outer)
+	default:
+		h, err = r.acquire()
 	}
-	h, err := r.acquire()
 	var busy *limiter.BusyError
 	switch {
 	case errors.As(err, &busy) && r.spec.onBusy == "skip":
@@ -106,20 +110,26 @@ func (r *runner) run() (int, error) {
 
 // checkGates looks whether the caller's own gates can be answered here at all. A
 // disk whose server is gone may never answer.
-func (r *runner) checkGates() error {
-	if r.spec.request.Gates == "" {
-		return nil
-	}
+func (r *runner) checkGates(check func() error) error {
 	ctx, cancel := r.allowed(context.Background())
 	defer cancel()
 	checked := make(chan error, 1)
-	go func() { checked <- r.asker.check() }()
-	select {
-	case err := <-checked:
-		return err
-	case sig := <-r.signals:
-		return signalError{sig.(syscall.Signal)}
-	case <-ctx.Done():
+	go func() { checked <- check() }()
+	for {
+		select {
+		case err := <-checked:
+			return err
+		case sig := <-r.signals:
+			switch sig {
+			case sigTSTP:
+				r.store.stop()
+			case sigCONT, sigWINCH, syscall.SIGPIPE:
+			default:
+				return signalError{sig.(syscall.Signal)}
+			}
+			continue
+		case <-ctx.Done():
+		}
 		return &limiter.BusyError{Pool: r.spec.request.Pool, Verdict: lease.Verdict{Reason: lease.Gated, Why: "what the gates read does not come back"}}
 	}
 }

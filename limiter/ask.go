@@ -127,6 +127,10 @@ func (w *waiter) drop() {
 		return
 	}
 	w.q.cancel()
+	wait := dropWithin
+	if w.q.dropped {
+		wait = 0 // it was waited for once
+	}
 	w.q.dropped = true
 	select {
 	case <-w.q.done.Done():
@@ -134,7 +138,7 @@ func (w *waiter) drop() {
 			w.why = why
 		}
 		w.q = nil
-	case <-time.After(dropWithin):
+	case <-time.After(wait):
 		w.why = "what the gates read does not come back"
 	}
 }

@@ -174,8 +174,11 @@ func stand(ctx context.Context, s lease.Store, p lease.Place, o Options) (lease.
 	var asked lease.Asked
 	for first := true; ; first = false {
 		h, v, err := p.TryAcquire(ctx, asked)
-		if h != nil || err != nil {
-			return h, w.explain(v), err
+		if h != nil {
+			return h, v, nil
+		}
+		if err != nil {
+			return nil, w.explain(v), err
 		}
 		// Only at first: who becomes too heavy later stands in a pool whose
 		// limit was lowered since, and can be raised again.

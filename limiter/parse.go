@@ -83,7 +83,7 @@ func FormatRate(p lease.Pace) string {
 		name string
 		d    time.Duration
 	}{{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}} {
-		if n := u.d / p.Every; n > 0 && u.d/n == p.Every {
+		if n := u.d / p.Every; n > 0 && n <= MaxSlots && u.d/n == p.Every {
 			return fmt.Sprintf("%d/%s", n, u.name)
 		}
 	}

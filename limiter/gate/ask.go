@@ -27,7 +27,8 @@ type Question struct {
 	Sets       []Set         // all must be open
 	Need       Need          // of the job that asks
 	Others     []Use         // the jobs of the pool that declared a need
-	SinceStart time.Duration // since the last start in the pool; negative: unknown
+	SinceStart time.Duration // since the last start or end in the pool; negative: unknown
+	LastStart  time.Duration // since the last start alone, which makes a command's yes old
 	Shared     []byte        // the Answer.Share of an earlier caller; nil, garbage or another machine's: none
 	Env        []string      // the whole environment for commands; the readings are added to it
 	All        bool          // read all there is, though no gate needs it: for showing it
@@ -124,7 +125,10 @@ func (a *Asker) Ask(ctx context.Context, q Question) Answer {
 	ans.Open = !ans.Measuring && ctx.Err() == nil && !slices.ContainsFunc(ans.Verdicts, func(v Verdict) bool { return !v.Open })
 	if ans.Open && a.now()-began > a.timings().Interval {
 		// The command took its time, and the machine is not what was read before. Its
-		// own answer is good for a second.
+		// own answer is good for a second; of several, the first one's as well.
+		for _, c := range a.commands {
+			c.next = a.now() + commandEvery
+		}
 		ans.Open, ans.Measuring, wait = false, true, time.Millisecond
 	}
 	switch {

@@ -117,7 +117,7 @@ func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v V
 	}
 	began := a.now()
 	if c.at > 0 && began < c.next {
-		if c.verdict.Open && q.SinceStart >= 0 && began-q.SinceStart > c.at {
+		if c.verdict.Open && q.LastStart > 0 && began-q.LastStart > c.at {
 			// it did not know of that job
 			return notAsked(s, "a job has started since it was asked"), ""
 		}

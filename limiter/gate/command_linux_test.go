@@ -250,7 +250,7 @@ func TestCommandAtMostOnceASecond(t *testing.T) {
 	if ans := ask(t, a, q); !ans.Open || runs() != 1 {
 		t.Errorf("%d runs: %+v", runs(), ans)
 	}
-	q.SinceStart = 500 * ms
+	q.LastStart = 500 * ms
 	if ans := ask(t, a, q); ans.Open || runs() != 1 || !strings.Contains(ans.Why(), "a job has started since") {
 		t.Errorf("what it said is from before a start, %d runs: %+v", runs(), ans)
 	}

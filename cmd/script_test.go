@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -434,25 +433,4 @@ func cmdIDOf(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("pool %s has %d of a %s", args[2], len(ids), args[1])
 	}
 	ts.Setenv(args[0], ids[nth-1])
-}
-
-// cmdNoneLeft knows the processes of a job by the lease that all of them
-// inherit in their environment. It does not wait.
-func cmdNoneLeft(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: noneleft ID")
-	}
-	environs, err := filepath.Glob("/proc/[0-9]*/environ")
-	ts.Check(err)
-	left := 0
-	for _, e := range environs {
-		b, err := os.ReadFile(e) // empty for a zombie
-		if err == nil && slices.Contains(strings.Split(string(b), "\x00"), "BERTH_LEASE="+args[0]) {
-			ts.Logf("left: %s", filepath.Dir(e))
-			left++
-		}
-	}
-	if (left == 0) == neg {
-		ts.Fatalf("%d processes of %s are left", left, args[0])
-	}
 }

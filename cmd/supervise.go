@@ -109,7 +109,7 @@ func (s *supervisor) run() (int, error) {
 		if err := s.h.Running(context.Background(), lease.Process(s.child.ID())); err != nil {
 			s.say.notef("cannot record the child of %s: %v", s.h.Lease().ID, err)
 		}
-		s.keeper = lease.Keep(s.h, s.spec.request.Heartbeat)
+		s.keeper = lease.Keep(s.h, lease.Beats{Every: s.spec.request.Heartbeat})
 		s.renewals = s.keeper.Renewals()
 	}
 	s.startClocks()

@@ -15,6 +15,9 @@ type PoolState struct {
 	Ahead  int // waiters that go before the request, as far as they were counted
 	Starts Starts
 	Clock  time.Duration // now, on the store's clock
+	// Recovers is for how long yet holders may turn up that the store has
+	// forgotten; 0: it knows all.
+	Recovers time.Duration
 }
 
 // Reason says why a request may or may not start.
@@ -25,6 +28,7 @@ const (
 	Behind   Reason = "behind"    // others are before it in the line
 	Full     Reason = "full"      // not enough slots are free
 	Drained  Reason = "drained"   // the pool's own limit is 0
+	Recovers Reason = "recovers"  // the store may have forgotten holders
 	Paced    Reason = "paced"     // it is too soon after the last start
 	Gated    Reason = "gated"     // its gates are to be asked, or were and are closed
 	TooHeavy Reason = "too heavy" // it could never start
@@ -36,7 +40,7 @@ type Verdict struct {
 	Limit  int    `json:"limit"` // the limit in force for this request
 	Used   int    `json:"used"`
 	Ahead  int    `json:"ahead"`
-	// After, when Paced: so long from now it may be another, by that pace.
+	// After, when Paced or Recovers: so long from now it may be another, by that pace.
 	After time.Duration `json:"after_ns,omitempty"`
 	Pace  Pace          `json:"pace,omitzero"`
 	// Own are the pool's settings.
@@ -74,12 +78,10 @@ func (v Verdict) String() string {
 		return fmt.Sprintf("%d of %d in use", v.Used, v.Limit)
 	case Drained:
 		return "the pool's own limit is 0"
+	case Recovers:
+		return fmt.Sprintf("the store lost its state, and jobs from before have %v more to show up", roundly(v.After))
 	case Paced:
-		left := v.After.Round(time.Millisecond)
-		if left > 10*time.Second {
-			left = left.Round(time.Second)
-		}
-		return fmt.Sprintf("too soon after the last start (%v), for %v more", v.Pace, left)
+		return fmt.Sprintf("too soon after the last start (%v), for %v more", v.Pace, roundly(v.After))
 	case Gated:
 		if v.Why != "" {
 			return v.Why
@@ -89,6 +91,13 @@ func (v Verdict) String() string {
 		return fmt.Sprintf("needs more slots than the limit of %d", v.Limit)
 	}
 	return string(v.Reason)
+}
+
+func roundly(d time.Duration) time.Duration {
+	if d > 10*time.Second {
+		return d.Round(time.Second)
+	}
+	return d.Round(time.Millisecond)
 }
 
 // Ask is the limit that r brings with it into a pool whose own limit is own;
@@ -130,6 +139,9 @@ func Decide(s PoolState, r Request, asked Asked) Verdict {
 		return v
 	case s.Used+r.Weight > v.Limit:
 		v.Reason = Full
+		return v
+	case s.Recovers > 0:
+		v.Reason, v.After = Recovers, s.Recovers
 		return v
 	}
 	if v.After, v.Pace = s.Starts.Wait(s.Clock, paces(s.Used, s.Own.Terms, r.Terms)...); v.After > 0 {

@@ -2,41 +2,72 @@ package lease
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
 
 // Keeper renews a lease in the background. Between two beats it is a timer and
 // nothing else: most jobs end before the first.
+//
+// A lease that ends by a clock is given up early enough that its job can be ended
+// before anybody else may have its slots: nobody tells whoever is cut off.
 type Keeper struct {
 	h     Holding
-	every time.Duration
+	beats Beats
+	clock clock
 	told  chan Renewal
+	ctx   context.Context // of all that is done in the background
+	end   context.CancelFunc
+	busy  chan struct{} // has room while no Renew is under way
+	timer *time.Timer
 
-	mu      sync.Mutex // held while a Renew is under way
-	stopped bool
-	timer   *time.Timer
+	mu      sync.Mutex
+	failure error // of the last Renew
 }
 
-// Renewal is what one Renew learned.
+// Beats say how a lease is kept.
+type Beats struct {
+	Every time.Duration
+	// Reserve is how long before its end a lease is given up.
+	Reserve time.Duration
+}
+
+// Renewal is what one Renew learned, or that the lease is given up.
 type Renewal struct {
 	Signs
 	Err error
 }
 
-// Keep starts to renew h every interval. An error does not end it: the next
-// beat tries again, because a store that is out of reach for a moment must not
-// cost a healthy job its heartbeat for good.
-func Keep(h Holding, every time.Duration) *Keeper {
-	k := &Keeper{h: h, every: every, told: make(chan Renewal, 1)}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.timer = time.AfterFunc(every, k.beat)
+// clock is Boottime, or a test's.
+type clock struct {
+	now func() time.Duration
+	// sleep returns at an instant of it, or when ctx ends.
+	sleep func(ctx context.Context, until time.Duration)
+}
+
+var bootClock = clock{Boottime, sleepUntil}
+
+// Keep starts to renew h. An error does not end it: the next beat tries again,
+// because a store that is out of reach for a moment must not cost a healthy job
+// its lease; it comes sooner then, when time is short.
+func Keep(h Holding, b Beats) *Keeper { return keep(h, b, bootClock) }
+
+func keep(h Holding, b Beats, c clock) *Keeper {
+	ctx, cancel := context.WithCancel(context.Background())
+	k := &Keeper{h: h, beats: b, clock: c, told: make(chan Renewal, 1), ctx: ctx, end: cancel, busy: make(chan struct{}, 1)}
+	k.busy <- struct{}{} // a first beat must find the timer
+	k.timer = time.AfterFunc(b.Every, k.beat)
+	<-k.busy
+	if h.Expires() > 0 {
+		go k.watch()
+	}
 	return k
 }
 
 // Renewals delivers what the last Renew learned; an older one that nobody
-// read is dropped, for the signs only ever grow.
+// read is dropped, for the signs only ever grow, and what is lost stays so.
 func (k *Keeper) Renewals() <-chan Renewal { return k.told }
 
 // Now renews without waiting for the next beat.
@@ -44,23 +75,101 @@ func (k *Keeper) Now() { k.timer.Reset(0) }
 
 // Stop ends it. When it returns no Renew is under way and none will be.
 func (k *Keeper) Stop() {
+	k.end()
 	k.timer.Stop()
-	k.mu.Lock()
-	k.stopped = true
-	k.mu.Unlock()
+	k.busy <- struct{}{}
 }
 
+// often is how many times as often a lease is renewed after a failure.
+const often = 4
+
 func (k *Keeper) beat() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.stopped {
+	select {
+	case k.busy <- struct{}{}:
+		defer func() { <-k.busy }()
+	case <-k.ctx.Done():
 		return
 	}
-	signs, err := k.h.Renew(context.Background())
+	ctx, cancel := k.ctx, context.CancelFunc(func() {})
+	if k.h.Expires() > 0 { // a connection may be dead without anybody saying so
+		ctx, cancel = context.WithTimeout(k.ctx, max(k.beats.Every, leastPatience))
+	}
+	defer cancel()
+	signs, err := k.h.Renew(ctx, 0)
+	if k.ctx.Err() != nil {
+		return
+	}
+	k.tell(Renewal{signs, err})
+	next := k.beats.Every
+	if err != nil && k.h.Expires() > 0 {
+		next /= often
+	}
+	k.timer.Reset(next)
+}
+
+// leastPatience is how long a Renew may take at least.
+const leastPatience = time.Second
+
+func (k *Keeper) tell(r Renewal) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, given := r.Err.(*ExpiringError); !given {
+		k.failure = r.Err
+	}
 	select {
-	case <-k.told:
+	case old := <-k.told:
+		if r.Err != nil && errors.Is(old.Err, ErrLost) {
+			r.Err = old.Err
+		}
 	default:
 	}
-	k.told <- Renewal{signs, err}
-	k.timer.Reset(k.every)
+	k.told <- r
 }
+
+// watch gives the lease up when it was not renewed in time. It may wake late, after
+// a suspend or when this process was frozen; so it has the lease renewed once more
+// before: nobody else may have wanted it.
+func (k *Keeper) watch() {
+	for {
+		expires := k.h.Expires()
+		k.clock.sleep(k.ctx, expires-k.beats.Reserve)
+		if k.h.Expires() == expires && k.ctx.Err() == nil {
+			k.Now()
+			k.clock.sleep(k.ctx, k.clock.now()+k.beats.Reserve/lastTry)
+		}
+		switch {
+		case k.ctx.Err() != nil:
+			return
+		case k.h.Expires() == expires:
+			k.mu.Lock()
+			why := k.failure
+			k.mu.Unlock()
+			k.tell(Renewal{Err: &ExpiringError{Left: expires - k.clock.now(), Err: why}})
+			return
+		}
+	}
+}
+
+// lastTry is the part of the reserve that the last attempt may take.
+const lastTry = 8
+
+// ExpiringError says that a lease could not be renewed and is given up: it ends
+// when Left is over. It is ErrLost.
+type ExpiringError struct {
+	Left time.Duration // negative: it may have ended so long ago
+	Err  error         // of the last attempt; nil: there was none in time
+}
+
+func (e *ExpiringError) Error() string {
+	msg := fmt.Sprintf("the lease could not be renewed, and ends in %v", e.Left.Round(time.Millisecond))
+	if e.Left <= 0 {
+		msg = fmt.Sprintf("the lease could not be renewed, and ended up to %v ago", -e.Left.Round(time.Millisecond))
+	}
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	return msg
+}
+
+func (e *ExpiringError) Is(target error) bool { return target == ErrLost }
+func (e *ExpiringError) Unwrap() error        { return e.Err }

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,9 @@ type counting struct {
 	n int
 }
 
-func (c *counting) Renew(context.Context) (Signs, error) {
+func (c *counting) Expires() time.Duration { return 0 }
+
+func (c *counting) Renew(context.Context, time.Duration) (Signs, error) {
 	if c.n++; c.n%2 == 0 {
 		return Signs{}, errors.New("out of reach")
 	}
@@ -24,7 +27,7 @@ func (c *counting) Renew(context.Context) (Signs, error) {
 func TestKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &counting{}
-		k := Keep(h, time.Second)
+		k := Keep(h, Beats{Every: time.Second})
 		told, failed := 0, 0
 		tell := func() {
 			r := <-k.Renewals()
@@ -51,4 +54,144 @@ func TestKeep(t *testing.T) {
 			t.Errorf("%d renewals after %d, %d told, %d failed; want none after Stop, 5, 2: an error must not end it", h.n, was, told, failed)
 		}
 	})
+}
+
+// expiring is a holding whose lease holds for ttl, on a clock of its own.
+type expiring struct {
+	Holding
+	now     func() time.Duration
+	ttl     time.Duration
+	mu      sync.Mutex
+	expires time.Duration
+	fails   bool
+	hangs   bool
+	n       int
+}
+
+func (e *expiring) Expires() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.expires
+}
+
+func (e *expiring) set(fails, hangs bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.fails, e.hangs = fails, hangs
+}
+
+func (e *expiring) Renew(ctx context.Context, _ time.Duration) (Signs, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.n++
+	switch {
+	case e.hangs:
+		e.mu.Unlock()
+		<-ctx.Done()
+		e.mu.Lock()
+		return Signs{}, ctx.Err()
+	case e.fails:
+		return Signs{}, errors.New("out of reach")
+	}
+	e.expires = e.now() + e.ttl
+	return Signs{}, nil
+}
+
+// bubble is a clock of synctest's; ahead is how far it runs before the runtime's
+// timers, as after a suspend.
+func bubble() (c clock, suspend func(time.Duration)) {
+	start, ahead, woken := time.Now(), time.Duration(0), make(chan struct{})
+	var mu sync.Mutex
+	now := func() time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Since(start) + ahead
+	}
+	sleep := func(ctx context.Context, at time.Duration) {
+		for at > now() && ctx.Err() == nil {
+			mu.Lock()
+			w := woken
+			mu.Unlock()
+			select {
+			case <-time.After(at - now()):
+			case <-w:
+			case <-ctx.Done():
+			}
+		}
+	}
+	return clock{now, sleep}, func(d time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		ahead += d
+		close(woken)
+		woken = make(chan struct{})
+	}
+}
+
+func TestKeepGivesUp(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(e *expiring, suspend func(time.Duration))
+		lost time.Duration // after which it is given up; 0: not at all
+	}{
+		{"all is well", func(*expiring, func(time.Duration)) {}, 0},
+		{"a short outage", func(e *expiring, _ func(time.Duration)) {
+			e.set(true, false)
+			time.Sleep(12 * time.Second)
+			e.set(false, false)
+		}, 0},
+		{"a long outage", func(e *expiring, _ func(time.Duration)) { e.set(true, false) }, 26 * time.Second},
+		{"a dead connection", func(e *expiring, _ func(time.Duration)) { e.set(true, true) }, 26 * time.Second},
+		{"a suspend, and nobody wanted it", func(_ *expiring, suspend func(time.Duration)) { suspend(time.Hour) }, 0},
+		{"a suspend without a network afterwards", func(e *expiring, suspend func(time.Duration)) {
+			e.set(true, true)
+			suspend(time.Hour)
+		}, time.Hour + 7*time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				clock, suspend := bubble()
+				e := &expiring{now: clock.now, ttl: 30 * time.Second, expires: 30 * time.Second}
+				k := keep(e, Beats{Every: 5 * time.Second, Reserve: 8 * time.Second}, clock)
+				defer k.Stop()
+				var lost time.Duration
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					for end := time.After(2 * time.Minute); ; {
+						select {
+						case r := <-k.Renewals():
+							var left *ExpiringError
+							if errors.Is(r.Err, ErrLost) && lost == 0 {
+								lost = clock.now()
+								if !errors.As(r.Err, &left) || left.Left != e.Expires()-lost {
+									t.Errorf("%v: want the time left of it", r.Err)
+								}
+							}
+						case <-end:
+							return
+						}
+					}
+				}()
+				time.Sleep(6 * time.Second) // one good renewal, at 5
+				c.do(e, suspend)
+				<-done
+				if want := c.lost; want == 0 && lost != 0 || want != 0 && (lost < want || lost > want+2*time.Second) {
+					t.Errorf("given up at %v, want %v (0: never)", lost, want)
+				}
+			})
+		})
+	}
+}
+
+func TestBoottime(t *testing.T) {
+	at := Boottime() + 20*time.Millisecond
+	sleepUntil(context.Background(), at)
+	if now := Boottime(); now < at {
+		t.Errorf("slept until %v, want %v", now, at)
+	}
+	sleepUntil(context.Background(), 0)
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	sleepUntil(ctx, Boottime()+time.Hour)
 }

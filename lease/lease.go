@@ -2,8 +2,8 @@
 // pools live: the records, the verbs, the errors, and the one function that
 // decides whether a request may start.
 //
-// It holds data and rules, no I/O. The stores (filestore, memstore) implement
-// Store and must answer alike; storetest proves it.
+// It holds data and rules, no I/O. The stores (filestore, memstore, redisstore,
+// etcdstore) implement Store and must answer alike; storetest proves it.
 package lease
 
 import (
@@ -50,6 +50,11 @@ type Request struct {
 	// has to end it when its owner is gone.
 	Signal    int           `json:"signal,omitempty"`
 	KillAfter time.Duration `json:"kill_after_ns,omitempty"`
+
+	// TTL is how long lease and place hold without a sign of life, in a store that
+	// cannot see by itself that their owner is gone; 0 in one that can. A store
+	// may have a least one, and then raises it.
+	TTL time.Duration `json:"ttl_ns,omitempty"`
 
 	Owner     Process           `json:"owner"`
 	UID       int               `json:"uid"`
@@ -199,7 +204,8 @@ type Store interface {
 	Clock() time.Duration
 }
 
-// Place is a ticket of ours. It is for one goroutine at a time.
+// Place is a ticket of ours. It is for one goroutine at a time. Where places have a
+// TTL, TryAcquire and Wait are its sign of life: Wait returns in time for the next.
 type Place interface {
 	Ticket() Ticket
 
@@ -223,8 +229,9 @@ type Place interface {
 	StepAside(ctx context.Context) error
 	Return(ctx context.Context) error
 
-	// Leave gives the place up, or with a Key keeps it for Grace. When it
-	// fails, the line drops the ticket by itself once this process has ended.
+	// Leave gives the place up, or with a Key keeps it for Grace, and gives back
+	// slots that were granted to it unseen. When it fails, the line drops the
+	// ticket by itself once this process has ended, or after its TTL.
 	Leave(ctx context.Context) error
 }
 
@@ -237,11 +244,18 @@ type Holding interface {
 	Running(ctx context.Context, child Process) error
 
 	// Renew writes a heartbeat and returns what others asked for. ErrLost when
-	// the lease is no longer ours.
-	Renew(ctx context.Context) (Signs, error)
+	// the lease is no longer ours. From now on it holds for ttl, or with 0 for its
+	// request's TTL.
+	Renew(ctx context.Context, ttl time.Duration) (Signs, error)
+
+	// Expires is until when, as Boottime counts, the lease is ours for sure if it
+	// is not renewed: counted from before the last good Renew was sent. 0: it does
+	// not end by a clock.
+	Expires() time.Duration
 
 	// Release gives the slots back and wakes the line. Twice is fine. When it
-	// fails half-way the slots are free all the same once this process is gone.
+	// fails the slots are free all the same once this process is gone, or after
+	// the TTL.
 	Release(ctx context.Context) error
 }
 

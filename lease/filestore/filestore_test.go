@@ -13,8 +13,10 @@ import (
 )
 
 // open makes a store in which this process is the only one that lives.
-func open(t testing.TB) *filestore.Store {
-	s, err := filestore.Open(t.TempDir(), filestore.Options{
+func open(t testing.TB) *filestore.Store { return openAt(t, t.TempDir()) }
+
+func openAt(t testing.TB, dir string) *filestore.Store {
+	s, err := filestore.Open(dir, filestore.Options{
 		Alive: func(p lease.Process) bool { return p.PID == os.Getpid() },
 		// Events alone have to wake who waits.
 		Timings: filestore.Timings{Head: time.Hour, Look: time.Hour},
@@ -26,5 +28,12 @@ func open(t testing.TB) *filestore.Store {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) lease.Store { return open(t) })
+	storetest.Run(t, storetest.Shape{
+		Open: func(t *testing.T) lease.Store { return open(t) },
+		Another: func(t *testing.T, first lease.Store) lease.Store {
+			return openAt(t, first.(*filestore.Store).Dir())
+		},
+		NoTTL:       "the kernel's lock is the lease, and goes with its owner",
+		NoLostReply: "who takes a slot is who has its lock",
+	})
 }

@@ -253,7 +253,7 @@ func TestGarbageFromBefore(t *testing.T) {
 	if err := os.WriteFile(file, []byte("torn by a power cut"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	old := time.Now().Add(-bootClock() - time.Hour)
+	old := time.Now().Add(-lease.Boottime() - time.Hour)
 	if err := os.Chtimes(file, old, old); err != nil {
 		t.Fatal(err)
 	}

@@ -229,7 +229,7 @@ func (p *pool) withIndex(fn func(*index) error) error {
 // 1970, which nobody grants faster than.
 func (p *pool) rebuild() (*index, error) {
 	// Waiters compare change with what they saw: it must be another number now.
-	ix := &index{file: p.file, change: uint64(bootClock()/time.Millisecond) % 1e12}
+	ix := &index{file: p.file, change: uint64(lease.Boottime()/time.Millisecond) % 1e12}
 	slots, err := names(p.path("slots"))
 	if err != nil {
 		return nil, err
@@ -244,7 +244,7 @@ func (p *pool) rebuild() (*index, error) {
 	ix.line = len(tickets)
 	if len(slots) > 0 {
 		ix.token, ix.ticket = uint64(time.Now().UnixMicro()), ix.ticket+1_000_000
-		ix.start = uint64(bootClock()) // it was before now: no pace is kept less than it should
+		ix.start = uint64(lease.Boottime()) // it was before now: no pace is kept less than it should
 	}
 	for _, n := range slots {
 		i, err := strconv.Atoi(n)

@@ -276,4 +276,4 @@ func (s *Store) beat(f *os.File) error {
 
 // Clock is the boot clock: it goes on during suspend, and setting the time
 // does not move it.
-func (s *Store) Clock() time.Duration { return bootClock() }
+func (s *Store) Clock() time.Duration { return lease.Boottime() }

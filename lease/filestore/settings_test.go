@@ -138,7 +138,7 @@ func TestPaceFile(t *testing.T) {
 			}
 		}
 		for _, name := range []string{"pace", "lock"} {
-			if old := time.Now().Add(-bootClock() - time.Hour); c.boots {
+			if old := time.Now().Add(-lease.Boottime() - time.Hour); c.boots {
 				if err := os.Chtimes(s.path("p", name), old, old); err != nil {
 					t.Fatal(err)
 				}
@@ -161,7 +161,7 @@ func TestRampAfterABoot(t *testing.T) {
 		if h == nil || err != nil {
 			t.Fatalf("%s: %+v, %v", why, v, err)
 		}
-		old := time.Now().Add(-bootClock() - time.Hour)
+		old := time.Now().Add(-lease.Boottime() - time.Hour)
 		if err := os.Chtimes(s.path("p", "lock"), old, old); err != nil {
 			t.Fatal(err)
 		}

@@ -99,7 +99,9 @@ func (p *pool) olderThanBoot(f *os.File) bool {
 	return err == nil && olderThanBoot(fi)
 }
 
-func olderThanBoot(fi fs.FileInfo) bool { return fi.ModTime().Before(time.Now().Add(-bootClock())) }
+func olderThanBoot(fi fs.FileInfo) bool {
+	return fi.ModTime().Before(time.Now().Add(-lease.Boottime()))
+}
 
 // verify checks slots that the index has in use against their locks, and frees
 // in the index those whose jobs are gone: their owners were killed. only nil
@@ -373,7 +375,9 @@ func (h *holding) doLater() {
 
 // Renew writes the heartbeat. ErrLost when a slot's file is no longer the one
 // that everybody else sees: somebody removed the store under us.
-func (h *holding) Renew(context.Context) (lease.Signs, error) {
+//
+// The kernel holds the slot, however long nobody renews it.
+func (h *holding) Renew(context.Context, time.Duration) (lease.Signs, error) {
 	for i, f := range h.files {
 		if !sameFile(f, h.pool.slotPath(h.lease.Slots[i])) {
 			return h.signs, fmt.Errorf("%w: %s was removed or replaced", lease.ErrLost, f.Name())
@@ -395,6 +399,9 @@ func (h *holding) Renew(context.Context) (lease.Signs, error) {
 	}
 	return h.signs, nil
 }
+
+// Expires implements lease.Holding.
+func (h *holding) Expires() time.Duration { return 0 }
 
 // Release marks the slots free, unlocks them and wakes the head of the line.
 // It unlocks explicitly: a daemon that the command left behind still has the

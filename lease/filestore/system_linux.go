@@ -7,16 +7,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-func bootClock() time.Duration {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
-	return time.Duration(ts.Nano())
-}
 
 // flockOwner returns the pid that took the flock on f, 0 if it cannot be told.
 // /proc/locks has it, so that nobody has to write his pid down at each lock.

@@ -285,7 +285,9 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	return nil
 }
 
-func (h *holding) Renew(context.Context) (lease.Signs, error) {
+func (h *holding) Expires() time.Duration { return 0 }
+
+func (h *holding) Renew(context.Context, time.Duration) (lease.Signs, error) {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	if h.gone {

@@ -9,5 +9,9 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(*testing.T) lease.Store { return &memstore.Store{} })
+	storetest.Run(t, storetest.Shape{
+		Open:        func(*testing.T) lease.Store { return &memstore.Store{} },
+		NoTTL:       "it has no clock, and nobody who could be gone",
+		NoLostReply: "a step is a call of a function",
+	})
 }

@@ -78,15 +78,15 @@ func stop(t *testing.T, s *suite) {
 	s.notYet(p, lease.Full)
 	grace := time.Second
 	want := lease.Stop{Reason: "node drain", By: "somebody", KillAfter: &grace}
-	e, err := s.Stop(s.ctx, h.Lease().ID, want)
+	e, err := s.another.Stop(s.ctx, h.Lease().ID, want)
 	if err != nil || e.Lease == nil || e.Lease.Token != h.Lease().Token {
 		t.Fatalf("Stop: %+v, %v", e, err)
 	}
-	g, err := h.Renew(s.ctx)
+	g, err := h.Renew(s.ctx, 0)
 	if err != nil || g.Stop == nil || g.Stop.Reason != want.Reason || g.Stop.KillAfter == nil || *g.Stop.KillAfter != grace {
 		t.Errorf("Renew: %+v, %v; want the stop", g.Stop, err)
 	}
-	if e, err := s.Stop(s.ctx, p.Ticket().ID, want); err != nil || e.Ticket == nil {
+	if e, err := s.another.Stop(s.ctx, p.Ticket().ID, want); err != nil || e.Ticket == nil {
 		t.Fatalf("Stop of a waiter: %+v, %v", e, err)
 	}
 	var stopped *lease.StoppedError
@@ -102,14 +102,14 @@ func stop(t *testing.T, s *suite) {
 
 func keepalive(t *testing.T, s *suite) {
 	h := s.take(Request("p", 1))
-	if g, err := h.Renew(s.ctx); err != nil || g.Keepalive != 0 {
+	if g, err := h.Renew(s.ctx, 0); err != nil || g.Keepalive != 0 {
 		t.Errorf("Renew: %+v, %v; want none yet", g, err)
 	}
 	before := s.Clock()
-	if err := s.Keepalive(s.ctx, h.Lease().ID); err != nil {
+	if err := s.another.Keepalive(s.ctx, h.Lease().ID); err != nil {
 		t.Fatal(err)
 	}
-	g, err := h.Renew(s.ctx)
+	g, err := h.Renew(s.ctx, 0)
 	if err != nil || g.Keepalive < before || g.Keepalive > s.Clock() {
 		t.Errorf("Renew: %+v, %v; want a keepalive from %v on", g, err, before)
 	}

@@ -1,5 +1,5 @@
 // Package storetest is the conformance suite that every lease.Store passes.
-// To hook one in: storetest.Run(t, func(t *testing.T) lease.Store { … }).
+// To hook one in: storetest.Run(t, storetest.Shape{Open: …}).
 package storetest
 
 import (
@@ -16,8 +16,22 @@ import (
 // Deadline ends a wait that hangs.
 const Deadline = 20 * time.Second
 
-// Run runs the suite on fresh stores from open.
-func Run(t *testing.T, open func(*testing.T) lease.Store) {
+// Shape is how a store is to be had, and what it cannot do by its nature.
+type Shape struct {
+	// Open makes an empty store. Another opens the same one once more, as a second
+	// client; nil: the first one is all there is.
+	Open    func(*testing.T) lease.Store
+	Another func(*testing.T, lease.Store) lease.Store
+	// TTL is a short one that the store keeps to; or NoTTL says why its leases do
+	// not end by a clock.
+	TTL   time.Duration
+	NoTTL string
+	// NoLostReply says why a step cannot have happened when the caller saw an error.
+	NoLostReply string
+}
+
+// Run runs the suite on fresh stores.
+func Run(t *testing.T, shape Shape) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *suite)
@@ -52,11 +66,20 @@ func Run(t *testing.T, open func(*testing.T) lease.Store) {
 		{"Unknown", unknown},
 		{"BadPool", badPool},
 		{"List", list},
+		{"Repeated", repeated},
+		{"Expires", expires},
+		{"RenewedLeaseDoesNotExpire", renewed},
+		{"DeadWaiterIsPassed", deadWaiter},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), Deadline)
 			defer cancel()
-			c.test(t, &suite{t, ctx, open(t)})
+			first := shape.Open(t)
+			second := first
+			if shape.Another != nil {
+				second = shape.Another(t, first)
+			}
+			c.test(t, &suite{t, ctx, first, second, shape})
 		})
 	}
 }
@@ -65,12 +88,15 @@ type suite struct {
 	*testing.T
 	ctx context.Context
 	lease.Store
+	another lease.Store // of another client
+	shape   Shape
 }
 
-// Request is a request of this process for one slot of a pool with limit n.
+// Request is a request of this process for one slot of a pool with limit n. Its
+// lease outlives the test.
 func Request(pool string, n int) lease.Request {
 	return lease.Request{
-		ID: lease.NewID(pool), Pool: pool, Limit: n, Fallback: 2, Weight: 1, Grace: time.Minute,
+		ID: lease.NewID(pool), Pool: pool, Limit: n, Fallback: 2, Weight: 1, Grace: time.Minute, TTL: time.Minute,
 		Owner: lease.Process{PID: os.Getpid(), Start: 1},
 	}
 }

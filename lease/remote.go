@@ -3,19 +3,77 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net/url"
+	"strings"
 	"time"
 )
 
 // Dial is how a store is opened that others can reach when we cannot.
 type Dial struct {
-	URL *url.URL
+	Scheme   string
+	User     *url.Userinfo // nil: none
+	Hosts    []string      // with their ports, where they were given
+	Path     string        // from its slash on
+	Settings url.Values    // what followed the question mark
 	// Replicas is how many copies of the store must have a grant or a renewal
 	// before it counts, where copies lag behind.
 	Replicas int
 	// Trouble is told that the store cannot be reached and is tried again, once
 	// for each outage; nil: nobody is told.
 	Trouble func(error)
+}
+
+// ParseURL reads a Dial from a URL with one host or more:
+// scheme://[user[:password]@]host[:port][,host[:port]...][/path][?name=value...].
+// The package net/url knows one host only.
+func ParseURL(s string) (Dial, error) {
+	scheme, rest, ok := strings.Cut(s, "://")
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	at := strings.LastIndex(rest[:end], "@") + 1
+	hosts := rest[at:end]
+	one, _, _ := strings.Cut(hosts, ",")
+	u, err := url.Parse(scheme + "://" + rest[:at] + one + rest[end:])
+	if err != nil || !ok {
+		// The error of net/url quotes what it was given, the password, too.
+		return Dial{}, fmt.Errorf("%q is not a URL like scheme://host:port/path", scheme+"://…"+rest[min(at, len(rest)):])
+	}
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return Dial{}, fmt.Errorf("cannot read what follows the question mark of a URL of %s: %w", scheme, err)
+	}
+	d := Dial{Scheme: u.Scheme, User: u.User, Path: u.Path, Settings: values}
+	for h := range strings.SplitSeq(hosts, ",") {
+		if h != "" {
+			d.Hosts = append(d.Hosts, h)
+		}
+	}
+	return d, nil
+}
+
+// secret are the settings that are not to be seen.
+var secret = []string{"password", "sentinel_password"}
+
+// Name is the URL for people: without passwords.
+func (d Dial) Name() string {
+	var b strings.Builder
+	b.WriteString(d.Scheme + "://")
+	if name := d.User.Username(); name != "" {
+		b.WriteString(url.User(name).String() + "@")
+	}
+	b.WriteString(strings.Join(d.Hosts, ",") + d.Path)
+	shown := maps.Clone(d.Settings)
+	for _, s := range secret {
+		delete(shown, s)
+	}
+	if len(shown) > 0 {
+		b.WriteString("?" + shown.Encode())
+	}
+	return b.String()
 }
 
 // UnreachableError says that a store does not answer, or not as it should.

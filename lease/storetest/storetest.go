@@ -26,6 +26,9 @@ type Shape struct {
 	// not end by a clock.
 	TTL   time.Duration
 	NoTTL string
+	// Grants: whoever gives a slot back grants it to the head of the line, who has it
+	// before he looks.
+	Grants bool
 	// NoLostReply says why a step cannot have happened when the caller saw an error.
 	NoLostReply string
 }
@@ -381,6 +384,11 @@ func newcomer(t *testing.T, s *suite) {
 	h := s.take(Request("p", 1))
 	p := s.line(Request("p", 1))
 	s.release(h)
+	if s.shape.Grants {
+		s.refused(Request("p", 1), lease.Full)
+		s.release(s.get(p))
+		return
+	}
 	s.refused(Request("p", 1), lease.Behind)
 	urgent := s.take(with(Request("p", 1), func(r *lease.Request) { r.Priority = -1 }))
 	s.notYet(p, lease.Full)

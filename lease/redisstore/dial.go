@@ -1,0 +1,171 @@
+package redisstore
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"berth/lease"
+)
+
+// Schemes are those of the URLs that Open takes.
+var Schemes = []string{"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"}
+
+const (
+	dialTime     = 3 * time.Second
+	redisPort    = "6379"
+	sentinelPort = "26379"
+	// Each waiter blocks one while it listens. They are made when they are needed.
+	connections = 10000
+)
+
+// address is where a server listens, or Sentinels do, and who we are there.
+type address struct {
+	hosts          []string
+	user, password string
+	db             int
+	master         string // of the Sentinels; "": it is the server itself
+	sentinelUser   string
+	sentinelSecret string
+	tls            *tls.Config
+}
+
+// connect makes a client of what d names. No server is asked yet.
+func connect(d lease.Dial) (redis.UniversalClient, error) {
+	a, err := read(d)
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", d.Name(), err)
+	}
+	if a.master != "" {
+		return redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: a.master, SentinelAddrs: a.hosts,
+			SentinelUsername: a.sentinelUser, SentinelPassword: a.sentinelSecret,
+			Username: a.user, Password: a.password, DB: a.db, TLSConfig: a.tls,
+			DialTimeout: dialTime, ReadTimeout: -1, WriteTimeout: -1, ContextTimeoutEnabled: true,
+			MaxRetries: -1, PoolSize: connections, Protocol: 2, DisableIdentity: true,
+		}), nil
+	}
+	network := "tcp"
+	if d.Scheme == "unix" {
+		network = "unix"
+	}
+	return redis.NewClient(&redis.Options{
+		Network: network, Addr: a.hosts[0], Username: a.user, Password: a.password, DB: a.db, TLSConfig: a.tls,
+		// Each step brings a deadline of its own, and is repeated by whoever knows
+		// whether it may be.
+		DialTimeout: dialTime, ReadTimeout: -1, WriteTimeout: -1, ContextTimeoutEnabled: true,
+		MaxRetries: -1, PoolSize: connections, Protocol: 2, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}), nil
+}
+
+func read(d lease.Dial) (address, error) {
+	sentinel := strings.HasSuffix(d.Scheme, "+sentinel")
+	a := address{hosts: d.Hosts, user: d.User.Username(), password: os.Getenv("REDISCLI_AUTH")}
+	if p, set := d.User.Password(); set {
+		a.password = p
+	}
+	settings := maps.Clone(d.Settings)
+	take := func(name string) string {
+		defer delete(settings, name)
+		return settings.Get(name)
+	}
+	path := strings.Trim(d.Path, "/")
+	switch {
+	case d.Scheme == "unix" && (len(d.Hosts) > 0 || d.Path == ""):
+		return a, fmt.Errorf("unix:// takes the path of a socket, like unix:///run/redis/redis.sock")
+	case d.Scheme == "unix":
+		a.hosts, path = []string{d.Path}, take("db")
+	case len(d.Hosts) == 0:
+		a.hosts = []string{"localhost"}
+	case len(d.Hosts) > 1 && !sentinel:
+		return a, fmt.Errorf("%d hosts, and a server has one (Sentinels: redis+sentinel://HOST,HOST/MASTER)", len(d.Hosts))
+	}
+	port := redisPort
+	if sentinel {
+		port = sentinelPort
+		a.master, path, _ = strings.Cut(path, "/")
+		a.sentinelUser, a.sentinelSecret = take("sentinel_user"), take("sentinel_password")
+		if a.master == "" {
+			return a, fmt.Errorf("no name of a master, like redis+sentinel://HOST/MASTER")
+		}
+	}
+	if db := take("db"); path == "" {
+		path = db
+	}
+	if path != "" {
+		n, err := strconv.Atoi(path)
+		if err != nil || n < 0 {
+			return a, fmt.Errorf("%q is not the number of a database", path)
+		}
+		a.db = n
+	}
+	if d.Scheme != "unix" {
+		a.hosts = withPort(a.hosts, port)
+	}
+	if err := a.secure(strings.HasPrefix(d.Scheme, "rediss"), take); err != nil {
+		return a, err
+	}
+	return a, unknown(settings)
+}
+
+// withPort is hosts, each with a port.
+func withPort(hosts []string, port string) []string {
+	hosts = slices.Clone(hosts)
+	for i, h := range hosts {
+		if _, _, err := net.SplitHostPort(h); err != nil {
+			hosts[i] = net.JoinHostPort(strings.Trim(h, "[]"), port)
+		}
+	}
+	return hosts
+}
+
+// secure reads the settings of TLS.
+func (a *address) secure(on bool, take func(string) string) error {
+	ca, cert, key, skip := take("cacert"), take("cert"), take("key"), take("insecure-skip-tls-verify")
+	if !on {
+		if ca+cert+key+skip != "" {
+			return fmt.Errorf("settings of TLS need rediss://")
+		}
+		return nil
+	}
+	host, _, _ := net.SplitHostPort(a.hosts[0])
+	a.tls = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: skip == "true"}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return err
+		}
+		a.tls.RootCAs = x509.NewCertPool()
+		if !a.tls.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("%s has no certificate in it", ca)
+		}
+	}
+	if cert+key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return err
+		}
+		a.tls.Certificates = []tls.Certificate{pair}
+	}
+	return nil
+}
+
+// unknown names a setting that nobody took.
+func unknown(settings url.Values) error {
+	for name := range settings {
+		return fmt.Errorf("unknown setting %q (db, cacert, cert, key, insecure-skip-tls-verify, sentinel_user, sentinel_password)", name)
+	}
+	return nil
+}

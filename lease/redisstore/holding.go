@@ -1,0 +1,182 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"berth/lease"
+)
+
+// holding is a lease of ours.
+type holding struct {
+	s     *Store
+	own   lease.Request // as it was asked for
+	since string        // in the server's words
+	child chan struct{} // closed once the child is recorded; nil: there is none
+
+	mu      sync.Mutex
+	lease   lease.Lease
+	run     string // the process of the server that has last known us
+	expires time.Duration
+	beaten  string        // the server's word for the last keepalive
+	kept    time.Duration // and ours
+	gone    bool
+}
+
+// leaseOf makes a lease of a request and what was granted to it.
+func leaseOf(r lease.Request, own lease.Settings, token, limit, since, slots string) (lease.Lease, error) {
+	l := lease.Lease{Version: lease.Version, Request: r, Asks: r.Limit, State: lease.Reserved}
+	l.Terms = lease.Terms{Need: r.Needs(own)}
+	var err error
+	if l.Token, err = strconv.ParseUint(token, 10, 64); err == nil {
+		l.InForce, err = strconv.Atoi(limit)
+	}
+	l.Since = time.UnixMicro(parseMicros(since).Microseconds())
+	for n := range strings.SplitSeq(slots, ",") {
+		slot, e := strconv.Atoi(n)
+		if e != nil {
+			err = e
+		}
+		l.Slots = append(l.Slots, slot)
+	}
+	if err != nil {
+		return l, fmt.Errorf("cannot read what was granted to %s: %w", r.ID, err)
+	}
+	return l, nil
+}
+
+// holding is what was granted, and counts from when the last sign of life was sent.
+func (s *Store) holding(r lease.Request, own lease.Settings, grant, run string, sent time.Duration) (lease.Holding, error) {
+	f := append(strings.Fields(grant), "", "", "", "")
+	l, err := leaseOf(r, own, f[0], f[1], f[2], f[3])
+	if err != nil {
+		return nil, err
+	}
+	return &holding{s: s, own: r, since: f[2], lease: l, run: run, expires: sent + r.TTL}, nil
+}
+
+func (h *holding) Lease() lease.Lease {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lease
+}
+
+func (h *holding) Expires() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.expires
+}
+
+// Running records the child beside the job, which need not wait for it: here it is
+// only for people to see.
+func (h *holding) Running(_ context.Context, child lease.Process) error {
+	text, err := json.Marshal(child)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lease.Child, h.lease.State = &child, lease.Running
+	h.child = make(chan struct{})
+	go func() {
+		defer close(h.child)
+		_, _, _ = h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, string(text))
+	}()
+	return nil
+}
+
+// Renew implements lease.Holding. A server that has lost its state is told of this
+// lease again, if that has not ended meanwhile.
+func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, error) {
+	if ttl == 0 {
+		ttl = h.own.TTL
+	}
+	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID)
+	if err != nil {
+		return lease.Signs{}, ended(ctx, err)
+	}
+	h.mu.Lock()
+	known, ends := h.run, h.expires
+	h.mu.Unlock()
+	if a.text(0) == "lost" && a.text(2) != known && lease.Boottime() < ends {
+		if a, sent, err = h.restore(ctx, ttl); err != nil {
+			return lease.Signs{}, ended(ctx, err)
+		}
+	}
+	if a.text(0) != "ok" {
+		return lease.Signs{}, fmt.Errorf("%w: store %s has dropped it", lease.ErrLost, h.s.name)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.run, h.expires = a.text(2), sent+ttl
+	return h.signs(a)
+}
+
+func (h *holding) restore(ctx context.Context, ttl time.Duration) (answer, time.Duration, error) {
+	l := h.Lease()
+	text, err := json.Marshal(h.own)
+	if err != nil {
+		return nil, 0, err
+	}
+	child := []byte{}
+	if l.Child != nil {
+		if child, err = json.Marshal(l.Child); err != nil {
+			return nil, 0, err
+		}
+	}
+	slots := make([]string, len(l.Slots))
+	for i, n := range l.Slots {
+		slots[i] = strconv.Itoa(n)
+	}
+	return h.s.confirm(ctx, h.own.Pool, "restore", ttl, h.own.ID, string(text), string(child), l.Weight, l.Asks,
+		strconv.FormatUint(l.Token, 10), l.InForce, h.since, strings.Join(slots, ","))
+}
+
+// signs reads what others left. A keepalive is as old as it is at first sight,
+// whatever becomes of the server's clock. The caller has locked h.mu.
+func (h *holding) signs(a answer) (lease.Signs, error) {
+	if b := a.text(4); b != h.beaten {
+		h.beaten, h.kept = b, min(h.s.clock.local(parseMicros(b)), h.s.Clock())
+	}
+	signs := lease.Signs{Keepalive: h.kept}
+	if text := a.text(3); text != "" {
+		signs.Stop = &lease.Stop{}
+		if err := json.Unmarshal([]byte(text), signs.Stop); err != nil {
+			return signs, fmt.Errorf("cannot read the request to stop %s: %w", h.own.ID, err)
+		}
+	}
+	return signs, nil
+}
+
+func (h *holding) Release(ctx context.Context) error {
+	h.mu.Lock()
+	child, gone := h.child, h.gone
+	h.gone = true
+	h.mu.Unlock()
+	if gone {
+		return nil
+	}
+	if child != nil {
+		// One that comes after the release would not be taken, but both on one
+		// connection are quicker than on two.
+		select {
+		case <-child:
+		case <-ctx.Done():
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.s.timings.Release)
+	defer cancel()
+	err := h.s.persist(ctx, func(ctx context.Context) error {
+		_, _, err := h.s.call(ctx, h.own.Pool, "release", h.own.TTL, h.own.ID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot give back slot %d of pool %s, which is free again when its lease has ended: %w", h.lease.Slots[0], h.own.Pool, err)
+	}
+	return nil
+}

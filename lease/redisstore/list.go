@@ -1,0 +1,207 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"berth/lease"
+)
+
+func settings(text string) lease.Settings {
+	s := lease.Settings{UID: -1}
+	if text != "" {
+		_ = json.Unmarshal([]byte(text), &s)
+	}
+	return s
+}
+
+// Set implements lease.Store.
+func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings, error) (lease.Settings, error)) error {
+	if err := lease.CheckPool(pool); err != nil {
+		return err
+	}
+	a, _, err := s.call(ctx, pool, "summary", 0, "")
+	if err != nil {
+		return ended(ctx, err)
+	}
+	for old := a.text(3); ; old = a.text(3) {
+		var now lease.Settings
+		var rerr error
+		if old != "" {
+			rerr = json.Unmarshal([]byte(old), &now)
+		}
+		now.UID = -1
+		new, err := change(now, rerr)
+		if err != nil {
+			return err
+		}
+		text := ""
+		if !new.None() {
+			b, err := json.Marshal(new)
+			if err != nil {
+				return err
+			}
+			text = string(b)
+		}
+		a, _, err = s.call(ctx, pool, "set", 0, pool, old, text)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		if a.text(0) == "ok" {
+			return nil
+		}
+	}
+}
+
+// List implements lease.Store.
+func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
+	if len(pools) == 0 {
+		known, err := s.names(ctx)
+		if err != nil {
+			return nil, err
+		}
+		pools = known
+	}
+	list := []lease.Pool{}
+	for _, name := range pools {
+		a, _, err := s.call(ctx, name, "list", 0)
+		if err != nil {
+			return nil, ended(ctx, err)
+		}
+		list = append(list, s.pool(name, a))
+	}
+	return list, nil
+}
+
+func (s *Store) names(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timings.Call)
+	defer cancel()
+	names, err := s.client.SMembers(ctx, prefix+"pools").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, s.trouble(ctx, err)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Summary implements lease.Store.
+func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease.Pool, error) {
+	a, _, err := s.call(ctx, pool, "summary", 0, t.ID)
+	if err != nil {
+		return lease.Pool{}, ended(ctx, err)
+	}
+	p := s.pool(pool, a)
+	p.Line, p.Place = a.number(10), a.number(11)
+	return p, nil
+}
+
+// pool reads the answer of list and summary.
+func (s *Store) pool(name string, a answer) lease.Pool {
+	p := lease.Pool{Name: name, Own: settings(a.text(3)), Starts: s.starts(a.text(4), a.text(5))}
+	if text := a.text(6); text != "" {
+		p.Report = &lease.Report{}
+		if json.Unmarshal([]byte(text), p.Report) != nil {
+			p.Report = nil
+		} else {
+			p.Report.At = s.clock.local(a.micros(7))
+		}
+	}
+	now := a.micros(1)
+	for _, h := range a.list(8) {
+		p.Holders = append(p.Holders, holder(answer(h.([]any)), p.Own, now))
+	}
+	slices.SortFunc(p.Holders, func(a, b lease.Entry) int { return a.Lease.Slots[0] - b.Lease.Slots[0] })
+	for _, w := range a.list(9) {
+		p.Waiters = append(p.Waiters, waiter(answer(w.([]any))))
+	}
+	p.Sum()
+	return p
+}
+
+// holder reads one entry of a list: id, request, child, state, what is held.
+func holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
+	var r lease.Request
+	rerr := json.Unmarshal([]byte(e.text(1)), &r)
+	r.ID = e.text(0)
+	f := append(strings.Fields(e.text(4)), "", "", "", "", "", "", "", "", "")
+	l, err := leaseOf(r, own, f[5], f[6], f[7], f[8])
+	entry := lease.Entry{Lease: &l, Beat: -1}
+	l.Asks, _ = strconv.Atoi(f[4])
+	ttl := parseMicros(f[2])
+	entry.Beat = max(0, now-(parseMicros(f[0])-ttl/2))
+	if text := e.text(2); text != "" {
+		l.Child = &lease.Process{}
+		if json.Unmarshal([]byte(text), l.Child) == nil {
+			l.State = lease.Running
+		}
+	}
+	switch {
+	case rerr != nil || err != nil:
+		l.State = lease.Damaged
+		entry.Note = fmt.Sprint(errors.Join(rerr, err))
+	case e.text(3) != "0":
+		l.State = lease.Stalled
+		entry.Note = "no sign of life; it is dropped after " + ttl.String() + " without one"
+	}
+	return entry
+}
+
+// waiter reads one entry of a list: id, request, number, priority, since, aside.
+func waiter(e answer) lease.Entry {
+	t := lease.Ticket{Version: lease.Version}
+	_ = json.Unmarshal([]byte(e.text(1)), &t.Request)
+	t.ID = e.text(0)
+	t.Seq, _ = strconv.ParseUint(e.text(2), 10, 64)
+	t.Priority = e.number(3)
+	t.Since = time.UnixMicro(parseMicros(e.text(4)).Microseconds())
+	return lease.Entry{Ticket: &t, Beat: -1, Aside: e.text(5) == "1"}
+}
+
+// Stop implements lease.Store.
+func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
+	pool, err := lease.PoolOf(id)
+	if err != nil {
+		return lease.Entry{}, err
+	}
+	text, err := json.Marshal(stop)
+	if err != nil {
+		return lease.Entry{}, err
+	}
+	a, _, err := s.call(ctx, pool, "stop", 0, id, string(text))
+	if err != nil {
+		return lease.Entry{}, ended(ctx, err)
+	}
+	p := s.pool(pool, a)
+	for _, e := range slices.Concat(p.Holders, p.Waiters) {
+		if e.Lease != nil && e.Lease.ID == id || e.Ticket != nil && e.Ticket.ID == id {
+			return e, nil
+		}
+	}
+	return lease.Entry{}, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
+}
+
+// Keepalive implements lease.Store.
+func (s *Store) Keepalive(ctx context.Context, id string) error {
+	pool, err := lease.PoolOf(id)
+	if err != nil {
+		return err
+	}
+	a, _, err := s.call(ctx, pool, "keepalive", 0, id)
+	switch {
+	case err != nil:
+		return ended(ctx, err)
+	case a.text(0) == "waits":
+		return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+	case a.text(0) != "ok":
+		return fmt.Errorf("%s: %w", id, lease.ErrNotFound)
+	}
+	return nil
+}

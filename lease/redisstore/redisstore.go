@@ -1,0 +1,173 @@
+// Package redisstore keeps pools on a Redis or Valkey server: lease.Store for
+// machines that share nothing else.
+//
+// Every step is one script, which decides and writes at once; the client only
+// waits. Whoever gives slots back also grants them to the head of the line, and
+// every other step repeats that, so that a step that was cut short is made up for
+// by the next sign of life. A waiter is woken through a list of its own: a push
+// lasts until it is read, whatever happens to connections meanwhile.
+//
+// Leases end by the server's clock, which can be set; see pool.lua for why that
+// breaks no promise. What the server may forget (it was restarted, a replica that
+// lagged was promoted) is registered again by those who hold it, and nobody new
+// starts for one TTL meanwhile. It must not evict keys (maxmemory-policy).
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"berth/lease"
+)
+
+// Store is a client of one server, or of the master that Sentinels name.
+type Store struct {
+	client  redis.UniversalClient
+	name    string // without passwords
+	dial    lease.Dial
+	clock   clock
+	timings Timings
+}
+
+// Timings are the store's own; the zero value of each has a default.
+type Timings struct {
+	Call    time.Duration // how long a step may take before it counts as lost: 3s
+	Release time.Duration // how long the end of a job may wait for the server: 5s
+	Undo    time.Duration // how long a step that failed may be undone: 1s
+}
+
+func (t Timings) orDefault() Timings {
+	def := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	def(&t.Call, 3*time.Second)
+	def(&t.Release, 5*time.Second)
+	def(&t.Undo, time.Second)
+	return t
+}
+
+var _ lease.Store = (*Store)(nil)
+
+// Open makes a store of redis://, rediss://, unix:// or redis+sentinel://. It does
+// not connect yet: the first step does, and fails with *lease.UnreachableError.
+func Open(d lease.Dial) (*Store, error) { return OpenWith(d, Timings{}) }
+
+// OpenWith is Open with other timings.
+func OpenWith(d lease.Dial, t Timings) (*Store, error) {
+	logging.Disable() // what goes wrong is said by whoever asked
+	client, err := connect(d)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{client: client, name: d.Name(), dial: d, timings: t.orDefault()}, nil
+}
+
+// Close ends its connections. What is held stays held until its TTL is over.
+func (s *Store) Close() error { return s.client.Close() }
+
+// Clock goes on like the boot clock, from the server's time at the first step.
+func (s *Store) Clock() time.Duration { return s.clock.now() }
+
+// trouble turns an error of the client into one of ours: an UnreachableError when
+// the same step may well succeed later.
+func (s *Store) trouble(ctx context.Context, err error) error {
+	var said redis.Error
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &said) && !passes(said):
+		return &answerError{s.name, said}
+	}
+	return &lease.UnreachableError{Store: s.name, Err: short(err)}
+}
+
+// passes reports whether an error that the server told is one of its state, and
+// not of ours.
+func passes(err redis.Error) bool {
+	return redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsClusterDownError(err) ||
+		redis.IsTryAgainError(err) || redis.IsMasterDownError(err) || redis.IsMaxClientsError(err) ||
+		redis.IsOOMError(err) || redis.HasErrorPrefix(err, "BUSY") || redis.HasErrorPrefix(err, "MISCONF") ||
+		redis.HasErrorPrefix(err, "NOREPLICAS") || redis.HasErrorPrefix(err, "UNBLOCKED")
+}
+
+// short is an error without the addresses that the name of the store has already.
+func short(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return op.Err
+	}
+	return err
+}
+
+// answerError is what the server said no with.
+type answerError struct {
+	store string
+	err   error
+}
+
+func (e *answerError) Error() string { return "store " + e.store + " refuses: " + e.err.Error() }
+func (e *answerError) Unwrap() error { return e.err }
+
+// clock translates the server's instants, which somebody may set, into ones that
+// only go on.
+type clock struct {
+	mu   sync.Mutex
+	base time.Duration // Boottime + base is now
+	skew time.Duration // the server's clock is so much before that
+	set  bool
+}
+
+// jump is how far the server's clock may be from where it was expected before it
+// was set: answers can take a while.
+const jump = time.Second
+
+// saw learns that the server's clock was at t a moment ago.
+func (c *clock) saw(t time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.set {
+		c.base, c.set = t-lease.Boottime(), true
+	}
+	if d := t - (lease.Boottime() + c.base) - c.skew; d > jump || d < -jump {
+		c.skew += d
+	}
+}
+
+func (c *clock) now() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.set {
+		c.base, c.set = time.Duration(time.Now().UnixNano())-lease.Boottime(), true
+	}
+	return lease.Boottime() + c.base
+}
+
+// local is an instant of the server's clock on ours, 0 for none.
+func (c *clock) local(t time.Duration) time.Duration {
+	if t == 0 {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return t - c.skew
+}
+
+// server is the other way.
+func (c *clock) server(t time.Duration) time.Duration {
+	if t == 0 {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return t + c.skew
+}

@@ -1,0 +1,64 @@
+package redisstore_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"berth/lease"
+	"berth/lease/redisstore"
+	"berth/lease/storetest"
+	"berth/lease/storetest/engine"
+)
+
+// open is a client of the server, whose database of that number it alone uses.
+func open(t testing.TB, server *engine.Server, settings string) *redisstore.Store {
+	t.Helper()
+	d, err := lease.ParseURL("redis://" + server.Addr + settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := redisstore.Open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// fresh empties the server, and has it know us for longer than any lease, so that
+// nobody waits for holders that it may have forgotten.
+func fresh(t testing.TB, server *engine.Server) {
+	t.Helper()
+	c := client(t, server)
+	if err := c.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := c.InfoMap(t.Context(), "server").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.HSet(t.Context(), "{berth}:epoch", "run", info["Server"]["run_id"], "at", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func client(t testing.TB, server *engine.Server) *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestStore(t *testing.T) {
+	server := engine.Redis(t)
+	storetest.Run(t, storetest.Shape{
+		Open: func(t *testing.T) lease.Store {
+			fresh(t, server)
+			return open(t, server, "")
+		},
+		Another: func(t *testing.T, _ lease.Store) lease.Store { return open(t, server, "") },
+		TTL:     time.Second,
+		Grants:  true,
+	})
+}

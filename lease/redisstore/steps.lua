@@ -1,0 +1,254 @@
+-- The steps. Each opens with what it takes after the common arguments, and returns.
+local step = {}
+
+-- try: id, request. Takes the slots if nobody is before the request and there is room.
+function step.try(id, text)
+  if held[id] then return answer('ready', 0, grantText(held[id])) end
+  settle()
+  local r = cjson.decode(text)
+  local first, ahead = head(), 0
+  if first then
+    local _, priority = seqOf(first)
+    if priority <= r.priority then
+      ahead = math.max(1, redis.call('ZCOUNT', lineK, '-inf', '(' .. score(r.priority + 1, 0)))
+    end
+  end
+  local why, limit = decide(r, ahead, {})
+  if why ~= 'ready' then return answer(why, ahead) end
+  redis.call('HSET', dataK, id, text)
+  return answer(why, 0, grantText(take(id, r, limit)))
+end
+
+-- line: id, request. Takes a place in the line, or the one kept for the request's key;
+-- returns its number, its priority, since when it is there.
+function step.line(id, text)
+  if not held[id] and redis.call('HEXISTS', waitK, id) == 0 then
+    local r = cjson.decode(text)
+    local kept = r.key and redis.call('HGET', dataK, 't:' .. r.key)
+    local w = kept and redis.call('HGET', waitK, kept)
+    w = w and parseWait(w)
+    if w and w.aside == 2 and judge(w) ~= DEAD then
+      local seq, priority = seqOf(kept)
+      drop(kept)
+      forget(kept)
+      redis.call('HDEL', dataK, 't:' .. r.key)
+      r.priority = priority
+      join(id, text, r, seq, w.since)
+    else
+      join(id, text, r, 0)
+    end
+  end
+  if held[id] then return { '0', '0', int(now), int(now), run } end
+  local seq, priority = seqOf(id)
+  return { int(seq), tostring(priority), parseWait(redis.call('HGET', waitK, id)).since, int(now), run }
+end
+
+-- turn: id, request, number, priority, since, gates that were asked. Takes the slots if
+-- it is this ticket's turn; the sign of life of its place, which it takes again if it
+-- was dropped.
+function step.turn(id, text, seq, priority, since, answers)
+  local stop = redis.call('HGET', dataK, 's:' .. id)
+  if held[id] then
+    local h = held[id]
+    h.due, h.suspect = due(h.ttl), 0
+    redis.call('HSET', heldK, id, packHeld(h))
+    redis.call('DEL', WAKE .. id)
+    return answer('ready', 0, grantText(h))
+  end
+  local r = cjson.decode(text)
+  r.priority = tonumber(priority)
+  local w = redis.call('HGET', waitK, id)
+  if stop then
+    local a = answer('stopped', 0)
+    a[13] = stop
+    return a
+  end
+  if w then
+    w = parseWait(w)
+    w.due, w.suspect, w.ttl, w.aside = due(TTL), 0, TTL, 0
+    redis.call('HSET', waitK, id, packWait(w))
+  else
+    join(id, text, r, tonumber(seq), since)
+  end
+  settle()
+  if held[id] then return answer('ready', 0, grantText(held[id])) end
+  if head() ~= id then
+    soonest = nil
+    return answer('behind', math.max(1, redis.call('ZRANK', lineK, id)))
+  end
+  local got = cjson.decode(answers)
+  local why, limit = decide(r, 0, got)
+  if why ~= 'ready' then return answer(why, 0) end
+  local grant = grantText(take(id, r, limit))
+  changed = true
+  settle()
+  return answer(why, 0, grant)
+end
+
+-- renew: id. The sign of life of a lease: ok, its stop and its keepalive, or lost.
+function step.renew(id)
+  local h = held[id]
+  if not h then return { 'lost', int(now), run } end
+  h.due, h.suspect, h.ttl = due(TTL), 0, TTL
+  redis.call('HSET', heldK, id, packHeld(h))
+  settle()
+  local signs = redis.call('HMGET', dataK, 's:' .. id, 'k:' .. id)
+  return { 'ok', int(now), run, signs[1] or '', signs[2] or '' }
+end
+
+-- restore: id, request, child, weight, asks, token, limit, since, slots. Registers a
+-- lease that this server has forgotten: as long as nobody new was let in, or if there
+-- is room for it.
+function step.restore(id, text, child, weight, asks, token, limit, since, slots)
+  local r = cjson.decode(text)
+  local h = {
+    due = due(TTL), suspect = 0, ttl = TTL, weight = tonumber(weight), asks = tonumber(asks),
+    token = token, limit = limit, since = since, slots = slots,
+  }
+  local room = smallest(own.limit, asked, h.asks)
+  if not held[id] and recovers() == 0 and room > 0 and used + h.weight > room then return { 'lost', int(now), run } end
+  redis.call('HSET', heldK, id, packHeld(h))
+  redis.call('HSET', dataK, id, text)
+  if child ~= '' then redis.call('HSET', dataK, 'c:' .. id, child) end
+  redis.call('SADD', poolsK, r.pool)
+  local known = tonumber(redis.call('HGET', poolK, 'token') or 0)
+  if tonumber(token) > known then redis.call('HSET', poolK, 'token', token) end
+  return { 'ok', int(now), run }
+end
+
+-- running: id, child. Records the child of a lease.
+function step.running(id, child)
+  if held[id] then redis.call('HSET', dataK, 'c:' .. id, child) end
+  return { 'ok', int(now), run }
+end
+
+-- release: id. Gives the slots back.
+function step.release(id)
+  if redis.call('HDEL', heldK, id) == 1 then
+    forget(id)
+    redis.call('DEL', WAKE .. id)
+    changed = true
+    readHeld()
+  end
+  settle()
+  return { 'ok', int(now), run }
+end
+
+-- leave: id, key, grace. Gives a place up, or keeps it for the key; and slots that were
+-- granted to it.
+function step.leave(id, key, grace)
+  local w = redis.call('HGET', waitK, id)
+  local stopped = redis.call('HEXISTS', dataK, 's:' .. id) == 1
+  if w and key ~= '' and not stopped then
+    w = parseWait(w)
+    w.aside, w.ttl, w.suspect = 2, tonumber(grace), 0
+    w.due = now + w.ttl
+    redis.call('HSET', waitK, id, packWait(w))
+    redis.call('HSET', dataK, 't:' .. key, id)
+  elseif w then
+    drop(id)
+    forget(id)
+  end
+  changed = true
+  local done = step.release(id)
+  redis.call('DEL', WAKE .. id)
+  wake(id, 'left') -- whoever still listens for it can go
+  redis.call('PEXPIRE', WAKE .. id, 1000)
+  return done
+end
+
+-- aside: id, 1 or 0. Lets the others pass a place, or no longer.
+function step.aside(id, on)
+  local w = redis.call('HGET', waitK, id)
+  if w then
+    w = parseWait(w)
+    w.aside, w.ttl, w.suspect = tonumber(on), TTL, 0
+    w.due = due(TTL)
+    redis.call('HSET', waitK, id, packWait(w))
+    changed = true
+    settle()
+  end
+  return { 'ok', int(now), run }
+end
+
+-- set: pool, the settings that are expected, and the new ones. Says again, with those
+-- that are there, when they are others.
+function step.set(pool, old, new)
+  if ownText ~= old then return { 'again', int(now), run, ownText } end
+  if new == '' then
+    redis.call('HDEL', poolK, 'own')
+    own = {}
+  else
+    redis.call('HSET', poolK, 'own', new)
+    own = cjson.decode(new)
+  end
+  redis.call('SADD', poolsK, pool)
+  ownText, changed = new, true
+  settle()
+  return { 'ok', int(now), run }
+end
+
+-- report: what the gates said, as JSON, and when is this server's business.
+function step.report(text)
+  redis.call('HSET', poolK, 'report', text, 'reported', int(now))
+  return { 'ok', int(now), run }
+end
+
+-- stop: id, why. Leaves a request to stop; returns the record as list does.
+function step.stop(id, text)
+  if not held[id] and redis.call('HEXISTS', waitK, id) == 0 then return { 'none', int(now), run } end
+  redis.call('HSET', dataK, 's:' .. id, text)
+  if not held[id] then wake(id, 'look') end
+  return step.list()
+end
+
+-- keepalive: id. Marks a holder's job as busy.
+function step.keepalive(id)
+  if not held[id] then
+    return { redis.call('HEXISTS', waitK, id) == 1 and 'waits' or 'none', int(now), run }
+  end
+  redis.call('HSET', dataK, 'k:' .. id, int(now))
+  return { 'ok', int(now), run }
+end
+
+local function pool()
+  readStarts()
+  local got = redis.call('HMGET', poolK, 'buckets', 'report', 'reported')
+  return ownText, int(last), got[1] or '', got[2] or '', got[3] or ''
+end
+
+-- each holder: id, request, child, its state, what is held.
+local function holders()
+  local all = {}
+  for id, h in pairs(held) do
+    local d = redis.call('HMGET', dataK, id, 'c:' .. id)
+    all[#all + 1] = { id, d[1] or '', d[2] or '', tostring(h.state), packHeld(h) }
+  end
+  return all
+end
+
+-- list: all of a pool.
+function step.list()
+  local line = {}
+  local ids = redis.call('ZRANGE', lineK, 0, -1)
+  for _, id in ipairs(ids) do
+    local w = parseWait(redis.call('HGET', waitK, id))
+    local state = judge(w)
+    if state ~= DEAD then
+      local seq, priority = seqOf(id)
+      local aside = (w.aside > 0 or state == SUSPECT) and '1' or '0'
+      line[#line + 1] = { id, redis.call('HGET', dataK, id), int(seq), tostring(priority), w.since, aside }
+    end
+  end
+  local o, l, b, r, at = pool()
+  return { 'ok', int(now), run, o, l, b, r, at, holders(), line }
+end
+
+-- summary: id. A pool without its line, but how long it is, and which of it that is.
+function step.summary(id)
+  local o, l, b, r, at = pool()
+  local rank = redis.call('ZRANK', lineK, id)
+  return { 'ok', int(now), run, o, l, b, r, at, holders(), {}, redis.call('ZCARD', lineK), rank and rank + 1 or 0 }
+end
+
+return step[ARGV[1]](unpack(ARGV, 5))

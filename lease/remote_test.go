@@ -1,0 +1,69 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestParseURL(t *testing.T) {
+	for _, c := range []struct {
+		url, name, hosts, path string
+	}{
+		{"redis://h:1/0", "redis://h:1/0", "h:1", "/0"},
+		{"redis://:secret@h:1", "redis://h:1", "h:1", ""},
+		{"redis://ann:se%40cret@h:1?db=2&password=secret", "redis://ann@h:1?db=2", "h:1", ""},
+		{"redis+sentinel://ann:secret@a:1,b:2,c/main/1?sentinel_password=secret", "redis+sentinel://ann@a:1,b:2,c/main/1", "a:1 b:2 c", "/main/1"},
+		{"etcd://a:2379,b:2379/ci/x?cacert=%2Fx.pem", "etcd://a:2379,b:2379/ci/x?cacert=%2Fx.pem", "a:2379 b:2379", "/ci/x"},
+		{"etcd://[::1]:2379,[::2]:2379", "etcd://[::1]:2379,[::2]:2379", "[::1]:2379 [::2]:2379", ""},
+		{"unix:///run/redis.sock?db=3", "unix:///run/redis.sock?db=3", "", "/run/redis.sock"},
+		{"unix://:secret@/run/redis.sock", "unix:///run/redis.sock", "", "/run/redis.sock"},
+	} {
+		d, err := ParseURL(c.url)
+		if err != nil || d.Name() != c.name || strings.Join(d.Hosts, " ") != c.hosts || d.Path != c.path {
+			t.Errorf("%s: %+v, %v, name %s; want %+v", c.url, d, err, d.Name(), c)
+		}
+	}
+	for _, bad := range []string{"", "nonsense", "redis://u:secret@h:x y", "redis://h:port", "redis://:secret@h?%zz", "://h"} {
+		d, err := ParseURL(bad)
+		if err == nil {
+			t.Errorf("%q: %+v, want an error", bad, d)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v tells the password", bad, err)
+		}
+	}
+}
+
+func TestPersist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, other := &UnreachableError{"s", errors.New("no")}, errors.New("other")
+		told := 0
+		trouble := func(error) { told++ }
+		var errs []error
+		f := func(context.Context) error {
+			if len(errs) == 0 {
+				return out
+			}
+			err := errs[0]
+			errs = errs[1:]
+			return err
+		}
+		errs = []error{out, out, nil}
+		if err := Persist(t.Context(), trouble, f); err != nil || told != 0 {
+			t.Errorf("%v, told %d times; want an end, and silence: it did not last", err, told)
+		}
+		errs = append(slices.Repeat([]error{out}, 20), other)
+		if err := Persist(t.Context(), trouble, f); err != other || told != 1 {
+			t.Errorf("%v, told %d times; want the other error, once told", err, told)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := Persist(ctx, nil, f); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, want the end of the context", err)
+		}
+	})
+}

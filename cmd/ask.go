@@ -223,7 +223,7 @@ func treeOf(l *lease.Lease) procwatch.Tree {
 // environ is what a gate's command finds, but for the readings.
 func (a *asker) environ(v lease.Verdict) []string {
 	r := a.request
-	told := map[string]string{"BERTH_POOL": r.Pool, "BERTH_STORE": a.store.dir, "BERTH_USED": strconv.Itoa(v.Used), "BERTH_LIMIT": strconv.Itoa(v.Limit)}
+	told := map[string]string{"BERTH_POOL": r.Pool, "BERTH_STORE": a.store.where, "BERTH_USED": strconv.Itoa(v.Used), "BERTH_LIMIT": strconv.Itoa(v.Limit)}
 	if n := r.Needs(v.Own); n.Mem > 0 {
 		told["BERTH_NEED_MEM"] = strconv.FormatUint(n.Mem, 10)
 	}

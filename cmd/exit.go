@@ -13,6 +13,7 @@ import (
 const (
 	codeOK       = 0
 	codeNo       = 1  // a plain "no" of a subcommand
+	codeLost     = 74 // EX_IOERR: the lease was lost, and the command was ended
 	codeBusy     = 75 // EX_TEMPFAIL: try again later
 	codeTimeout  = 124
 	codeFailed   = 125
@@ -41,6 +42,8 @@ func code(err error) int {
 		return codeCannot
 	case errors.Is(err, errTimeout):
 		return codeTimeout
+	case errors.Is(err, lease.ErrLost):
+		return codeLost
 	case errors.Is(err, lease.ErrNotFound):
 		return codeNo
 	default:

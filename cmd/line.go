@@ -50,6 +50,9 @@ const firstTry = 500 * time.Millisecond
 // pool's lock.
 const notWaiting = time.Second
 
+// answers is the same for a server, which may be far away.
+const answers = 5 * time.Second
+
 // decideWithin is how much longer it may take when gates have to decide first: CPU
 // use needs two samples, and a command of the user's takes its time.
 const decideWithin = 12 * time.Second
@@ -61,6 +64,8 @@ func (r *runner) allowed(ctx context.Context) (context.Context, context.CancelFu
 		return context.WithCancel(ctx)
 	case r.spec.wait == 0 && r.gated:
 		return context.WithTimeout(ctx, notWaiting+decideWithin)
+	case r.spec.wait == 0 && r.store.remote:
+		return context.WithTimeout(ctx, answers)
 	case r.spec.wait == 0:
 		return context.WithTimeout(ctx, notWaiting)
 	default:

@@ -46,8 +46,8 @@ be read; the slot stays taken).`,
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(st.dir); errors.Is(err, fs.ErrNotExist) && storeOf(c) != "" {
-				say.notef("store %s does not exist yet", st.dir) // or is a slip
+			if _, err := os.Stat(st.where); errors.Is(err, fs.ErrNotExist) && storeOf(c).where != "" && !st.remote {
+				say.notef("store %s does not exist yet", st.where) // or is a slip
 			}
 			return list(st, c.Args().Slice(), c.Bool("json"), c.Bool("watch"))
 		},

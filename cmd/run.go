@@ -148,7 +148,7 @@ func (r *runner) environ(l *lease.Lease) []string {
 		told["BERTH_LIMIT"] = strconv.Itoa(l.InForce)
 		told["BERTH_LEASE"] = l.ID
 		told["BERTH_TOKEN"] = strconv.FormatUint(l.Token, 10)
-		told["BERTH_STORE"] = r.store.dir
+		told["BERTH_STORE"] = r.store.where
 	}
 	for k, v := range r.spec.request.Labels {
 		told["BERTH_LABEL_"+k] = v

@@ -19,7 +19,7 @@ import (
 
 // runSpec is what the words of 'berth run' ask for.
 type runSpec struct {
-	store   string
+	store   storeOptions
 	request lease.Request
 	wait    time.Duration // in the line; negative: as long as it takes
 	onBusy  string        // fail, skip, run
@@ -28,6 +28,7 @@ type runSpec struct {
 	signal  syscall.Signal
 	kill    time.Duration // from signal to KILL
 	hold    string        // command, tree
+	onLost  string        // kill, warn
 	nested  string        // reuse, take, fail
 	exec    bool
 	quiet   bool
@@ -36,7 +37,7 @@ type runSpec struct {
 }
 
 func runFlags() []cli.Flag {
-	const slots, line, job, other = "Slots", "Waiting", "Running", "Other"
+	const slots, line, job, server, other = "Slots", "Waiting", "Running", "On a server", "Other"
 	flags := []cli.Flag{
 		newString(cli.StringFlag{Category: slots, Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` count the slots of this pool (default: default)"}),
 		newString(cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots of the pool are in use: a whole number, like 50% of the CPUs, or auto for as many as the machine carries, see Gates (default: the pool's own limit, else the number of CPUs)"}),
@@ -56,7 +57,11 @@ func runFlags() []cli.Flag {
 		newString(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` and with KILL so much later (default: 10s)"}),
 		newString(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` write a sign of life this often, for 'berth ls' (default: 5s)"}),
 		newList(cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` show it in 'berth ls', and give it to the command as BERTH_LABEL_K; repeatable"}),
-		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold or --heartbeat"}),
+		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold or --heartbeat, nor with a store on a server"}),
+
+		newString(cli.StringFlag{Category: server, Name: "ttl", Value: "30s", Usage: "`D` the slot is free again when the store has not heard of its berth for about so long; from 1s to 24h (default: 30s)"}),
+		newString(cli.StringFlag{Category: server, Name: "on-lost", Usage: "`WHAT` when the lease is lost: end the command before anyone else may start, exit code 74 (kill), or let it run uncounted (warn) (default: kill; warn with a directory)"}),
+		newString(cli.StringFlag{Category: server, Name: "redis-wait", Value: "0", Usage: "`N` count on a grant or a sign of life only when N replicas of Redis have it (default: 0)"}),
 	}
 	return append(append(flags, gateFlags()...),
 		storeFlag(other), quietFlag(other),
@@ -64,7 +69,7 @@ func runFlags() []cli.Flag {
 }
 
 func storeFlag(category string) cli.Flag {
-	return newString(cli.StringFlag{Category: category, Name: "store", Usage: "`DIR` find the pools there (default: /var/tmp/berth-UID) [$BERTH_STORE]"})
+	return newString(cli.StringFlag{Category: category, Name: "store", Usage: "`WHERE` find the pools there: a directory, or redis://HOST/DB, etcd://HOST,HOST/PREFIX and others, see README (default: /var/tmp/berth-UID) [$BERTH_STORE]"})
 }
 
 func quietFlag(category string) cli.Flag {
@@ -81,6 +86,7 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		onBusy:  p.oneOf("on-busy", "fail", "skip", "run"),
 		hold:    p.oneOf("hold", "command", "tree"),
 		nested:  p.oneOf("nested", "reuse", "take", "fail"),
+		onLost:  p.onLost(),
 		signal:  p.signal("signal"),
 		kill:    p.duration("kill-after"),
 		timeout: p.positive("timeout"),
@@ -88,6 +94,11 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		request: p.request(),
 	}
 	s.request.Signal, s.request.KillAfter = int(s.signal), s.kill
+	s.store.replicas = p.count("redis-wait", 0, 9)
+	if isURL(s.store.where) {
+		s.request.TTL = p.ttl()
+		s.request.Heartbeat = p.beat(s.request.TTL)
+	}
 	if p.err == nil {
 		p.err = p.disagree(s)
 	}
@@ -129,6 +140,37 @@ func (p *flagParser) request() lease.Request {
 	return r
 }
 
+// onLost is "warn" with a directory: only somebody who removes its files can take a
+// lease away there, and that is no reason to end a healthy job.
+func (p *flagParser) onLost() string {
+	switch {
+	case p.c.IsSet("on-lost"):
+		return p.oneOf("on-lost", "kill", "warn")
+	case isURL(storeOf(p.c).where):
+		return "kill"
+	}
+	return "warn"
+}
+
+const leastTTL, mostTTL = time.Second, 24 * time.Hour
+
+func (p *flagParser) ttl() time.Duration {
+	ttl := p.duration("ttl")
+	if ttl < leastTTL || ttl > mostTTL {
+		p.check("ttl", fmt.Errorf("%q is not from %v to %v", p.c.String("ttl"), short(leastTTL), short(mostTTL)))
+	}
+	return ttl
+}
+
+// beat is how often a lease of that TTL is renewed: three times at least.
+func (p *flagParser) beat(ttl time.Duration) time.Duration {
+	beat := p.duration("heartbeat")
+	if p.c.IsSet("heartbeat") && beat > ttl/3 {
+		p.check("heartbeat", fmt.Errorf("%q is longer than a third of --ttl %v", p.c.String("heartbeat"), ttl))
+	}
+	return min(beat, ttl/3)
+}
+
 // disagree says which words, each right by itself, do not go together.
 func (p *flagParser) disagree(s *runSpec) error {
 	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "heartbeat"} {
@@ -136,7 +178,14 @@ func (p *flagParser) disagree(s *runSpec) error {
 			return fmt.Errorf("--exec: leaves nobody to take care of --%s; drop one of them", f)
 		}
 	}
+	remote := isURL(s.store.where)
 	switch r := s.request; {
+	case !remote && p.c.IsSet("ttl"):
+		return fmt.Errorf("--ttl %s: with a directory for a store a lease ends with its owner, and not by a clock; drop it", p.c.String("ttl"))
+	case s.store.replicas > 0 && !strings.Contains(schemeOf(s.store.where), "redis") && schemeOf(s.store.where) != "unix":
+		return fmt.Errorf("--redis-wait %d: the store is not on Redis; drop it", s.store.replicas)
+	case remote && s.exec:
+		return fmt.Errorf("--exec: leaves nobody to renew the lease in a store on a server; drop it")
 	case len(s.argv) == 0:
 		return fmt.Errorf("no command to run")
 	case s.argv[0] == "":
@@ -153,13 +202,13 @@ func (p *flagParser) disagree(s *runSpec) error {
 	return nil
 }
 
-// storeOf is the directory that --store or else BERTH_STORE names. An empty
+// storeOf is the store that --store or else BERTH_STORE names. An empty
 // variable is one that is not set; the library would take it for a value.
-func storeOf(c *cli.Context) string {
+func storeOf(c *cli.Context) storeOptions {
 	if c.IsSet("store") {
-		return c.String("store")
+		return storeOptions{where: c.String("store")}
 	}
-	return os.Getenv("BERTH_STORE")
+	return storeOptions{where: os.Getenv("BERTH_STORE")}
 }
 
 // flagParser keeps the first error.

@@ -13,8 +13,9 @@ import (
 // store is an open store and who we are in it.
 type store struct {
 	*still
-	dir  string
-	self procwatch.ID
+	where  string // as BERTH_STORE says it
+	remote bool   // leases end by a clock, and owners may be on other machines
+	self   procwatch.ID
 	// inherits reports whether we hold the lock of a lease's slot by a
 	// descriptor that a parent left us.
 	inherits func(*lease.Lease) bool

@@ -8,13 +8,21 @@ import (
 	"berth/procwatch"
 )
 
-// openStore opens the directory that --store names, or the default one; create
-// makes it when it is missing.
-func openStore(dir string, create bool, say *speaker) (*store, error) {
+// openStore opens what --store names: the store of a URL or a directory, or the
+// default one; create makes a directory when it is missing.
+func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 	self, err := procwatch.Self()
 	if err != nil {
 		return nil, err
 	}
+	if isURL(o.where) {
+		s, err := openRemote(o, say)
+		if err != nil {
+			return nil, err
+		}
+		return &store{still: &still{Store: s}, where: o.where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
+	}
+	dir := o.where
 	s, err := filestore.Open(dir, filestore.Options{
 		Create: create,
 		Alive: func(p lease.Process) bool {
@@ -41,7 +49,7 @@ func openStore(dir string, create bool, say *speaker) (*store, error) {
 	if fs, first := s.Network(); first {
 		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &store{still: &still{Store: s}, dir: s.Dir(), self: self, inherits: s.Inherits}, nil
+	return &store{still: &still{Store: s}, where: s.Dir(), self: self, inherits: s.Inherits}, nil
 }
 
 // lives reports whether a recorded process lives on this machine, and with

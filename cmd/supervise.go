@@ -54,7 +54,11 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 	if r.spec.exec {
 		return r.become(h, l)
 	}
-	child, err := procwatch.Start(r.spec.argv, r.environ(l))
+	start := procwatch.Start
+	if h != nil && h.Expires() > 0 {
+		start = procwatch.StartBound // nobody would renew its lease
+	}
+	child, err := start(r.spec.argv, r.environ(l))
 	if err != nil {
 		return 0, errors.Join(err, release(h))
 	}
@@ -109,7 +113,7 @@ func (s *supervisor) run() (int, error) {
 		if err := s.h.Running(context.Background(), lease.Process(s.child.ID())); err != nil {
 			s.say.notef("cannot record the child of %s: %v", s.h.Lease().ID, err)
 		}
-		s.keeper = lease.Keep(s.h, lease.Beats{Every: s.spec.request.Heartbeat})
+		s.keeper = lease.Keep(s.h, lease.Beats{Every: s.spec.request.Heartbeat, Reserve: s.reserve()})
 		s.renewals = s.keeper.Renewals()
 	}
 	s.startClocks()
@@ -213,7 +217,23 @@ func (s *supervisor) follow(stop syscall.Signal) {
 	}
 	s.asked = time.Time{}
 	if s.child.ID().State() == procwatch.Stopped && !s.continuedSoon() {
+		s.halt()
+	}
+}
+
+// stoppedTTL is how long a job that was stopped keeps its slot in a store that hears
+// nothing of it.
+const stoppedTTL = time.Hour
+
+// halt stops this process. A lease that ends by a clock is renewed for longer before,
+// and at once afterwards.
+func (s *supervisor) halt() {
+	if s.h == nil || s.h.Expires() == 0 {
 		s.store.stop()
+		return
+	}
+	if err := s.keeper.While(stoppedTTL, s.store.stop); err != nil {
+		s.say.notef("pool %s: the lease could not be renewed before this stopped: %v", s.spec.request.Pool, err)
 	}
 }
 
@@ -278,7 +298,7 @@ func (s *supervisor) signal(sig syscall.Signal) {
 			s.end(signalError{sig}, s.spec.kill)
 		case sigTSTP:
 			if s.asked = (time.Time{}); !s.continuedSoon() {
-				s.store.stop()
+				s.halt()
 			}
 		}
 		return
@@ -345,11 +365,11 @@ func (s *supervisor) idleClock() { s.keeper.Now() }
 
 func (s *supervisor) renewed(g lease.Renewal) {
 	switch {
-	case errors.Is(g.Err, lease.ErrLost):
-		if !s.lost {
-			s.lost = true
-			s.say.errorf("pool %s: %v; this job runs on and is not counted any more", s.spec.request.Pool, g.Err)
-		}
+	case errors.Is(g.Err, lease.ErrLost) && !s.lost:
+		s.lose(g.Err)
+	case g.Err == nil && s.lost && s.ending == nil:
+		s.lost = false
+		s.say.notef("pool %s: the lease is renewed, and the job is counted again", s.spec.request.Pool)
 	case g.Err != nil:
 		s.say.verbosef("no heartbeat: %v", g.Err)
 	}
@@ -370,6 +390,41 @@ func (s *supervisor) renewed(g lease.Renewal) {
 	}
 }
 
+// lose ends the job whose lease is lost, or will be soon, so that it is gone before
+// anybody else may start: with the grace that is left until then.
+func (s *supervisor) lose(why error) {
+	s.lost = true
+	lost := &lostError{s.spec.request.Pool, why}
+	if s.spec.onLost == "warn" {
+		s.say.errorf("%v; this job runs on and is not counted any more", lost)
+		return
+	}
+	grace := time.Duration(0)
+	var left *lease.ExpiringError
+	if errors.As(why, &left) {
+		grace = max(0, min(left.Left-s.margin(), s.spec.kill))
+	}
+	s.end(lost, grace)
+}
+
+// margin is what is left of a lease when the last of its job is killed: for the
+// killing, and for clocks that do not go alike.
+func (s *supervisor) margin() time.Duration { return s.spec.request.TTL / 10 }
+
+// reserve is how long before the end of a lease its job is ended at the latest.
+func (s *supervisor) reserve() time.Duration {
+	return s.margin() + min(s.spec.kill, s.spec.request.TTL/3)
+}
+
+// lostError says that a lease is lost.
+type lostError struct {
+	pool string
+	err  error
+}
+
+func (e *lostError) Error() string { return fmt.Sprintf("pool %s: %v", e.pool, e.err) }
+func (e *lostError) Unwrap() error { return e.err }
+
 // outcome is the exit code, and what is to be said of it.
 func (s *supervisor) outcome() (int, error) {
 	var stopped *lease.StoppedError
@@ -377,6 +432,8 @@ func (s *supervisor) outcome() (int, error) {
 	switch {
 	case errors.As(s.ending, &limit):
 		return 0, limit
+	case errors.Is(s.ending, lease.ErrLost):
+		return 0, fmt.Errorf("%w; the job was ended", s.ending)
 	case errors.As(s.ending, &stopped):
 		s.say.errorf("job %s was %v", s.spec.request.ID, stopped)
 	}

@@ -80,6 +80,19 @@ func (k *Keeper) Stop() {
 	k.busy <- struct{}{}
 }
 
+// While renews the lease for ttl, calls f, which may stop this process, and renews it
+// as usual then. No other Renew comes in between. The error is that of the first one.
+func (k *Keeper) While(ttl time.Duration, f func()) error {
+	k.busy <- struct{}{}
+	ctx, cancel := context.WithTimeout(k.ctx, leastPatience)
+	defer cancel()
+	_, err := k.h.Renew(ctx, ttl)
+	f()
+	<-k.busy
+	k.Now()
+	return err
+}
+
 // often is how many times as often a lease is renewed after a failure.
 const often = 4
 

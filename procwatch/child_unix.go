@@ -45,11 +45,18 @@ type Child struct {
 // child runs at a time: Start fails until nothing of the one before is left.
 //
 // On Linux the calling process stays a subreaper afterwards.
-func Start(argv, env []string) (*Child, error) {
+func Start(argv, env []string) (*Child, error) { return startOnce(argv, env, &syscall.SysProcAttr{}) }
+
+// StartBound is Start of a child that does not outlive us: where the kernel can do
+// that (Linux), it is killed when this thread of ours ends, so that must be one that
+// ends with the process: the main one. What the child has started is not killed.
+func StartBound(argv, env []string) (*Child, error) { return startOnce(argv, env, bound()) }
+
+func startOnce(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
 	if !busy.CompareAndSwap(false, true) {
 		return nil, errors.New("cannot start a command: descendants of the one before are left")
 	}
-	c, err := start(argv, env)
+	c, err := start(argv, env, sys)
 	if err != nil {
 		busy.Store(false)
 		return nil, err
@@ -58,7 +65,7 @@ func Start(argv, env []string) (*Child, error) {
 	return c, nil
 }
 
-func start(argv, env []string) (*Child, error) {
+func start(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
 	if env == nil {
 		env = syscall.Environ()
 	}
@@ -67,7 +74,7 @@ func start(argv, env []string) (*Child, error) {
 		return nil, fmt.Errorf("cannot watch over a command: %w", err)
 	}
 	pid := 0
-	attr := &syscall.ProcAttr{Env: env, Files: stdio()}
+	attr := &syscall.ProcAttr{Env: env, Files: stdio(), Sys: sys}
 	err = launch(argv, env, func(path string, argv []string) error {
 		// Finding out by exec would cost a fork for each directory of PATH.
 		if err := stat(path); err != nil {

@@ -42,6 +42,9 @@ type Child struct{}
 // Start is not supported on Windows.
 func Start(argv, env []string) (*Child, error) { return nil, unsupported("run a command") }
 
+// StartBound is not supported on Windows.
+func StartBound(argv, env []string) (*Child, error) { return nil, unsupported("run a command") }
+
 // Replace is not supported on Windows.
 func Replace(argv, env []string) error { return unsupported("run a command") }
 

@@ -1,0 +1,18 @@
+// Command berth-remote is berth with the clients for stores on a server, Redis and
+// etcd. They cost every start some milliseconds and megabytes, which whoever has a
+// directory for a store should not pay; berth replaces itself by this program when
+// it meets a URL of theirs.
+package main
+
+import (
+	"os"
+
+	"berth/cmd"
+	"berth/lease"
+	"berth/lease/redisstore"
+)
+
+func main() {
+	cmd.Register(func(d lease.Dial) (lease.Store, error) { return redisstore.Open(d) }, redisstore.Schemes...)
+	os.Exit(cmd.Main(os.Args))
+}

@@ -1,0 +1,86 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"berth/lease"
+	"berth/procwatch"
+)
+
+// Opener opens the stores of one kind of URL.
+type Opener func(lease.Dial) (lease.Store, error)
+
+// openers are the stores that this program has clients for, by the scheme of the URL.
+var openers = map[string]Opener{}
+
+// Register adds a kind of store, before Main runs.
+func Register(open Opener, schemes ...string) {
+	for _, s := range schemes {
+		openers[s] = open
+	}
+}
+
+// elsewhere are the schemes of the stores that berth-remote has clients for. They
+// would cost every start of berth some milliseconds and megabytes.
+var elsewhere = []string{"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "etcd", "etcds"}
+
+const remoteProgram = "berth-remote"
+
+// storeOptions are the flags that say which store, and how it is used.
+type storeOptions struct {
+	where    string // a directory, a URL, or ""
+	replicas int
+}
+
+func isURL(where string) bool { return strings.Contains(where, "://") }
+
+func schemeOf(where string) string {
+	scheme, _, _ := strings.Cut(where, "://")
+	return strings.ToLower(scheme)
+}
+
+// openRemote opens the store of a URL, or has berth-remote do what was asked of us.
+func openRemote(o storeOptions, say *speaker) (lease.Store, error) {
+	d, err := lease.ParseURL(o.where)
+	if err != nil {
+		return nil, fmt.Errorf("--store: %w", err)
+	}
+	d.Replicas = o.replicas
+	d.Trouble = func(err error) { say.notef("%v; trying again", err) }
+	open := openers[d.Scheme]
+	switch {
+	case open != nil:
+		return open(d)
+	case slices.Contains(elsewhere, d.Scheme) && len(openers) == 0:
+		return nil, beRemote(d)
+	}
+	return nil, fmt.Errorf("--store: %q is not a store: a directory, or a URL that begins with one of %s", d.Name(), strings.Join(elsewhere, ", "))
+}
+
+// beRemote replaces this process by berth-remote, which has the same command line,
+// from beside us or from PATH.
+func beRemote(d lease.Dial) error {
+	program := remoteProgram
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), remoteProgram)
+		if fi, err := os.Stat(beside); err == nil && fi.Mode().IsRegular() {
+			program = beside
+		}
+	}
+	err := procwatch.Replace(append([]string{program}, os.Args[1:]...), nil)
+	return &remoteError{d.Name(), err}
+}
+
+// remoteError says that there is no berth-remote.
+type remoteError struct {
+	store string
+	err   error
+}
+
+func (e *remoteError) Error() string {
+	return fmt.Sprintf("store %s needs the program %s beside berth or on PATH: %v", e.store, remoteProgram, e.err)
+}

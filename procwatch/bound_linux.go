@@ -1,0 +1,5 @@
+package procwatch
+
+import "syscall"
+
+func bound() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -111,7 +111,7 @@ func newApp(result *int, args []string) *cli.App {
 		build func() *cli.Command
 	}{
 		{"run", func() *cli.Command { return runCommand(result) }},
-		{"ls", lsCommand}, {"limit", limitCommand}, {"probe", func() *cli.Command { return probeCommand(result) }}, {"stop", stopCommand}, {"keepalive", keepaliveCommand},
+		{"ls", lsCommand}, {"limit", limitCommand}, {"probe", func() *cli.Command { return probeCommand(result) }}, {"stop", stopCommand}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
 	} {
 		if len(args) > 1 && args[1] == known.name {
 			commands = append(commands, known.build())

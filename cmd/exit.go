@@ -28,6 +28,7 @@ func code(err error) int {
 		sig     signalError
 		busy    *limiter.BusyError
 		stopped *lease.StoppedError
+		stale   *staleError
 	)
 	switch {
 	case err == nil:
@@ -44,7 +45,7 @@ func code(err error) int {
 		return codeTimeout
 	case errors.Is(err, lease.ErrLost):
 		return codeLost
-	case errors.Is(err, lease.ErrNotFound):
+	case errors.Is(err, lease.ErrNotFound), errors.As(err, &stale):
 		return codeNo
 	default:
 		return codeFailed

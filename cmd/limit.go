@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -33,6 +34,11 @@ named stays as it is; none removes the limit alone. To remove one gate, give
 			st, err := openStore(storeOf(c), e.sets(), newSpeaker(false, false))
 			if err != nil {
 				return err
+			}
+			if st.remote && e.given.gates.Command != "" {
+				// Whoever can reach the server could have set it, and it would run as
+				// whoever asks: it is never run.
+				return &usageError{errors.New("--gate: a command is not taken from a store on a server; each caller gives his own to berth run"), "berth limit"}
 			}
 			st.minded()
 			if err := newAsker(st, lease.Request{Pool: e.pool, Terms: e.given.pack()}, nil).check(); err != nil {

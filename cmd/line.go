@@ -25,6 +25,9 @@ func (r *runner) acquire() (lease.Holding, error) {
 			return h, r.unlucky(err)
 		}
 		own = busy.Verdict.Own
+		if busy.Verdict.Reason == lease.Recovers { // which nobody would guess
+			r.say.notef("pool %s: %v", r.spec.request.Pool, busy.Verdict)
+		}
 	} else if p := r.inTheWay(lease.Ticket{}); p != nil {
 		own = p.Own
 	}

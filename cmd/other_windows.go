@@ -42,3 +42,5 @@ func columns() int           { return 0 }
 func isTerminal(int) bool    { return false }
 func stopSelf()              {}
 func wake(lease.Process)     {}
+
+func lockFile(*os.File) error { return errors.ErrUnsupported }

@@ -1,0 +1,90 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func tokenCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "token",
+		Usage:     "Refuse who comes with the token of a lease that somebody else has had since.",
+		UsageText: "berth token check [flags] FILE",
+		Description: `FILE remembers the highest token that was ever checked against it. Exit code 0
+when ours is not lower, and then it is remembered; 1 when it is. To be called by
+the job, where it writes to what must not be written to by two: a job that was
+paused for longer than its lease holds is refused there. FILE belongs beside what
+it guards, and to one pool. It is made when it is missing.`,
+		Flags: []cli.Flag{
+			newString(cli.StringFlag{Name: "token", Usage: "`N` the token to check (default: $BERTH_TOKEN)"}),
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 2 || c.Args().First() != "check" {
+				return usagef("berth token", "takes 'check FILE', got %q", strings.Join(c.Args().Slice(), " "))
+			}
+			text := os.Getenv("BERTH_TOKEN")
+			if c.IsSet("token") {
+				text = c.String("token")
+			}
+			if text == "" {
+				return usagef("berth token", "no --token, and BERTH_TOKEN is not set: this does not run in a job of berth")
+			}
+			token, err := strconv.ParseUint(text, 10, 64)
+			if err != nil {
+				return usagef("berth token", "%q is not a token: a whole number", text)
+			}
+			return checkToken(c.Args().Get(1), token)
+		},
+	}
+}
+
+// staleError says that a token is lower than one that was seen before.
+type staleError struct {
+	file        string
+	token, seen uint64
+}
+
+func (e *staleError) Error() string {
+	return fmt.Sprintf("token %d is stale: %s has seen %d", e.token, e.file, e.seen)
+}
+
+// tokenFmt has one width, so that it is written over in one step.
+const tokenFmt = "%020d\n"
+
+// checkToken refuses a token that is lower than the highest in the file, else writes
+// it there. The file is locked meanwhile, and never shorter than it was.
+func checkToken(path string, token uint64) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return errors.Join(err, fmt.Errorf("%s is not a regular file", path))
+	}
+	if err := lockFile(f); err != nil {
+		return err
+	}
+	b := make([]byte, 64)
+	n, _ := f.ReadAt(b, 0)
+	if text := strings.TrimSpace(string(b[:n])); text != "" {
+		seen, err := strconv.ParseUint(text, 10, 64)
+		switch {
+		case err != nil || n == len(b):
+			return fmt.Errorf("%s has something else than a token in it", path)
+		case token < seen:
+			return &staleError{path, token, seen}
+		case token == seen:
+			return nil
+		}
+	}
+	if _, err = f.WriteAt(fmt.Appendf(nil, tokenFmt, token), 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}

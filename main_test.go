@@ -13,23 +13,30 @@ import (
 // edges are the packages there are and what each may import of this module.
 // lease and procwatch are leaves and meet only in cmd; siblings never meet.
 var edges = map[string][]string{
-	"berth":                   {"berth/cmd"},
-	"berth/cmd":               {"berth/limiter", "berth/lease", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
-	"berth/limiter":           {"berth/lease"},
-	"berth/limiter/gate":      {},
-	"berth/lease":             {},
-	"berth/lease/filestore":   {"berth/lease"},
-	"berth/lease/memstore":    {"berth/lease"},
-	"berth/lease/storetest":   {"berth/lease"},
-	"berth/procwatch":         {},
-	"berth/scripts/benchmark": {},
+	"berth":                  {"berth/cmd"},
+	"berth/cmd":              {"berth/limiter", "berth/lease", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd/berth-remote": {"berth/cmd", "berth/lease", "berth/lease/redisstore", "berth/lease/etcdstore"},
+	"berth/limiter":          {"berth/lease"},
+	"berth/limiter/gate":     {},
+	"berth/lease":            {},
+	"berth/lease/filestore":  {"berth/lease"},
+	"berth/lease/memstore":   {"berth/lease"},
+	"berth/lease/redisstore": {"berth/lease"},
+	"berth/lease/etcdstore":  {"berth/lease"},
+	"berth/lease/storetest":  {"berth/lease"},
+
+	"berth/lease/storetest/engine": {},
+	"berth/procwatch":              {},
+	"berth/scripts/benchmark":      {},
 }
 
 // only says who alone may import a package from elsewhere.
 var only = map[string][]string{
 	"github.com/urfave/cli/v2":              {"berth/cmd"},
 	"github.com/gofrs/flock":                {"berth/lease/filestore"},
-	"os/exec":                               {"berth/limiter/gate", "berth/scripts/benchmark"},
+	"github.com/redis/go-redis/v9":          {"berth/lease/redisstore"},
+	"go.etcd.io/etcd":                       {"berth/lease/etcdstore"},
+	"os/exec":                               {"berth/limiter/gate", "berth/scripts/benchmark", "berth/lease/storetest/engine"},
 	"github.com/shirou/gopsutil":            {"berth/limiter/gate", "berth/procwatch"},
 	"github.com/shirou/gopsutil/v3/process": {"berth/procwatch"},
 }
@@ -65,6 +72,22 @@ func TestLayout(t *testing.T) {
 						t.Errorf("%s imports %s, only %v may", p.ImportPath, i, who)
 					}
 				}
+			}
+		}
+	}
+}
+
+// TestClientsAreElsewhere: the clients of servers cost every start of the program
+// that they are in, whether it uses them or not.
+func TestClientsAreElsewhere(t *testing.T) {
+	for pkg, wanted := range map[string]bool{".": false, "./cmd/berth-remote": true} {
+		out, err := exec.Command("go", "list", "-deps", pkg).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, client := range []string{"github.com/redis/go-redis/v9", "go.etcd.io/etcd/client/v3", "google.golang.org/grpc"} {
+			if found := slices.Contains(strings.Fields(string(out)), client); found != wanted {
+				t.Errorf("go list -deps %s: %s: %t, want %t", pkg, client, found, wanted)
 			}
 		}
 	}

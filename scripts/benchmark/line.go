@@ -48,6 +48,9 @@ func (b *bench) reached(records string, n int) error {
 	})
 }
 
+// settleTime is what waiters that never are quiet get instead.
+const settleTime = 5 * time.Second
+
 // lineUp returns when n waiters of t really wait: all are in the line, and none
 // has used a CPU for a while.
 func (b *bench) lineUp(t tool, n int) (*line, error) {
@@ -77,7 +80,12 @@ func (b *bench) lineUp(t tool, n int) (*line, error) {
 		}
 		l.waiters = append(l.waiters, pid)
 	}
-	if err := b.quiet(l.waiters); err != nil {
+	if t.restless {
+		err = b.sleep(settleTime)
+	} else {
+		err = b.quiet(l.waiters)
+	}
+	if err != nil {
 		return nil, err
 	}
 	in := 0
@@ -95,8 +103,11 @@ func (b *bench) lineUp(t tool, n int) (*line, error) {
 
 // standing is how many wait, by the tool's or the kernel's own account.
 func (b *bench) standing(t tool) (int, error) {
-	if t.name == "flock" {
+	switch t.name {
+	case "flock":
 		return blockedOn(t.words[1])
+	case "etcdctl lock":
+		return b.standingAtEtcd(t)
 	}
 	text, err := b.output(t, b.berth, "ls", "--json", "default")
 	if err != nil {

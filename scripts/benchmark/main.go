@@ -44,23 +44,25 @@ type size struct {
 	longTaken, shortBlocks int // hand-overs taken from the long line, short lines for each
 	watched                time.Duration
 	holders, jobs          int
+	remoteLine             int
 }
 
 var (
-	full  = size{8, 60, 200, 1000, 50, 150, 3, 10 * time.Second, 1000, 300}
-	quick = size{2, 20, 60, 200, 50, 50, 1, 2 * time.Second, 100, 60}
+	full  = size{8, 60, 200, 1000, 50, 150, 3, 10 * time.Second, 1000, 300, 100}
+	quick = size{2, 20, 60, 200, 50, 50, 1, 2 * time.Second, 100, 60, 30}
 )
 
 // bench is one run of the benchmark.
 type bench struct {
 	size
 	procs
-	dir   string
-	berth string
-	job   []string // the words that start the measured job
-	made  int      // directories made so far
-	rows  []row
-	notes []string
+	dir    string
+	berth  string
+	remote string   // berth-remote
+	job    []string // the words that start the measured job
+	made   int      // directories made so far
+	rows   []row
+	notes  []string
 }
 
 type row struct{ what, berth, peer, ratio, target, met string }
@@ -77,6 +79,8 @@ var measurements = []struct {
 	{"waiters", (*bench).waiters, false},
 	{"slots", (*bench).manySlots, false},
 	{"throughput", (*bench).throughput, false},
+	{"remote-start", (*bench).remoteStart, false},
+	{"remote-handover", (*bench).remoteHandover, false},
 	{"load", (*bench).load, true},
 	{"burners", (*bench).burners, true}, // parts of load
 	{"eaters", (*bench).eaters, true},
@@ -102,7 +106,7 @@ func run() int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	b := &bench{size: full, dir: *dir, berth: filepath.Join(*dir, "berth")}
+	b := &bench{size: full, dir: *dir, berth: filepath.Join(*dir, "berth"), remote: filepath.Join(*dir, "berth-remote")}
 	if *isQuick {
 		b.size = quick
 	}
@@ -168,10 +172,11 @@ func (b *bench) fresh(name string) (string, error) {
 
 // tool is a way to run a job under a limit.
 type tool struct {
-	name  string
-	words []string // before the job's own
-	env   []string
-	rare  int // measured in every rare-th turn only, because it is slow; 0: in all
+	name     string
+	words    []string // before the job's own
+	env      []string
+	rare     int  // measured in every rare-th turn only, because it is slow; 0: in all
+	restless bool // its waiters use a CPU all the time
 }
 
 // berthTool is 'berth run' with these flags on a store of its own.

@@ -25,13 +25,13 @@ func (s *speaker) explain(err error) {
 		out     *lease.UnreachableError
 	)
 	switch {
+	case errors.As(err, &sig): // whoever sent it knows
 	case errors.As(err, &remote):
 		s.errorf("%v", err)
 		s.hintf("go build -o %s ./cmd/berth-remote, where berth was built", remoteProgram)
 	case errors.As(err, &out):
 		s.errorf("%v", err)
 		s.hintf("is the server there, and reachable from here? --store or BERTH_STORE names it")
-	case errors.As(err, &sig): // whoever sent it knows
 	case errors.As(err, &usage):
 		s.errorf("%v", err)
 		s.hintf("%s --help", usage.cmd)

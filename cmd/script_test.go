@@ -51,6 +51,13 @@ import (
 //	apart D POOL N [BURST]     check the leases of the N who hold: BURST and one more start per D
 //	cgroup VAR BYTES           a control group with so much memory, its directory in $VAR: [memcgroup]
 func TestScripts(t *testing.T) {
+	p := scripts(t)
+	p.Dir = filepath.Join("..", "testdata", "script")
+	testscript.Run(t, p)
+}
+
+// scripts is how scripts are run, whichever they are.
+func scripts(t *testing.T) testscript.Params {
 	// Not t.TempDir, which only its owner may enter: some scripts run as another
 	// user too.
 	root, err := os.MkdirTemp("", "berth-scripts-")
@@ -61,18 +68,9 @@ func TestScripts(t *testing.T) {
 	if err := os.Chmod(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:         filepath.Join("..", "testdata", "script"),
+	return testscript.Params{
 		WorkdirRoot: root,
-		Setup: func(e *testscript.Env) error {
-			e.Setenv("BERTH_STORE", filepath.Join(e.WorkDir, "store"))
-			e.Setenv("HOME", e.WorkDir)
-			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each berth takes a second to end
-			b := &background{running: map[string]*started{}}
-			e.Values[backgroundKey{}] = b
-			e.Defer(b.killAll)
-			return nil
-		},
+		Setup:       setupScript,
 		Condition: func(cond string) (bool, error) {
 			return cond == "root" && os.Geteuid() == 0 || cond == "memcgroup" && memoryGroup() != "", nil
 		},
@@ -84,7 +82,17 @@ func TestScripts(t *testing.T) {
 			"aside": cmdAside, "stopped": cmdStopped, "silent": cmdSilent, "crowd": cmdCrowd,
 			"machine": cmdMachine, "heldback": cmdHeldBack, "apart": cmdApart, "cgroup": cmdCgroup,
 		},
-	})
+	}
+}
+
+func setupScript(e *testscript.Env) error {
+	e.Setenv("BERTH_STORE", filepath.Join(e.WorkDir, "store"))
+	e.Setenv("HOME", e.WorkDir)
+	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each berth takes a second to end
+	b := &background{running: map[string]*started{}}
+	e.Values[backgroundKey{}] = b
+	e.Defer(b.killAll)
+	return nil
 }
 
 const deadline = 60 * time.Second

@@ -95,7 +95,8 @@ const (
 )
 
 // Persist calls f until it succeeds, ctx ends, or it fails otherwise than by an
-// UnreachableError. It returns f's last error, or the cause of ctx's end. f must be safe to repeat when its answer was
+// UnreachableError. It returns f's last error, or the cause when ctx was cancelled:
+// that the time was over says less than why nothing came of it. f must be safe to repeat when its answer was
 // lost. trouble may be nil.
 func Persist(ctx context.Context, trouble func(error), f func(context.Context) error) error {
 	begun, told := time.Now(), trouble == nil
@@ -106,7 +107,7 @@ func Persist(ctx context.Context, trouble func(error), f func(context.Context) e
 			return err
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return ended(ctx, err)
 		}
 		if !told && time.Since(begun) > quietFor {
 			told = true
@@ -114,8 +115,15 @@ func Persist(ctx context.Context, trouble func(error), f func(context.Context) e
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return ended(ctx, err)
 		case <-time.After(pause):
 		}
 	}
+}
+
+func ended(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return err
 }

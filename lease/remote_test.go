@@ -62,8 +62,14 @@ func TestPersist(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := Persist(ctx, nil, f); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, want the end of the context", err)
+		if err := Persist(ctx, nil, f); err != out {
+			t.Errorf("%v, want why nothing came of it", err)
+		}
+		cause := errors.New("a signal")
+		cancelled, end := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { end(cause) })
+		if err := Persist(cancelled, nil, f); err != cause {
+			t.Errorf("%v, want the cause", err)
 		}
 	})
 }

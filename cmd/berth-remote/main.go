@@ -9,10 +9,12 @@ import (
 
 	"berth/cmd"
 	"berth/lease"
+	"berth/lease/etcdstore"
 	"berth/lease/redisstore"
 )
 
 func main() {
 	cmd.Register(func(d lease.Dial) (lease.Store, error) { return redisstore.Open(d) }, redisstore.Schemes...)
+	cmd.Register(func(d lease.Dial) (lease.Store, error) { return etcdstore.Open(d) }, "etcd", "etcds")
 	os.Exit(cmd.Main(os.Args))
 }

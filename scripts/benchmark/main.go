@@ -81,6 +81,7 @@ var measurements = []struct {
 	{"throughput", (*bench).throughput, false},
 	{"remote-start", (*bench).remoteStart, false},
 	{"remote-handover", (*bench).remoteHandover, false},
+	{"remote-lost", (*bench).lost, true},
 	{"load", (*bench).load, true},
 	{"burners", (*bench).burners, true}, // parts of load
 	{"eaters", (*bench).eaters, true},

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"regexp"
@@ -97,26 +98,40 @@ var runID = regexp.MustCompile(`run_id:([0-9a-f]+)`)
 // forgotNobody has a new Redis take itself for one that has forgotten nobody: else nobody
 // starts for as long as a lease holds.
 func forgotNobody(port string) error {
-	c, err := net.Dial("tcp", loopback+":"+port)
+	id, err := ask(loopback+":"+port, "INFO server\r\n", runID)
 	if err != nil {
 		return err
 	}
+	return say(loopback+":"+port, fmt.Sprintf("HSET {berth}:epoch run %s at 0\r\n", id), ":2")
+}
+
+// ask sends Redis a command and returns what the first group of want finds in a line
+// of the answer.
+func ask(addr, command string, want *regexp.Regexp) (string, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return "", err
+	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	r := bufio.NewReader(c)
-	fmt.Fprint(c, "INFO server\r\n")
-	for {
+	if _, err := io.WriteString(c, command); err != nil {
+		return "", err
+	}
+	for r := bufio.NewReader(c); ; {
 		line, err := r.ReadString('\n')
 		if err != nil {
-			return err
+			return "", fmt.Errorf("%s: %w", strings.TrimSpace(command), err)
 		}
-		if id := runID.FindStringSubmatch(line); id != nil {
-			fmt.Fprintf(c, "HSET {berth}:epoch run %s at 0\r\n", id[1])
-		}
-		if line == ":2\r\n" {
-			return nil
+		if found := want.FindStringSubmatch(line); found != nil {
+			return found[1], nil
 		}
 	}
+}
+
+// say sends Redis a command and waits for that answer.
+func say(addr, command, want string) error {
+	_, err := ask(addr, command, regexp.MustCompile("^("+want+")\r\n"))
+	return err
 }
 
 // remoteTool is berth-remote on a server. Its waiters show so seldom that they live

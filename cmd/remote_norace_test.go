@@ -1,0 +1,5 @@
+//go:build unix && !race
+
+package cmd
+
+const withRace = false

@@ -1,0 +1,150 @@
+//go:build unix
+
+package cmd
+
+import (
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"berth/lease/storetest/engine"
+)
+
+// TestRemoteScripts runs testdata/remote with a store on a real server: once for each
+// kind, and what only one kind has from the directory of its name. Besides the
+// commands of TestScripts:
+//
+//	store [ARG...]             start a server of this run's kind, named store, with these
+//	                           arguments; from now on $BERTH_STORE is its URL
+//	redis|etcd NAME [ARG...]   start a server of that kind; its URL into $NAME, HOST:PORT
+//	                           into $NAME_ADDR
+//	server WHAT NAME           kill, stop, start, freeze or thaw that server
+//
+// Nothing is shared between scripts, so that each may do to its server what it likes.
+func TestRemoteScripts(t *testing.T) {
+	dir := filepath.Join("..", "testdata", "remote")
+	programs := buildRemote(t)
+	for kind := range engines {
+		t.Run(kind, func(t *testing.T) {
+			p := scripts(t)
+			for _, pattern := range []string{"*.txtar", kind + "/*.txtar"} {
+				files, err := filepath.Glob(filepath.Join(dir, pattern))
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.Files = append(p.Files, files...)
+			}
+			p.Setup = func(e *testscript.Env) error { return setupRemote(e, kind, programs) }
+			maps.Copy(p.Cmds, map[string]func(*testscript.TestScript, bool, []string){
+				"store": cmdStore, "redis": cmdEngine("redis"), "etcd": cmdEngine("etcd"), "server": cmdServer,
+			})
+			testscript.Run(t, p)
+		})
+	}
+}
+
+// buildRemote builds berth-remote into a directory of its own. It is not made of the
+// test binary, like berth: what is tested is also that this has no client.
+func buildRemote(t *testing.T) (dir string) {
+	dir = t.TempDir()
+	args := []string{"build", "-o", dir}
+	if withRace {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "../cmd/berth-remote")...).CombinedOutput(); err != nil {
+		t.Fatalf("cannot build berth-remote: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// remote is what a script has besides its background.
+type remote struct {
+	testing.TB
+	kind    string
+	servers map[string]*engine.Server
+}
+
+type remoteKey struct{}
+
+func remoteOf(ts *testscript.TestScript) *remote { return ts.Value(remoteKey{}).(*remote) }
+
+func setupRemote(e *testscript.Env, kind, programs string) error {
+	if err := setupScript(e); err != nil {
+		return err
+	}
+	e.Setenv("PATH", programs+string(filepath.ListSeparator)+e.Getenv("PATH"))
+	e.Setenv("BERTH_STORE", "none://begin-with-store") // not a directory, where all would pass, too
+	e.Values[remoteKey{}] = &remote{TB: e.T().(testing.TB), kind: kind, servers: map[string]*engine.Server{}}
+	return nil
+}
+
+var engines = map[string]func(t testing.TB, args ...string) *engine.Server{
+	"redis": func(t testing.TB, args ...string) *engine.Server {
+		s := engine.Redis(t, args...)
+		if len(args) == 0 {
+			known(t, s)
+		}
+		return s
+	},
+	"etcd": engine.Etcd,
+}
+
+// known tells a Redis that it has been in use for long. One that has just come up may
+// have forgotten its holders, and grants nothing before they had time to come back;
+// most scripts are not about that.
+func known(t testing.TB, s *engine.Server) {
+	info, err := s.Do("INFO", "server")
+	_, rest, _ := strings.Cut(info, "run_id:")
+	run, _, _ := strings.Cut(rest, "\r\n")
+	if err == nil {
+		_, err = s.Do("HSET", "{berth}:epoch", "run", run, "at", "0")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *remote) start(kind, name string, args []string) (url string) {
+	s := engines[kind](r.TB, args...)
+	r.servers[name] = s
+	return kind + "://" + s.Addr
+}
+
+func cmdStore(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: store [ARG...]")
+	}
+	r := remoteOf(ts)
+	ts.Setenv("BERTH_STORE", r.start(r.kind, "store", args))
+	ts.Setenv("store_ADDR", r.servers["store"].Addr)
+}
+
+func cmdEngine(kind string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) == 0 {
+			ts.Fatalf("usage: %s NAME [ARG...]", kind)
+		}
+		r := remoteOf(ts)
+		ts.Setenv(args[0], r.start(kind, args[0], args[1:]))
+		ts.Setenv(args[0]+"_ADDR", r.servers[args[0]].Addr)
+	}
+}
+
+func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 || remoteOf(ts).servers[args[1]] == nil {
+		ts.Fatalf("usage: server kill|stop|start|freeze|thaw NAME")
+	}
+	s := remoteOf(ts).servers[args[1]]
+	do := map[string]func(){"kill": s.Kill, "stop": s.Stop, "start": s.Start, "freeze": s.Freeze, "thaw": s.Thaw}[args[0]]
+	if do == nil {
+		ts.Fatalf("a server cannot %s", args[0])
+	}
+	do()
+	if remoteOf(ts).Failed() {
+		ts.Fatalf("server %s", strings.Join(args, " "))
+	}
+}

@@ -36,6 +36,8 @@ var only = map[string][]string{
 	"github.com/gofrs/flock":                {"berth/lease/filestore"},
 	"github.com/redis/go-redis/v9":          {"berth/lease/redisstore"},
 	"go.etcd.io/etcd":                       {"berth/lease/etcdstore"},
+	"google.golang.org/grpc":                {"berth/lease/etcdstore"},
+	"go.uber.org/zap":                       {"berth/lease/etcdstore"},
 	"os/exec":                               {"berth/limiter/gate", "berth/scripts/benchmark", "berth/lease/storetest/engine"},
 	"github.com/shirou/gopsutil":            {"berth/limiter/gate", "berth/procwatch"},
 	"github.com/shirou/gopsutil/v3/process": {"berth/procwatch"},

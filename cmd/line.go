@@ -21,8 +21,12 @@ func (r *runner) acquire() (lease.Holding, error) {
 		defer cancel()
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{Now: true})
 		var busy *limiter.BusyError
-		if !errors.As(err, &busy) || r.spec.wait == 0 && ctx.Err() == nil && busy.Verdict.Reason != lease.Gated {
+		late := err != nil && ctx.Err() != nil
+		if !late && (!errors.As(err, &busy) || r.spec.wait == 0 && busy.Verdict.Reason != lease.Gated) {
 			return h, r.unlucky(err)
+		}
+		if busy == nil {
+			busy = &limiter.BusyError{}
 		}
 		own = busy.Verdict.Own
 		if busy.Verdict.Reason == lease.Recovers { // which nobody would guess

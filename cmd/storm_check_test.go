@@ -31,6 +31,7 @@ type stormLog struct {
 	views  []stormView
 	limits []stormLimit // by pool, in the order in which they were set
 	stops  []stormStop
+	server *stormServer // nil: the store is a directory
 	byID   map[string]*stormRun
 }
 
@@ -152,7 +153,7 @@ func (l *stormLog) grants() map[string][]*stormGrant {
 			continue
 		}
 		all[s.Pool] = append(all[s.Pool], &stormGrant{
-			run: r, token: s.Token, slots: s.Slots, from: s.At, until: r.aliveUntil(), after: max(r.launch, seen[r.id]),
+			run: r, token: s.Token, slots: s.Slots, from: s.At, until: l.aliveUntil(r), after: max(r.launch, seen[r.id]),
 		})
 	}
 	for _, g := range all {
@@ -188,13 +189,13 @@ func (r *stormRun) record(what string) *stormRecord {
 }
 
 // aliveUntil is the last instant at which its slots were certainly held.
-func (r *stormRun) aliveUntil() (t int64) {
+func (l *stormLog) aliveUntil(r *stormRun) (t int64) {
 	for _, rec := range r.records {
 		switch rec.What {
 		case "start", "end", "term", "beat":
 			t = max(t, rec.At)
 		case "left":
-			if r.tree {
+			if r.tree && !(l.server != nil && r.killed) {
 				t = max(t, rec.At)
 			}
 		}

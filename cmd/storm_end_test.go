@@ -167,7 +167,7 @@ func (s *storm) counts() string {
 		count("without a slot", started && r.record("start").Token == 0)
 		count("inside others", r.parent != "")
 		count("--exec", r.exec)
-		count("orphans", r.killed && started && !r.exec && r.aliveUntil() > cmp.Or(r.ended, never))
+		count("orphans", r.killed && started && !r.exec && s.log.aliveUntil(r) > cmp.Or(r.ended, never))
 	}
 	var all []string
 	for _, k := range slices.Sorted(maps.Keys(n)) {

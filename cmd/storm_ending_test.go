@@ -5,6 +5,7 @@ package cmd
 import (
 	"math"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -44,6 +45,7 @@ func (v *stormVerdict) ending(l *stormLog, r *stormRun) {
 	if r.record("end") == nil && !l.mayEndEarly(r) {
 		v.badf("lost", "run %s: its job started and did not come to its end (exit code %d, records: %s, signals: %v)", r.id, r.exit, r.story(), r.signals)
 	}
+	v.outlived(l, r)
 	// berth passes a TERM on to the job, or ends the wait with it. With --exec it
 	// may be lost with the old program, and a deaf job does not care. No finding:
 	// on a busy machine a job can be over before the TERM has come through.
@@ -82,6 +84,8 @@ func (l *stormLog) codes(r *stormRun) (ok []int) {
 	add(!started && r.waits && r.onBusy == "fail", codeBusy)
 	add(!started && r.waits && r.onBusy == "skip", codeOK)
 	add(!started && l.tooHeavy(r), codeFailed)
+	add(!started && l.server.cutOff(r.launch, r.ended) && (r.parent != "" || strings.Contains(r.said, stormUnreachable)), codeFailed)
+	add(started && l.mayLose(r), codeLost)
 	return ok
 }
 
@@ -106,11 +110,13 @@ func (s *stormLimit) forbids(r *stormRun) bool {
 }
 
 // mayEndEarly: somebody asked for the end of its job. The death of its berth
-// is no reason: the job runs on. Nor is a frozen process.
+// is no reason, unless it has to renew the lease: the job runs on. Nor is a frozen
+// process.
 func (l *stormLog) mayEndEarly(r *stormRun) bool {
 	return r.timeout || l.stopped(r, never) ||
 		r.got(false, syscall.SIGKILL) || r.got(false, syscall.SIGTERM) || r.got(true, syscall.SIGTERM) ||
-		r.exec && r.got(true, syscall.SIGKILL)
+		(r.exec || l.server != nil) && r.got(true, syscall.SIGKILL) ||
+		r.exit == codeLost && l.mayLose(r)
 }
 
 // inner checks a run inside a job that nobody disturbed: only then is it known
@@ -147,9 +153,9 @@ func (v *stormVerdict) views(l *stormLog) {
 			}
 			r := l.byID[h.run]
 			switch {
-			case h.state == "damaged" && !l.halfGone(w):
+			case h.state == "damaged" && (l.server != nil || !l.halfGone(w)):
 				v.badf("leak", "pool %s: a slot is held by nobody that is known, and no berth was killed that could have left it", w.pool)
-			case r != nil && r.gone > 0 && r.gone < w.from:
+			case r != nil && l.over(r) < w.from:
 				v.badf("leak", "pool %s: run %s still holds %d slots (%s) after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v)",
 					w.pool, r.id, h.slots, h.state, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals)
 			}
@@ -158,8 +164,9 @@ func (v *stormVerdict) views(l *stormLog) {
 			v.badf("limit", "pool %s: 'berth ls' shows %d slots in use, and a holder that asks for %d", w.pool, used, asked)
 		}
 		for _, e := range w.waiters {
-			if r := l.byID[e.run]; e.place > 0 && r != nil && r.gone > 0 && r.gone < w.from {
-				v.badf("leak", "pool %s: run %s still stands in the line after all of it had ended (exit code %d)", w.pool, r.id, r.exit)
+			if r := l.byID[e.run]; e.place > 0 && r != nil && l.over(r) < w.from {
+				v.badf("leak", "pool %s: run %s still stands in the line after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v, it said: %s)",
+					w.pool, r.id, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals, r.said)
 			}
 		}
 	}

@@ -68,6 +68,9 @@ func (l *stormLog) cameBack(r *stormRun) bool {
 // disturbed: something other than the line may have kept it from its turn.
 func (l *stormLog) disturbed(g *stormGrant) bool {
 	until := g.run.record("start").At
+	if l.server.passedOver(g.run.launch, until) {
+		return true
+	}
 	for r := g.run; r != nil; r = l.byID[r.parent] {
 		if r != g.run && r.timeout {
 			return true // which would have ended the runs inside as well

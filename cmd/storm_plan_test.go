@@ -48,7 +48,8 @@ type stormAttack struct {
 
 type stormPlanner struct {
 	*rand.Rand
-	runs int
+	runs   int
+	server bool // the store is on one
 }
 
 func (p *stormPlanner) chance(percent int) bool { return p.IntN(100) < percent }
@@ -80,11 +81,20 @@ func (p *stormPlanner) next() *stormPlan {
 	if r.limit > 0 {
 		args = append(args, "-n", strconv.Itoa(r.limit))
 	}
+	args = append(args, p.ofStore()...)
 	args = append(args, p.waiting(r)...)
 	args = append(args, p.running(r, job)...)
 	r.code = job.Code
 	plan, _ := json.Marshal(job)
 	return &stormPlan{run: r, args: append(args, "--", "job", "storm", "RECORDS", string(plan)), attack: p.attack()}
+}
+
+// ofStore is what every run of a server is given besides.
+func (p *stormPlanner) ofStore() []string {
+	if p.server {
+		return []string{"--ttl", stormTTL.String()}
+	}
+	return nil
 }
 
 // waiting picks how the run stands in the line.
@@ -120,6 +130,7 @@ func (p *stormPlanner) waiting(r *stormRun) (args []string) {
 func (p *stormPlanner) running(r *stormRun, job *stormJob) (args []string) {
 	job.Closed = p.chance(10)
 	switch n := p.IntN(100); {
+	case n < 8 && p.server: // --exec would leave nobody to renew the lease
 	case n < 8:
 		r.exec = true
 		job.Closed = p.chance(50)
@@ -161,6 +172,7 @@ func (p *stormPlanner) inner(outer *stormRun) []string {
 		outer.takes, outer.takesLimit = pool == outer.pool, job.Limit
 	}
 	args := append([]string{"run", "-q", "-p", pool, "--label", "run=" + job.Run}, how...)
+	args = append(args, p.ofStore()...)
 	if job.Limit > 0 {
 		args = append(args, "-n", strconv.Itoa(job.Limit))
 	}
@@ -179,10 +191,15 @@ func (p *stormPlanner) attack() *stormAttack {
 	case n < 65:
 		a.after = p.between(0, time.Second)
 	}
-	if p.chance(2) {
+	if p.chance(2) && !p.server { // which cannot tell who is frozen from who is gone
 		a.gap = 3 * time.Second // longer than berth waits for a frozen pool without a word
 	}
 	a.berth = !a.started || p.chance(60)
 	a.sig = pick(p, []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGSTOP})
+	if p.server && a.berth && a.sig == syscall.SIGKILL && p.chance(75) {
+		// Each keeps its slot, or the line, for as long as its lease lasts: with many,
+		// little else would happen.
+		a.sig = pick(p, []syscall.Signal{syscall.SIGTERM, syscall.SIGSTOP})
+	}
 	return a
 }

@@ -153,6 +153,9 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 
 // late turns the end of the time allowed into a BusyError.
 func late(r lease.Request, v lease.Verdict, err error) error {
+	if out := (*lease.UnreachableError)(nil); errors.As(err, &out) {
+		return err // which may be for want of an answer in time, but not of a slot
+	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNow) {
 		return &BusyError{Pool: r.Pool, Verdict: v, Kept: r.Key != "", Err: err}
 	}

@@ -1,0 +1,180 @@
+package etcdstore
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/grpclog"
+
+	"berth/lease"
+)
+
+const (
+	defaultPort   = "2379"
+	defaultPrefix = "berth"
+
+	// A connection on which nothing comes is asked after so long whether it is still
+	// there: gRPC asks no sooner, and etcd closes one that asks much more often.
+	pingAfter = 10 * time.Second
+	pingWaits = 2 * time.Second
+	// retries of a read, by the client itself and on another member.
+	retries = 3
+
+	lookEvery = 15 * time.Second
+)
+
+// Open opens the store at etcd://[user[:password]@]host:port[,host:port…]/prefix,
+// or with TLS at etcds://…. Settings are cacert, cert, key and
+// insecure-skip-tls-verify; what is not given is taken from the environment as
+// etcdctl does (ETCDCTL_USER, ETCDCTL_PASSWORD, ETCDCTL_CACERT, …).
+//
+// It connects in the background, unless it has to log in. *lease.UnreachableError
+// when there is nobody to log in to.
+func Open(d lease.Dial) (*Store, error) {
+	cfg, err := config(d)
+	if err != nil {
+		return nil, err
+	}
+	quiet()
+	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, lookEvery: lookEvery}
+	if s.client, err = clientv3.New(cfg); err != nil {
+		if errors.Is(rpctypes.Error(err), rpctypes.ErrAuthFailed) {
+			return nil, fmt.Errorf("cannot log in to store %s as %q: the password is wrong, or there is no such user", s.name, cfg.Username)
+		}
+		return nil, s.sorted(err)
+	}
+	s.kv, s.lives = s.client.KV, pb.NewLeaseClient(s.client.ActiveConnection())
+	return s, nil
+}
+
+// quiet: what is wrong is in the errors, and stderr is for those.
+var quiet = sync.OnceFunc(func() {
+	if os.Getenv("GRPC_GO_LOG_SEVERITY_LEVEL") == "" {
+		grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
+	}
+})
+
+func prefix(path string) string {
+	if p := strings.Trim(path, "/"); p != "" {
+		return p
+	}
+	return defaultPrefix
+}
+
+func config(d lease.Dial) (clientv3.Config, error) {
+	cfg := clientv3.Config{
+		Logger: zap.NewNop(), DialTimeout: patience, MaxUnaryRetries: retries,
+		DialKeepAliveTime: pingAfter, DialKeepAliveTimeout: pingWaits,
+	}
+	for name := range d.Settings {
+		if _, known := fromEnv[name]; !known {
+			return cfg, fmt.Errorf("store %s: there is no setting %q (there are cacert, cert, key and insecure-skip-tls-verify)", d.Name(), name)
+		}
+	}
+	var err error
+	scheme := "http://"
+	switch d.Scheme {
+	case "etcd":
+		for name := range d.Settings {
+			return cfg, fmt.Errorf("store %s: %s is for TLS: write etcds://", d.Name(), name)
+		}
+	case "etcds":
+		scheme = "https://"
+		if cfg.TLS, err = secure(d); err != nil {
+			return cfg, fmt.Errorf("store %s: %w", d.Name(), err)
+		}
+	default:
+		return cfg, fmt.Errorf("store %s: %q is neither etcd nor etcds", d.Name(), d.Scheme)
+	}
+	if len(d.Hosts) == 0 {
+		return cfg, fmt.Errorf("store %s: it names no host", d.Name())
+	}
+	for _, h := range d.Hosts {
+		cfg.Endpoints = append(cfg.Endpoints, scheme+withPort(h))
+	}
+	cfg.Username, cfg.Password = login(d.User)
+	if cfg.Username != "" && cfg.Password == "" && cfg.TLS == nil {
+		return cfg, fmt.Errorf("store %s: user %s has no password (ETCDCTL_PASSWORD)", d.Name(), cfg.Username)
+	}
+	return cfg, nil
+}
+
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), defaultPort)
+}
+
+func login(u *url.Userinfo) (user, password string) {
+	user, password, given := strings.Cut(os.Getenv("ETCDCTL_USER"), ":")
+	if !given {
+		password = os.Getenv("ETCDCTL_PASSWORD")
+	}
+	if name := u.Username(); name != "" {
+		if user != name { // somebody else's
+			password = os.Getenv("ETCDCTL_PASSWORD")
+		}
+		user = name
+	}
+	if p, ok := u.Password(); ok {
+		password = p
+	}
+	return user, password
+}
+
+var fromEnv = map[string]string{
+	"cacert": "ETCDCTL_CACERT", "cert": "ETCDCTL_CERT", "key": "ETCDCTL_KEY",
+	"insecure-skip-tls-verify": "ETCDCTL_INSECURE_SKIP_TLS_VERIFY",
+}
+
+func setting(d lease.Dial, name string) string {
+	if d.Settings.Has(name) {
+		return d.Settings.Get(name)
+	}
+	return os.Getenv(fromEnv[name])
+}
+
+func secure(d lease.Dial) (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
+	switch v := setting(d, "insecure-skip-tls-verify"); v {
+	case "", "false", "0":
+	case "true", "1":
+		t.InsecureSkipVerify = true
+	default:
+		return nil, fmt.Errorf("insecure-skip-tls-verify is %q, not true or false", v)
+	}
+	if ca := setting(d, "cacert"); ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read cacert: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("cannot read cacert: there is no certificate in %s", ca)
+		}
+	}
+	cert, key := setting(d, "cert"), setting(d, "key")
+	if cert == "" && key == "" {
+		return t, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read cert and key: %w", err)
+	}
+	t.Certificates = []tls.Certificate{pair}
+	return t, nil
+}

@@ -1,0 +1,178 @@
+// Package etcdstore keeps pools in etcd, for machines that share no directory.
+//
+// Every record of a holder or a waiter hangs on an etcd lease, so etcd itself drops
+// what nobody renews, by its own clock. Every decision is one read and then one
+// transaction that changes something only if what the decision rests on still is
+// as it was read; so clients need no lock, and one that dies between the two has
+// done nothing. Fencing tokens are revisions of etcd: they rise for as long as the
+// cluster keeps its data, over all pools.
+//
+// It is not for clients whose clocks are far apart where a pool has a pace: etcd
+// tells nobody its time, so the instants of starts, reports and keepalives are
+// those of the clients' own clocks. Nothing else depends on them.
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"berth/lease"
+)
+
+// Store is the pools below one prefix of an etcd cluster.
+type Store struct {
+	name    string // for people
+	dir     string // before the names of pools
+	trouble func(error)
+	client  *clientv3.Client
+	kv      clientv3.KV
+	lives   pb.LeaseClient
+
+	// met: the cluster has answered once. Until then it is more likely that the
+	// address is wrong than that the cluster has an outage that will pass.
+	met   atomic.Bool
+	spare spare
+	// lookEvery is how long a waiter trusts its watches.
+	lookEvery time.Duration
+	// unsaid are holdings with a child that etcd may not know of yet.
+	unsaid sync.Map
+}
+
+var _ lease.Store = (*Store)(nil)
+
+const (
+	// patience is how long one attempt may take. A member that is frozen answers
+	// nothing, and the next attempt asks the next one. So it has to be shorter than
+	// what a life rests: one who asks by turns for a life and a look would else
+	// find the same member with the same question each time.
+	patience = 2 * time.Second
+	// perseverance is how long a step is repeated for which nobody waits in a line.
+	perseverance = 8 * time.Second
+)
+
+// Close ends all that is under way. What is held stays so until its TTL is over.
+func (s *Store) Close() error { return s.client.Close() }
+
+// Clock implements lease.Store.
+func (s *Store) Clock() time.Duration { return time.Duration(time.Now().UnixNano()) }
+
+// attempt calls f once, in bounded time, and sorts its error.
+func (s *Store) attempt(ctx context.Context, f func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	short, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := f(short)
+	switch {
+	case err == nil:
+		s.met.Store(true)
+		return nil
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+		return context.Cause(ctx)
+	}
+	return s.sorted(err) // which knows what was tried until then
+}
+
+// sorted makes an UnreachableError of what may pass by itself. A cluster that is
+// full is among it: it answers, but takes nothing until somebody makes room.
+func (s *Store) sorted(err error) error {
+	if errors.Is(err, lease.ErrLost) {
+		return err
+	}
+	err = rpctypes.Error(err)
+	code := status.Code(err)
+	var answer rpctypes.EtcdError
+	if errors.As(err, &answer) {
+		code = answer.Code()
+		s.met.Store(true)
+	}
+	if said, ok := status.FromError(err); ok && !errors.As(err, &answer) {
+		err = errors.New(said.Message())
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && !s.met.Load():
+		return &lease.UnreachableError{Store: s.name, Err: s.refusal(err)}
+	case code == codes.Unavailable, code == codes.ResourceExhausted, code == codes.DeadlineExceeded, code == codes.Internal,
+		errors.Is(err, context.DeadlineExceeded):
+		return &lease.UnreachableError{Store: s.name, Err: err}
+	}
+	return fmt.Errorf("store %s: %w", s.name, err)
+}
+
+// refusal is why the first member that refuses a connection does so, else err: the
+// client, which goes on trying, does not tell.
+func (s *Store) refusal(err error) error {
+	for _, e := range s.client.Endpoints() {
+		_, host, _ := strings.Cut(e, "://")
+		c, derr := net.DialTimeout("tcp", host, patience/4)
+		if op := (*net.OpError)(nil); errors.As(derr, &op) {
+			return op.Err
+		} else if derr != nil {
+			return derr
+		}
+		c.Close()
+	}
+	return err
+}
+
+// persevere repeats f for a few seconds where an outage may pass in that time, as
+// the choice of a new leader does. A cluster that has never answered is asked once
+// for each of its members.
+func (s *Store) persevere(ctx context.Context, f func(context.Context) error) error {
+	short, cancel := context.WithTimeout(ctx, perseverance)
+	defer cancel()
+	var last error
+	tries := 0
+	err := lease.Persist(short, nil, func(ctx context.Context) error {
+		last = f(ctx)
+		tries++
+		if out := (*lease.UnreachableError)(nil); errors.As(last, &out) && !s.met.Load() && tries >= len(s.client.Endpoints()) {
+			return errNeverMet
+		}
+		return last
+	})
+	return why(ctx, err, last)
+}
+
+// why is the error to tell: what went wrong says more than that time is over.
+func why(ctx context.Context, err, last error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(context.Cause(ctx), context.DeadlineExceeded) && errors.As(last, new(*lease.UnreachableError)):
+		return last
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return last
+}
+
+var errNeverMet = errors.New("it has never answered")
+
+// txn is a transaction: read as one, applied as one.
+type txn struct {
+	when        []clientv3.Cmp
+	then, other []clientv3.Op
+}
+
+func (s *Store) commit(ctx context.Context, t txn) (*clientv3.TxnResponse, error) {
+	var resp *clientv3.TxnResponse
+	err := s.attempt(ctx, func(ctx context.Context) (err error) {
+		resp, err = s.kv.Txn(ctx).If(t.when...).Then(t.then...).Else(t.other...).Commit()
+		return err
+	})
+	return resp, err
+}

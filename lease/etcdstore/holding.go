@@ -1,0 +1,267 @@
+package etcdstore
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"berth/lease"
+)
+
+type holding struct {
+	s    *Store
+	pool pool
+
+	mu    sync.Mutex
+	lease lease.Lease
+	life  life
+	gone  bool
+}
+
+// adopt is the holding of a record that is there already: whoever asked for it did
+// not see the answer. How long it still lives is known after a sign of life.
+func (s *Store) adopt(ctx context.Context, p pool, had record[lease.Lease]) (*holding, error) {
+	h := &holding{s: s, pool: p, lease: had.is}
+	h.life = life{id: clientv3.LeaseID(had.Lease), asked: had.is.TTL}
+	return h, s.sign(ctx, &h.life)
+}
+
+func (h *holding) Lease() lease.Lease {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lease
+}
+
+func (h *holding) Expires() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.life.ends()
+}
+
+// ours: it is still the lease that we were granted.
+func (h *holding) ours(l lease.Lease) clientv3.Cmp {
+	return born(h.pool.leaseOf(l.ID), int64(l.Token))
+}
+
+// Running does not wait for etcd: a job is not to start later for what is only told
+// to people. Where it fails, the next Renew says it again.
+func (h *holding) Running(_ context.Context, child lease.Process) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lease.Child, h.lease.State = &child, lease.Running
+	h.s.unsaid.Store(h, nil)
+	go func() { _ = h.say(h.s.client.Ctx()) }()
+	return nil
+}
+
+// say writes the lease anew, unless it has been released: then there is nothing to
+// write to, however late this comes.
+func (h *holding) say(ctx context.Context) error {
+	h.mu.Lock()
+	l, gone := h.lease, h.gone
+	h.mu.Unlock()
+	if _, unsaid := h.s.unsaid.Load(h); gone || !unsaid {
+		return nil
+	}
+	_, err := h.s.commit(ctx, txn{
+		when: []clientv3.Cmp{h.ours(l)},
+		then: []clientv3.Op{clientv3.OpPut(h.pool.leaseOf(l.ID), encode(l), clientv3.WithIgnoreLease())},
+	})
+	if err == nil {
+		h.s.unsaid.Delete(h)
+	}
+	return err
+}
+
+// Renew gives a sign of life and reads what is asked of us, both at once.
+func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, error) {
+	h.mu.Lock()
+	l, life, gone := h.lease, h.life, h.gone
+	h.mu.Unlock()
+	if gone {
+		return lease.Signs{}, lease.ErrLost
+	}
+	if ttl <= 0 {
+		ttl = l.TTL
+	}
+	if ttl > 0 && wholeSeconds(ttl) != wholeSeconds(life.asked) {
+		if err := h.relet(ctx, ttl); err != nil {
+			return lease.Signs{}, err
+		}
+		signs, _, err := h.signs(ctx, l)
+		return signs, err
+	}
+	signed := make(chan error, 1)
+	go func() { signed <- h.s.sign(ctx, &life) }()
+	signs, on, err := h.signs(ctx, l)
+	if serr := <-signed; serr != nil && err == nil {
+		err = serr
+	}
+	if on != 0 && on != life.id { // it was relet, and the answer was lost
+		life.id, life.asked = on, 0
+		err = h.s.sign(ctx, &life)
+	}
+	if err != nil {
+		return signs, err
+	}
+	h.mu.Lock()
+	h.life = life
+	h.mu.Unlock()
+	_ = h.say(ctx)
+	return signs, nil
+}
+
+// signs are what is asked of us, and what our record hangs on.
+func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Signs, on clientv3.LeaseID, err error) {
+	resp, err := h.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(h.pool.holder(l.ID), clientv3.WithPrefix())}})
+	if err != nil {
+		return signs, 0, err
+	}
+	for _, kv := range kvs(resp.Responses[0]) {
+		switch key := string(kv.Key); {
+		case strings.HasSuffix(key, "/lease"):
+			if kv.CreateRevision == int64(l.Token) {
+				on = clientv3.LeaseID(kv.Lease)
+			}
+		case strings.HasSuffix(key, "/stop"):
+			if s, err := decode[lease.Stop](kv); err == nil {
+				signs.Stop = &s.is
+			}
+		case strings.HasSuffix(key, "/keepalive"):
+			if k, err := decode[time.Duration](kv); err == nil {
+				signs.Keepalive = k.is
+			}
+		}
+	}
+	if on == 0 {
+		return signs, 0, lease.ErrLost
+	}
+	return signs, on, nil
+}
+
+// relet moves all that is ours to a life of another length: etcd's own cannot
+// change theirs.
+func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
+	longer, err := h.s.begin(ctx, ttl)
+	if err != nil {
+		return err
+	}
+	l := h.Lease()
+	mine, err := h.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(h.pool.holder(l.ID), clientv3.WithPrefix())}})
+	if err != nil {
+		return err
+	}
+	t := txn{when: []clientv3.Cmp{h.ours(l)}}
+	for _, kv := range kvs(mine.Responses[0]) {
+		value := string(kv.Value)
+		if string(kv.Key) == h.pool.leaseOf(l.ID) {
+			value = encode(l)
+		}
+		t.then = append(t.then, clientv3.OpPut(string(kv.Key), value, clientv3.WithLease(longer.id)))
+	}
+	resp, err := h.s.commit(ctx, t)
+	switch {
+	case err != nil:
+		return err
+	case !resp.Succeeded:
+		return lease.ErrLost
+	}
+	h.mu.Lock()
+	h.life = longer
+	h.mu.Unlock()
+	return nil
+}
+
+const (
+	// releaseFor is how long a release is tried: whoever waits for it wants to end.
+	releaseFor = 10 * time.Second
+	// settles is how often a release tries to grant to the next in line as well, when
+	// others are faster, or when the cluster is full and takes only what makes room.
+	// After that the head of the line has to see for itself.
+	settles = 4
+)
+
+func (h *holding) Release(ctx context.Context) error {
+	h.mu.Lock()
+	l, gone := h.lease, h.gone
+	h.gone = true
+	h.mu.Unlock()
+	if gone {
+		return nil
+	}
+	h.s.unsaid.Delete(h)
+	err := h.s.release(ctx, h.pool, l)
+	if err != nil {
+		h.mu.Lock()
+		h.gone = false // so that it can be tried again
+		h.mu.Unlock()
+	}
+	return err
+}
+
+func (s *Store) release(ctx context.Context, p pool, l lease.Lease) error {
+	short, cancel := context.WithTimeout(ctx, releaseFor)
+	defer cancel()
+	var last error
+	tries := 0
+	err := lease.Persist(short, s.trouble, func(ctx context.Context) error {
+		last = s.handOver(ctx, p, l, &tries)
+		return last
+	})
+	return why(ctx, err, last)
+}
+
+// handOver gives slots back and, in the same step, to the next in line. The read
+// may be of a member that lags behind: nothing happens then that is not still true.
+func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, tries *int) error {
+	freed := txn{
+		when:  []clientv3.Cmp{born(p.leaseOf(l.ID), int64(l.Token))},
+		then:  []clientv3.Op{clientv3.OpDelete(p.holder(l.ID), clientv3.WithPrefix())},
+		other: []clientv3.Op{clientv3.OpGet(p.leaseOf(l.ID), clientv3.WithKeysOnly())},
+	}
+	for ; ; *tries++ {
+		t := freed
+		if *tries < settles {
+			t = s.withNext(ctx, p, l, freed)
+		}
+		resp, err := s.commit(ctx, t)
+		switch {
+		case err != nil:
+			*tries++
+			return err
+		case resp.Succeeded:
+			return nil
+		}
+		if kv := only(kvs(resp.Responses[0])); kv == nil || kv.CreateRevision != int64(l.Token) {
+			return nil // it was gone
+		}
+	}
+}
+
+// withNext adds the grant of the next in line, where there is one who can be told.
+func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, freed txn) txn {
+	lag := clientv3.WithSerializable()
+	resp, err := s.commit(ctx, txn{then: append(p.looking(lag), p.atHead(lag))})
+	if err != nil {
+		return freed
+	}
+	seen, err := p.seen(resp.Header.Revision, resp.Responses)
+	if err != nil {
+		return freed
+	}
+	head, err := decode[waiting](only(kvs(resp.Responses[looked])))
+	if err != nil {
+		return freed
+	}
+	t, ok := s.next(seen.without(l.ID), head)
+	if !ok {
+		return freed
+	}
+	t.when = append(t.when, freed.when...)
+	t.then = append(t.then, freed.then...)
+	t.other = freed.other
+	return t
+}

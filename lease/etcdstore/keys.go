@@ -1,0 +1,86 @@
+package etcdstore
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"berth/lease"
+)
+
+// pool names the keys of a pool.
+//
+//	own                 its settings
+//	grants              lease.Starts; every grant rewrites it, so its revision is what
+//	                    grants agree by: two that read the same one exclude each other
+//	report
+//	holders/ID/lease    a holder; /stop and /keepalive are what others ask of it, and
+//	                    a stop can be there for a waiter, too: one watch tells both
+//	line/PP/SEQ-ID      a waiter
+//	aside/PP/SEQ-ID     one that is passed for now
+//	ids/ID              a waiter's place in one of them
+//	keys/KEY/PP/SEQ-ID  a place that a key keeps, if its waiter is gone
+//
+// Keys of the line sort as it is served, so its head is a read of one key however
+// long it is. SEQ is the revision that etcd was at when its waiter came, read after
+// Line was called: who came after Line had returned to somebody else has a greater
+// one. Two who come in the same moment may have the same, and their ids decide. The
+// revision that the ticket itself is written at would be exact, but is known too
+// late to be part of a name, and sorting by it costs etcd a read of the whole line.
+type pool struct{ name, dir string }
+
+func (s *Store) pool(name string) (pool, error) {
+	return pool{name, s.dir + name + "/"}, lease.CheckPool(name)
+}
+
+func (p pool) own() string     { return p.dir + "own" }
+func (p pool) grants() string  { return p.dir + "grants" }
+func (p pool) report() string  { return p.dir + "report" }
+func (p pool) holders() string { return p.dir + "holders/" }
+func (p pool) line() string    { return p.dir + "line/" }
+func (p pool) aside() string   { return p.dir + "aside/" }
+
+func (p pool) holder(id string) string    { return p.holders() + p.short(id) + "/" }
+func (p pool) leaseOf(id string) string   { return p.holder(id) + "lease" }
+func (p pool) stopOf(id string) string    { return p.holder(id) + "stop" }
+func (p pool) keepalive(id string) string { return p.holder(id) + "keepalive" }
+func (p pool) mark(id string) string      { return p.dir + "ids/" + p.short(id) }
+
+func (p pool) inLine(t lease.Ticket) string  { return p.line() + p.rank(t) }
+func (p pool) isAside(t lease.Ticket) string { return p.aside() + p.rank(t) }
+
+func (p pool) kept(key string) string        { return p.dir + "keys/" + url.PathEscape(key) + "/" }
+func (p pool) keptFor(t lease.Ticket) string { return p.kept(t.Key) + p.rank(t) }
+func (p pool) behind(priority int) string    { return p.line() + urgency(priority+1) }
+func (p pool) rank(t lease.Ticket) string {
+	return urgency(t.Priority) + fmt.Sprintf("%020d-", t.Seq) + p.short(t.ID)
+}
+
+// urgency sorts as priorities do, from -20.
+func urgency(priority int) string { return fmt.Sprintf("%02d/", priority+20) }
+
+// short is an id without its pool, and without slashes, for it is one part of a key.
+func (p pool) short(id string) string {
+	return url.PathEscape(strings.TrimPrefix(id, p.name+"/"))
+}
+
+// absent: nothing is there.
+func absent(key string) clientv3.Cmp { return unchanged(key, 0) }
+
+// unchanged: it was last written at that revision; 0: it is not there.
+func unchanged(key string, rev int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(key), "=", rev)
+}
+
+// born: it is the same one as then, though perhaps rewritten.
+func born(key string, rev int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(key), "=", rev)
+}
+
+// nobody: there is no key from one on and before another. etcd compares a range key
+// by key, and one that is empty as if it were one key that is not there.
+func nobody(from, before string) clientv3.Cmp {
+	return born(from, 0).WithRange(before)
+}

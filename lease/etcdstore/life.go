@@ -1,0 +1,155 @@
+package etcdstore
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"berth/lease"
+)
+
+// life is a lease of etcd, which records hang on.
+type life struct {
+	id    clientv3.LeaseID
+	asked time.Duration // the TTL that was wanted
+	ttl   time.Duration // and the one that etcd gave
+	// sent is when its last sign of life was sent that has been answered.
+	sent time.Duration
+}
+
+const defaultTTL = 30 * time.Second
+
+// wholeSeconds is how etcd counts.
+func wholeSeconds(ttl time.Duration) int64 { return int64((ttl + time.Second - 1) / time.Second) }
+
+func (l life) ends() time.Duration { return l.sent + l.ttl }
+
+// stale: the next sign of life is due.
+func (l life) stale() bool { return lease.Boottime()-l.sent >= l.ttl/4 }
+
+// rests is for how long it can be left alone: somewhat longer than until stale.
+func (l life) rests() time.Duration { return l.sent + l.ttl/3 - lease.Boottime() }
+
+func (s *Store) begin(ctx context.Context, ttl time.Duration) (life, error) {
+	if ttl <= 0 {
+		ttl = defaultTTL
+	}
+	l := life{asked: ttl}
+	err := s.attempt(ctx, func(ctx context.Context) error {
+		l.sent = lease.Boottime()
+		resp, err := s.client.Grant(ctx, wholeSeconds(ttl))
+		if err == nil {
+			l.id, l.ttl = resp.ID, time.Duration(resp.TTL)*time.Second
+		}
+		return err
+	})
+	return l, err
+}
+
+// sign gives a sign of life. lease.ErrLost when it was too late for it.
+//
+// The client's own KeepAliveOnce tries again without a pause for as long as nobody
+// can be reached.
+func (s *Store) sign(ctx context.Context, l *life) error {
+	return s.attempt(ctx, func(ctx context.Context) error {
+		sent := lease.Boottime()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := s.lives.LeaseKeepAlive(ctx)
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(l.id)}); err != nil {
+			return err
+		}
+		resp, err := stream.Recv()
+		switch {
+		case err != nil:
+			return err
+		case resp.TTL <= 0:
+			return lease.ErrLost
+		}
+		l.ttl, l.sent = time.Duration(resp.TTL)*time.Second, sent
+		return nil
+	})
+}
+
+// revoke ends a life, with all that hangs on it. It ends by itself where that fails.
+func (s *Store) revoke(id clientv3.LeaseID) {
+	_ = s.attempt(s.client.Ctx(), func(ctx context.Context) error {
+		_, err := s.client.Revoke(ctx, id)
+		return err
+	})
+}
+
+// loan is a life that is being asked for while something else is done.
+type loan struct {
+	done chan struct{}
+	life life // once done
+	err  error
+}
+
+// spare is a life that nothing hangs on: of a request that was refused, for its
+// place in the line. One that nobody takes ends by itself.
+type spare struct {
+	sync.Mutex
+	loan *loan
+}
+
+// borrow asks for a life, or takes the spare one.
+func (s *Store) borrow(ctx context.Context, ttl time.Duration) *loan {
+	s.spare.Lock()
+	defer s.spare.Unlock()
+	if l := s.spare.loan; l != nil {
+		s.spare.loan = nil
+		if l.good(ttl) {
+			return l
+		}
+	}
+	return s.fresh(ctx, ttl)
+}
+
+func (s *Store) fresh(ctx context.Context, ttl time.Duration) *loan {
+	l := &loan{done: make(chan struct{})}
+	ctx = context.WithoutCancel(ctx) // it may be for the next one
+	go func() {
+		defer close(l.done)
+		l.life, l.err = s.begin(ctx, ttl)
+	}()
+	return l
+}
+
+func (l *loan) good(ttl time.Duration) bool {
+	select {
+	case <-l.done:
+		return l.err == nil && l.life.asked == ttl && !l.life.stale()
+	default:
+		return false
+	}
+}
+
+func (l *loan) wait(ctx context.Context) (life, error) {
+	select {
+	case <-l.done:
+		return l.life, l.err
+	case <-ctx.Done():
+		return life{}, context.Cause(ctx)
+	}
+}
+
+// undo ends a life that something may hang on.
+func (l *loan) undo(s *Store) {
+	<-l.done
+	if l.err == nil {
+		s.revoke(l.life.id)
+	}
+}
+
+func (s *Store) giveBack(l *loan) {
+	s.spare.Lock()
+	defer s.spare.Unlock()
+	s.spare.loan = l
+}

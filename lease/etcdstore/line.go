@@ -1,0 +1,132 @@
+package etcdstore
+
+import (
+	"context"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"berth/lease"
+)
+
+// Line implements lease.Store.
+func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) {
+	p, err := s.pool(r.Pool)
+	if err != nil {
+		return nil, err
+	}
+	t := &place{s: s, pool: p, ticket: lease.Ticket{Version: lease.Version, Request: r, Since: time.Now()}}
+	t.ctx, t.end = context.WithCancel(clientv3.WithRequireLeader(s.client.Ctx()))
+	t.loan, t.own = s.borrow(ctx, r.TTL), t.listen(0)
+	if r.Key != "" {
+		t.shadeLoan = s.fresh(ctx, t.afterlife())
+	}
+	if err := s.persevere(ctx, t.join); err != nil {
+		t.end()
+		go t.undo()
+		return nil, err
+	}
+	return t, nil
+}
+
+// undo takes back what may have been written.
+func (t *place) undo() {
+	t.loan.undo(t.s)
+	if t.shadeLoan != nil {
+		t.shadeLoan.undo(t.s)
+	}
+}
+
+// join takes a place. What it needs from etcd for that has been asked for all at
+// once.
+func (t *place) join(ctx context.Context) error {
+	// Also where there is no key it tells the revision, see pool.
+	kept, err := t.s.commit(ctx, txn{then: []clientv3.Op{
+		clientv3.OpGet(t.pool.kept(t.ticket.Key), clientv3.WithPrefix()),
+	}})
+	if err != nil {
+		return err
+	}
+	if t.life, err = t.loan.wait(ctx); err != nil {
+		t.loan = t.s.fresh(ctx, t.ticket.TTL)
+		return err
+	}
+	if t.shadeLoan != nil {
+		if t.shade, err = t.shadeLoan.wait(ctx); err != nil {
+			t.shadeLoan = t.s.fresh(ctx, t.afterlife())
+			return err
+		}
+	}
+	if err := t.s.attempt(ctx, t.own.opened); err != nil {
+		return err
+	}
+	return t.stand(ctx, kept.Header.Revision, kvs(kept.Responses[0]))
+}
+
+// stand takes the first of the kept places whose waiter is gone, or else the last.
+func (t *place) stand(ctx context.Context, rev int64, kept []*mvccpb.KeyValue) error {
+	for _, kv := range kept {
+		k, err := decode[waiting](kv)
+		if err != nil || k.is.ID == t.ticket.ID {
+			continue
+		}
+		as := t.ticket
+		as.Seq, as.Priority, as.Since = k.is.Seq, k.is.Priority, k.is.Since
+		ok, err := t.enter(ctx, as, txn{
+			when: []clientv3.Cmp{unchanged(string(kv.Key), kv.ModRevision), absent(t.pool.mark(k.is.ID)), absent(t.pool.mark(as.ID))},
+			then: []clientv3.Op{clientv3.OpDelete(string(kv.Key)), clientv3.OpDelete(t.pool.isAside(k.is.Ticket))},
+		})
+		if ok || err != nil {
+			return err
+		}
+	}
+	as := t.ticket
+	as.Seq = uint64(rev)
+	_, err := t.enter(ctx, as, txn{when: []clientv3.Cmp{absent(t.pool.mark(as.ID))}})
+	return err
+}
+
+// afterlife is the TTL of a kept place. While its waiter lives it must not end, and
+// afterwards it lasts for Grace.
+func (t *place) afterlife() time.Duration {
+	return max(t.ticket.TTL, time.Second) + t.ticket.Grace
+}
+
+// enter writes a ticket into the line. It does not where its request has its slots
+// already, or is in the line: then it takes these.
+func (t *place) enter(ctx context.Context, as lease.Ticket, with txn) (bool, error) {
+	p, on := t.pool, clientv3.WithLease(t.life.id)
+	with.when = append(with.when, absent(p.leaseOf(as.ID)))
+	with.then = append(with.then,
+		clientv3.OpPut(p.inLine(as), encode(waiting{Ticket: as}), on),
+		clientv3.OpPut(p.mark(as.ID), encode(mark{Priority: as.Priority, Seq: as.Seq, Since: as.Since}), on))
+	if as.Key != "" {
+		with.then = append(with.then, clientv3.OpPut(p.keptFor(as), encode(waiting{Ticket: as}), clientv3.WithLease(t.shade.id)))
+	}
+	with.other = []clientv3.Op{clientv3.OpGet(p.leaseOf(as.ID)), clientv3.OpGet(p.mark(as.ID))}
+	resp, err := t.s.commit(ctx, with)
+	if err != nil {
+		return false, err
+	}
+	if resp.Succeeded {
+		t.ticket, t.rev = as, resp.Header.Revision
+		return true, nil
+	}
+	had, err := decodeLease(only(kvs(resp.Responses[0])))
+	if err != nil {
+		return false, err
+	}
+	if had.there() {
+		t.granted, err = t.s.adopt(ctx, p, had)
+		return false, err
+	}
+	m, err := decode[mark](only(kvs(resp.Responses[1])))
+	if err != nil || !m.there() {
+		return false, err
+	}
+	t.ticket.Priority, t.ticket.Seq, t.ticket.Since, t.aside = m.is.Priority, m.is.Seq, m.is.Since, m.is.Aside
+	t.rev = resp.Header.Revision
+	t.life = life{id: clientv3.LeaseID(m.Lease), asked: t.ticket.TTL}
+	return true, t.s.sign(ctx, &t.life)
+}

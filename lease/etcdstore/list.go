@@ -1,0 +1,164 @@
+package etcdstore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"berth/lease"
+)
+
+// List implements lease.Store. How old a heartbeat is it does not tell: etcd would
+// have to be asked for each holder, and knows it in whole seconds.
+func (s *Store) List(ctx context.Context, names ...string) (pools []lease.Pool, err error) {
+	s.sayAll(ctx)
+	err = s.persevere(ctx, func(ctx context.Context) (err error) {
+		pools, err = s.list(ctx, names)
+		return err
+	})
+	return pools, err
+}
+
+// sayAll: what was done with this store is to be seen by it.
+func (s *Store) sayAll(ctx context.Context) {
+	s.unsaid.Range(func(h, _ any) bool {
+		_ = h.(*holding).say(ctx)
+		return true
+	})
+}
+
+// mostOps is somewhat less than what etcd takes in one transaction.
+const mostOps = 100
+
+// list reads all pools as they were at one revision.
+func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) {
+	var ops []clientv3.Op
+	for _, n := range names {
+		p, err := s.pool(n)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, clientv3.OpGet(p.dir, clientv3.WithPrefix()))
+	}
+	if len(names) == 0 || len(names) > mostOps {
+		ops = append(ops[:0], clientv3.OpGet(s.dir, clientv3.WithPrefix()))
+	}
+	resp, err := s.commit(ctx, txn{then: ops})
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]*lease.Pool{}
+	for _, r := range resp.Responses {
+		for _, kv := range kvs(r) {
+			name, key, _ := strings.Cut(strings.TrimPrefix(string(kv.Key), s.dir), "/")
+			if found[name] == nil {
+				found[name] = &lease.Pool{Name: name}
+			}
+			describe(found[name], key, kv)
+		}
+	}
+	if len(names) == 0 {
+		for n := range found {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+	}
+	pools := []lease.Pool{}
+	for _, n := range names {
+		v := found[n]
+		if v == nil {
+			v = &lease.Pool{Name: n}
+		}
+		inOrder(v)
+		pools = append(pools, *v)
+	}
+	return pools, nil
+}
+
+// describe adds one key to what is known of a pool.
+func describe(v *lease.Pool, key string, kv *mvccpb.KeyValue) {
+	kind, rest, _ := strings.Cut(key, "/")
+	switch {
+	case key == "own":
+		own, err := decode[lease.Settings](kv)
+		v.Own, v.Err = own.is, cmp.Or(v.Err, err)
+		v.Own.UID = -1
+	case key == "grants":
+		g, _ := decode[lease.Starts](kv)
+		v.Starts = g.is
+	case key == "report":
+		if r, err := decode[lease.Report](kv); err == nil {
+			v.Report = &r.is
+		}
+	case kind == "holders" && strings.HasSuffix(rest, "/lease"):
+		h, err := decodeLease(kv)
+		e := lease.Entry{Lease: &h.is, Beat: -1}
+		if err != nil {
+			id, _, _ := strings.Cut(rest, "/")
+			h.is.ID, h.is.Pool, h.is.State, e.Note = v.Name+"/"+id, v.Name, lease.Damaged, err.Error()
+		}
+		v.Holders = append(v.Holders, e)
+	case kind == "line", kind == "aside":
+		if w, err := decode[waiting](kv); err == nil {
+			v.Waiters = append(v.Waiters, lease.Entry{Ticket: &w.is.Ticket, Beat: -1, Aside: kind == "aside"})
+		}
+	}
+}
+
+func inOrder(v *lease.Pool) {
+	slices.SortFunc(v.Holders, func(a, b lease.Entry) int { return slices.Compare(a.Lease.Slots, b.Lease.Slots) })
+	slices.SortFunc(v.Waiters, func(a, b lease.Entry) int {
+		return cmp.Or(a.Ticket.Priority-b.Ticket.Priority, cmp.Compare(a.Ticket.Seq, b.Ticket.Seq), strings.Compare(a.Ticket.ID, b.Ticket.ID))
+	})
+	v.Sum()
+}
+
+// Summary implements lease.Store.
+func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (v lease.Pool, err error) {
+	p, err := s.pool(name)
+	if err != nil {
+		return v, err
+	}
+	s.sayAll(ctx)
+	err = s.persevere(ctx, func(ctx context.Context) (err error) {
+		v, err = s.summary(ctx, p, t)
+		return err
+	})
+	return v, err
+}
+
+func (s *Store) summary(ctx context.Context, p pool, t lease.Ticket) (lease.Pool, error) {
+	v := lease.Pool{Name: p.name}
+	count := clientv3.WithCountOnly()
+	ops := []clientv3.Op{
+		clientv3.OpGet(p.holders(), clientv3.WithPrefix()), clientv3.OpGet(p.own()),
+		clientv3.OpGet(p.grants()), clientv3.OpGet(p.report()),
+	}
+	described := len(ops)
+	ops = append(ops, clientv3.OpGet(p.line(), clientv3.WithPrefix(), count), clientv3.OpGet(p.aside(), clientv3.WithPrefix(), count))
+	if t.ID != "" {
+		ops = append(ops,
+			clientv3.OpGet(p.inLine(t), count), clientv3.OpGet(p.isAside(t), count),
+			clientv3.OpGet(p.line(), clientv3.WithRange(p.inLine(t)), count), clientv3.OpGet(p.aside(), clientv3.WithRange(p.isAside(t)), count))
+	}
+	resp, err := s.commit(ctx, txn{then: ops})
+	if err != nil {
+		return v, err
+	}
+	for _, r := range resp.Responses[:described] {
+		for _, kv := range kvs(r) {
+			describe(&v, strings.TrimPrefix(string(kv.Key), p.dir), kv)
+		}
+	}
+	inOrder(&v)
+	n := func(i int) int { return int(resp.Responses[described+i].GetResponseRange().Count) }
+	v.Line = n(0) + n(1)
+	if t.ID != "" && n(2)+n(3) > 0 {
+		v.Place = n(4) + n(5) + 1
+	}
+	return v, nil
+}

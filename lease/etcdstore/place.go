@@ -1,0 +1,280 @@
+package etcdstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"berth/lease"
+)
+
+type place struct {
+	s      *Store
+	pool   pool
+	ticket lease.Ticket
+	life   life  // what its records hang on
+	shade  life  // and what its key keeps the place on; zero: it has no key
+	rev    int64 // of what was last seen
+	aside  bool
+	waits  bool // the record says so, see waiting
+
+	loan, shadeLoan *loan // as long as it is on its way into the line
+
+	granted *holding // its slots, which nobody has been told of yet
+	stop    *lease.Stop
+	after   time.Duration // the pace has us wait so long since the last look
+
+	ctx context.Context // of its watches
+	end context.CancelFunc
+	watches
+}
+
+func (t *place) Ticket() lease.Ticket { return t.ticket }
+
+// TryAcquire implements lease.Place.
+func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holding, lease.Verdict, error) {
+	var v lease.Verdict
+	t.after = 0
+	err := lease.Persist(ctx, t.s.trouble, func(ctx context.Context) (err error) {
+		v, err = t.try(ctx, asked)
+		return err
+	})
+	if err != nil || t.granted == nil {
+		t.after = v.After
+		return nil, v, err
+	}
+	t.end()
+	return t.granted, v, nil
+}
+
+// try leaves what it gets in granted.
+func (t *place) try(ctx context.Context, asked lease.Asked) (v lease.Verdict, err error) {
+	t.hear()
+	if err := t.live(ctx); err != nil {
+		return v, err
+	}
+	for t.granted == nil {
+		l, mine, ahead, err := t.look(ctx)
+		if err != nil {
+			return v, err
+		}
+		if had := l.holder(t.ticket.ID); had.there() {
+			return v, t.take(ctx, had)
+		}
+		t.heard(l.asks[t.pool.stopOf(t.ticket.ID)])
+		if t.stop != nil {
+			return v, &lease.StoppedError{Stop: *t.stop}
+		}
+		if !mine.there() {
+			if err := t.again(ctx); err != nil {
+				return v, err
+			}
+			continue
+		}
+		v = lease.Decide(t.s.state(l, ahead), t.ticket.Request, asked)
+		if v.Reason != lease.Ready {
+			return v, nil
+		}
+		if err := t.grant(ctx, l, mine, v); err != nil {
+			return v, err
+		}
+	}
+	return v, nil
+}
+
+// look looks at the pool, and at who is just before us. The first look also says
+// that from now on we wait, and so may be given our slots by whoever frees them.
+func (t *place) look(ctx context.Context) (l *look, mine record[waiting], ahead int, err error) {
+	p, key := t.pool, t.pool.inLine(t.ticket)
+	if t.aside {
+		key = p.isAside(t.ticket)
+	}
+	ops := append(p.looking(), clientv3.OpGet(key),
+		clientv3.OpGet(p.line(), clientv3.WithRange(p.inLine(t.ticket)), clientv3.WithKeysOnly(),
+			clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(1)))
+	look := txn{then: ops}
+	saying := !t.waits && !t.aside && t.ticket.Gates == ""
+	if saying {
+		says := clientv3.OpPut(key, encode(waiting{Ticket: t.ticket, Waits: true}), clientv3.WithIgnoreLease())
+		look = txn{when: []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), ">", 0)}, then: append([]clientv3.Op{says}, ops...), other: ops}
+	}
+	resp, err := t.s.commit(ctx, look)
+	if err != nil {
+		return nil, mine, 0, err
+	}
+	rs := resp.Responses
+	if saying && resp.Succeeded {
+		t.waits, rs = true, rs[1:]
+	}
+	if l, err = p.seen(resp.Header.Revision, rs); err != nil {
+		return nil, mine, 0, err
+	}
+	mine, err = decode[waiting](only(kvs(rs[looked])))
+	t.rev = resp.Header.Revision
+	before := rs[looked+1].GetResponseRange()
+	t.before = ""
+	if kv := only(before.Kvs); kv != nil {
+		t.before = string(kv.Key)
+	}
+	return l, mine, int(before.Count), err
+}
+
+// grant takes the slots. Where somebody was faster, it takes nothing.
+func (t *place) grant(ctx context.Context, l *look, mine record[waiting], v lease.Verdict) error {
+	tx, g := t.s.granting(l, t.ticket.Request, v, t.life.id)
+	tx.called(t.pool, mine)
+	resp, err := t.s.commit(ctx, tx)
+	if err == nil && resp.Succeeded {
+		g.Token = uint64(resp.Header.Revision)
+		t.granted = &holding{s: t.s, pool: t.pool, lease: g, life: t.life}
+	}
+	return err
+}
+
+// take takes what is ours already: somebody gave it to us, or we asked for it and
+// did not see the answer.
+func (t *place) take(ctx context.Context, had record[lease.Lease]) (err error) {
+	if clientv3.LeaseID(had.Lease) == t.life.id {
+		t.granted = &holding{s: t.s, pool: t.pool, lease: had.is, life: t.life}
+		return nil
+	}
+	t.granted, err = t.s.adopt(ctx, t.pool, had)
+	return err
+}
+
+// live gives a sign of life when one is due. When it is too late for it our place
+// is gone, or our slots, if we had them: then we stand in the line again, where we
+// stood.
+func (t *place) live(ctx context.Context) error {
+	if !t.life.stale() {
+		return nil
+	}
+	if t.shade.id != 0 {
+		if err := t.s.sign(ctx, &t.shade); err != nil && !errors.Is(err, lease.ErrLost) {
+			return err
+		}
+	}
+	err := t.s.sign(ctx, &t.life)
+	if errors.Is(err, lease.ErrLost) {
+		t.granted = nil
+		return t.again(ctx)
+	}
+	if err == nil && t.granted != nil {
+		t.granted.life = t.life
+	}
+	return err
+}
+
+// again stands in the line again, where we stood.
+func (t *place) again(ctx context.Context) error {
+	fresh, err := t.s.begin(ctx, t.ticket.TTL)
+	if err != nil {
+		return err
+	}
+	if t.ticket.Key != "" {
+		if t.shade, err = t.s.begin(ctx, t.afterlife()); err != nil {
+			return err
+		}
+	}
+	t.life = fresh
+	_, err = t.enter(ctx, t.ticket, txn{then: []clientv3.Op{clientv3.OpDelete(t.pool.isAside(t.ticket))}})
+	if err != nil {
+		return err
+	}
+	t.waits, t.aside = false, false
+	return nil
+}
+
+// Report implements lease.Place.
+func (t *place) Report(ctx context.Context, why string, data json.RawMessage) error {
+	r := lease.Report{By: t.ticket.ID, Why: why, At: t.s.Clock(), Data: data}
+	_, err := t.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpPut(t.pool.report(), encode(r))}})
+	return err
+}
+
+// asideFor is how long a place is kept for a waiter that stepped aside: it is going
+// to be stopped, and gives no sign of life then.
+const asideFor = time.Hour
+
+// StepAside gives back what was granted meanwhile: nobody would use it.
+func (t *place) StepAside(ctx context.Context) error {
+	return lease.Persist(ctx, t.s.trouble, func(ctx context.Context) error {
+		long, err := t.s.begin(ctx, max(asideFor, t.ticket.TTL))
+		if err != nil {
+			return err
+		}
+		p, on := t.pool, clientv3.WithLease(long.id)
+		m := mark{Priority: t.ticket.Priority, Seq: t.ticket.Seq, Since: t.ticket.Since, Aside: true}
+		ops := []clientv3.Op{
+			clientv3.OpDelete(p.inLine(t.ticket)),
+			clientv3.OpDelete(p.leaseOf(t.ticket.ID)),
+			clientv3.OpPut(p.isAside(t.ticket), encode(waiting{Ticket: t.ticket}), on),
+			clientv3.OpPut(p.mark(t.ticket.ID), encode(m), on),
+		}
+		if t.ticket.Key != "" {
+			ops = append(ops, clientv3.OpPut(p.keptFor(t.ticket), encode(waiting{Ticket: t.ticket}), on))
+		}
+		if _, err := t.s.commit(ctx, txn{then: ops}); err != nil {
+			return err
+		}
+		t.life, t.aside, t.waits, t.granted = long, true, false, nil
+		return nil
+	})
+}
+
+// Return implements lease.Place.
+func (t *place) Return(ctx context.Context) error {
+	return lease.Persist(ctx, t.s.trouble, t.again)
+}
+
+// leaveFor is how long leaving is tried.
+const leaveFor = 5 * time.Second
+
+// Leave implements lease.Place.
+func (t *place) Leave(ctx context.Context) error {
+	short, cancel := context.WithTimeout(ctx, leaveFor)
+	defer cancel()
+	var last error
+	err := lease.Persist(short, t.s.trouble, func(ctx context.Context) error {
+		last = t.leave(ctx)
+		return last
+	})
+	t.end()
+	return why(ctx, err, last)
+}
+
+func (t *place) leave(ctx context.Context) error {
+	t.hear()
+	p := t.pool
+	out := txn{
+		when:  []clientv3.Cmp{absent(p.leaseOf(t.ticket.ID))},
+		then:  append(p.struck(t.ticket), clientv3.OpDelete(p.holder(t.ticket.ID), clientv3.WithPrefix())),
+		other: []clientv3.Op{clientv3.OpGet(p.leaseOf(t.ticket.ID))},
+	}
+	if t.ticket.Key != "" && t.stop == nil {
+		grace, err := t.s.begin(ctx, t.ticket.Grace)
+		if err != nil {
+			return err
+		}
+		kept, on := encode(waiting{Ticket: t.ticket, Kept: true}), clientv3.WithLease(grace.id)
+		out.then = []clientv3.Op{
+			clientv3.OpDelete(p.inLine(t.ticket)),
+			clientv3.OpDelete(p.mark(t.ticket.ID)),
+			clientv3.OpDelete(p.holder(t.ticket.ID), clientv3.WithPrefix()),
+			clientv3.OpPut(p.isAside(t.ticket), kept, on),
+			clientv3.OpPut(p.keptFor(t.ticket), kept, on),
+		}
+	}
+	resp, err := t.s.commit(ctx, out)
+	if err != nil || resp.Succeeded {
+		return err
+	}
+	had, err := decodeLease(only(kvs(resp.Responses[0])))
+	if err != nil {
+		return err
+	}
+	return t.s.release(ctx, p, had.is)
+}

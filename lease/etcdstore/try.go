@@ -1,0 +1,92 @@
+package etcdstore
+
+import (
+	"context"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"berth/lease"
+)
+
+// TryAcquire implements lease.Store. It asks for a life while it looks: the two
+// together take as long as one, and a request that is refused most often goes on to
+// the line, where it is needed.
+func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding, lease.Verdict, error) {
+	p, err := s.pool(r.Pool)
+	if err != nil {
+		return nil, lease.Verdict{}, err
+	}
+	n := &newcomer{s: s, pool: p, Request: r, loan: s.borrow(ctx, r.TTL)}
+	var v lease.Verdict
+	err = s.persevere(ctx, func(ctx context.Context) (err error) {
+		v, err = n.try(ctx)
+		return err
+	})
+	switch {
+	case err != nil:
+		go n.loan.undo(s) // it may have been granted
+		return nil, v, err
+	case n.granted == nil:
+		s.giveBack(n.loan)
+		return nil, v, nil
+	}
+	return n.granted, v, nil
+}
+
+// newcomer is a request that stands in no line.
+type newcomer struct {
+	s    *Store
+	pool pool
+	lease.Request
+	loan    *loan
+	granted *holding
+}
+
+func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
+	for {
+		l, ahead, err := n.look(ctx)
+		if err != nil {
+			return lease.Verdict{}, err
+		}
+		if had := l.holder(n.ID); had.there() {
+			n.granted, err = n.s.adopt(ctx, n.pool, had)
+			return lease.Verdict{}, err
+		}
+		v := lease.Decide(n.s.state(l, ahead), n.Request, lease.Asked{})
+		if v.Reason != lease.Ready {
+			return v, nil
+		}
+		ok, err := n.grant(ctx, l, v)
+		if ok || err != nil {
+			return v, err
+		}
+	}
+}
+
+func (n *newcomer) grant(ctx context.Context, l *look, v lease.Verdict) (bool, error) {
+	life, err := n.loan.wait(ctx)
+	if err != nil {
+		n.loan = n.s.fresh(ctx, n.TTL)
+		return false, err
+	}
+	t, g := n.s.granting(l, n.Request, v, life.id)
+	t.when = append(t.when, nobody(n.pool.line(), n.pool.behind(n.Priority)))
+	resp, err := n.s.commit(ctx, t)
+	if err != nil || !resp.Succeeded {
+		return false, err
+	}
+	g.Token = uint64(resp.Header.Revision)
+	n.granted = &holding{s: n.s, pool: n.pool, lease: g, life: life}
+	return true, nil
+}
+
+// look counts who would be passed, and reads nothing of them.
+func (n *newcomer) look(ctx context.Context) (*look, int, error) {
+	before := clientv3.OpGet(n.pool.line(), clientv3.WithRange(n.pool.behind(n.Priority)), clientv3.WithCountOnly())
+	resp, err := n.s.commit(ctx, txn{then: append(n.pool.looking(), before)})
+	if err != nil {
+		return nil, 0, err
+	}
+	l, err := n.pool.seen(resp.Header.Revision, resp.Responses)
+	return l, int(resp.Responses[looked].GetResponseRange().Count), err
+}

@@ -40,6 +40,8 @@ func Run(t *testing.T, shape Shape) {
 		test func(*testing.T, *suite)
 	}{
 		{"NeverOverTheLimit", neverOver},
+		{"Newcomers", newcomers},
+		{"DrainsAtOnce", drainsAtOnce},
 		{"LowestSlotFirst", lowestFirst},
 		{"Order", order},
 		{"Priority", priority},

@@ -52,8 +52,8 @@ type Request struct {
 	KillAfter time.Duration `json:"kill_after_ns,omitempty"`
 
 	// TTL is how long lease and place hold without a sign of life, in a store that
-	// cannot see by itself that their owner is gone; 0 in one that can. A store
-	// may have a least one, and then raises it.
+	// cannot see by itself that their owner is gone: 0 is DefaultTTL then. A store
+	// may have a least one, and raises it to that.
 	TTL time.Duration `json:"ttl_ns,omitempty"`
 
 	Owner     Process           `json:"owner"`
@@ -141,6 +141,9 @@ type Lease struct {
 	Child *Process  `json:"child,omitempty"`
 	Since time.Time `json:"since"`
 }
+
+// DefaultTTL is that of a request without one.
+const DefaultTTL = 30 * time.Second
 
 // Version of the records this program writes. A record with a greater one is
 // never changed or taken for free.

@@ -20,7 +20,6 @@ type life struct {
 	sent time.Duration
 }
 
-const defaultTTL = 30 * time.Second
 
 // wholeSeconds is how etcd counts.
 func wholeSeconds(ttl time.Duration) int64 { return int64((ttl + time.Second - 1) / time.Second) }
@@ -35,7 +34,7 @@ func (l life) rests() time.Duration { return l.sent + l.ttl/3 - lease.Boottime()
 
 func (s *Store) begin(ctx context.Context, ttl time.Duration) (life, error) {
 	if ttl <= 0 {
-		ttl = defaultTTL
+		ttl = lease.DefaultTTL
 	}
 	l := life{asked: ttl}
 	err := s.attempt(ctx, func(ctx context.Context) error {

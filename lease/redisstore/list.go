@@ -82,9 +82,9 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 }
 
 func (s *Store) names(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timings.Call)
+	short, cancel := context.WithTimeout(ctx, s.timings.Call)
 	defer cancel()
-	names, err := s.client.SMembers(ctx, prefix+"pools").Result()
+	names, err := s.client.SMembers(short, prefix+"pools").Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, s.trouble(ctx, err)
 	}

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 	if err := lease.CheckPool(r.Pool); err != nil {
 		return nil, lease.Verdict{}, err
 	}
+	r.TTL = cmp.Or(r.TTL, lease.DefaultTTL)
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, lease.Verdict{}, err
@@ -53,6 +55,7 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 	if err := lease.CheckPool(r.Pool); err != nil {
 		return nil, err
 	}
+	r.TTL = cmp.Or(r.TTL, lease.DefaultTTL)
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -70,9 +73,9 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 	seq, _ := strconv.ParseUint(a.text(0), 10, 64)
 	p.ticket.Seq = seq
 	if seq != 0 {
-		p.ticket.Priority = a.number(1)
+		p.ticket.Priority = a.number(2)
 	}
-	p.since = a.text(2)
+	p.since = a.text(3)
 	p.ticket.Since = time.UnixMicro(parseMicros(p.since).Microseconds())
 	return p, nil
 }

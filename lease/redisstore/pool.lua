@@ -9,7 +9,7 @@
 -- held  id -> due suspect ttl weight asks token limit since slots
 -- wait  id -> due suspect ttl aside since      (aside: 0 no, 1 stopped, 2 kept for a key)
 -- line  id by priority and number
--- data  id -> request;  c:id child;  s:id stop;  k:id keepalive;  t:key -> id kept for it
+-- data  id -> request;  c:id child;  s:id stop;  k:id keepalive;  t:key -> id waiting with it
 -- All instants and durations are microseconds of this server's clock, and fit a double.
 local epochK, poolK, heldK, lineK, waitK, dataK, poolsK = unpack(KEYS)
 local TTL, WAKE = tonumber(ARGV[3]), ARGV[4]
@@ -23,22 +23,27 @@ local now = time[1] * 1e6 + time[2]
 -- The state is as good as this process of the server: another one may have lost the
 -- last of it, or all (no persistence, a lagging replica was promoted). Holders that
 -- were forgotten register again with their next renewal; nobody new starts meanwhile.
--- A server that has not seen us yet has forgotten only what is older than itself.
-local info = redis.call('INFO', 'server')
+-- A server that has not seen us yet has forgotten only what is older than itself,
+-- unless it was a replica: what that never got is of any age. One that was the master
+-- before another one was has another history (replid) than it had.
+local info, copies = redis.call('INFO', 'server'), redis.call('INFO', 'replication')
 local run = string.match(info, 'run_id:(%x+)')
-local epoch = redis.call('HMGET', epochK, 'run', 'at')
-if epoch[1] ~= run then
+local history = string.match(copies, 'master_replid:(%x+)')
+local epoch = redis.call('HMGET', epochK, 'run', 'at', 'name', 'history')
+if epoch[1] ~= run or epoch[4] and epoch[4] ~= history then
   local at = now
-  if not epoch[1] and ARGV[2] == '1' then
+  if not epoch[1] and ARGV[2] == '1' and string.find(copies, 'master_replid2:0+%s') then
     at = now - string.match(info, 'uptime_in_seconds:(%d+)') * 1e6
   end
-  epoch[2] = int(at)
-  redis.call('HSET', epochK, 'run', run, 'at', epoch[2])
+  epoch[2], epoch[3] = int(at), int(now)
+  redis.call('HSET', epochK, 'run', run, 'history', history, 'at', epoch[2], 'name', epoch[3])
 elseif tonumber(epoch[2]) > now then -- the clock was set back
   epoch[2] = int(now)
   redis.call('HSET', epochK, 'at', epoch[2])
 end
 local forgotten = tonumber(epoch[2]) -- since when
+-- FLUSHALL loses the state of a process that goes on.
+run = run .. '.' .. (epoch[3] or '')
 
 -- A sign of life is due every so often. Who misses it is suspected, and is dropped
 -- only when a whole TTL has passed since: a clock that is set forward makes everybody
@@ -75,7 +80,7 @@ local function note(r)
 end
 
 local function packHeld(h)
-  return table.concat({ int(h.due), int(h.suspect), int(h.ttl), h.weight, h.asks, h.token, h.limit, h.since, h.slots }, ' ')
+  return table.concat({ int(h.due), int(h.suspect), int(h.ttl), int(h.weight), int(h.asks), h.token, h.limit, h.since, h.slots }, ' ')
 end
 
 local function parseHeld(v)
@@ -143,7 +148,30 @@ local function drop(id)
   redis.call('HDEL', waitK, id)
 end
 
--- head is the first in the line who is there.
+-- unkey ends what leads from a key to a waiter.
+local function unkey(key, id)
+  if key and redis.call('HGET', dataK, 't:' .. key) == id then redis.call('HDEL', dataK, 't:' .. key) end
+end
+
+local function keep(id, w, grace)
+  w.aside, w.ttl, w.suspect, w.due = 2, grace, 0, now + grace
+  redis.call('HSET', waitK, id, packWait(w))
+end
+
+-- lapse is what becomes of a waiter who is dead: his place is kept for his key, or goes.
+-- It returns whether it is kept.
+local function lapse(id, w)
+  local r = cjson.decode(redis.call('HGET', dataK, id) or '{}')
+  if r.key and w.aside ~= 2 and redis.call('HEXISTS', dataK, 's:' .. id) == 0 then
+    keep(id, w, (r.grace_ns or 0) / 1000)
+    return true
+  end
+  drop(id)
+  forget(id)
+  unkey(r.key, id)
+end
+
+-- head is the first in the line who is there, and was not asked to leave.
 local function head()
   local at = 0
   while true do
@@ -153,12 +181,12 @@ local function head()
       local w = parseWait(redis.call('HGET', waitK, id) or '0 0 0 2 0')
       local state = judge(w)
       if state == DEAD and not READS then
-        drop(id)
-        forget(id)
+        if lapse(id, w) then at = at + 1 end
       else
         if w.changed and not READS then redis.call('HSET', waitK, id, packWait(w)) end
         if w.aside ~= 1 then note(w) end
-        if state == ALIVE and w.aside == 0 then return id, w end
+        local here = state == ALIVE and w.aside == 0
+        if here and redis.call('HEXISTS', dataK, 's:' .. id) == 0 then return id, w end
         at = at + 1
       end
     end
@@ -291,12 +319,13 @@ local function take(id, r, limit)
   local ttl = (r.ttl_ns or 0) / 1000
   local h = {
     due = due(ttl), suspect = 0, ttl = ttl, weight = r.weight, asks = r.limit or 0,
-    token = nextToken(), limit = limit, since = int(now), slots = table.concat(slots, ','),
+    token = nextToken(), limit = int(limit), since = int(now), slots = table.concat(slots, ','),
   }
   countStart({ own, r })
   redis.call('HSET', heldK, id, packHeld(h))
   redis.call('SADD', poolsK, r.pool)
   drop(id)
+  unkey(r.key, id)
   hold(id, h)
   return h
 end
@@ -318,6 +347,7 @@ local function settle()
     local why, limit = decide(r, 0, {})
     if why == 'ready' then
       wake(id, 'granted ' .. grantText(take(id, r, limit)))
+      changed = true -- for the next in the line, who is the head now
     else
       if changed and (why == 'gated' or why == 'paced' or why == 'recovers') and redis.call('EXISTS', WAKE .. id) == 0 then
         wake(id, 'look')
@@ -350,6 +380,7 @@ local function join(id, text, r, seq, since)
   redis.call('ZADD', lineK, score(r.priority, seq), id)
   redis.call('HSET', waitK, id, packWait({ due = due(ttl), suspect = 0, ttl = ttl, aside = 0, since = since or int(now) }))
   redis.call('HSET', dataK, id, text)
+  if r.key then redis.call('HSET', dataK, 't:' .. r.key, id) end
   redis.call('SADD', poolsK, r.pool)
 end
 

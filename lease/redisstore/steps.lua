@@ -1,9 +1,23 @@
 -- The steps. Each opens with what it takes after the common arguments, and returns.
 local step = {}
 
+-- A server that has no memory left refuses what may need some, until a script has
+-- written something: then it sees it through. What keeps or frees slots must not fail.
+local function evenIfFull() redis.call('HDEL', dataK, '') end
+
+-- again answers who asks for what he has: his last answer was lost. It is a sign of
+-- life, from which on he counts, and has something for the replicas to confirm.
+local function again(id)
+  evenIfFull()
+  local h = held[id]
+  h.due, h.suspect = due(h.ttl), 0
+  redis.call('HSET', heldK, id, packHeld(h))
+  return answer('ready', 0, grantText(h))
+end
+
 -- try: id, request. Takes the slots if nobody is before the request and there is room.
 function step.try(id, text)
-  if held[id] then return answer('ready', 0, grantText(held[id])) end
+  if held[id] then return again(id) end
   settle()
   local r = cjson.decode(text)
   local first, ahead = head(), 0
@@ -19,28 +33,29 @@ function step.try(id, text)
   return answer(why, 0, grantText(take(id, r, limit)))
 end
 
--- line: id, request. Takes a place in the line, or the one kept for the request's key;
--- returns its number, its priority, since when it is there.
+-- line: id, request. Takes a place in the line, or the one kept for the request's key,
+-- or that of a waiter with this key who misses his signs of life: he was killed;
+-- returns its number, the time, its priority, since when it is there.
 function step.line(id, text)
   if not held[id] and redis.call('HEXISTS', waitK, id) == 0 then
     local r = cjson.decode(text)
     local kept = r.key and redis.call('HGET', dataK, 't:' .. r.key)
     local w = kept and redis.call('HGET', waitK, kept)
     w = w and parseWait(w)
-    if w and w.aside == 2 and judge(w) ~= DEAD then
+    local state = w and judge(w)
+    if w and (w.aside == 2 and state ~= DEAD or w.aside == 0 and state ~= ALIVE) then
       local seq, priority = seqOf(kept)
       drop(kept)
       forget(kept)
-      redis.call('HDEL', dataK, 't:' .. r.key)
       r.priority = priority
       join(id, text, r, seq, w.since)
     else
       join(id, text, r, 0)
     end
   end
-  if held[id] then return { '0', '0', int(now), int(now), run } end
+  if held[id] then return { '0', int(now), '0', int(now), run } end
   local seq, priority = seqOf(id)
-  return { int(seq), tostring(priority), parseWait(redis.call('HGET', waitK, id)).since, int(now), run }
+  return { int(seq), int(now), tostring(priority), parseWait(redis.call('HGET', waitK, id)).since, run }
 end
 
 -- turn: id, request, number, priority, since, gates that were asked. Takes the slots if
@@ -49,11 +64,8 @@ end
 function step.turn(id, text, seq, priority, since, answers)
   local stop = redis.call('HGET', dataK, 's:' .. id)
   if held[id] then
-    local h = held[id]
-    h.due, h.suspect = due(h.ttl), 0
-    redis.call('HSET', heldK, id, packHeld(h))
     redis.call('DEL', WAKE .. id)
-    return answer('ready', 0, grantText(h))
+    return again(id)
   end
   local r = cjson.decode(text)
   r.priority = tonumber(priority)
@@ -87,6 +99,7 @@ end
 
 -- renew: id. The sign of life of a lease: ok, its stop and its keepalive, or lost.
 function step.renew(id)
+  evenIfFull()
   local h = held[id]
   if not h then return { 'lost', int(now), run } end
   h.due, h.suspect, h.ttl = due(TTL), 0, TTL
@@ -96,17 +109,30 @@ function step.renew(id)
   return { 'ok', int(now), run, signs[1] or '', signs[2] or '' }
 end
 
+local function taken(slots)
+  for _, h in pairs(held) do
+    for s in string.gmatch(h.slots, '%d+') do
+      if string.find(',' .. slots .. ',', ',' .. s .. ',', 1, true) then return true end
+    end
+  end
+  return false
+end
+
 -- restore: id, request, child, weight, asks, token, limit, since, slots. Registers a
 -- lease that this server has forgotten: as long as nobody new was let in, or if there
--- is room for it.
+-- is room for it. Before that, who seems to have its slots may be one whose end was
+-- forgotten. The server may also have forgotten that it had its turn in the line.
 function step.restore(id, text, child, weight, asks, token, limit, since, slots)
   local r = cjson.decode(text)
   local h = {
     due = due(TTL), suspect = 0, ttl = TTL, weight = tonumber(weight), asks = tonumber(asks),
     token = token, limit = limit, since = since, slots = slots,
   }
-  local room = smallest(own.limit, asked, h.asks)
-  if not held[id] and recovers() == 0 and room > 0 and used + h.weight > room then return { 'lost', int(now), run } end
+  local room = smallest(own.limit ~= 0 and own.limit, asked, h.asks)
+  local new = redis.call('HGET', poolK, 'run') == run
+  if not held[id] and new and (taken(slots) or room > 0 and used + h.weight > room) then return { 'lost', int(now), run } end
+  drop(id)
+  unkey(r.key, id)
   redis.call('HSET', heldK, id, packHeld(h))
   redis.call('HSET', dataK, id, text)
   if child ~= '' then redis.call('HSET', dataK, 'c:' .. id, child) end
@@ -124,6 +150,7 @@ end
 
 -- release: id. Gives the slots back.
 function step.release(id)
+  evenIfFull()
   if redis.call('HDEL', heldK, id) == 1 then
     forget(id)
     redis.call('DEL', WAKE .. id)
@@ -140,14 +167,12 @@ function step.leave(id, key, grace)
   local w = redis.call('HGET', waitK, id)
   local stopped = redis.call('HEXISTS', dataK, 's:' .. id) == 1
   if w and key ~= '' and not stopped then
-    w = parseWait(w)
-    w.aside, w.ttl, w.suspect = 2, tonumber(grace), 0
-    w.due = now + w.ttl
-    redis.call('HSET', waitK, id, packWait(w))
+    keep(id, parseWait(w), tonumber(grace))
     redis.call('HSET', dataK, 't:' .. key, id)
   elseif w then
     drop(id)
     forget(id)
+    unkey(key, id)
   end
   changed = true
   local done = step.release(id)

@@ -1,0 +1,309 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"berth/lease"
+	"berth/lease/redisstore"
+	"berth/lease/storetest/engine"
+)
+
+// deadline ends every wait of these tests. It says nothing about how fast anything is.
+const deadline = 40 * time.Second
+
+const between = 5 * time.Millisecond
+
+// eventually asks again and again: what is asked for makes no event here.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); !ok(); time.Sleep(between) {
+		if time.Now().After(end) {
+			t.Fatalf("not in %v: %s", deadline, what)
+		}
+	}
+}
+
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// job is a request for one slot of pool p, which has n of them.
+func job(n int, ttl time.Duration) lease.Request {
+	return lease.Request{
+		ID: lease.NewID("p"), Pool: "p", Limit: n, Fallback: n, Weight: 1, TTL: ttl, Grace: time.Minute,
+		Owner: lease.Process{PID: os.Getpid(), Start: 1},
+	}
+}
+
+// openAt is a client of whatever listens there.
+func openAt(t testing.TB, addr string, change func(*lease.Dial), timings redisstore.Timings) *redisstore.Store {
+	t.Helper()
+	d, err := lease.ParseURL("redis://" + addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(&d)
+	}
+	s, err := redisstore.OpenWith(d, timings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// known starts a server that has known us for long, with nothing on it.
+func known(t testing.TB, args ...string) *engine.Server {
+	t.Helper()
+	server := engine.Redis(t, args...)
+	fresh(t, server)
+	return server
+}
+
+// command runs one on the server itself.
+func command(t testing.TB, server *engine.Server, words ...any) any {
+	t.Helper()
+	got, err := client(t, server).Do(within(t), words...).Result()
+	if err != nil {
+		t.Errorf("%v: %v", words, err)
+	}
+	return got
+}
+
+func try(t testing.TB, s lease.Store, r lease.Request) lease.Holding {
+	t.Helper()
+	h, v, err := s.TryAcquire(within(t), r)
+	if h == nil || err != nil {
+		t.Fatalf("TryAcquire: %v, %v; want a lease", v, err)
+	}
+	return h
+}
+
+func refused(t testing.TB, s lease.Store, r lease.Request, why lease.Reason) {
+	t.Helper()
+	if h, v, err := s.TryAcquire(within(t), r); h != nil || err != nil || v.Reason != why {
+		t.Fatalf("TryAcquire: %v, %+v, %v; want %s", h, v, err, why)
+	}
+}
+
+func line(t testing.TB, s lease.Store, r lease.Request) lease.Place {
+	t.Helper()
+	p, err := s.Line(within(t), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// turn waits until the place has its slots.
+func turn(ctx context.Context, p lease.Place) (lease.Holding, error) {
+	for {
+		h, _, err := p.TryAcquire(ctx, lease.Asked{})
+		if h != nil || err != nil {
+			return h, err
+		}
+		if err := p.Wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func get(t testing.TB, p lease.Place) lease.Holding {
+	t.Helper()
+	h, err := turn(within(t), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func release(t testing.TB, h lease.Holding) {
+	t.Helper()
+	if err := h.Release(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+func pool(t testing.TB, s lease.Store) lease.Pool {
+	t.Helper()
+	pools, err := s.List(within(t), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pools[0]
+}
+
+func empty(t testing.TB, s lease.Store) {
+	t.Helper()
+	if p := pool(t, s); len(p.Holders)+len(p.Waiters)+p.Used > 0 {
+		t.Errorf("%+v; want it empty", p)
+	}
+}
+
+// A recorder knows who holds what by his own word: from when he was told until he
+// gives it back, or until Expires, which a store must keep to however it fares itself.
+type recorder struct {
+	t     testing.TB
+	limit int
+
+	mu     sync.Mutex
+	in     []lease.Holding
+	tokens map[uint64]string
+	slots  map[int]uint64 // the last token of each
+}
+
+func record(t testing.TB, limit int) *recorder {
+	return &recorder{t: t, limit: limit, tokens: map[uint64]string{}, slots: map[int]uint64{}}
+}
+
+// enter checks a new lease against all that still hold. Tokens are compared slot by
+// slot: those of two slots may become known in another order than they were granted.
+func (r *recorder) enter(h lease.Holding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, l := lease.Boottime(), h.Lease()
+	r.in = slices.DeleteFunc(r.in, func(o lease.Holding) bool { return o.Expires() <= now })
+	r.in = append(r.in, h)
+	used := 0
+	for _, o := range r.in {
+		used += len(o.Lease().Slots)
+	}
+	if used > r.limit {
+		r.t.Errorf("%d slots are held, limit %d: the last one by %s", used, r.limit, l.ID)
+	}
+	if by, ok := r.tokens[l.Token]; ok {
+		r.t.Errorf("token %d of %s was that of %s", l.Token, l.ID, by)
+	}
+	r.tokens[l.Token] = l.ID
+	for _, s := range l.Slots {
+		if l.Token <= r.slots[s] {
+			r.t.Errorf("slot %d: token %d after %d", s, l.Token, r.slots[s])
+		}
+		r.slots[s] = l.Token
+	}
+}
+
+func (r *recorder) leave(h lease.Holding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.in = slices.DeleteFunc(r.in, func(o lease.Holding) bool { return o == h })
+}
+
+// order is the ids in the order of their grants.
+func (r *recorder) order(of []string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var tokens []uint64
+	for token, id := range r.tokens {
+		if slices.Contains(of, id) {
+			tokens = append(tokens, token)
+		}
+	}
+	slices.Sort(tokens)
+	var ids []string
+	for _, token := range tokens {
+		ids = append(ids, r.tokens[token])
+	}
+	return ids
+}
+
+// keep renews a lease until the function that it returns is called, which gives the
+// lease back. A lease that is lost meanwhile fails the test.
+func (r *recorder) keep(h lease.Holding, ttl time.Duration) (end func()) {
+	r.enter(h)
+	k := lease.Keep(h, lease.Beats{Every: ttl / 10, Reserve: ttl / 20})
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			select {
+			case n := <-k.Renewals():
+				if errors.Is(n.Err, lease.ErrLost) {
+					r.t.Errorf("%s: %v", h.Lease().ID, n.Err)
+					return
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(done)
+		<-gone
+		k.Stop()
+		r.leave(h)
+		release(r.t, h)
+	})
+}
+
+// push tries to get in past everybody until the function that it returns is called.
+// What it is given it gives back at once: what counts is who else holds by then.
+func (r *recorder) push(s lease.Store, want func() lease.Request) (end func()) {
+	ctx, cancel := context.WithCancel(within(r.t))
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for ctx.Err() == nil {
+			if h, _, _ := s.TryAcquire(ctx, want()); h != nil {
+				r.enter(h)
+				r.leave(h)
+				_ = h.Release(within(r.t))
+			}
+			time.Sleep(between)
+		}
+	}()
+	return sync.OnceFunc(func() { cancel(); <-gone })
+}
+
+// queue are waiters who give back at once what they get.
+type queue struct {
+	ids  []string
+	done sync.WaitGroup
+}
+
+// wait lines up one of them, and returns when he has his place.
+func (q *queue) wait(r *recorder, s lease.Store, req lease.Request) {
+	r.t.Helper()
+	p := line(r.t, s, req)
+	q.ids = append(q.ids, req.ID)
+	ctx := within(r.t)
+	q.done.Go(func() {
+		h, err := turn(ctx, p)
+		if err != nil {
+			r.t.Errorf("%s: %v", req.ID, err)
+			return
+		}
+		r.enter(h)
+		r.leave(h)
+		release(r.t, h)
+	})
+}
+
+// served returns when all have had their turn, and checks that it was in order.
+func (q *queue) served(r *recorder) {
+	r.t.Helper()
+	q.done.Wait()
+	if got := r.order(q.ids); !slices.Equal(got, q.ids) {
+		r.t.Errorf("served %v, stood %v", got, q.ids)
+	}
+}
+
+// listening returns when so many waiters block in the server.
+func listening(t testing.TB, server *engine.Server, n int) {
+	t.Helper()
+	c := client(t, server)
+	eventually(t, "all listen", func() bool {
+		info, err := c.InfoMap(within(t), "clients").Result()
+		return err == nil && info["Clients"]["blocked_clients"] == strconv.Itoa(n)
+	})
+}

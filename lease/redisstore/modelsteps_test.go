@@ -1,0 +1,163 @@
+package redisstore_test
+
+import (
+	"maps"
+	"slices"
+
+	"berth/lease"
+)
+
+func (m *model) release() {
+	var some []*both
+	for _, b := range m.held {
+		if b.realHas != nil {
+			some = append(some, b)
+		}
+	}
+	if len(some) > 0 {
+		m.giveBack(pick(m, some))
+	}
+}
+
+func (m *model) giveBack(b *both) {
+	m.tell("release %s", b.name)
+	if err := b.realHas.Release(m.Context()); err != nil {
+		m.Error(err)
+	}
+	m.drop(b)
+}
+
+// drop ends a lease in the model.
+func (m *model) drop(b *both) {
+	if err := b.memHas.Release(m.Context()); err != nil {
+		m.Error(err)
+	}
+	m.held = slices.DeleteFunc(m.held, func(o *both) bool { return o == b })
+	m.settle()
+}
+
+func (m *model) leave() {
+	if b := m.waiting(func(b *both) bool { return !b.kept }); b != nil {
+		m.goAway(b)
+	}
+}
+
+func (m *model) goAway(b *both) {
+	m.tell("leave %s", b.name)
+	if err := b.real.Leave(m.Context()); err != nil {
+		m.Error(err)
+	}
+	if b.granted { // and so it is kept for no key
+		m.drop(b)
+		return
+	}
+	if err := b.mem.Leave(m.Context()); err != nil {
+		m.Error(err)
+	}
+	b.aside, b.kept = b.key != "", b.key != ""
+	m.stand(b, b.kept)
+	m.settle()
+}
+
+func (m *model) setAside() {
+	b := m.waiting(func(b *both) bool { return !b.kept && !b.granted })
+	if b == nil {
+		return
+	}
+	b.aside = !b.aside
+	m.tell("aside %s: %v", b.name, b.aside)
+	for _, p := range []lease.Place{b.real, b.mem} {
+		move := p.Return
+		if b.aside {
+			move = p.StepAside
+		}
+		if err := move(m.Context()); err != nil {
+			m.Error(err)
+		}
+	}
+	m.settle()
+}
+
+func (m *model) set() {
+	var new lease.Settings
+	if m.dice.IntN(2) == 0 {
+		new.Limit = &limits[m.dice.IntN(len(limits))]
+	}
+	if m.dice.IntN(2) == 0 {
+		new.Terms = m.terms()
+	}
+	m.tell("set %+v", new)
+	for _, s := range []lease.Store{m.real, m.mem} {
+		err := s.Set(m.Context(), m.pool, func(_ lease.Settings, err error) (lease.Settings, error) { return new, err })
+		if err != nil {
+			m.Error(err)
+		}
+	}
+	m.settle()
+}
+
+func (m *model) renew() {
+	for _, b := range m.held {
+		if b.realHas == nil {
+			continue
+		}
+		if _, err := b.realHas.Renew(m.Context(), 0); err != nil {
+			m.Error(err)
+		}
+		m.settle()
+		return
+	}
+}
+
+// compare wants the same holders with the same slots, the same line, and one limit.
+func (m *model) compare() {
+	a, b := m.look(m.real), m.look(m.mem)
+	if !maps.EqualFunc(a.slots, b.slots, slices.Equal) || !slices.Equal(a.line, b.line) || a.limit != b.limit {
+		m.Errorf("%+v, the model has %+v", a, b)
+	}
+	if m.Failed() {
+		m.Fatal(m.story)
+	}
+}
+
+type seen struct {
+	slots map[string][]int
+	line  []string
+	limit int // -1: none
+}
+
+func (m *model) look(s lease.Store) seen {
+	pools, err := s.List(m.Context(), m.pool)
+	if err != nil {
+		m.Fatal(err)
+	}
+	v := seen{slots: map[string][]int{}, limit: -1}
+	for _, h := range pools[0].Holders {
+		v.slots[h.Lease.ID] = h.Lease.Slots
+	}
+	for _, w := range pools[0].Waiters {
+		v.line = append(v.line, w.Ticket.ID)
+	}
+	if l := pools[0].Limit; l != nil {
+		v.limit = *l
+	}
+	return v
+}
+
+// end gives all back, and finds both stores empty.
+func (m *model) end() {
+	for _, b := range slices.Clone(m.line) {
+		if !b.kept {
+			m.goAway(b)
+			m.compare()
+		}
+	}
+	for len(m.held) > 0 {
+		if b := m.held[0]; b.realHas != nil {
+			m.giveBack(b)
+		} else {
+			m.goAway(b)
+		}
+		m.compare()
+	}
+}

@@ -1,0 +1,178 @@
+package redisstore_test
+
+import (
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A proxy stands between a client and a server, and can do to the connection what
+// networks do. What it does with a piece that comes in is asked for each piece.
+type proxy struct {
+	addr string
+
+	mu     sync.Mutex
+	target string // "": nobody is let in
+	pairs  map[*pair]bool
+	reply  func() fate // of the next piece of an answer; nil: pass
+	delay  time.Duration
+}
+
+// fate is what becomes of a piece.
+type fate int
+
+const (
+	pass fate = iota
+	// cut drops it, and the connection with it: what it answers has been done.
+	cut
+	// swallow drops it and all that comes later, both ways; the connection stays.
+	swallow
+)
+
+// pair is one connection of a client, and ours to the server.
+type pair struct {
+	near, far net.Conn
+	deaf      bool
+}
+
+func newProxy(t testing.TB, target string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{addr: l.Addr().String(), target: target, pairs: map[*pair]bool{}}
+	t.Cleanup(func() {
+		l.Close()
+		p.turnTo("")
+	})
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(near)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) serve(near net.Conn) {
+	defer near.Close()
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	if target == "" {
+		return
+	}
+	far, err := net.DialTimeout("tcp", target, deadline)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	c := &pair{near: near, far: far}
+	p.mu.Lock()
+	p.pairs[c] = true
+	moved := p.target != target
+	p.mu.Unlock()
+	if !moved {
+		go p.copy(c, near, far, func() fate { return pass })
+		p.copy(c, far, near, p.fateOfReply)
+	}
+	p.mu.Lock()
+	delete(p.pairs, c)
+	p.mu.Unlock()
+}
+
+func (p *proxy) fateOfReply() fate {
+	p.mu.Lock()
+	delay := p.delay
+	p.mu.Unlock()
+	time.Sleep(delay)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reply == nil {
+		return pass
+	}
+	return p.reply()
+}
+
+func (p *proxy) copy(c *pair, from, to net.Conn, next func() fate) {
+	defer from.Close()
+	defer to.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		f := next()
+		p.mu.Lock()
+		c.deaf = c.deaf || f == swallow
+		deaf := c.deaf
+		p.mu.Unlock()
+		switch {
+		case deaf:
+			continue
+		case f == cut:
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// turnTo ends all connections, and leads new ones to another server.
+func (p *proxy) turnTo(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+	for c := range p.pairs {
+		c.near.Close()
+		c.far.Close()
+	}
+}
+
+// deafen makes the connections that there are half-open. New ones work.
+func (p *proxy) deafen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.pairs {
+		c.deaf = true
+	}
+}
+
+// replies says what becomes of each piece of an answer from now on.
+func (p *proxy) replies(next func() fate) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reply = next
+}
+
+// once cuts the connection at the next piece of an answer, and at no other. It
+// returns whether that has come.
+func (p *proxy) once(f fate) (happened func() bool) {
+	done := false
+	p.replies(func() fate {
+		if done {
+			return pass
+		}
+		done = true
+		return f
+	})
+	return func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return done
+	}
+}
+
+// late holds each piece of an answer up.
+func (p *proxy) late(by time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = by
+}

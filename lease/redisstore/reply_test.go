@@ -1,0 +1,173 @@
+package redisstore_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"berth/lease"
+	"berth/lease/redisstore"
+)
+
+// longTTL outlives a test: a slot that leaks is seen at its end.
+const longTTL = time.Minute
+
+// Each step is done by the server and its answer lost, once: what the caller has then
+// is what he would have had, or nothing.
+func TestAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	look := open(t, server, "")
+	for _, f := range []fate{cut, swallow} {
+		p := newProxy(t, server.Addr)
+		s := openAt(t, p.addr, nil, redisstore.Timings{Call: 500 * time.Millisecond})
+		req := func() lease.Request { return job(1, longTTL) }
+		release(t, try(t, s, req())) // the script is known, and a connection is there
+		lose := func(what string, step func()) {
+			t.Helper()
+			happened := p.once(f)
+			step()
+			if !happened() {
+				t.Fatalf("%s: no answer was lost", what)
+			}
+		}
+		lose("TryAcquire", func() {
+			var out *lease.UnreachableError
+			if h, _, err := s.TryAcquire(within(t), req()); h != nil || !errors.As(err, &out) {
+				t.Errorf("TryAcquire: %v, %v; want an UnreachableError", h, err)
+			}
+		})
+		empty(t, look)
+		h := try(t, s, req())
+		var place lease.Place
+		lose("Line", func() { place = line(t, s, req()) })
+		var v lease.Verdict
+		var err error
+		lose("turn", func() { _, v, err = place.TryAcquire(within(t), lease.Asked{}) })
+		if err != nil || v.Reason != lease.Full {
+			t.Errorf("%+v, %v; want full", v, err)
+		}
+		lose("Renew", func() {
+			was := h.Expires()
+			if _, err := h.Renew(within(t), 0); err == nil || errors.Is(err, lease.ErrLost) || h.Expires() != was {
+				t.Errorf("Renew: %v; want an error that loses nothing", err)
+			}
+		})
+		if _, err := h.Renew(within(t), 0); err != nil {
+			t.Error(err)
+		}
+		lose("Release", func() { release(t, h) })
+		lose("turn that takes", func() { h = get(t, place) })
+		if got := pool(t, look); got.Used != 1 || !holds(got, h) {
+			t.Errorf("%+v; want %+v in it", got, h.Lease())
+		}
+		gone := line(t, s, req())
+		lose("Leave", func() {
+			if err := gone.Leave(within(t)); err != nil {
+				t.Error(err)
+			}
+		})
+		release(t, h)
+		empty(t, look)
+	}
+}
+
+// Asked for again after a lost answer, and after an undoing that was lost as well, a
+// grant counts from the second time.
+func TestGrantIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s, want := open(t, server, ""), job(1, time.Second)
+	r, q := record(t, 1), &queue{}
+	try(t, s, want)
+	q.wait(r, s, job(1, longTTL))
+	eventually(t, "the holder is missed", func() bool {
+		p := pool(t, s)
+		return p.Used == 0 || p.Holders[0].Lease.State == lease.Stalled
+	})
+	time.Sleep(want.TTL / 5) // decides nothing: the later, the more it would matter
+	r.enter(try(t, s, want))
+	q.served(r)
+}
+
+// Connections are cut after the server has done what it was asked for, again and again.
+func TestAnswersAreLost(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	const limit, callers, rounds = 2, 5, 6
+	r, look := record(t, limit), open(t, server, "")
+	p := newProxy(t, server.Addr)
+	p.late(time.Millisecond)
+	seed := rand.Uint64()
+	dice := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	p.replies(func() fate { // the proxy asks one at a time
+		if dice.IntN(5) == 0 {
+			return cut
+		}
+		return pass
+	})
+	var all sync.WaitGroup
+	for range callers {
+		s := openAt(t, p.addr, nil, redisstore.Timings{Release: deadline})
+		all.Go(func() {
+			for range rounds {
+				place, err := s.Line(within(t), job(limit, longTTL))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				h, err := turn(within(t), place)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r.keep(h, longTTL)()
+			}
+		})
+	}
+	all.Wait()
+	empty(t, look)
+}
+
+// The line to a waiter is dead and nobody says so: neither its listener, nor its steps
+// over the connections that it has.
+func TestHalfOpen(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	const ttl = lossTTL
+	r, direct := record(t, 1), open(t, server, "")
+	p := newProxy(t, server.Addr)
+	s := openAt(t, p.addr, nil, redisstore.Timings{Call: 500 * time.Millisecond})
+	h := try(t, direct, job(1, ttl))
+	held := r.keep(h, ttl)
+	q := &queue{}
+	q.wait(r, s, job(1, ttl))
+	q.wait(r, s, job(1, ttl))
+	listening(t, server, 2)
+	p.deafen()
+	held()
+	q.served(r)
+	empty(t, direct)
+}
+
+// A holder whose connections are dead makes new ones, and keeps its lease.
+func TestHalfOpenHolder(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	p := newProxy(t, server.Addr)
+	s := openAt(t, p.addr, nil, redisstore.Timings{Call: 500 * time.Millisecond})
+	r := record(t, 1)
+	h := try(t, s, job(1, lossTTL))
+	end := r.keep(h, lossTTL)
+	for range 3 {
+		p.deafen()
+		was := h.Expires()
+		eventually(t, "it is renewed", func() bool { return h.Expires() > was })
+	}
+	p.deafen()
+	end()
+	empty(t, open(t, server, ""))
+}

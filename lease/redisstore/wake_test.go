@@ -1,0 +1,114 @@
+package redisstore_test
+
+import (
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"berth/lease"
+	"berth/lease/storetest/engine"
+)
+
+// mostRequests is how many requests one turn may cost, all told: to line up, to look
+// once, to listen, to give back, and as many again for a look or a listening that comes
+// too early. What grows with the line is far over it: with 50 waiters 50 looks.
+const mostRequests = 8
+
+var calls = regexp.MustCompile(`cmdstat_(?:eval|evalsha|blpop):calls=(\d+)`)
+
+func requests(t testing.TB, server *engine.Server) int {
+	t.Helper()
+	info, err := client(t, server).Info(within(t), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, m := range calls.FindAllStringSubmatch(info, -1) {
+		n, _ := strconv.Atoi(m[1])
+		sum += n
+	}
+	return sum
+}
+
+// A turn costs the same however long the line is, and nobody misses his.
+func TestWakeUps(t *testing.T) {
+	for _, waiters := range []int{50, 200} {
+		server := known(t)
+		s, r := open(t, server, ""), record(t, 1)
+		h := try(t, s, job(1, longTTL))
+		q := &queue{}
+		for range waiters {
+			q.wait(r, s, job(1, longTTL))
+		}
+		listening(t, server, waiters)
+		release(t, h)
+		q.served(r)
+		empty(t, s)
+		if n := requests(t, server); n > mostRequests*waiters {
+			t.Errorf("%d waiters: %d requests, more than %d for each", waiters, n, mostRequests)
+		}
+	}
+}
+
+// All connections are ended while the line moves: what was said meanwhile waits for who
+// was to hear it.
+func TestConnectionsAreEnded(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	const waiters, ttl = 50, 3 * lossTTL
+	s, r := open(t, server, ""), record(t, 1)
+	h := try(t, s, job(1, ttl))
+	r.enter(h)
+	q := &queue{}
+	for range waiters {
+		q.wait(r, s, job(1, ttl))
+	}
+	listening(t, server, waiters)
+	command(t, server, "CLIENT", "KILL", "TYPE", "normal")
+	r.leave(h)
+	release(t, h)
+	for n := 0; n < waiters; n = served(r, q) {
+		command(t, server, "CLIENT", "KILL", "TYPE", "normal")
+		before := n
+		eventually(t, "the line moves on", func() bool {
+			n = served(r, q)
+			return n >= min(waiters, before+10)
+		})
+	}
+	q.served(r)
+	empty(t, s)
+}
+
+func served(r *recorder, q *queue) int { return len(r.order(q.ids)) }
+
+// paceOf has no start for so long after the last one, which is far from a sign of life
+// of longTTL.
+const paceOf = 50 * time.Millisecond
+
+// Whoever becomes the head while another is waited for is told so, also when nothing
+// comes free: he alone waits for what comes next.
+func TestNextHeadIsTold(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := open(t, server, "")
+	req := func() lease.Request {
+		r := job(9, time.Hour) // the next sign of life is due long after this test
+		r.Ramp = paceOf
+		return r
+	}
+	try(t, s, req())
+	got := make(chan error, 4)
+	for range cap(got) {
+		p := line(t, s, req())
+		go func() {
+			_, err := turn(within(t), p) // and keeps it
+			got <- err
+		}()
+	}
+	for range cap(got) {
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+	}
+}

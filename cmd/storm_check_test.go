@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // The checker of the storm: pure functions from what was recorded to what is
@@ -108,6 +109,7 @@ type stormVerdict struct {
 	bad        []string
 	pairs, own int            // pairs of runs whose order was checked; starts checked against the pool's own limit
 	most       map[string]int // slots in use at once, by pool
+	late       time.Duration  // a job wrote so long after the end of its berth, which was killed
 	unheeded   int            // TERMs to a berth before its job started, which then ran to its end
 }
 

@@ -60,9 +60,16 @@ func (s *storm) hangs(left map[string][]int) {
 // atEnd proves that nothing is left of the storm.
 func (s *storm) atEnd() []string {
 	for _, p := range stormPools {
-		s.slotsFree(p.name)
-		s.lineEmpty(p.name)
+		if s.server == nil {
+			s.slotsFree(p.name)
+			s.lineEmpty(p.name)
+		} else {
+			s.emptied(p.name)
+		}
 		s.wholePool(p.name)
+	}
+	if s.server != nil {
+		s.serverEmpty()
 	}
 	for run, pids := range s.marked() {
 		s.badf(fmt.Sprintf("end: processes %v of run %s are left", pids, run))
@@ -113,13 +120,13 @@ func (s *storm) lineEmpty(pool string) {
 func (s *storm) wholePool(pool string) {
 	s.oneMore(pool, "-n", strconv.Itoa(stormMost), "--weight", strconv.Itoa(stormMost), "--wait", "0")
 	out := string(s.say(codeOK, "ls", "--json", pool))
-	if !strings.Contains(out, `"used":0`) || !strings.Contains(out, `"holders":[],"waiters":[]`) {
+	if !stormEmpty(out) {
 		s.badf("end: pool " + pool + " is not empty: " + out)
 	}
 }
 
 func (s *storm) oneMore(pool string, args ...string) {
-	c := s.command("-", append(append([]string{"run", "-q", "-p", pool}, args...), "--", "true")...)
+	c := s.command("-", slices.Concat([]string{"run", "-q", "-p", pool}, s.plans.ofStore(), args, []string{"--", "true"})...)
 	done := time.AfterFunc(stormCalm, func() { _ = c.Process.Kill() })
 	defer done.Stop()
 	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
@@ -135,8 +142,14 @@ func (s *storm) report(v *stormVerdict) {
 		kills = append(kills, fmt.Sprintf("%s %d", k, s.kills[k]))
 	}
 	s.t.Logf("signals: %s; TERM came too late or was lost %d", strings.Join(kills, ", "), v.unheeded)
+	if s.server != nil {
+		s.reportServer(v)
+	}
 	s.t.Logf("looks %d, limits set %d, stops %d; order checked in %d pairs, own limit at %d starts", len(s.log.views), len(s.log.limits), len(s.log.stops), v.pairs, v.own)
 	for _, p := range stormPools {
+		if v.most[p.name] == 0 {
+			s.t.Errorf("harness: nothing ran in pool %s", p.name)
+		}
 		s.t.Logf("pool %-5s at most %d slots in use, greatest -n %d", p.name, v.most[p.name], slices.Max(p.limits))
 	}
 	seen := map[string]int{}

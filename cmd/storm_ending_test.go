@@ -5,7 +5,6 @@ package cmd
 import (
 	"math"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -35,8 +34,8 @@ func (v *stormVerdict) ending(l *stormLog, r *stormRun) {
 		return
 	}
 	if !slices.Contains(l.codes(r), r.exit) {
-		v.badf("exit", "run %s ended with %d, which nothing explains; its job ends with %d, records: %s; signals: %v; it said: %s",
-			r.id, r.exit, r.code, r.story(), r.signals, r.said)
+		v.badf("exit", "run %s ended with %d, which nothing explains; its job ends with %d, records: %s; signals: %v; launched %d, ended %d; server: %v; it said: %s",
+			r.id, r.exit, r.code, r.story(), r.signals, r.launch, r.ended, l.server.weather(r.launch, r.ended), r.said)
 	}
 	s := r.record("start")
 	if s == nil {
@@ -84,7 +83,7 @@ func (l *stormLog) codes(r *stormRun) (ok []int) {
 	add(!started && r.waits && r.onBusy == "fail", codeBusy)
 	add(!started && r.waits && r.onBusy == "skip", codeOK)
 	add(!started && l.tooHeavy(r), codeFailed)
-	add(!started && l.server.cutOff(r.launch, r.ended) && (r.parent != "" || strings.Contains(r.said, stormUnreachable)), codeFailed)
+	add(l.mayRefuse(r), codeFailed)
 	add(started && l.mayLose(r), codeLost)
 	return ok
 }
@@ -156,8 +155,8 @@ func (v *stormVerdict) views(l *stormLog) {
 			case h.state == "damaged" && (l.server != nil || !l.halfGone(w)):
 				v.badf("leak", "pool %s: a slot is held by nobody that is known, and no berth was killed that could have left it", w.pool)
 			case r != nil && l.over(r) < w.from:
-				v.badf("leak", "pool %s: run %s still holds %d slots (%s) after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v)",
-					w.pool, r.id, h.slots, h.state, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals)
+				v.badf("leak", "pool %s: run %s still holds %d slots (%s) after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v, server %v, it said: %s)",
+					w.pool, r.id, h.slots, h.state, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals, l.server.weather(r.launch, r.gone), r.said)
 			}
 		}
 		if asked > 0 && used > asked {
@@ -165,8 +164,8 @@ func (v *stormVerdict) views(l *stormLog) {
 		}
 		for _, e := range w.waiters {
 			if r := l.byID[e.run]; e.place > 0 && r != nil && l.over(r) < w.from {
-				v.badf("leak", "pool %s: run %s still stands in the line after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v, it said: %s)",
-					w.pool, r.id, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals, r.said)
+				v.badf("leak", "pool %s: run %s still stands in the line after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v, server %v, it said: %s)",
+					w.pool, r.id, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals, l.server.weather(r.launch, r.gone), r.said)
 			}
 		}
 	}

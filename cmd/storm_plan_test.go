@@ -85,8 +85,12 @@ func (p *stormPlanner) next() *stormPlan {
 	args = append(args, p.waiting(r)...)
 	args = append(args, p.running(r, job)...)
 	r.code = job.Code
+	attack := p.attack()
+	if p.server && attack != nil && attack.started && attack.berth && attack.sig == syscall.SIGKILL {
+		job.For += 2 * stormLate // else it is over before anybody sees that it should be
+	}
 	plan, _ := json.Marshal(job)
-	return &stormPlan{run: r, args: append(args, "--", "job", "storm", "RECORDS", string(plan)), attack: p.attack()}
+	return &stormPlan{run: r, args: append(args, "--", "job", "storm", "RECORDS", string(plan)), attack: attack}
 }
 
 // ofStore is what every run of a server is given besides.

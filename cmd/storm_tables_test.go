@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // calmStorm is a small storm in which nothing is wrong, in a pool of two:
@@ -55,10 +56,7 @@ func (r *stormRun) cut() { r.records = r.records[:1] }
 
 func TestStormChecker(t *testing.T) {
 	one, zero := 1, 0
-	for _, tt := range []struct {
-		name, want string // want "": nothing is wrong
-		change     func(l *stormLog, a, b, c, d *stormRun)
-	}{
+	for _, tt := range []stormCase{
 		{"calm", "", func(*stormLog, *stormRun, *stormRun, *stormRun, *stormRun) {}},
 
 		{"more than -n", "limit: ", func(_ *stormLog, _, _, c, _ *stormRun) { c.give(3, 150, 310, 2) }},
@@ -196,15 +194,123 @@ func TestStormChecker(t *testing.T) {
 			l.runs, a.takes, a.takesLimit = append(l.runs, n), true, 1
 		}},
 	} {
-		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
-			l := calmStorm()
-			tt.change(l, l.runs[0], l.runs[1], l.runs[2], l.runs[3])
-			v := checkStorm(l)
-			found := slices.ContainsFunc(v.bad, func(b string) bool { return strings.HasPrefix(b, tt.want) })
-			if tt.want == "" && len(v.bad) > 0 || tt.want != "" && !found {
-				t.Errorf("want %q, the checker says:\n%s", tt.want, strings.Join(v.bad, "\n"))
-			}
-		})
+		tt.check(t, calmStorm())
+	}
+}
+
+// stormCase is a change of a calm storm and what the checker says of it.
+type stormCase struct {
+	name, want string // want "": nothing is wrong
+	change     func(l *stormLog, a, b, c, d *stormRun)
+}
+
+func (tt stormCase) check(t *testing.T, l *stormLog) {
+	t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+		tt.change(l, l.runs[0], l.runs[1], l.runs[2], l.runs[3])
+		v := checkStorm(l)
+		found := slices.ContainsFunc(v.bad, func(b string) bool { return strings.HasPrefix(b, tt.want) })
+		if tt.want == "" && len(v.bad) > 0 || tt.want != "" && !found {
+			t.Errorf("want %q, the checker says:\n%s", tt.want, strings.Join(v.bad, "\n"))
+		}
+	})
+}
+
+// TestStormCheckerServer has the same storm on a server. Its unit is a millisecond.
+func TestStormCheckerServer(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	killed := func(a *stormRun) {
+		a.cut()
+		a.signal(150*ms, syscall.SIGKILL, true)
+		a.exit, a.killed, a.ended, a.gone = 137, true, 151*ms, 160*ms
+	}
+	seen := func(l *stormLog, late time.Duration, h stormHolder) {
+		from := l.runs[0].gone + int64(late)
+		l.views = append(l.views, stormView{pool: "p", from: from, to: from + ms, holders: []stormHolder{h}})
+	}
+	unreachable := func(a *stormRun) {
+		a.records, a.exit, a.said = nil, 125, "berth: error: cannot reach store x"
+	}
+	outage := func(l *stormLog, what string, from, to int64) {
+		l.server.outages = append(l.server.outages, stormOutage{what, from * ms, to * ms})
+	}
+	for _, tt := range []stormCase{
+		{"calm", "", func(*stormLog, *stormRun, *stormRun, *stormRun, *stormRun) {}},
+		{"more than -n", "limit: ", func(_ *stormLog, _, _, c, _ *stormRun) { c.give(3, 150*ms, 310*ms, 2) }},
+
+		{"task killed with its berth", "", func(_ *stormLog, a, _, _, _ *stormRun) { killed(a) }},
+		{"task outlives its berth", "orphan: ", func(_ *stormLog, a, _, _, _ *stormRun) {
+			killed(a)
+			a.records = append(a.records, stormRecord{What: "end", At: 500 * ms})
+			a.gone = 600 * ms
+		}},
+		{"what a tree leaves behind when its berth is killed", "", func(_ *stormLog, a, _, _, _ *stormRun) {
+			killed(a)
+			a.tree, a.records = true, append(a.records, stormRecord{What: "left", At: 290 * ms})
+		}},
+		{"task lost", "lost: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.cut(); a.exit, a.waits, a.timeout = 124, true, false }},
+
+		{"lease of a berth that was killed", "", func(l *stormLog, a, _, _, _ *stormRun) {
+			killed(a)
+			seen(l, 4*time.Second, stormHolder{"a", "stalled", 1, 2})
+		}},
+		{"that stays", "leak: ", func(l *stormLog, a, _, _, _ *stormRun) {
+			killed(a)
+			seen(l, 15*time.Second, stormHolder{"a", "stalled", 1, 2})
+		}},
+		{"lease of one that was not", "leak: ", func(l *stormLog, _, _, _, _ *stormRun) {
+			seen(l, time.Second, stormHolder{"a", "running", 1, 2})
+		}},
+		{"slot of nobody", "leak: ", func(l *stormLog, a, _, _, _ *stormRun) {
+			killed(a)
+			seen(l, 0, stormHolder{"", "damaged", 1, 0})
+		}},
+
+		{"lease lost for no reason", "exit: ", func(_ *stormLog, a, _, _, _ *stormRun) { a.cut(); a.exit = codeLost }},
+		{"lease lost by one that was frozen", "", func(_ *stormLog, a, _, _, _ *stormRun) {
+			a.cut()
+			a.signal(120*ms, syscall.SIGSTOP, true)
+			a.exit = codeLost
+		}},
+
+		{"refused though the server is there", "exit: ", func(_ *stormLog, a, _, _, _ *stormRun) { unreachable(a) }},
+		{"refused while it is frozen", "exit: ", func(l *stormLog, a, _, _, _ *stormRun) { unreachable(a); outage(l, "frozen", 80, 200) }},
+		{"refused while it restarts", "", func(l *stormLog, a, _, _, _ *stormRun) { unreachable(a); outage(l, "restarted", 80, 200) }},
+		{"refused for want of time", "", func(_ *stormLog, a, _, _, _ *stormRun) { unreachable(a); a.waits = true }},
+		{"failed otherwise while it restarts", "exit: ", func(l *stormLog, a, _, _, _ *stormRun) {
+			unreachable(a)
+			a.said = "berth: error: something else"
+			outage(l, "restarted", 80, 200)
+		}},
+
+		{"overtaken", "order: ", func(l *stormLog, _, _, c, d *stormRun) {
+			d.give(3, 305*ms, 400*ms, 1)
+			c.give(4, 320*ms, 330*ms, 0)
+			outage(l, "frozen", 150, 250)
+		}},
+		{"overtaken while the server was frozen for long", "", func(l *stormLog, _, _, c, d *stormRun) {
+			d.give(3, 905*ms, 940*ms, 1)
+			c.give(4, 920*ms, 930*ms, 0)
+			outage(l, "frozen", 350, 850)
+		}},
+	} {
+		l := calmStorm()
+		l.in(ms)
+		rules := stormServers["redis"]
+		l.server = &rules
+		tt.check(t, l)
+	}
+}
+
+// in gives the time a unit.
+func (l *stormLog) in(unit int64) {
+	for _, r := range l.runs {
+		r.launch, r.ended, r.gone = r.launch*unit, r.ended*unit, r.gone*unit
+		for i := range r.records {
+			r.records[i].At *= unit
+		}
+	}
+	for i := range l.views {
+		l.views[i].from, l.views[i].to = l.views[i].from*unit, l.views[i].to*unit
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/lease/storetest/engine"
 )
 
 // TestStorm runs short jobs of every kind on a few pools, and kills, stops and
@@ -24,6 +26,8 @@ import (
 //
 // BERTH_STORM is how many seconds it lasts, BERTH_STORM_SEED repeats the plans
 // of an earlier one, BERTH_BIN is a berth to use instead of the test binary.
+// BERTH_STORM_STORE=redis or etcd has the pools on a server, which is frozen, cut
+// off and restarted as well; the berth is a berth-remote then.
 func TestStorm(t *testing.T) {
 	lasts := 8 * time.Second
 	if testing.Short() {
@@ -36,6 +40,21 @@ func TestStorm(t *testing.T) {
 		}
 		lasts = time.Duration(n) * time.Second
 	}
+	stormFor(t, lasts, os.Getenv("BERTH_STORM_STORE"))
+}
+
+func TestStormRedis(t *testing.T) { shortStorm(t, "redis") }
+func TestStormEtcd(t *testing.T)  { shortStorm(t, "etcd") }
+
+func shortStorm(t *testing.T, kind string) {
+	if testing.Short() {
+		t.Skip("a storm on a server needs some seconds")
+	}
+	stormFor(t, 6*time.Second, kind)
+}
+
+// stormFor is one storm; kind "": in a directory.
+func stormFor(t *testing.T, lasts time.Duration, kind string) {
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("BERTH_STORM_SEED"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)
@@ -46,6 +65,10 @@ func TestStorm(t *testing.T) {
 	}
 	t.Logf("%v, BERTH_STORM_SEED=%d", lasts, seed)
 	s := newStorm(t, seed)
+	if kind != "" {
+		s.onServer(kind, lasts)
+	}
+	s.prepare()
 	defer s.killAll()
 	s.rage(lasts)
 	s.calm()
@@ -61,6 +84,9 @@ const stormAlive = 32
 type storm struct {
 	t          *testing.T
 	dir, store string
+	server     *engine.Server // nil: the store is a directory
+	kind       string         // of the server
+	restarts   bool           // it is restarted now and then
 	records    string
 	berth, job string // the programs
 	env        []string
@@ -78,6 +104,7 @@ type storm struct {
 	read  int64 // of the records file
 	kills map[string]int
 	bad   []string
+	stuck int // calls of 'berth stop' that waited in vain
 }
 
 func newStorm(t *testing.T, seed uint64) *storm {
@@ -89,6 +116,12 @@ func newStorm(t *testing.T, seed uint64) *storm {
 		runs: map[string]*stormRun{}, alive: map[string]*exec.Cmd{}, kills: map[string]int{},
 		berth: os.Getenv("BERTH_BIN"),
 	}
+	return s
+}
+
+// prepare finds the programs and makes the environment.
+func (s *storm) prepare() {
+	t, dir := s.t, s.dir
 	var err error
 	if s.berth == "" {
 		if s.berth, err = exec.LookPath("berth"); err != nil {
@@ -105,7 +138,6 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	if err := os.WriteFile(s.records, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 // command is a berth of this storm, with the run it belongs to.
@@ -126,7 +158,11 @@ func (s *storm) badf(text string) {
 // rage launches runs, while others list, limit, stop and look for the dead.
 func (s *storm) rage(lasts time.Duration) {
 	over := make(chan struct{})
-	for i, work := range []func(*stormPlanner){s.list, s.limit, s.stop, s.coroner} {
+	workers := []func(*stormPlanner){s.list, s.limit, s.stop, s.coroner}
+	if s.server != nil {
+		workers = append(workers, s.outage)
+	}
+	for i, work := range workers {
 		p := &stormPlanner{Rand: rand.New(rand.NewPCG(s.seed, uint64(i)+1))}
 		s.started.Go(func() {
 			for {

@@ -18,23 +18,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// say runs another subcommand and returns its output. One that fails though it
-// should not is a finding.
+// say is told without whether it succeeded.
 func (s *storm) say(may int, args ...string) []byte {
+	out, _ := s.told(may, args...)
+	return out
+}
+
+// told runs another subcommand and returns its output, and that it succeeded. One
+// that fails though it should not is a finding.
+func (s *storm) told(may int, args ...string) ([]byte, bool) {
 	c := s.command("-", args...)
 	var said bytes.Buffer
 	c.Stderr = &said
 	from := monotonic()
 	out, err := c.Output()
 	var exit *exec.ExitError
-	if err != nil && strings.Contains(said.String(), stormUnreachable) && s.cutOff(from) {
-		return nil
+	if err != nil && s.excused(from, said.String()) {
+		return nil, false
 	}
 	if err != nil && (!errors.As(err, &exit) || codeOf(exit.ProcessState) != may) {
 		s.badf(fmt.Sprintf("exit: berth %s: %v: %s", strings.Join(args, " "), err, said.String()))
-		return nil
+		return nil, false
 	}
-	return out
+	return out, true
 }
 
 // list takes one look at one pool.
@@ -42,12 +48,12 @@ func (s *storm) list(p *stormPlanner) {
 	time.Sleep(p.between(20*time.Millisecond, 80*time.Millisecond))
 	pool := pick(p, stormPools).name
 	from := monotonic()
-	out := s.say(codeOK, "ls", "--json", pool)
+	out, ok := s.told(codeOK, "ls", "--json", pool)
 	to := monotonic()
-	var pools []poolJSON
-	if out == nil {
+	if !ok {
 		return
 	}
+	var pools []poolJSON
 	if json.Unmarshal(out, &pools) != nil || len(pools) != 1 {
 		s.badf("exit: berth ls --json printed " + string(out))
 		return
@@ -95,7 +101,10 @@ func (s *storm) setLimit(pool, own string) {
 	s.log.limits = append(s.log.limits, set)
 	at := len(s.log.limits) - 1
 	s.mu.Unlock()
-	for s.say(codeOK, "limit", pool, own) == nil && s.server != nil {
+	for range 20 {
+		if _, ok := s.told(codeOK, "limit", pool, own); ok {
+			break
+		}
 		time.Sleep(50 * time.Millisecond) // it may have been set, and the answer lost
 	}
 	s.mu.Lock()

@@ -20,7 +20,6 @@ type life struct {
 	sent time.Duration
 }
 
-
 // wholeSeconds is how etcd counts.
 func wholeSeconds(ttl time.Duration) int64 { return int64((ttl + time.Second - 1) / time.Second) }
 

@@ -31,7 +31,9 @@ func (s *speaker) explain(err error) {
 		s.hintf("go build -o %s ./cmd/berth-remote, where berth was built", remoteProgram)
 	case errors.As(err, &out):
 		s.errorf("%v", err)
-		s.hintf("is the server there, and reachable from here? --store or BERTH_STORE names it")
+		if !out.Answers {
+			s.hintf("is the server there, and reachable from here? --store or BERTH_STORE names it")
+		}
 	case errors.As(err, &usage):
 		s.errorf("%v", err)
 		s.hintf("%s --help", usage.cmd)
@@ -75,7 +77,7 @@ func (e *busyError) Error() string {
 	msg := e.err.Error()
 	var busy *limiter.BusyError
 	switch {
-	case e.state == nil || errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Gated:
+	case e.state == nil || errors.As(e.err, &busy) && (busy.Verdict.Reason == lease.Gated || busy.Verdict.Reason == lease.Recovers):
 	case busy != nil && busy.Verdict.Reason == lease.Behind && whyOfHead(e.state, e.clock) != "":
 		msg += "; the first waits for " + whyOfHead(e.state, e.clock)
 	default:
@@ -96,6 +98,8 @@ func (e *busyError) hint() string {
 		return fmt.Sprintf("kill -CONT %d", held.PID)
 	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Drained:
 		return fmt.Sprintf("berth limit %s none", e.pool)
+	case busy != nil && busy.Verdict.Reason == lease.Recovers:
+		return "it passes by itself; --wait 1m waits for it"
 	case busy != nil && busy.Verdict.Reason == lease.Gated:
 		return "berth probe with the same gates shows what they read"
 	case busy != nil && busy.Kept:
@@ -108,13 +112,21 @@ func (e *busyError) hint() string {
 // inTheWay reads the pool for an explanation; nil when that fails. Not its
 // whole line: a thousand waiters may ask at the same time.
 func (r *runner) inTheWay(t lease.Ticket) *lease.Pool {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	p, err := r.store.Summary(ctx, r.spec.request.Pool, t)
+	p, err := r.look(t)
 	if err != nil {
 		return nil
 	}
-	return &p
+	return p
+}
+
+func (r *runner) look(t lease.Ticket) (*lease.Pool, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	p, err := r.store.Summary(ctx, r.spec.request.Pool, t)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("the store does not answer")
+	}
+	return &p, err
 }
 
 // longest is the lease that has been held for the longest time.
@@ -134,7 +146,11 @@ func describe(l *lease.Lease) string {
 	if l.Child != nil {
 		pid = l.Child.PID
 	}
-	return fmt.Sprintf("%s (pid %d, %s)", shorten(commandLine(l.Command), 40), pid, ago(l.Since))
+	where := ""
+	if l.Owner.Host != "" && l.Owner.Host != here() {
+		where = " on " + oneLine(l.Owner.Host)
+	}
+	return fmt.Sprintf("%s (pid %d%s, %s)", shorten(commandLine(l.Command), 40), pid, where, ago(l.Since))
 }
 
 func commandLine(argv []string) string { return oneLine(strings.Join(argv, " ")) }

@@ -29,7 +29,7 @@ func (r *runner) acquire() (lease.Holding, error) {
 			busy = &limiter.BusyError{}
 		}
 		own = busy.Verdict.Own
-		if busy.Verdict.Reason == lease.Recovers { // which nobody would guess
+		if busy.Verdict.Reason == lease.Recovers && r.spec.wait != 0 { // which nobody would guess
 			r.say.notef("pool %s: %v", r.spec.request.Pool, busy.Verdict)
 		}
 	} else if p := r.inTheWay(lease.Ticket{}); p != nil {

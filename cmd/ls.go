@@ -28,8 +28,8 @@ func lsCommand() *cli.Command {
 		UsageText: "berth ls [flags] [POOL...]",
 		Description: `Reading disturbs nobody. States: reserved (slot taken, command not started),
 running, orphaned (its berth is gone, its command still runs), stalled (its
-berth gives no sign of life; the slot stays taken), damaged (its record cannot
-be read; the slot stays taken).`,
+berth gives no sign of life; with a directory the slot stays taken), damaged
+(its record cannot be read; the slot stays taken).`,
 		Flags: []cli.Flag{
 			newBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
 			newBool(cli.BoolFlag{Name: "watch", Usage: "print again every second, until interrupted"}),

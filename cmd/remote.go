@@ -43,6 +43,15 @@ func schemeOf(where string) string {
 	return strings.ToLower(scheme)
 }
 
+// checkStore refuses what only looks like a directory.
+func checkStore(where string) error {
+	scheme, rest, ok := strings.Cut(where, ":")
+	if ok && slices.Contains(elsewhere, strings.ToLower(scheme)) && !strings.HasPrefix(rest, "//") {
+		return fmt.Errorf("--store: %q is no directory's name and no URL: %s://… or ./%s:…", where, scheme, scheme)
+	}
+	return nil
+}
+
 // openRemote opens the store of a URL, or has berth-remote do what was asked of us.
 func openRemote(o storeOptions, say *speaker) (lease.Store, error) {
 	d, err := lease.ParseURL(o.where)

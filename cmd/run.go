@@ -97,7 +97,11 @@ func (r *runner) run() (int, error) {
 	var busy *limiter.BusyError
 	switch {
 	case errors.As(err, &busy) && r.spec.onBusy == "skip":
-		r.say.verbosef("%v; skipped", err)
+		if busy.Verdict.Reason == lease.Recovers { // it is no job that is in the way
+			r.say.notef("%v; skipped", err)
+		} else {
+			r.say.verbosef("%v; skipped", err)
+		}
 		return codeOK, nil
 	case errors.As(err, &busy) && r.spec.onBusy == "run":
 		r.say.notef("%v; running without one", err)

@@ -64,7 +64,7 @@ func parseStop(c *cli.Context) ([]string, lease.Stop, error) {
 		return bad(fmt.Errorf("a reason of %d bytes is too long (at most 1024)", len(c.String("reason"))))
 	}
 	stop.Reason = c.String("reason")
-	stop.By = fmt.Sprintf("%s (pid %d)", nameOf(os.Getuid()), os.Getpid())
+	stop.By = fmt.Sprintf("%s@%s (pid %d)", nameOf(os.Getuid()), here(), os.Getpid())
 	if c.Bool("now") {
 		stop.KillAfter = new(time.Duration)
 	}

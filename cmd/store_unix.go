@@ -22,6 +22,9 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 		}
 		return &store{still: &still{Store: s}, where: o.where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
 	}
+	if err := checkStore(o.where); err != nil {
+		return nil, err
+	}
 	dir := o.where
 	s, err := filestore.Open(dir, filestore.Options{
 		Create: create,

@@ -272,6 +272,17 @@ func TestStormCheckerServer(t *testing.T) {
 			a.exit = codeLost
 		}},
 
+		{"lease lost after a short outage", "exit: ", func(l *stormLog, a, _, _, _ *stormRun) {
+			a.cut()
+			a.exit = codeLost
+			outage(l, "frozen", 95, 195)
+		}},
+		{"lease lost on a starved machine", "", func(l *stormLog, a, _, _, _ *stormRun) {
+			a.cut()
+			a.exit, a.ended, a.gone = codeLost, 205*ms, 205*ms
+			outage(l, "slow", -400, 195)
+		}},
+
 		{"refused though the server is there", "exit: ", func(_ *stormLog, a, _, _, _ *stormRun) { unreachable(a) }},
 		{"refused while it is frozen", "exit: ", func(l *stormLog, a, _, _, _ *stormRun) { unreachable(a); outage(l, "frozen", 80, 200) }},
 		{"refused while it restarts", "", func(l *stormLog, a, _, _, _ *stormRun) { unreachable(a); outage(l, "restarted", 80, 200) }},

@@ -50,6 +50,7 @@ func (s *storm) list(p *stormPlanner) {
 	from := monotonic()
 	out, ok := s.told(codeOK, "ls", "--json", pool)
 	to := monotonic()
+	s.slow(from, to)
 	if !ok {
 		return
 	}

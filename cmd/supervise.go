@@ -121,12 +121,26 @@ func (s *supervisor) run() (int, error) {
 	}
 	if s.h != nil {
 		s.keeper.Stop()
-		if err := release(s.h); err != nil {
-			s.say.notef("%v", err)
-		}
-		s.say.verbosef("gave back slot %d of pool %s", s.h.Lease().Slots[0], s.h.Lease().Pool)
+		s.giveBack()
 	}
 	return s.outcome()
+}
+
+// afterLoss is how long what is lost already may take to be given back.
+const afterLoss = 500 * time.Millisecond
+
+func (s *supervisor) giveBack() {
+	ctx, cancel := context.WithCancel(context.Background())
+	if s.lost {
+		ctx, cancel = context.WithTimeout(ctx, afterLoss)
+	}
+	defer cancel()
+	switch err := s.h.Release(ctx); {
+	case err == nil:
+		s.say.verbosef("gave back slot %d of pool %s", s.h.Lease().Slots[0], s.h.Lease().Pool)
+	case !s.lost:
+		s.say.notef("%v", err)
+	}
 }
 
 func (s *supervisor) startClocks() {

@@ -54,17 +54,17 @@ func (w *waiting) show() {
 	if t := w.ticket.Load(); t != nil {
 		ticket = *t
 	}
-	p := w.r.inTheWay(ticket)
+	p, err := w.r.look(ticket)
 	if w.live {
 		w.timer.Reset(liveEvery)
 		if foreground() {
-			w.r.say.draw(shorten("berth: "+w.describe(p), columns()-1))
+			w.r.say.draw(shorten("berth: "+w.describe(p, err), columns()-1))
 		}
 		return
 	}
 	w.every *= 2
 	w.timer.Reset(w.every)
-	w.r.say.line("", "%s", w.describe(p))
+	w.r.say.line("", "%s", w.describe(p, err))
 }
 
 func (w *waiting) end() {
@@ -75,10 +75,10 @@ func (w *waiting) end() {
 }
 
 // describe is the waiting line: place, slots in use, the longest holder.
-func (w *waiting) describe(p *lease.Pool) string {
+func (w *waiting) describe(p *lease.Pool, err error) string {
 	msg := fmt.Sprintf("waiting %s for pool %s", short(time.Since(w.since)), w.r.spec.request.Pool)
-	if p == nil {
-		return msg
+	if err != nil {
+		return oneLine(fmt.Sprintf("%s: %v", msg, err))
 	}
 	if p.LockHeldBy != "" {
 		return msg + ": " + p.LockHeldBy
@@ -87,7 +87,7 @@ func (w *waiting) describe(p *lease.Pool) string {
 		msg += fmt.Sprintf(", place %d of %d", p.Place, p.Line)
 	}
 	v := verdict(p, w.r.spec.request, 0, w.r.store.Clock())
-	if v.Reason == lease.Paced || v.Reason == lease.Gated { // the slots are not what is waited for
+	if v.Reason == lease.Paced || v.Reason == lease.Gated || v.Reason == lease.Recovers { // the slots are not what is waited for
 		return oneLine(msg + ", " + v.String())
 	}
 	if why := whyOfHead(p, w.r.store.Clock()); why != "" && v.Reason == lease.Ready {
@@ -104,7 +104,7 @@ func (w *waiting) describe(p *lease.Pool) string {
 // who asks, or a moment ago to another.
 func verdict(p *lease.Pool, r lease.Request, ahead int, clock time.Duration) lease.Verdict {
 	v := lease.Decide(lease.PoolState{
-		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock,
+		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock, Recovers: p.Recovers,
 	}, r, lease.Asked{})
 	if p.Report != nil && p.Report.By == r.ID {
 		v.Why = p.Report.Why

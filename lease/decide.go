@@ -79,7 +79,7 @@ func (v Verdict) String() string {
 	case Drained:
 		return "the pool's own limit is 0"
 	case Recovers:
-		return fmt.Sprintf("the store was started anew and may have forgotten jobs, which have %v more to show up", roundly(v.After))
+		return fmt.Sprintf("nobody new starts for %v: the store is new, or was restarted, and jobs that it may have forgotten show up meanwhile", roundly(v.After))
 	case Paced:
 		return fmt.Sprintf("too soon after the last start (%v), for %v more", v.Pace, roundly(v.After))
 	case Gated:

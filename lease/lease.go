@@ -271,8 +271,10 @@ type Pool struct {
 	Limit   *int     `json:"limit"`      // the one in force, if anybody asks for one
 	LimitBy string   `json:"limit_from"` // "pool", the lease id that asks for it, or ""
 	Used    int      `json:"used"`
-	Holders []Entry  `json:"holders"`
-	Waiters []Entry  `json:"waiters"`
+	// Recovers is for how long yet nobody new starts: see PoolState.
+	Recovers time.Duration `json:"recovers_ns,omitempty"`
+	Holders  []Entry       `json:"holders"`
+	Waiters  []Entry       `json:"waiters"`
 	// Line is how many stand in the line, and Place which of them (from 1) a
 	// ticket is that was asked for. Only Summary tells.
 	Line  int `json:"-"`

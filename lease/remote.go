@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,19 +71,25 @@ func (d Dial) Name() string {
 	for _, s := range secret {
 		delete(shown, s)
 	}
-	if len(shown) > 0 {
-		b.WriteString("?" + shown.Encode())
+	sep := "?"
+	for _, name := range slices.Sorted(maps.Keys(shown)) {
+		b.WriteString(sep + name + "=" + shown.Get(name)) // as people type it
+		sep = "&"
 	}
 	return b.String()
 }
 
 // UnreachableError says that a store does not answer, or not as it should.
 type UnreachableError struct {
-	Store string // without passwords
-	Err   error
+	Store   string // without passwords
+	Answers bool   // it is there, and cannot do what it was asked for now
+	Err     error
 }
 
 func (e *UnreachableError) Error() string {
+	if e.Answers {
+		return "store " + e.Store + " cannot do it now: " + e.Err.Error()
+	}
 	return "cannot reach store " + e.Store + ": " + e.Err.Error()
 }
 func (e *UnreachableError) Unwrap() error { return e.Err }

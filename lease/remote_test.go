@@ -18,7 +18,7 @@ func TestParseURL(t *testing.T) {
 		{"redis://:secret@h:1", "redis://h:1", "h:1", ""},
 		{"redis://ann:se%40cret@h:1?db=2&password=secret", "redis://ann@h:1?db=2", "h:1", ""},
 		{"redis+sentinel://ann:secret@a:1,b:2,c/main/1?sentinel_password=secret", "redis+sentinel://ann@a:1,b:2,c/main/1", "a:1 b:2 c", "/main/1"},
-		{"etcd://a:2379,b:2379/ci/x?cacert=%2Fx.pem", "etcd://a:2379,b:2379/ci/x?cacert=%2Fx.pem", "a:2379 b:2379", "/ci/x"},
+		{"etcd://a:2379,b:2379/ci/x?cacert=%2Fx.pem", "etcd://a:2379,b:2379/ci/x?cacert=/x.pem", "a:2379 b:2379", "/ci/x"},
 		{"etcd://[::1]:2379,[::2]:2379", "etcd://[::1]:2379,[::2]:2379", "[::1]:2379 [::2]:2379", ""},
 		{"unix:///run/redis.sock?db=3", "unix:///run/redis.sock?db=3", "", "/run/redis.sock"},
 		{"unix://:secret@/run/redis.sock", "unix:///run/redis.sock", "", "/run/redis.sock"},
@@ -40,7 +40,7 @@ func TestParseURL(t *testing.T) {
 
 func TestPersist(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out, other := &UnreachableError{"s", errors.New("no")}, errors.New("other")
+		out, other := &UnreachableError{Store: "s", Err: errors.New("no")}, errors.New("other")
 		told := 0
 		trouble := func(error) { told++ }
 		var errs []error

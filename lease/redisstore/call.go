@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -60,7 +61,7 @@ func (s *Store) confirm(ctx context.Context, pool, step string, ttl time.Duratio
 
 func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, time.Duration, error) {
 	sent := lease.Boottime()
-	keys, all := keysOf(pool), append([]any{step, "0", micros(ttl), prefix + "wake:"}, args...)
+	keys, all := keysOf(pool), append([]any{step, "0", micros(ttl), prefix + "wake:", micros(s.timings.Recover)}, args...)
 	got, err := s.eval(ctx, func(c redis.Scripter) *redis.Cmd { return c.EvalSha(ctx, digest, keys, all...) }, copied)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
 		all[1] = "1"
@@ -100,10 +101,12 @@ func (s *Store) eval(ctx context.Context, run func(redis.Scripter) *redis.Cmd, c
 		return nil, err
 	}
 	if n, err := have.Int(); err != nil || n < s.dial.Replicas {
-		return nil, fmt.Errorf("%d of %d replicas have it", n, s.dial.Replicas)
+		return nil, fmt.Errorf("%d of %d %w", n, s.dial.Replicas, errReplicas)
 	}
 	return got.Slice()
 }
+
+var errReplicas = errors.New("replicas have it")
 
 // persist repeats a step through outages, until ctx ends.
 func (s *Store) persist(ctx context.Context, f func(context.Context) error) error {

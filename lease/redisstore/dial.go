@@ -152,7 +152,10 @@ func (a *address) secure(on bool, take func(string) string) error {
 			return fmt.Errorf("%s has no certificate in it", ca)
 		}
 	}
-	if cert+key != "" {
+	if (cert == "") != (key == "") {
+		return fmt.Errorf("cert and key belong together, and one is missing")
+	}
+	if cert != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
 			return err

@@ -54,6 +54,9 @@ func openAt(t testing.TB, addr string, change func(*lease.Dial), timings redisst
 	if change != nil {
 		change(&d)
 	}
+	if timings.Recover == 0 {
+		timings.Recover = time.Millisecond // then a TTL is how long
+	}
 	s, err := redisstore.OpenWith(d, timings)
 	if err != nil {
 		t.Fatal(err)

@@ -99,13 +99,13 @@ func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease
 		return lease.Pool{}, ended(ctx, err)
 	}
 	p := s.pool(pool, a)
-	p.Line, p.Place = a.number(10), a.number(11)
+	p.Line, p.Place = a.number(11), a.number(12)
 	return p, nil
 }
 
 // pool reads the answer of list and summary.
 func (s *Store) pool(name string, a answer) lease.Pool {
-	p := lease.Pool{Name: name, Own: settings(a.text(3)), Starts: s.starts(a.text(4), a.text(5))}
+	p := lease.Pool{Name: name, Own: settings(a.text(3)), Starts: s.starts(a.text(4), a.text(5)), Recovers: a.micros(8)}
 	if text := a.text(6); text != "" {
 		p.Report = &lease.Report{}
 		if json.Unmarshal([]byte(text), p.Report) != nil {
@@ -115,11 +115,11 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 		}
 	}
 	now := a.micros(1)
-	for _, h := range a.list(8) {
+	for _, h := range a.list(9) {
 		p.Holders = append(p.Holders, holder(answer(h.([]any)), p.Own, now))
 	}
 	slices.SortFunc(p.Holders, func(a, b lease.Entry) int { return a.Lease.Slots[0] - b.Lease.Slots[0] })
-	for _, w := range a.list(9) {
+	for _, w := range a.list(10) {
 		p.Waiters = append(p.Waiters, waiter(answer(w.([]any))))
 	}
 	p.Sum()
@@ -149,7 +149,7 @@ func holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
 		entry.Note = fmt.Sprint(errors.Join(rerr, err))
 	case e.text(3) != "0":
 		l.State = lease.Stalled
-		entry.Note = "no sign of life; it is dropped after " + ttl.String() + " without one"
+		entry.Note = fmt.Sprintf("no sign of life for %v; it is dropped after %v without one", entry.Beat.Round(time.Second/10), ttl*3/2)
 	}
 	return entry
 }

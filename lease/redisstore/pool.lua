@@ -4,7 +4,8 @@
 --
 -- KEYS: epoch, pool, held, line, wait, data, pools
 -- ARGV: the name of the step, 1 if no script of ours was known to this server, the
---       caller's TTL in microseconds, the prefix of wake lists; then the step's own
+--       caller's TTL in microseconds, the prefix of wake lists, how long nobody new
+--       starts at least when the state may be lost; then the step's own
 --
 -- held  id -> due suspect ttl weight asks token limit since slots
 -- wait  id -> due suspect ttl aside since      (aside: 0 no, 1 stopped, 2 kept for a key)
@@ -138,7 +139,9 @@ local own = {}
 local ownText = redis.call('HGET', poolK, 'own') or ''
 if ownText ~= '' then own = cjson.decode(ownText) end
 
-local longest = TTL -- of the leases that may be forgotten, as far as is known
+-- longest is the TTL of the leases that may be forgotten: nobody can know one that is
+-- longer than the least, the caller's own, and those that are still remembered.
+local longest = math.max(TTL, tonumber(ARGV[5]))
 for _, h in pairs(held) do longest = math.max(longest, h.ttl) end
 
 local function recovers() return math.max(0, forgotten + longest - now) end

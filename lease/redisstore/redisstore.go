@@ -16,7 +16,9 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +42,10 @@ type Timings struct {
 	Call    time.Duration // how long a step may take before it counts as lost: 3s
 	Release time.Duration // how long the end of a job may wait for the server: 5s
 	Undo    time.Duration // how long a step that failed may be undone: 1s
+	// Recover is how long nobody new starts, at least, when the server may have
+	// forgotten who holds slots: lease.DefaultTTL. Longer than the TTL of any lease
+	// there may be; a longer one of the caller's own counts as well.
+	Recover time.Duration
 }
 
 func (t Timings) orDefault() Timings {
@@ -51,6 +57,7 @@ func (t Timings) orDefault() Timings {
 	def(&t.Call, 3*time.Second)
 	def(&t.Release, 5*time.Second)
 	def(&t.Undo, time.Second)
+	def(&t.Recover, lease.DefaultTTL)
 	return t
 }
 
@@ -85,10 +92,12 @@ func (s *Store) trouble(ctx context.Context, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, redis.Nil): // of a Sentinel
+		return &answerError{s.name, errors.New("the Sentinels know no master of that name")}
 	case errors.As(err, &said) && !passes(said):
-		return &answerError{s.name, said}
+		return &answerError{s.name, advised(said)}
 	}
-	return &lease.UnreachableError{Store: s.name, Err: short(err)}
+	return &lease.UnreachableError{Store: s.name, Answers: said != nil || errors.Is(err, errReplicas), Err: short(err)}
 }
 
 // passes reports whether an error that the server told is one of its state, and
@@ -98,6 +107,17 @@ func passes(err redis.Error) bool {
 		redis.IsTryAgainError(err) || redis.IsMasterDownError(err) || redis.IsMaxClientsError(err) ||
 		redis.IsOOMError(err) || redis.HasErrorPrefix(err, "BUSY") || redis.HasErrorPrefix(err, "MISCONF") ||
 		redis.HasErrorPrefix(err, "NOREPLICAS") || redis.HasErrorPrefix(err, "UNBLOCKED")
+}
+
+// advised says what to do about a refusal that many meet.
+func advised(err redis.Error) error {
+	switch {
+	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"), strings.Contains(err.Error(), "unauthenticated"):
+		return fmt.Errorf("it wants a password (REDISCLI_AUTH, or user:password@ in the URL; Sentinels: sentinel_password=): %w", err)
+	case redis.HasErrorPrefix(err, "NOPERM"), strings.Contains(err.Error(), "can't run this command"):
+		return fmt.Errorf("the user lacks a right (see Stores on a server in README): %w", err)
+	}
+	return err
 }
 
 // short is an error without the addresses that the name of the store has already.

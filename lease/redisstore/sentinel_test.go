@@ -24,7 +24,7 @@ func TestSentinelFailover(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := redisstore.OpenWith(d, redisstore.Timings{Call: time.Second})
+		s, err := redisstore.OpenWith(d, redisstore.Timings{Call: time.Second, Recover: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

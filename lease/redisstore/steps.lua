@@ -239,7 +239,7 @@ end
 local function pool()
   readStarts()
   local got = redis.call('HMGET', poolK, 'buckets', 'report', 'reported')
-  return ownText, int(last), got[1] or '', got[2] or '', got[3] or ''
+  return ownText, int(last), got[1] or '', got[2] or '', got[3] or '', int(recovers())
 end
 
 -- each holder: id, request, child, its state, what is held.
@@ -265,15 +265,15 @@ function step.list()
       line[#line + 1] = { id, redis.call('HGET', dataK, id), int(seq), tostring(priority), w.since, aside }
     end
   end
-  local o, l, b, r, at = pool()
-  return { 'ok', int(now), run, o, l, b, r, at, holders(), line }
+  local o, l, b, r, at, left = pool()
+  return { 'ok', int(now), run, o, l, b, r, at, left, holders(), line }
 end
 
 -- summary: id. A pool without its line, but how long it is, and which of it that is.
 function step.summary(id)
-  local o, l, b, r, at = pool()
+  local o, l, b, r, at, left = pool()
   local rank = redis.call('ZRANK', lineK, id)
-  return { 'ok', int(now), run, o, l, b, r, at, holders(), {}, redis.call('ZCARD', lineK), rank and rank + 1 or 0 }
+  return { 'ok', int(now), run, o, l, b, r, at, left, holders(), {}, redis.call('ZCARD', lineK), rank and rank + 1 or 0 }
 end
 
-return step[ARGV[1]](unpack(ARGV, 5))
+return step[ARGV[1]](unpack(ARGV, 6))

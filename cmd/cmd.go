@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ func Main(args []string) int {
 	app := newApp(&result, args)
 	if len(app.Commands) > 0 && app.Commands[0].Name != "run" {
 		args = flagsFirst(args, app.Commands[0].Flags)
+		if slices.Contains(args, "--help") { // the library takes an operand for a topic
+			args = []string{args[0], args[1], "--help"}
+		}
 	}
 	err := app.Run(args)
 	if err == nil {

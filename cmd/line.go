@@ -180,5 +180,8 @@ func (r *runner) unlucky(err error) error {
 	if !errors.As(err, &busy) {
 		return err
 	}
+	if out := (*lease.UnreachableError)(nil); r.spec.wait == 0 && errors.As(busy.Err, &out) {
+		return out // whoever does not wait has waited for the store, and not for a slot
+	}
 	return &busyError{err, r.spec.request.Pool, r.inTheWay(lease.Ticket{}), r.store.Clock()}
 }

@@ -142,7 +142,8 @@ func (st *store) enforce(e lease.Entry, stop lease.Stop) error {
 	pool, _ := lease.PoolOf(id)
 	end := time.Now().Add(unwoken)
 	if e.Lease != nil {
-		end = time.Now().Add(graceOf(e.Lease, stop) + 3*e.Lease.Heartbeat + patience)
+		// One that nobody is there to end frees its slot when its lease has ended.
+		end = time.Now().Add(graceOf(e.Lease, stop) + 3*e.Lease.Heartbeat + 2*e.Lease.TTL + patience)
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		pools, err := st.List(context.Background(), pool)

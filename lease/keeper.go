@@ -58,12 +58,21 @@ func keep(h Holding, b Beats, c clock) *Keeper {
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &Keeper{h: h, beats: b, clock: c, told: make(chan Renewal, 1), ctx: ctx, end: cancel, busy: make(chan struct{}, 1)}
 	k.busy <- struct{}{} // a first beat must find the timer
-	k.timer = time.AfterFunc(b.Every, k.beat)
+	k.timer = time.AfterFunc(k.first(), k.beat)
 	<-k.busy
 	if h.Expires() > 0 {
 		go k.watch()
 	}
 	return k
+}
+
+// first is when the first beat is due. The last sign of life may have been one of a
+// waiter, long ago: then sooner than the others.
+func (k *Keeper) first() time.Duration {
+	if e := k.h.Expires(); e > 0 {
+		return max(0, min(k.beats.Every, (e-k.beats.Reserve-k.clock.now())/2))
+	}
+	return k.beats.Every
 }
 
 // Renewals delivers what the last Renew learned; an older one that nobody

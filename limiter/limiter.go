@@ -28,6 +28,9 @@ func (e *BusyError) Error() string {
 	if errors.As(e.Err, &held) {
 		return fmt.Sprintf("no slot of pool %s: %v", e.Pool, held)
 	}
+	if e.Verdict.Reason == "" && e.Err != nil { // nobody has decided yet
+		return fmt.Sprintf("no slot of pool %s: %v", e.Pool, e.Err)
+	}
 	return fmt.Sprintf("no slot of pool %s: %s", e.Pool, e.Verdict)
 }
 
@@ -153,8 +156,8 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 
 // late turns the end of the time allowed into a BusyError.
 func late(r lease.Request, v lease.Verdict, err error) error {
-	if out := (*lease.UnreachableError)(nil); errors.As(err, &out) {
-		return err // which may be for want of an answer in time, but not of a slot
+	if out := (*lease.UnreachableError)(nil); errors.As(err, &out) && !errors.Is(err, context.DeadlineExceeded) {
+		return err // it is not for want of time
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNow) {
 		return &BusyError{Pool: r.Pool, Verdict: v, Kept: r.Key != "", Err: err}

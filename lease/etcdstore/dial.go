@@ -49,7 +49,7 @@ func Open(d lease.Dial) (*Store, error) {
 		return nil, err
 	}
 	quiet()
-	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, lookEvery: lookEvery}
+	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, lookEvery: lookEvery, members: cfg.Endpoints, tls: cfg.TLS}
 	if s.client, err = clientv3.New(cfg); err != nil {
 		if errors.Is(rpctypes.Error(err), rpctypes.ErrAuthFailed) {
 			return nil, fmt.Errorf("cannot log in to store %s as %q: the password is wrong, or there is no such user", s.name, cfg.Username)

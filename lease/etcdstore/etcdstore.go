@@ -14,6 +14,7 @@ package etcdstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -37,6 +38,8 @@ type Store struct {
 	dir     string // before the names of pools
 	trouble func(error)
 	client  *clientv3.Client
+	members []string    // their URLs
+	tls     *tls.Config // nil: none
 	kv      clientv3.KV
 	lives   pb.LeaseClient
 
@@ -83,8 +86,21 @@ func (s *Store) attempt(ctx context.Context, f func(context.Context) error) erro
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return context.Cause(ctx)
 	}
-	return s.sorted(err) // which knows what was tried until then
+	err = s.sorted(err)
+	if out := (*lease.UnreachableError)(nil); ctx.Err() != nil && errors.As(err, &out) {
+		out.Err = timeUp{out.Err}
+	}
+	return err
 }
+
+// timeUp says that the caller's time was over before anything came of it.
+type timeUp struct{ err error }
+
+func (e timeUp) Error() string   { return e.err.Error() }
+func (e timeUp) Unwrap() []error { return []error{e.err, context.DeadlineExceeded} }
+
+// silent is what is said of a cluster that does not answer in our own time.
+var silent = fmt.Errorf("no answer within %v", patience)
 
 // sorted makes an UnreachableError of what may pass by itself. A cluster that is
 // full is among it: it answers, but takes nothing until somebody makes room.
@@ -103,29 +119,67 @@ func (s *Store) sorted(err error) error {
 		err = errors.New(said.Message())
 	}
 	switch {
-	case errors.Is(err, context.DeadlineExceeded) && !s.met.Load():
-		return &lease.UnreachableError{Store: s.name, Err: s.refusal(err)}
-	case code == codes.Unavailable, code == codes.ResourceExhausted, code == codes.DeadlineExceeded, code == codes.Internal,
-		errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded) || code == codes.DeadlineExceeded:
+		err = silent
+		if !s.met.Load() {
+			err = s.refusal()
+		}
 		return &lease.UnreachableError{Store: s.name, Err: err}
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		// A life that was over before it was used; whoever meets it takes another.
+		return &lease.UnreachableError{Store: s.name, Answers: true, Err: err}
+	case code == codes.Unavailable, code == codes.ResourceExhausted, code == codes.Internal,
+		// What a member says when it was not done in its own time.
+		code == codes.Unknown && strings.Contains(err.Error(), context.DeadlineExceeded.Error()):
+		return &lease.UnreachableError{Store: s.name, Answers: code == codes.ResourceExhausted, Err: errors.New(err.Error())}
 	}
 	return fmt.Errorf("store %s: %w", s.name, err)
 }
 
-// refusal is why the first member that refuses a connection does so, else err: the
-// client, which goes on trying, does not tell.
-func (s *Store) refusal(err error) error {
-	for _, e := range s.client.Endpoints() {
+// refusal is why the first member that refuses a connection does so: the client,
+// which goes on trying, does not tell.
+func (s *Store) refusal() error {
+	for _, e := range s.members {
 		_, host, _ := strings.Cut(e, "://")
-		c, derr := net.DialTimeout("tcp", host, patience/4)
-		if op := (*net.OpError)(nil); errors.As(derr, &op) {
-			return op.Err
-		} else if derr != nil {
-			return derr
+		if err := s.knock(host); err != nil {
+			if op := (*net.OpError)(nil); errors.As(err, &op) {
+				err = op.Err
+			}
+			return err
 		}
-		c.Close()
 	}
-	return err
+	hint := "TLS, which etcds:// is for"
+	if s.tls != nil {
+		hint = "no TLS, which etcd:// is for"
+	}
+	return fmt.Errorf("it takes connections and %w: no majority of the members, or %s", silent, hint)
+}
+
+// knock connects to a member as the client does.
+func (s *Store) knock(host string) error {
+	c, err := net.DialTimeout("tcp", host, patience/4)
+	if err != nil || s.tls == nil {
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	defer c.Close()
+	cfg := s.tls.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName, _, _ = net.SplitHostPort(host)
+	}
+	t := tls.Client(c, cfg)
+	_ = t.SetDeadline(time.Now().Add(patience / 4))
+	if err := t.Handshake(); err != nil {
+		return err
+	}
+	// That it wants a certificate of ours it says only after the handshake.
+	_, err = t.Read(make([]byte, 1))
+	if alert := tls.AlertError(0); errors.As(err, &alert) {
+		return err
+	}
+	return nil
 }
 
 // persevere repeats f for a few seconds where an outage may pass in that time, as
@@ -139,7 +193,7 @@ func (s *Store) persevere(ctx context.Context, f func(context.Context) error) er
 	err := lease.Persist(short, nil, func(ctx context.Context) error {
 		last = f(ctx)
 		tries++
-		if out := (*lease.UnreachableError)(nil); errors.As(last, &out) && !s.met.Load() && tries >= len(s.client.Endpoints()) {
+		if out := (*lease.UnreachableError)(nil); errors.As(last, &out) && !s.met.Load() && tries >= len(s.members) {
 			return errNeverMet
 		}
 		return last
@@ -161,6 +215,25 @@ func why(ctx context.Context, err, last error) error {
 }
 
 var errNeverMet = errors.New("it has never answered")
+
+// over reports whether a step failed because its life had ended.
+func over(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) }
+
+// undoFor is how long a step that failed may be undone. It is waited for: the program
+// may end right after it.
+const undoFor = time.Second
+
+func undone(undo func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		undo()
+	}()
+	select {
+	case <-done:
+	case <-time.After(undoFor):
+	}
+}
 
 // txn is a transaction: read as one, applied as one.
 type txn struct {

@@ -24,7 +24,7 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 	}
 	if err := s.persevere(ctx, t.join); err != nil {
 		t.end()
-		go t.undo()
+		undone(t.undo)
 		return nil, err
 	}
 	return t, nil
@@ -61,7 +61,14 @@ func (t *place) join(ctx context.Context) error {
 	if err := t.s.attempt(ctx, t.own.opened); err != nil {
 		return err
 	}
-	return t.stand(ctx, kept.Header.Revision, kvs(kept.Responses[0]))
+	err = t.stand(ctx, kept.Header.Revision, kvs(kept.Responses[0]))
+	if over(err) {
+		t.loan = t.s.fresh(ctx, t.ticket.TTL)
+		if t.shadeLoan != nil {
+			t.shadeLoan = t.s.fresh(ctx, t.afterlife())
+		}
+	}
+	return err
 }
 
 // stand takes the first of the kept places whose waiter is gone, or else the last.

@@ -78,7 +78,11 @@ func (t *place) try(ctx context.Context, asked lease.Asked) (v lease.Verdict, er
 		if v.Reason != lease.Ready {
 			return v, nil
 		}
-		if err := t.grant(ctx, l, mine, v); err != nil {
+		err = t.grant(ctx, l, mine, v)
+		if over(err) {
+			err = t.again(ctx)
+		}
+		if err != nil {
 			return v, err
 		}
 	}

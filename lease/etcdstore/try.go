@@ -24,7 +24,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 	})
 	switch {
 	case err != nil:
-		go n.loan.undo(s) // it may have been granted
+		undone(func() { n.loan.undo(s) }) // it may have been granted
 		return nil, v, err
 	case n.granted == nil:
 		s.giveBack(n.loan)
@@ -72,6 +72,9 @@ func (n *newcomer) grant(ctx context.Context, l *look, v lease.Verdict) (bool, e
 	t, g := n.s.granting(l, n.Request, v, life.id)
 	t.when = append(t.when, nobody(n.pool.line(), n.pool.behind(n.Priority)))
 	resp, err := n.s.commit(ctx, t)
+	if over(err) {
+		n.loan = n.s.fresh(ctx, n.TTL)
+	}
 	if err != nil || !resp.Succeeded {
 		return false, err
 	}

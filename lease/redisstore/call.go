@@ -47,16 +47,22 @@ func wakeKey(id string) string { return prefix + "wake:" + id }
 
 // call runs one step on a pool, once. It returns the answer, and when it was sent.
 func (s *Store) call(ctx context.Context, pool, step string, ttl time.Duration, args ...any) (answer, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timings.Call)
-	defer cancel()
-	return s.send(ctx, pool, step, ttl, false, args)
+	return s.timed(ctx, pool, step, ttl, false, args)
 }
 
 // confirm is call for a step that counts only when the replicas have it, too.
 func (s *Store) confirm(ctx context.Context, pool, step string, ttl time.Duration, args ...any) (answer, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timings.Call)
+	return s.timed(ctx, pool, step, ttl, s.dial.Replicas > 0, args)
+}
+
+func (s *Store) timed(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, time.Duration, error) {
+	short, cancel := context.WithTimeout(ctx, s.timings.Call)
 	defer cancel()
-	return s.send(ctx, pool, step, ttl, s.dial.Replicas > 0, args)
+	a, sent, err := s.send(short, pool, step, ttl, copied, args)
+	if err != nil && ctx.Err() != nil { // the caller's time is over, which says nothing of the server
+		err = &lease.UnreachableError{Store: s.name, Err: fmt.Errorf("no answer in the time allowed: %w", context.Cause(ctx))}
+	}
+	return a, sent, err
 }
 
 func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, time.Duration, error) {
@@ -69,7 +75,6 @@ func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, 
 	}
 	if err != nil {
 		if ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded {
-			// Whether it was our deadline or the caller's is for the caller to see.
 			err = fmt.Errorf("no answer within %v", (lease.Boottime() - sent).Round(time.Millisecond))
 		}
 		return nil, sent, s.trouble(context.Background(), err)

@@ -122,12 +122,16 @@ local function readHeld()
   for i = 1, #flat, 2 do
     local id, h = flat[i], parseHeld(flat[i + 1])
     h.state = judge(h)
-    if h.state == DEAD and not READS then
-      redis.call('HDEL', heldK, id)
-      forget(id)
-      changed = true
+    if h.state == DEAD then
+      if not READS then
+        redis.call('HDEL', heldK, id)
+        forget(id)
+        changed = true
+      end
     else
-      if h.changed and not READS then redis.call('HSET', heldK, id, packHeld(h)) end
+      -- Also when somebody only looks: else nobody would ever be dropped in a pool
+      -- where nobody asks for slots.
+      if h.changed then redis.call('HSET', heldK, id, packHeld(h)) end
       note(h)
       hold(id, h)
     end

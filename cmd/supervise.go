@@ -56,6 +56,9 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 	}
 	start := procwatch.Start
 	if h != nil && h.Expires() > 0 {
+		if err := r.stillOurs(h); err != nil {
+			return 0, errors.Join(err, release(h))
+		}
 		start = procwatch.StartBound // nobody would renew its lease
 	}
 	child, err := start(r.spec.argv, r.environ(l))
@@ -69,6 +72,20 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 	r.tty = newTerminal()
 	catchSignals(r.signals, harmless)
 	return s.run()
+}
+
+// stillOurs renews a lease that has hardly any time left when its job is about to be
+// started: we may have been frozen since it was granted.
+func (r *runner) stillOurs(h lease.Holding) error {
+	if h.Expires()-lease.Boottime() > r.reserve() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answers)
+	defer cancel()
+	if _, err := h.Renew(ctx, 0); err != nil {
+		return &lostError{r.spec.request.Pool, fmt.Errorf("%w before the command was started: %w", lease.ErrLost, err)}
+	}
+	return nil
 }
 
 func release(h lease.Holding) error {
@@ -246,7 +263,7 @@ func (s *supervisor) halt() {
 		s.store.stop()
 		return
 	}
-	if err := s.keeper.While(stoppedTTL, s.store.stop); err != nil {
+	if err := s.keeper.While(max(stoppedTTL, s.spec.request.TTL), s.store.stop); err != nil {
 		s.say.notef("pool %s: the lease could not be renewed before this stopped: %v", s.spec.request.Pool, err)
 	}
 }
@@ -423,11 +440,11 @@ func (s *supervisor) lose(why error) {
 
 // margin is what is left of a lease when the last of its job is killed: for the
 // killing, and for clocks that do not go alike.
-func (s *supervisor) margin() time.Duration { return s.spec.request.TTL / 10 }
+func (r *runner) margin() time.Duration { return r.spec.request.TTL / 10 }
 
 // reserve is how long before the end of a lease its job is ended at the latest.
-func (s *supervisor) reserve() time.Duration {
-	return s.margin() + min(s.spec.kill, s.spec.request.TTL/3)
+func (r *runner) reserve() time.Duration {
+	return r.margin() + min(r.spec.kill, r.spec.request.TTL/3)
 }
 
 // lostError says that a lease is lost.

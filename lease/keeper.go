@@ -152,24 +152,29 @@ func (k *Keeper) tell(r Renewal) {
 // a suspend or when this process was frozen; so it has the lease renewed once more
 // before: nobody else may have wanted it.
 func (k *Keeper) watch() {
-	for {
-		expires := k.h.Expires()
-		k.clock.sleep(k.ctx, expires-k.beats.Reserve)
-		if k.h.Expires() == expires && k.ctx.Err() == nil {
-			k.Now()
-			k.clock.sleep(k.ctx, k.clock.now()+k.beats.Reserve/lastTry)
-		}
-		switch {
-		case k.ctx.Err() != nil:
-			return
-		case k.h.Expires() == expires:
+	given := time.Duration(-1) // the end of the lease that is given up already
+	for k.ctx.Err() == nil {
+		expires, now := k.h.Expires(), k.clock.now()
+		switch due := expires - k.beats.Reserve; {
+		case expires == given: // until it is renewed after all
+			k.clock.sleep(k.ctx, now+k.beats.Every/often)
+		case now < due: // no longer than a beat: it may be renewed for less than before
+			k.clock.sleep(k.ctx, min(due, now+k.beats.Every))
+		case k.tryOnce(expires):
+			given = expires
 			k.mu.Lock()
 			why := k.failure
 			k.mu.Unlock()
 			k.tell(Renewal{Err: &ExpiringError{Left: expires - k.clock.now(), Err: why}})
-			return
 		}
 	}
+}
+
+// tryOnce has the lease renewed, and reports whether that came to nothing.
+func (k *Keeper) tryOnce(expires time.Duration) bool {
+	k.Now()
+	k.clock.sleep(k.ctx, k.clock.now()+k.beats.Reserve/lastTry)
+	return k.h.Expires() == expires && k.ctx.Err() == nil
 }
 
 // lastTry is the part of the reserve that the last attempt may take.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,13 +75,19 @@ func (e *expiring) Expires() time.Duration {
 	return e.expires
 }
 
+func (e *expiring) renewals() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.n
+}
+
 func (e *expiring) set(fails, hangs bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.fails, e.hangs = fails, hangs
 }
 
-func (e *expiring) Renew(ctx context.Context, _ time.Duration) (Signs, error) {
+func (e *expiring) Renew(ctx context.Context, ttl time.Duration) (Signs, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.n++
@@ -93,7 +100,10 @@ func (e *expiring) Renew(ctx context.Context, _ time.Duration) (Signs, error) {
 	case e.fails:
 		return Signs{}, errors.New("out of reach")
 	}
-	e.expires = e.now() + e.ttl
+	if ttl == 0 {
+		ttl = e.ttl
+	}
+	e.expires = e.now() + ttl
 	return Signs{}, nil
 }
 
@@ -182,6 +192,57 @@ func TestKeepGivesUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestKeepWhile: a lease that was renewed for longer while its owner was stopped is
+// watched again afterwards, and one that came back is given up once more.
+func TestKeepWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, _ := bubble()
+		e := &expiring{now: clock.now, ttl: 30 * time.Second, expires: 30 * time.Second}
+		k := keep(e, Beats{Every: 5 * time.Second, Reserve: 8 * time.Second}, clock)
+		defer k.Stop()
+		var lost atomic.Int32
+		done := make(chan struct{})
+		defer close(done)
+		go func() {
+			for {
+				select {
+				case r := <-k.Renewals():
+					if errors.Is(r.Err, ErrLost) {
+						lost.Add(1)
+					}
+				case <-done:
+					return
+				}
+			}
+		}()
+		if err := k.While(time.Hour, func() {
+			if left := e.Expires() - clock.now(); left != time.Hour {
+				t.Errorf("stopped with %v left, want an hour", left)
+			}
+			n := e.renewals()
+			time.Sleep(10 * time.Minute)
+			if m := e.renewals(); m != n {
+				t.Errorf("renewed %d times while it was stopped", m-n)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if left := e.Expires() - clock.now(); left > 30*time.Second {
+			t.Errorf("%v left a second later: it was not renewed as usual", left)
+		}
+		for want := range int32(2) {
+			e.set(true, false)
+			time.Sleep(time.Minute)
+			if lost.Load() != want+1 {
+				t.Errorf("given up %d times, want %d", lost.Load(), want+1)
+			}
+			e.set(false, false)
+			time.Sleep(time.Minute)
+		}
+	})
 }
 
 func TestBoottime(t *testing.T) {

@@ -238,7 +238,9 @@ type Place interface {
 	Leave(ctx context.Context) error
 }
 
-// Holding is a lease of ours.
+// Holding is a lease of ours. Its methods may be called concurrently. Where it was
+// granted by somebody else while we waited, it is ours only if it hangs on a sign of
+// life of ours, or was confirmed: we may have been frozen since.
 type Holding interface {
 	Lease() Lease
 
@@ -252,8 +254,9 @@ type Holding interface {
 	Renew(ctx context.Context, ttl time.Duration) (Signs, error)
 
 	// Expires is until when, as Boottime counts, the lease is ours for sure if it
-	// is not renewed: counted from before the last good Renew was sent. 0: it does
-	// not end by a clock.
+	// is not renewed: counted from before the last good Renew was sent. A Renew for
+	// less counts as soon as it is sent, for its answer may be lost. 0: it does not
+	// end by a clock.
 	Expires() time.Duration
 
 	// Release gives the slots back and wakes the line. Twice is fine. When it

@@ -19,6 +19,9 @@ type holding struct {
 	lease lease.Lease
 	life  life
 	gone  bool
+	// atMost is until when it may hold at most while it is moved to a shorter life;
+	// 0: it is not.
+	atMost time.Duration
 }
 
 // adopt is the holding of a record that is there already: whoever asked for it did
@@ -38,6 +41,9 @@ func (h *holding) Lease() lease.Lease {
 func (h *holding) Expires() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.atMost > 0 {
+		return min(h.atMost, h.life.ends())
+	}
 	return h.life.ends()
 }
 
@@ -108,7 +114,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, er
 		return signs, err
 	}
 	h.mu.Lock()
-	h.life = life
+	h.life, h.atMost = life, 0
 	h.mu.Unlock()
 	_ = h.say(ctx)
 	return signs, nil
@@ -145,7 +151,7 @@ func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Signs, 
 // relet moves all that is ours to a life of another length: etcd's own cannot
 // change theirs.
 func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
-	longer, err := h.s.begin(ctx, ttl)
+	other, err := h.s.begin(ctx, ttl)
 	if err != nil {
 		return err
 	}
@@ -160,8 +166,11 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 		if string(kv.Key) == h.pool.leaseOf(l.ID) {
 			value = encode(l)
 		}
-		t.then = append(t.then, clientv3.OpPut(string(kv.Key), value, clientv3.WithLease(longer.id)))
+		t.then = append(t.then, clientv3.OpPut(string(kv.Key), value, clientv3.WithLease(other.id)))
 	}
+	h.mu.Lock()
+	h.atMost = other.ends() // from now on, whether we see the answer or not
+	h.mu.Unlock()
 	resp, err := h.s.commit(ctx, t)
 	switch {
 	case err != nil:
@@ -170,7 +179,7 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 		return lease.ErrLost
 	}
 	h.mu.Lock()
-	h.life = longer
+	h.life, h.atMost = other, 0
 	h.mu.Unlock()
 	return nil
 }

@@ -140,8 +140,11 @@ func (a *address) secure(on bool, take func(string) string) error {
 		}
 		return nil
 	}
-	host, _, _ := net.SplitHostPort(a.hosts[0])
-	a.tls = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: skip == "true"}
+	if skip != "" && skip != "true" && skip != "false" {
+		return fmt.Errorf("insecure-skip-tls-verify=%s is neither true nor false", skip)
+	}
+	// Each server is known by the name that it is connected by.
+	a.tls = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: skip == "true"}
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {

@@ -96,6 +96,10 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, er
 	if ttl == 0 {
 		ttl = h.own.TTL
 	}
+	// From now on it may hold for no longer, whether we see the answer or not.
+	h.mu.Lock()
+	h.expires = min(h.expires, lease.Boottime()+ttl)
+	h.mu.Unlock()
 	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID)
 	if err != nil {
 		return lease.Signs{}, ended(ctx, err)
@@ -156,7 +160,6 @@ func (h *holding) signs(a answer) (lease.Signs, error) {
 func (h *holding) Release(ctx context.Context) error {
 	h.mu.Lock()
 	child, gone := h.child, h.gone
-	h.gone = true
 	h.mu.Unlock()
 	if gone {
 		return nil
@@ -178,5 +181,8 @@ func (h *holding) Release(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot give back slot %d of pool %s, which is free again when its lease has ended: %w", h.lease.Slots[0], h.own.Pool, err)
 	}
+	h.mu.Lock()
+	h.gone = true
+	h.mu.Unlock()
 	return nil
 }

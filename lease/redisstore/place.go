@@ -89,6 +89,7 @@ type place struct {
 	own     lease.Settings
 	run     string
 	again   time.Duration // look again so long after the last time
+	turn    string        // when the last turn was, in the server's words; "" none
 	granted string        // what a wake-up told
 	ears    chan string   // a listener is there, and delivers one word; nil: none
 }
@@ -97,14 +98,13 @@ func (p *place) Ticket() lease.Ticket { return p.ticket }
 
 func (p *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holding, lease.Verdict, error) {
 	r := p.ticket.Request
-	// Who gave slots back has granted them to us. After a long time of being frozen
-	// that may be over again.
-	if g := p.granted; g != "" && p.s.dial.Replicas == 0 && lease.Boottime()-p.sent < r.TTL/2 {
-		p.granted = ""
+	// Who gave slots back has granted them to us, since our last turn. After a long
+	// time of being frozen that may be over again.
+	turn, g, _ := strings.Cut(p.granted, " ")
+	if p.granted = ""; g != "" && turn == p.turn && p.s.dial.Replicas == 0 && lease.Boottime()-p.sent < r.TTL/2 {
 		h, err := p.s.holding(r, p.own, g, p.run, p.sent)
 		return h, lease.Verdict{Reason: lease.Ready, Own: p.own}, err
 	}
-	p.granted = ""
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, lease.Verdict{}, err
@@ -128,7 +128,7 @@ func (p *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holdin
 		return nil, lease.Verdict{}, &lease.StoppedError{Stop: st}
 	}
 	v := p.s.verdict(a, r, asked)
-	p.own, p.run = v.Own, a.text(atRun)
+	p.own, p.run, p.turn = v.Own, a.text(atRun), a.text(atNow)
 	if g := a.text(atGrant); g != "" {
 		h, err := p.s.holding(r, v.Own, g, p.run, p.sent)
 		return h, v, err
@@ -170,9 +170,8 @@ func (p *place) Wait(ctx context.Context) error {
 	select {
 	case word := <-p.ears:
 		p.ears = nil
-		p.granted, _ = strings.CutPrefix(word, "granted ")
-		if p.granted == word {
-			p.granted = ""
+		if grant, ok := strings.CutPrefix(word, "granted "); ok {
+			p.granted = grant
 		}
 	case <-timer.C:
 	case <-ctx.Done():
@@ -220,15 +219,22 @@ func (p *place) Report(ctx context.Context, why string, data json.RawMessage) er
 const asideTime = time.Hour
 
 func (p *place) StepAside(ctx context.Context) error {
-	_, _, err := p.s.call(ctx, p.ticket.Pool, "aside", asideTime, p.ticket.ID, 1)
-	return err
+	return p.aside(ctx, max(asideTime, p.ticket.TTL), "1")
 }
 
 func (p *place) Return(ctx context.Context) error {
-	return p.s.persist(ctx, func(ctx context.Context) error {
-		_, _, err := p.s.call(ctx, p.ticket.Pool, "aside", p.ticket.TTL, p.ticket.ID, 0)
+	return p.s.persist(ctx, func(ctx context.Context) error { return p.aside(ctx, p.ticket.TTL, "0") })
+}
+
+func (p *place) aside(ctx context.Context, ttl time.Duration, on string) error {
+	text, err := json.Marshal(p.ticket.Request)
+	if err != nil {
 		return err
-	})
+	}
+	p.turn = "" // what was granted since then is given back
+	_, _, err = p.s.call(ctx, p.ticket.Pool, "aside", ttl, p.ticket.ID, on, string(text),
+		strconv.FormatUint(p.ticket.Seq, 10), p.ticket.Priority, p.since)
+	return err
 }
 
 func (p *place) Leave(ctx context.Context) error {

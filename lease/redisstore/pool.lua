@@ -148,7 +148,7 @@ if ownText ~= '' then own = cjson.decode(ownText) end
 local longest = math.max(TTL, tonumber(ARGV[5]))
 for _, h in pairs(held) do longest = math.max(longest, h.ttl) end
 
-local function recovers() return math.max(0, forgotten + longest - now) end
+local function recovers(ttl) return math.max(0, forgotten + math.max(longest, ttl or 0) - now) end
 
 local function drop(id)
   redis.call('ZREM', lineK, id)
@@ -294,7 +294,7 @@ local function decide(r, ahead, answers)
   if ahead > 0 then return 'behind', limit end
   if limit == 0 then return 'drained', limit end
   if used + r.weight > limit then return 'full', limit end
-  if recovers() > 0 then return 'recovers', limit end
+  if recovers((r.ttl_ns or 0) / 1000) > 0 then return 'recovers', limit end
   readStarts()
   if paced({ own, r }) > 0 then return 'paced', limit end
   for _, t in ipairs({ own, r }) do
@@ -348,12 +348,14 @@ end
 -- Who has to do something before he can start is told to look.
 local function settle()
   while true do
-    local id = head()
+    local id, w = head()
     if not id then return end
     local r = cjson.decode(redis.call('HGET', dataK, id))
     local why, limit = decide(r, 0, {})
     if why == 'ready' then
-      wake(id, 'granted ' .. grantText(take(id, r, limit)))
+      -- With the time of the waiter's last turn: a word that he reads later than
+      -- another turn is of a grant that has ended since.
+      wake(id, 'granted ' .. int(w.due - w.ttl / 2) .. ' ' .. grantText(take(id, r, limit)))
       changed = true -- for the next in the line, who is the head now
     else
       if changed and (why == 'gated' or why == 'paced' or why == 'recovers') and redis.call('EXISTS', WAKE .. id) == 0 then

@@ -83,7 +83,10 @@ function step.turn(id, text, seq, priority, since, answers)
     join(id, text, r, tonumber(seq), since)
   end
   settle()
-  if held[id] then return answer('ready', 0, grantText(held[id])) end
+  if held[id] then
+    redis.call('DEL', WAKE .. id)
+    return answer('ready', 0, grantText(held[id]))
+  end
   if head() ~= id then
     soonest = nil
     return answer('behind', math.max(1, redis.call('ZRANK', lineK, id)))
@@ -182,17 +185,26 @@ function step.leave(id, key, grace)
   return done
 end
 
--- aside: id, 1 or 0. Lets the others pass a place, or no longer.
-function step.aside(id, on)
-  local w = redis.call('HGET', waitK, id)
-  if w then
-    w = parseWait(w)
-    w.aside, w.ttl, w.suspect = tonumber(on), TTL, 0
-    w.due = due(TTL)
-    redis.call('HSET', waitK, id, packWait(w))
-    changed = true
-    settle()
+-- aside: id, 1 or 0, request, number, priority, since. Lets the others pass a place, or
+-- no longer; the place is taken again if it was dropped. Who goes aside gives back what
+-- was granted to him unseen.
+function step.aside(id, on, text, seq, priority, since)
+  if held[id] and on == '0' then return { 'ok', int(now), run } end
+  if held[id] then
+    redis.call('HDEL', heldK, id)
+    redis.call('DEL', WAKE .. id)
+    readHeld()
   end
+  if redis.call('HEXISTS', waitK, id) == 0 then
+    local r = cjson.decode(text)
+    r.priority = tonumber(priority)
+    join(id, text, r, tonumber(seq), since)
+  end
+  local w = parseWait(redis.call('HGET', waitK, id))
+  w.aside, w.ttl, w.suspect = tonumber(on), TTL, 0
+  w.due = due(TTL)
+  redis.call('HSET', waitK, id, packWait(w))
+  changed = true
   return { 'ok', int(now), run }
 end
 
@@ -276,4 +288,6 @@ function step.summary(id)
   return { 'ok', int(now), run, o, l, b, r, at, left, holders(), {}, redis.call('ZCARD', lineK), rank and rank + 1 or 0 }
 end
 
-return step[ARGV[1]](unpack(ARGV, 6))
+local result = step[ARGV[1]](unpack(ARGV, 6))
+if changed and not READS then settle() end
+return result

@@ -250,10 +250,10 @@ func writeTable(w io.Writer, pools []lease.Pool, clock time.Duration, color bool
 		}
 		v := viewOf(p, clock)
 		if p.Err != nil {
-			fmt.Fprintf(&b, "%s  cannot be read\n", paint("1", v.Pool))
+			fmt.Fprintf(&b, "%s  cannot be read\n", paint("1", oneLine(v.Pool)))
 			continue
 		}
-		fmt.Fprintf(&b, "%s  %s\n", paint("1", v.Pool), summary(v))
+		fmt.Fprintf(&b, "%s  %s\n", paint("1", oneLine(v.Pool)), summary(v))
 		if len(v.OwnGates) > 0 {
 			b.WriteString(details(pairs(v.OwnGates)))
 		}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,6 +30,9 @@ func Register(open Opener, schemes ...string) {
 var elsewhere = []string{"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "etcd", "etcds"}
 
 const remoteProgram = "berth-remote"
+
+// becoming is set in the environment of a berth that was replaced by another program.
+const becoming = "BERTH_BECOMING_REMOTE"
 
 // storeOptions are the flags that say which store, and how it is used.
 type storeOptions struct {
@@ -61,26 +65,31 @@ func openRemote(o storeOptions, say *speaker) (lease.Store, error) {
 	d.Replicas = o.replicas
 	d.Trouble = func(err error) { say.notef("%v; trying again", err) }
 	open := openers[d.Scheme]
+	again := os.Getenv(becoming) != ""
+	_ = os.Unsetenv(becoming) // no business of the job's
 	switch {
 	case open != nil:
 		return open(d)
 	case slices.Contains(elsewhere, d.Scheme) && len(openers) == 0:
-		return nil, beRemote(d)
+		return nil, beRemote(d, again)
 	}
 	return nil, fmt.Errorf("--store: %q is not a store: a directory, or a URL that begins with one of %s", d.Name(), strings.Join(elsewhere, ", "))
 }
 
 // beRemote replaces this process by berth-remote, which has the same command line,
 // from beside us or from PATH.
-func beRemote(d lease.Dial) error {
+func beRemote(d lease.Dial, again bool) error {
+	if again {
+		return &remoteError{d.Name(), errors.New("what is there by that name is berth itself")}
+	}
 	program := remoteProgram
 	if self, err := os.Executable(); err == nil {
 		beside := filepath.Join(filepath.Dir(self), remoteProgram)
-		if fi, err := os.Stat(beside); err == nil && fi.Mode().IsRegular() {
+		if fi, err := os.Stat(beside); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
 			program = beside
 		}
 	}
-	err := procwatch.Replace(append([]string{program}, os.Args[1:]...), nil)
+	err := procwatch.Replace(append([]string{program}, os.Args[1:]...), append(os.Environ(), becoming+"=1"))
 	return &remoteError{d.Name(), err}
 }
 

@@ -152,6 +152,9 @@ func (p *flagParser) onLost() string {
 	return "warn"
 }
 
+// mostWeight bounds the work of one step of a server, which does one at a time.
+const mostWeight = 10000
+
 const leastTTL, mostTTL = time.Second, 24 * time.Hour
 
 func (p *flagParser) ttl() time.Duration {
@@ -184,6 +187,8 @@ func (p *flagParser) disagree(s *runSpec) error {
 		return fmt.Errorf("--ttl %s: with a directory for a store a lease ends with its owner, and not by a clock; drop it", p.c.String("ttl"))
 	case s.store.replicas > 0 && !strings.Contains(schemeOf(s.store.where), "redis") && schemeOf(s.store.where) != "unix":
 		return fmt.Errorf("--redis-wait %d: the store is not on Redis; drop it", s.store.replicas)
+	case remote && r.Weight > mostWeight:
+		return fmt.Errorf("--weight %d: at most %d with a store on a server, which keeps a list of them", r.Weight, mostWeight)
 	case remote && s.exec:
 		return fmt.Errorf("--exec: leaves nobody to renew the lease in a store on a server; drop it")
 	case len(s.argv) == 0:

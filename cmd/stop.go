@@ -89,7 +89,7 @@ func stopAll(st *store, say *speaker, pool string, ids []string, stop lease.Stop
 			if id := idOf(e); id != "" {
 				ids = append(ids, id)
 			} else {
-				say.notef("cannot stop what holds slot %d: %s", e.Lease.Slots[0], e.Note)
+				say.notef("cannot stop what has a record that cannot be read")
 			}
 		}
 		if len(ids) == 0 {
@@ -158,8 +158,9 @@ func (st *store) enforce(e lease.Entry, stop lease.Stop) error {
 			return fmt.Errorf("waiter %s (pid %d on %s) does not react", id, e.Ticket.Owner.PID, e.Ticket.Owner.Host)
 		case e.Ticket != nil:
 			wake(e.Ticket.Owner)
-		case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && e.Lease.Child != nil && time.Now().Before(end):
-			// Nobody is there to do it, or it is the command itself (--exec).
+		case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && e.Lease.Child != nil && !st.remote && time.Now().Before(end):
+			// Nobody is there to do it, or it is the command itself (--exec). Not by the
+			// word of a server: it could name any process.
 			if err := endOrphan(e.Lease, stop); err != nil {
 				return err
 			}

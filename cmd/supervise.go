@@ -28,7 +28,7 @@ type supervisor struct {
 	renewals <-chan lease.Renewal
 	deadline <-chan time.Time
 	idle     *time.Timer
-	started  time.Duration // on the store's clock
+	busyAt   time.Duration // the start, or the last keepalive, on the store's clock
 	lost     bool
 
 	gaveUp    bool      // the tree could not be ended
@@ -66,7 +66,7 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 		return 0, errors.Join(err, release(h))
 	}
 	s := &supervisor{
-		runner: r, h: h, child: child, started: r.store.Clock(),
+		runner: r, h: h, child: child, busyAt: r.store.Clock(),
 		done: make(chan error, 1),
 	}
 	r.tty = newTerminal()
@@ -411,8 +411,13 @@ func (s *supervisor) renewed(g lease.Renewal) {
 		}
 		s.end(&lease.StoppedError{Stop: *g.Stop}, kill)
 	}
+	s.busyAt = max(s.busyAt, g.Keepalive)
 	if s.spec.idle > 0 {
-		left := max(s.started, g.Keepalive) + s.spec.idle - s.store.Clock()
+		left := s.busyAt + s.spec.idle - s.store.Clock()
+		if left <= 0 && g.Err != nil { // it may have been busy, and we could not hear of it
+			s.idle.Reset(time.Second)
+			return
+		}
 		if left <= 0 {
 			s.end(&timeLimitError{"--idle-timeout", s.spec.idle, s.spec.signal, s.spec.kill}, s.spec.kill)
 			return

@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -71,11 +72,14 @@ func checkToken(path string, token uint64) error {
 		return err
 	}
 	b := make([]byte, 64)
-	n, _ := f.ReadAt(b, 0)
-	if text := strings.TrimSpace(string(b[:n])); text != "" {
-		seen, err := strconv.ParseUint(text, 10, 64)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if n > 0 {
+		seen, perr := strconv.ParseUint(strings.TrimSuffix(string(b[:n]), "\n"), 10, 64)
 		switch {
-		case err != nil || n == len(b):
+		case perr != nil || n > len(fmt.Sprintf(tokenFmt, seen)):
 			return fmt.Errorf("%s has something else than a token in it", path)
 		case token < seen:
 			return &staleError{path, token, seen}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 )
@@ -36,6 +34,9 @@ func ParseURL(s string) (Dial, error) {
 		end = len(rest)
 	}
 	at := strings.LastIndex(rest[:end], "@") + 1
+	if strings.Contains(rest[end:], "@") { // part of a password would be taken for a host
+		return Dial{}, fmt.Errorf("a URL of %s with an @ behind a / or ?: in a password these are written %%40, %%2F and %%3F", scheme)
+	}
 	hosts := rest[at:end]
 	one, _, _ := strings.Cut(hosts, ",")
 	u, err := url.Parse(scheme + "://" + rest[:at] + one + rest[end:])
@@ -56,8 +57,8 @@ func ParseURL(s string) (Dial, error) {
 	return d, nil
 }
 
-// secret are the settings that are not to be seen.
-var secret = []string{"password", "sentinel_password"}
+// shown are the settings that may be seen. Another may be meant for a password.
+var shown = []string{"db", "cacert", "cert", "key", "insecure-skip-tls-verify", "sentinel_user"}
 
 // Name is the URL for people: without passwords.
 func (d Dial) Name() string {
@@ -67,14 +68,12 @@ func (d Dial) Name() string {
 		b.WriteString(url.User(name).String() + "@")
 	}
 	b.WriteString(strings.Join(d.Hosts, ",") + d.Path)
-	shown := maps.Clone(d.Settings)
-	for _, s := range secret {
-		delete(shown, s)
-	}
 	sep := "?"
-	for _, name := range slices.Sorted(maps.Keys(shown)) {
-		b.WriteString(sep + name + "=" + shown.Get(name)) // as people type it
-		sep = "&"
+	for _, name := range shown {
+		if d.Settings.Has(name) {
+			b.WriteString(sep + name + "=" + d.Settings.Get(name)) // as people type it
+			sep = "&"
+		}
 	}
 	return b.String()
 }

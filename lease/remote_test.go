@@ -16,7 +16,7 @@ func TestParseURL(t *testing.T) {
 	}{
 		{"redis://h:1/0", "redis://h:1/0", "h:1", "/0"},
 		{"redis://:secret@h:1", "redis://h:1", "h:1", ""},
-		{"redis://ann:se%40cret@h:1?db=2&password=secret", "redis://ann@h:1?db=2", "h:1", ""},
+		{"redis://ann:se%40cret@h:1?db=2&password=secret&pass=secret", "redis://ann@h:1?db=2", "h:1", ""},
 		{"redis+sentinel://ann:secret@a:1,b:2,c/main/1?sentinel_password=secret", "redis+sentinel://ann@a:1,b:2,c/main/1", "a:1 b:2 c", "/main/1"},
 		{"etcd://a:2379,b:2379/ci/x?cacert=%2Fx.pem", "etcd://a:2379,b:2379/ci/x?cacert=/x.pem", "a:2379 b:2379", "/ci/x"},
 		{"etcd://[::1]:2379,[::2]:2379", "etcd://[::1]:2379,[::2]:2379", "[::1]:2379 [::2]:2379", ""},
@@ -28,7 +28,7 @@ func TestParseURL(t *testing.T) {
 			t.Errorf("%s: %+v, %v, name %s; want %+v", c.url, d, err, d.Name(), c)
 		}
 	}
-	for _, bad := range []string{"", "nonsense", "redis://u:secret@h:x y", "redis://h:port", "redis://:secret@h?%zz", "://h"} {
+	for _, bad := range []string{"", "nonsense", "redis://u:secret@h:x y", "redis://h:port", "redis://:secret@h?%zz", "://h", "redis://:a/secret@h", "redis://:a?secret@h", "redis://u:1/secret@h/0"} {
 		d, err := ParseURL(bad)
 		if err == nil {
 			t.Errorf("%q: %+v, want an error", bad, d)

@@ -121,11 +121,13 @@ type Options struct {
 // asked this waiter to leave, lease.ErrTooHeavy when r can never start. After
 // an error nothing is held and no ticket is left, unless r.Key keeps one.
 func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (lease.Holding, error) {
+	var v lease.Verdict
 	if r.Key == "" { // a key wants its place, however short the visit
-		h, v, err := s.TryAcquire(ctx, r)
+		h, now, err := s.TryAcquire(ctx, r)
 		if h != nil || err != nil {
-			return h, late(r, v, err)
+			return h, late(r, lease.Verdict{}, err)
 		}
+		v = now
 		if err := refuse(r, v); err != nil {
 			return nil, err
 		}
@@ -135,20 +137,23 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 	}
 	p, err := s.Line(ctx, r)
 	if err != nil {
-		return nil, late(r, lease.Verdict{}, err)
+		return nil, late(r, v, err)
 	}
 	if o.Joined != nil {
 		o.Joined(p.Ticket())
 	}
-	h, v, err := stand(ctx, s, p, o)
+	h, now, err := stand(ctx, s, p, o)
 	if err == nil {
 		return h, nil
+	}
+	if now.Reason != "" {
+		v = now
 	}
 	// Leave without ctx, for it may be what ended; but not for ever, for somebody
 	// may be frozen in the pool's lock. The line sweeps what is left then.
 	lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
 	defer cancel()
-	if lerr := p.Leave(lctx); lerr != nil && !errors.Is(lerr, context.DeadlineExceeded) {
+	if lerr := p.Leave(lctx); lerr != nil && !errors.Is(lerr, context.DeadlineExceeded) && !errors.As(lerr, new(*lease.UnreachableError)) {
 		err = errors.Join(err, lerr)
 	}
 	return nil, late(r, v, err)
@@ -156,8 +161,10 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 
 // late turns the end of the time allowed into a BusyError.
 func late(r lease.Request, v lease.Verdict, err error) error {
-	if out := (*lease.UnreachableError)(nil); errors.As(err, &out) && !errors.Is(err, context.DeadlineExceeded) {
-		return err // it is not for want of time
+	// For want of a store, unless it has answered before: then it was the time.
+	out := (*lease.UnreachableError)(nil)
+	if errors.As(err, &out) && (v.Reason == "" || !errors.Is(err, context.DeadlineExceeded)) {
+		return err
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNow) {
 		return &BusyError{Pool: r.Pool, Verdict: v, Kept: r.Key != "", Err: err}
@@ -178,14 +185,16 @@ func stand(ctx context.Context, s lease.Store, p lease.Place, o Options) (lease.
 	w.Interrupts.pause = w.drop // what is to be done may stop us, and a gate's command would run on
 	defer w.drop()
 	var asked lease.Asked
+	var v lease.Verdict // the last one
 	for first := true; ; first = false {
-		h, v, err := p.TryAcquire(ctx, asked)
+		h, now, err := p.TryAcquire(ctx, asked)
 		if h != nil {
-			return h, v, nil
+			return h, now, nil
 		}
 		if err != nil {
 			return nil, w.explain(v), err
 		}
+		v = now
 		// Only at first: who becomes too heavy later stands in a pool whose
 		// limit was lowered since, and can be raised again.
 		if first {

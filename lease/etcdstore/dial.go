@@ -3,7 +3,6 @@ package etcdstore
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,9 +13,9 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/grpclog"
 
 	"berth/lease"
@@ -50,13 +49,21 @@ func Open(d lease.Dial) (*Store, error) {
 	}
 	quiet()
 	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, lookEvery: lookEvery, members: cfg.Endpoints, tls: cfg.TLS}
+	if cfg.Username != "" {
+		s.user = &user{name: cfg.Username, password: cfg.Password}
+		cfg.Username, cfg.Password = "", ""
+		cfg.DialOptions = append(cfg.DialOptions, grpc.WithPerRPCCredentials(s.user))
+	}
 	if s.client, err = clientv3.New(cfg); err != nil {
-		if errors.Is(rpctypes.Error(err), rpctypes.ErrAuthFailed) {
-			return nil, fmt.Errorf("cannot log in to store %s as %q: the password is wrong, or there is no such user", s.name, cfg.Username)
-		}
 		return nil, s.sorted(err)
 	}
 	s.kv, s.lives = s.client.KV, pb.NewLeaseClient(s.client.ActiveConnection())
+	if s.user != nil {
+		if err := s.logIn(s.client.Ctx()); err != nil {
+			s.client.Close()
+			return nil, err
+		}
+	}
 	return s, nil
 }
 

@@ -39,6 +39,7 @@ type Store struct {
 	trouble func(error)
 	client  *clientv3.Client
 	members []string    // their URLs
+	user    *user       // nil: none
 	tls     *tls.Config // nil: none
 	kv      clientv3.KV
 	lives   pb.LeaseClient
@@ -86,7 +87,7 @@ func (s *Store) attempt(ctx context.Context, f func(context.Context) error) erro
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return context.Cause(ctx)
 	}
-	err = s.sorted(err)
+	err = s.sorted(s.logInAgain(ctx, err))
 	if out := (*lease.UnreachableError)(nil); ctx.Err() != nil && errors.As(err, &out) {
 		out.Err = timeUp{out.Err}
 	}
@@ -99,13 +100,13 @@ type timeUp struct{ err error }
 func (e timeUp) Error() string   { return e.err.Error() }
 func (e timeUp) Unwrap() []error { return []error{e.err, context.DeadlineExceeded} }
 
-// silent is what is said of a cluster that does not answer in our own time.
-var silent = fmt.Errorf("no answer within %v", patience)
+// errSilent is what is said of a cluster that does not answer in our own time.
+var errSilent = fmt.Errorf("no answer within %v", patience)
 
 // sorted makes an UnreachableError of what may pass by itself. A cluster that is
 // full is among it: it answers, but takes nothing until somebody makes room.
 func (s *Store) sorted(err error) error {
-	if errors.Is(err, lease.ErrLost) {
+	if errors.Is(err, lease.ErrLost) || errors.As(err, new(*lease.UnreachableError)) {
 		return err
 	}
 	err = rpctypes.Error(err)
@@ -120,7 +121,7 @@ func (s *Store) sorted(err error) error {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || code == codes.DeadlineExceeded:
-		err = silent
+		err = errSilent
 		if !s.met.Load() {
 			err = s.refusal()
 		}
@@ -128,6 +129,8 @@ func (s *Store) sorted(err error) error {
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		// A life that was over before it was used; whoever meets it takes another.
 		return &lease.UnreachableError{Store: s.name, Answers: true, Err: err}
+	case code == codes.ResourceExhausted && answer == (rpctypes.EtcdError{}):
+		// Ours is too large, and will be.
 	case code == codes.Unavailable, code == codes.ResourceExhausted, code == codes.Internal,
 		// What a member says when it was not done in its own time.
 		code == codes.Unknown && strings.Contains(err.Error(), context.DeadlineExceeded.Error()):
@@ -152,7 +155,7 @@ func (s *Store) refusal() error {
 	if s.tls != nil {
 		hint = "no TLS, which etcd:// is for"
 	}
-	return fmt.Errorf("it takes connections and %w: no majority of the members, or %s", silent, hint)
+	return fmt.Errorf("it takes connections and %w: no majority of the members, or %s", errSilent, hint)
 }
 
 // knock connects to a member as the client does.

@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -97,13 +98,16 @@ func describe(v *lease.Pool, key string, kv *mvccpb.KeyValue) {
 	case kind == "holders" && strings.HasSuffix(rest, "/lease"):
 		h, err := decodeLease(kv)
 		e := lease.Entry{Lease: &h.is, Beat: -1}
+		id, _, _ := strings.Cut(rest, "/")
+		if err == nil && (h.is.ID != v.Name+"/"+id || len(h.is.Slots) == 0) {
+			err = errors.New("it is the record of somebody else")
+		}
 		if err != nil {
-			id, _, _ := strings.Cut(rest, "/")
 			h.is.ID, h.is.Pool, h.is.State, e.Note = v.Name+"/"+id, v.Name, lease.Damaged, err.Error()
 		}
 		v.Holders = append(v.Holders, e)
 	case kind == "line", kind == "aside":
-		if w, err := decode[waiting](kv); err == nil {
+		if w, err := decode[waiting](kv); err == nil && strings.HasPrefix(w.is.ID, v.Name+"/") {
 			v.Waiters = append(v.Waiters, lease.Entry{Ticket: &w.is.Ticket, Beat: -1, Aside: kind == "aside"})
 		}
 	}

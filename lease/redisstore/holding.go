@@ -83,7 +83,9 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
 	h.child = make(chan struct{})
+	h.s.saying.RLock()
 	go func() {
+		defer h.s.saying.RUnlock()
 		defer close(h.child)
 		_, _, _ = h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, string(text))
 	}()

@@ -63,6 +63,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 
 // List implements lease.Store.
 func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
+	s.said()
 	if len(pools) == 0 {
 		known, err := s.names(ctx)
 		if err != nil {
@@ -70,15 +71,28 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 		}
 		pools = known
 	}
-	list := []lease.Pool{}
+	list, bad := []lease.Pool{}, error(nil)
 	for _, name := range pools {
 		a, _, err := s.call(ctx, name, "list", 0)
-		if err != nil {
+		var refused *answerError
+		switch {
+		case errors.As(err, &refused): // of this pool: its keys are of another kind
+			list = append(list, lease.Pool{Name: name, Err: err})
+			bad = errors.Join(bad, fmt.Errorf("pool %s: %w", name, err))
+		case err != nil:
 			return nil, ended(ctx, err)
+		default:
+			list = append(list, s.pool(name, a))
 		}
-		list = append(list, s.pool(name, a))
 	}
-	return list, nil
+	return list, bad
+}
+
+// said returns when the children that were recorded before are known to the server, or
+// cannot be made known: a step ends in bounded time.
+func (s *Store) said() {
+	s.saying.Lock()
+	defer s.saying.Unlock()
 }
 
 func (s *Store) names(ctx context.Context) ([]string, error) {
@@ -94,6 +108,7 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 
 // Summary implements lease.Store.
 func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease.Pool, error) {
+	s.said()
 	a, _, err := s.call(ctx, pool, "summary", 0, t.ID)
 	if err != nil {
 		return lease.Pool{}, ended(ctx, err)
@@ -118,7 +133,7 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 	for _, h := range a.list(9) {
 		p.Holders = append(p.Holders, holder(answer(h.([]any)), p.Own, now))
 	}
-	slices.SortFunc(p.Holders, func(a, b lease.Entry) int { return a.Lease.Slots[0] - b.Lease.Slots[0] })
+	slices.SortFunc(p.Holders, func(a, b lease.Entry) int { return slices.Compare(a.Lease.Slots, b.Lease.Slots) })
 	for _, w := range a.list(10) {
 		p.Waiters = append(p.Waiters, waiter(answer(w.([]any))))
 	}
@@ -145,13 +160,18 @@ func holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
 	}
 	switch {
 	case rerr != nil || err != nil:
-		l.State = lease.Damaged
-		entry.Note = fmt.Sprint(errors.Join(rerr, err))
+		l.State, l.Slots = lease.Damaged, []int{0}
+		entry.Note = "its record cannot be read, and counts as one slot: redis-cli HDEL '" + prefix + "held:" + poolOf(e.text(0)) + "' removes it"
 	case e.text(3) != "0":
 		l.State = lease.Stalled
 		entry.Note = fmt.Sprintf("no sign of life for %v; it is dropped after %v without one", entry.Beat.Round(time.Second/10), ttl*3/2)
 	}
 	return entry
+}
+
+func poolOf(id string) string {
+	pool, _, _ := strings.Cut(id, "/")
+	return pool
 }
 
 // waiter reads one entry of a list: id, request, number, priority, since, aside.

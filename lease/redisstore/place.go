@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,10 +36,10 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 	return nil, v, nil
 }
 
-// ended prefers to say that the caller's time is over.
+// ended prefers to say what ended the caller, but for his time.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
 	}
 	return err
 }

@@ -86,6 +86,9 @@ end
 
 local function parseHeld(v)
   local d, s, t, w, a, k, l, b, slots = string.match(v, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ([%d,]+)$')
+  if not d then -- somebody else wrote it: it counts as one slot, which nobody knows
+    return { due = now, suspect = 0, ttl = 0, weight = 1, asks = 0, token = '0', limit = '0', since = '0', slots = '', damaged = true }
+  end
   return {
     due = tonumber(d), suspect = tonumber(s), ttl = tonumber(t), weight = tonumber(w), asks = tonumber(a),
     token = k, limit = l, since = b, slots = slots,
@@ -98,6 +101,7 @@ end
 
 local function parseWait(v)
   local d, s, t, a, b = string.match(v, '^(%d+) (%d+) (%d+) (%d) (%d+)$')
+  if not d then d, s, t, a, b = '0', '0', '0', '2', '0' end -- dead: nobody knows who it is
   return { due = tonumber(d), suspect = tonumber(s), ttl = tonumber(t), aside = tonumber(a), since = b }
 end
 
@@ -121,7 +125,7 @@ local function readHeld()
   local flat = redis.call('HGETALL', heldK)
   for i = 1, #flat, 2 do
     local id, h = flat[i], parseHeld(flat[i + 1])
-    h.state = judge(h)
+    h.state = h.damaged and ALIVE or judge(h)
     if h.state == DEAD then
       if not READS then
         redis.call('HDEL', heldK, id)
@@ -132,21 +136,30 @@ local function readHeld()
       -- Also when somebody only looks: else nobody would ever be dropped in a pool
       -- where nobody asks for slots.
       if h.changed then redis.call('HSET', heldK, id, packHeld(h)) end
-      note(h)
+      if not h.damaged then note(h) end
       hold(id, h)
     end
   end
 end
 readHeld()
 
+local function decodeTable(text)
+  local ok, t = pcall(cjson.decode, text)
+  return ok and type(t) == 'table' and t or nil
+end
+
+-- Settings that cannot be read let nobody start.
 local own = {}
 local ownText = redis.call('HGET', poolK, 'own') or ''
-if ownText ~= '' then own = cjson.decode(ownText) end
+if ownText ~= '' then own = decodeTable(ownText) or { limit = 0 } end
+if type(own.limit or 0) ~= 'number' then own = { limit = 0 } end
 
 -- longest is the TTL of the leases that may be forgotten: nobody can know one that is
 -- longer than the least, the caller's own, and those that are still remembered.
 local longest = math.max(TTL, tonumber(ARGV[5]))
-for _, h in pairs(held) do longest = math.max(longest, h.ttl) end
+for _, h in pairs(held) do
+  if h.ttl < 3600e6 then longest = math.max(longest, h.ttl) end -- one that is stopped asks for so much
+end
 
 local function recovers(ttl) return math.max(0, forgotten + math.max(longest, ttl or 0) - now) end
 
@@ -346,11 +359,17 @@ end
 
 -- settle gives room to whoever is at the head of the line, as long as there is some.
 -- Who has to do something before he can start is told to look.
-local function settle()
+local settle
+function settle()
   while true do
     local id, w = head()
     if not id then return end
-    local r = cjson.decode(redis.call('HGET', dataK, id))
+    local r = decodeTable(redis.call('HGET', dataK, id) or '')
+    if not r or not r.weight or not r.pool then -- nobody knows what it wants
+      drop(id)
+      forget(id)
+      return settle()
+    end
     local why, limit = decide(r, 0, {})
     if why == 'ready' then
       -- With the time of the waiter's last turn: a word that he reads later than

@@ -35,6 +35,9 @@ type Store struct {
 	dial    lease.Dial
 	clock   clock
 	timings Timings
+	// saying is read-locked while a child is being recorded: who lists then wants it
+	// in the list.
+	saying sync.RWMutex
 }
 
 // Timings are the store's own; the zero value of each has a default.

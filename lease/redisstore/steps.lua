@@ -217,7 +217,7 @@ function step.set(pool, old, new)
     own = {}
   else
     redis.call('HSET', poolK, 'own', new)
-    own = cjson.decode(new)
+    own = decodeTable(new) or {}
   end
   redis.call('SADD', poolsK, pool)
   ownText, changed = new, true
@@ -259,7 +259,7 @@ local function holders()
   local all = {}
   for id, h in pairs(held) do
     local d = redis.call('HMGET', dataK, id, 'c:' .. id)
-    all[#all + 1] = { id, d[1] or '', d[2] or '', tostring(h.state), packHeld(h) }
+    all[#all + 1] = { id, d[1] or '', d[2] or '', tostring(h.state), h.damaged and '' or packHeld(h) }
   end
   return all
 end

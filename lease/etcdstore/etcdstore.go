@@ -117,7 +117,11 @@ func (s *Store) sorted(err error) error {
 		s.met.Store(true)
 	}
 	if said, ok := status.FromError(err); ok && !errors.As(err, &answer) {
-		err = errors.New(said.Message())
+		msg := said.Message()
+		if i := strings.Index(msg, "dial "); i >= 0 { // gRPC wraps what matters three times
+			msg = strings.TrimSuffix(msg[i:], `"`)
+		}
+		err = errors.New(msg)
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || code == codes.DeadlineExceeded:

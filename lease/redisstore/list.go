@@ -17,8 +17,8 @@ import (
 
 func settings(text string) lease.Settings {
 	s := lease.Settings{UID: -1}
-	if text != "" {
-		_ = json.Unmarshal([]byte(text), &s)
+	if text != "" && json.Unmarshal([]byte(text), &s) != nil {
+		return lease.Settings{UID: -1, Limit: new(int)} // as pool.lua has it: nobody starts
 	}
 	return s
 }

@@ -44,7 +44,7 @@ func watchers(t *testing.T, server *engine.Server) int {
 func TestNoHerd(t *testing.T) {
 	const handOvers = 8
 	cost := map[int][2]int{}
-	for _, n := range []int{10, 100} {
+	for _, n := range []int{50, 500} {
 		server := engine.Etcd(t)
 		s := open(t, "", server)
 		h := mustTry(t, s, request(1, time.Minute))
@@ -69,9 +69,9 @@ func TestNoHerd(t *testing.T) {
 		cost[n] = [2]int{(after[0] - before[0]) / handOvers, (after[1] - before[1]) / handOvers}
 		t.Logf("%d waiters: %d messages to etcd and %d events a hand-over", n, cost[n][0], cost[n][1])
 	}
-	for i, few := range cost[10] {
-		if many := cost[100][i]; many > few+few/2 {
-			t.Errorf("%d a hand-over at 10 waiters, %d at 100", few, many)
+	for i, few := range cost[50] {
+		if many := cost[500][i]; many > few+few/2 {
+			t.Errorf("%d a hand-over at 50 waiters, %d at 500", few, many)
 		}
 	}
 }

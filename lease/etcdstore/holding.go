@@ -59,9 +59,13 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
 	h.s.unsaid.Store(h, nil)
-	go func() { _ = h.say(h.s.client.Ctx()) }()
+	time.AfterFunc(tellAfter, func() { _ = h.say(h.s.client.Ctx()) })
 	return nil
 }
+
+// tellAfter is how old a job is before etcd is told of its process: most of those that
+// are not as old would only be slowed down by it, and those behind them.
+const tellAfter = 50 * time.Millisecond
 
 // say writes the lease anew, unless it has been released: then there is nothing to
 // write to, however late this comes.

@@ -17,7 +17,6 @@ type holding struct {
 	s     *Store
 	own   lease.Request // as it was asked for
 	since string        // in the server's words
-	child chan struct{} // closed once the child is recorded; nil: there is none
 
 	mu      sync.Mutex
 	lease   lease.Lease
@@ -75,21 +74,27 @@ func (h *holding) Expires() time.Duration {
 // Running records the child beside the job, which need not wait for it: here it is
 // only for people to see.
 func (h *holding) Running(_ context.Context, child lease.Process) error {
-	text, err := json.Marshal(child)
-	if err != nil {
-		return err
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
-	h.child = make(chan struct{})
-	h.s.saying.RLock()
-	go func() {
-		defer h.s.saying.RUnlock()
-		defer close(h.child)
-		_, _, _ = h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, string(text))
-	}()
+	h.s.unsaid.Store(h, nil)
+	time.AfterFunc(tellAfter, h.say)
 	return nil
+}
+
+// tellAfter is how old a job is before the server is told of its process: most of
+// those that are not as old would only be slowed down by it, and those behind them.
+const tellAfter = 50 * time.Millisecond
+
+// say tells the server of the child, unless that is no news any more.
+func (h *holding) say() {
+	if _, unsaid := h.s.unsaid.LoadAndDelete(h); !unsaid {
+		return
+	}
+	text, err := json.Marshal(h.Lease().Child)
+	if err == nil {
+		_, _, _ = h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, string(text))
+	}
 }
 
 // Renew implements lease.Holding. A server that has lost its state is told of this
@@ -161,19 +166,12 @@ func (h *holding) signs(a answer) (lease.Signs, error) {
 
 func (h *holding) Release(ctx context.Context) error {
 	h.mu.Lock()
-	child, gone := h.child, h.gone
+	gone := h.gone
 	h.mu.Unlock()
 	if gone {
 		return nil
 	}
-	if child != nil {
-		// One that comes after the release would not be taken, but both on one
-		// connection are quicker than on two.
-		select {
-		case <-child:
-		case <-ctx.Done():
-		}
-	}
+	h.s.unsaid.Delete(h) // what comes after the release is not taken
 	ctx, cancel := context.WithTimeout(ctx, h.s.timings.Release)
 	defer cancel()
 	err := h.s.persist(ctx, func(ctx context.Context) error {

@@ -63,7 +63,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 
 // List implements lease.Store.
 func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
-	s.said()
+	s.sayAll()
 	if len(pools) == 0 {
 		known, err := s.names(ctx)
 		if err != nil {
@@ -88,11 +88,13 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 	return list, bad
 }
 
-// said returns when the children that were recorded before are known to the server, or
-// cannot be made known: a step ends in bounded time.
-func (s *Store) said() {
-	s.saying.Lock()
-	defer s.saying.Unlock()
+// sayAll tells the server of the children that it does not know of yet: who lists
+// wants them in the list.
+func (s *Store) sayAll() {
+	s.unsaid.Range(func(h, _ any) bool {
+		h.(*holding).say()
+		return true
+	})
 }
 
 func (s *Store) names(ctx context.Context) ([]string, error) {
@@ -108,7 +110,7 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 
 // Summary implements lease.Store.
 func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease.Pool, error) {
-	s.said()
+	s.sayAll()
 	a, _, err := s.call(ctx, pool, "summary", 0, t.ID)
 	if err != nil {
 		return lease.Pool{}, ended(ctx, err)

@@ -35,9 +35,8 @@ type Store struct {
 	dial    lease.Dial
 	clock   clock
 	timings Timings
-	// saying is read-locked while a child is being recorded: who lists then wants it
-	// in the list.
-	saying sync.RWMutex
+	// unsaid are holdings with a child that the server does not know of yet.
+	unsaid sync.Map
 }
 
 // Timings are the store's own; the zero value of each has a default.

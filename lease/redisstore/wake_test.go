@@ -33,7 +33,7 @@ func requests(t testing.TB, server *engine.Server) int {
 
 // A turn costs the same however long the line is, and nobody misses his.
 func TestWakeUps(t *testing.T) {
-	for _, waiters := range []int{50, 200} {
+	for _, waiters := range []int{50, 500} {
 		server := known(t)
 		s, r := open(t, server, ""), record(t, 1)
 		h := try(t, s, job(1, longTTL))

@@ -159,7 +159,7 @@ func (s *Store) refusal() error {
 	if s.tls != nil {
 		hint = "no TLS, which etcd:// is for"
 	}
-	return fmt.Errorf("it takes connections and %w: no majority of the members, or %s", errSilent, hint)
+	return fmt.Errorf("it takes connections, but %w: no majority of the members, or %s", errSilent, hint)
 }
 
 // knock connects to a member as the client does.
@@ -183,7 +183,7 @@ func (s *Store) knock(host string) error {
 	}
 	// That it wants a certificate of ours it says only after the handshake.
 	_, err = t.Read(make([]byte, 1))
-	if alert := tls.AlertError(0); errors.As(err, &alert) {
+	if err != nil && strings.Contains(err.Error(), "tls: ") { // alerts have no type of their own
 		return err
 	}
 	return nil

@@ -94,7 +94,7 @@ func (s *storm) excused(since int64, said string) bool {
 		s.stuck++
 		return true
 	}
-	return strings.Contains(said, stormUnreachable) && s.cutOff(since)
+	return stormUnreachable.MatchString(said) && s.cutOff(since)
 }
 
 // cutOff: since then an answer of the server may have been lost.

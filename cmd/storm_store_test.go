@@ -4,8 +4,8 @@ package cmd
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -33,7 +33,7 @@ var stormServers = map[string]stormServer{
 const stormSlack = 10 * time.Second
 
 // stormUnreachable is how berth says that a server does not answer.
-const stormUnreachable = "cannot reach store"
+var stormUnreachable = regexp.MustCompile(`cannot reach store|store \S+ cannot do it now`)
 
 // stormOutage is what happened to the server between two instants: frozen; cut, it
 // closed all connections; restarted, after a kill; slow, somebody waited long for an
@@ -109,7 +109,7 @@ func (r *stormRun) leftLease() bool {
 
 // refused: it gave up for want of a server, and could tell that server nothing of it.
 func (r *stormRun) refused() bool {
-	return r.exit == codeFailed && strings.Contains(r.said, stormUnreachable)
+	return r.exit == codeFailed && stormUnreachable.MatchString(r.said)
 }
 
 // mayLose: a lease is lost only by who could not renew it. That is tried every third

@@ -23,7 +23,7 @@ func probeCommand(result *int) *cli.Command {
 		UsageText: "berth probe [flags]",
 		Description: `Asks the gates that are given, and those of the pool's own settings, once, as
 'berth run' does for the head of the line. Exit code 0 when all are open, 75
-when one is closed. Nothing is started, and nothing changes.`,
+when one is closed. No job is started and no slot taken; a --gate command runs.`,
 		Flags: append([]cli.Flag{
 			newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` with the own settings of this pool, and the needs of its jobs (default: default)"}),
 			newString(cli.StringFlag{Name: "slots", Aliases: []string{"n"}, Usage: "`auto` with the gates of -n auto"}),

@@ -14,13 +14,13 @@ import (
 func tokenCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "token",
-		Usage:     "Refuse who comes with the token of a lease that somebody else has had since.",
+		Usage:     "Fail if a newer lease has been granted since this job's.",
 		UsageText: "berth token check [flags] FILE",
-		Description: `FILE remembers the highest token that was ever checked against it. Exit code 0
-when ours is not lower, and then it is remembered; 1 when it is. To be called by
-the job, where it writes to what must not be written to by two: a job that was
-paused for longer than its lease holds is refused there. FILE belongs beside what
-it guards, and to one pool. It is made when it is missing.`,
+		Description: `FILE remembers the highest token that was checked against it. Exit code 0 when
+this job's token is not lower, and FILE then remembers it; 1 when it is lower.
+A job calls this before it writes where two must not write: if it was paused for
+longer than its lease held, the check refuses it. Keep one FILE for each pool,
+beside what it guards. It is made when it is missing.`,
 		Flags: []cli.Flag{
 			newString(cli.StringFlag{Name: "token", Usage: "`N` the token to check (default: $BERTH_TOKEN)"}),
 		},

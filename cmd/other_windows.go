@@ -43,4 +43,4 @@ func isTerminal(int) bool    { return false }
 func stopSelf()              {}
 func wake(lease.Process)     {}
 
-func lockFile(*os.File) error { return errors.ErrUnsupported }
+func lockFile(*os.File) (func(), error) { return nil, errors.ErrUnsupported }

@@ -68,9 +68,11 @@ func checkToken(path string, token uint64) error {
 	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
 		return errors.Join(err, fmt.Errorf("%s is not a regular file", path))
 	}
-	if err := lockFile(f); err != nil {
+	unlock, err := lockFile(f)
+	if err != nil {
 		return err
 	}
+	defer unlock()
 	b := make([]byte, 64)
 	n, err := f.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {

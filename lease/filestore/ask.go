@@ -7,8 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"strconv"
 
 	"berth/lease"
 )
@@ -21,17 +20,17 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 		e = lease.Entry{Lease: m.lease, Ticket: m.ticket, Beat: -1}
 		if m.lease != nil {
 			m.pool.state(&e)
-		} else if st, err := m.pool.lookTicket(filepath.Base(m.path)); err == nil && st.orphan {
+		} else if st, err := m.pool.lookTicket(m.name); err == nil && st.orphan {
 			if err := m.pool.willRemove(m.ix); err != nil {
 				return err
 			}
-			if err := os.Remove(m.path); err != nil {
+			if err := m.pool.remove(m.where, m.name); err != nil {
 				return err
 			}
 			m.ix.line--
 			return nil
 		}
-		f, err := s.openFile(m.path, false, false)
+		f, err := m.pool.openFile(m.where, m.name, false, false)
 		if err != nil {
 			return err
 		}
@@ -47,7 +46,7 @@ func (s *Store) Keepalive(ctx context.Context, id string) error {
 		if m.lease == nil {
 			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 		}
-		f, err := s.openFile(m.path, false, false)
+		f, err := m.pool.openFile(m.where, m.name, false, false)
 		if err != nil {
 			return err
 		}
@@ -60,9 +59,9 @@ func (s *Store) Keepalive(ctx context.Context, id string) error {
 // match is where a record was found.
 type match struct {
 	*record
-	pool *pool
-	ix   *index
-	path string
+	pool        *pool
+	ix          *index
+	where, name string
 }
 
 // find calls fn, under the pool's lock, with the record id. Records of jobs
@@ -82,32 +81,32 @@ func (s *Store) find(ctx context.Context, id string, fn func(match) error) error
 	}
 	defer p.close()
 	return p.locked(ctx, func(ix *index) error {
-		var paths []string
 		for i, limit := range ix.limits {
-			if limit != 0 && !p.look(i).free() {
-				paths = append(paths, p.slotPath(i))
+			if limit == 0 || p.look(i).free() {
+				continue
+			}
+			n := strconv.Itoa(i)
+			if r := p.readID(slots, n, id); r != nil {
+				return fn(match{r, p, ix, slots, n})
 			}
 		}
-		tickets, err := names(p.path("line"))
+		tickets, err := p.names(line)
 		if err != nil {
 			return err
 		}
 		for _, n := range tickets {
-			paths = append(paths, p.ticketPath(n))
-		}
-		for _, path := range paths {
-			if r := p.readID(path, id); r != nil {
-				return fn(match{r, p, ix, path})
+			if r := p.readID(line, n, id); r != nil {
+				return fn(match{r, p, ix, line, n})
 			}
 		}
 		return fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 	})
 }
 
-// readID returns the record at path if it is that of id. What cannot be opened
+// readID returns the record in a file if it is that of id. What cannot be opened
 // or read is not the one that is looked for.
-func (p *pool) readID(path, id string) *record {
-	f, err := p.s.openFile(path, false, true)
+func (p *pool) readID(where, name, id string) *record {
+	f, err := p.openFile(where, name, false, true)
 	if err != nil {
 		return nil
 	}

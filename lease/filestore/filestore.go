@@ -19,9 +19,11 @@ package filestore
 
 import (
 	"context"
-	"os"
 	"path/filepath"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"berth/lease"
 )
@@ -81,9 +83,13 @@ func (t *Timings) fill() {
 // Store is a directory with pools in it.
 type Store struct {
 	dir    string
-	uid    uint32 // the store's owner
-	shared bool   // with a group
+	strict bool // it is the default one
 	o      Options
+
+	mu     sync.Mutex
+	root   *dir   // nil: not there yet
+	uid    uint32 // its owner
+	shared bool   // with a group
 }
 
 var _ lease.Store = (*Store)(nil)
@@ -112,8 +118,8 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Slow == nil {
 		o.Slow = func(error) {}
 	}
-	s := &Store{dir: abs, o: o}
-	if err := s.claim(strict); err != nil {
+	s := &Store{dir: abs, strict: strict, o: o}
+	if err := s.claim(); err != nil {
 		return nil, err
 	}
 	return s, checkMount(abs)
@@ -151,9 +157,13 @@ func (s *Store) Network() (kind string, first bool) {
 	if kind == "" {
 		return "", false
 	}
-	f, err := os.OpenFile(s.path(".network-told"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, os.FileMode(s.fileMode()))
+	root, err := s.rootDir()
+	if err != nil {
+		return kind, false
+	}
+	fd, err := root.openat(".network-told", unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, s.fileMode())
 	if err == nil {
-		f.Close()
+		unix.Close(fd)
 	}
 	return kind, err == nil
 }

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"berth/lease"
 )
 
@@ -31,7 +29,7 @@ type place struct {
 	pool   *pool
 	ticket lease.Ticket
 	name   string
-	own    *flock.Flock // held while we stand in the line
+	own    *fileLock // held while we stand in the line
 
 	listed  bool   // the line was read at index.change == change
 	change  uint64 // then
@@ -92,7 +90,7 @@ func (t *place) join(ix *index, r lease.Request) error {
 	ix.line++
 	t.ticket = lease.Ticket{Version: lease.Version, Request: r, Seq: ix.ticket, Since: time.Now()}
 	t.name = ticketName(r.Priority, ix.ticket, r.Key)
-	tickets, err := names(p.path("line"))
+	tickets, err := p.names(line)
 	if err != nil {
 		return err
 	}
@@ -112,23 +110,25 @@ func (t *place) join(ix *index, r lease.Request) error {
 
 // write fills the ticket's file, locked by us.
 func (t *place) write() error {
-	path := t.pool.ticketPath(t.name)
-	f, err := t.pool.s.openFile(path, true, false)
+	f, err := t.pool.openTicket(t.name, true, false)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	t.own = t.pool.ticketLock(t.name)
-	switch ok, err := t.own.TryLock(); {
+	ok := false
+	if t.own, err = t.pool.ticketLock(t.name); err == nil {
+		ok, err = t.own.TryLock()
+	}
+	switch {
 	case err != nil:
-		_ = os.Remove(path)
-		return fmt.Errorf("cannot lock the ticket %s: %w", path, err)
+		_ = t.pool.removeTicket(t.name)
+		return fmt.Errorf("cannot lock the ticket %s: %w", f.Name(), err)
 	case !ok:
-		return fmt.Errorf("cannot lock the ticket %s: %w", path, errTicketHeld)
+		return fmt.Errorf("cannot lock the ticket %s: %w", f.Name(), errTicketHeld)
 	}
 	if err := t.fill(f); err != nil {
-		_ = os.Remove(path)
-		_ = t.own.Unlock()
+		_ = t.pool.removeTicket(t.name)
+		t.own.Unlock()
 		return err
 	}
 	return nil
@@ -161,7 +161,7 @@ var errTicketHeld = errors.New("somebody holds it")
 // reclaim takes over a ticket that was kept for the request's key.
 func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 	p := t.pool
-	tickets, err := names(p.path("line"))
+	tickets, err := p.names(line)
 	if err != nil {
 		return false, err
 	}
@@ -193,7 +193,7 @@ func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 // of the dead are removed on the way. With frozen set, waiters that are
 // stopped are passed, and passed says that there was one.
 func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead int, passed bool, err error) {
-	tickets, err := names(p.path("line"))
+	tickets, err := p.names(line)
 	if err != nil {
 		return "", 0, false, err
 	}
@@ -264,11 +264,7 @@ func (p *pool) willRemove(ix *index) error {
 }
 
 func (p *pool) removeTicket(name string) error {
-	err := os.Remove(p.ticketPath(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return p.remove(line, name)
 }
 
 // lastName sorts behind every ticket.
@@ -325,10 +321,10 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (h lease.Hold
 // puts the ticket back if somebody removed it. It runs under the same lock as
 // the decision, so a stop that was asked for is not overtaken by a grant.
 func (t *place) readNotes(ix *index) error {
-	fi, err := os.Lstat(t.pool.ticketPath(t.name))
+	st, err := t.pool.stat(line, t.name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		_ = t.own.Unlock()
+		t.own.Unlock()
 		ix.line++
 		ix.change++
 		t.listed = false
@@ -338,10 +334,10 @@ func (t *place) readNotes(ix *index) error {
 		return t.write()
 	case err != nil:
 		return err
-	case fi.Size() == t.size:
+	case st.Size == t.size:
 		return nil
 	}
-	t.size = fi.Size()
+	t.size = st.Size
 	if st, err := t.pool.lookTicket(t.name); err == nil && st.stop != nil {
 		t.stopped = true
 		return &lease.StoppedError{Stop: *st.stop}
@@ -356,7 +352,7 @@ func (t *place) turn(ix *index) (int, error) {
 		if t.pred == "" {
 			return 0, nil
 		}
-		if _, err := os.Lstat(t.pool.ticketPath(t.pred)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := t.pool.stat(line, t.pred); errors.Is(err, fs.ErrNotExist) {
 			t.pred, t.suspect = "", nil
 			return 0, nil
 		}
@@ -380,7 +376,11 @@ func (t *place) remove(ix *index) error {
 			return err
 		}
 	}
-	switch err := os.Remove(t.pool.ticketPath(t.name)); {
+	d, err := t.pool.in(line, false)
+	if err == nil {
+		err = d.remove(t.name)
+	}
+	switch {
 	case errors.Is(err, fs.ErrNotExist): // it was swept, and counted then
 	case err != nil:
 		return err
@@ -391,7 +391,7 @@ func (t *place) remove(ix *index) error {
 }
 
 // done lets the next in the line look.
-func (t *place) done() { _ = t.own.Unlock() }
+func (t *place) done() { t.own.Unlock() }
 
 // Leave implements lease.Place.
 func (t *place) Leave(ctx context.Context) error {
@@ -413,7 +413,7 @@ func (t *place) StepAside(ctx context.Context) error {
 		return t.pool.note(t.name, t.pool.asideNow(false))
 	})
 	if err == nil {
-		err = t.own.Unlock()
+		t.own.Unlock()
 	}
 	return err
 }
@@ -423,10 +423,12 @@ func (t *place) Return(ctx context.Context) error {
 	// Outside of the pool's lock, because somebody who waited for this ticket
 	// may have its lock for a moment. Standing again before the note says so
 	// is harmless: who looks waits for us.
-	t.own = t.pool.ticketLock(t.name)
 	for ok := false; !ok; {
 		var err error
-		switch ok, err = t.own.TryLock(); {
+		if t.own, err = t.pool.ticketLock(t.name); err == nil {
+			ok, err = t.own.TryLock()
+		}
+		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed meanwhile: TryAcquire puts it back
 			ok = true
 		case err != nil:

@@ -7,12 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sort"
 	"strconv"
 	"time"
-
-	"github.com/gofrs/flock"
 
 	"berth/lease"
 )
@@ -24,12 +21,12 @@ import (
 func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
 	all := len(pools) == 0
 	if all {
-		found, err := names(s.dir)
+		found, err := s.names()
 		if err != nil {
 			return nil, err
 		}
 		for _, n := range found {
-			if _, err := os.Lstat(s.path(n, "lock")); !errors.Is(err, fs.ErrNotExist) && lease.CheckPool(n) == nil {
+			if lease.CheckPool(n) == nil {
 				pools = append(pools, n)
 			}
 		}
@@ -52,10 +49,22 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 	return list, errors.Join(errs...)
 }
 
+// names lists the store; one that is missing is empty.
+func (s *Store) names() ([]string, error) {
+	root, err := s.rootDir()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return root.names()
+}
+
 // Summary implements lease.Store. Tickets are counted by their names.
 func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (lease.Pool, error) {
 	v, err := s.view(ctx, name, func(p *pool, v *lease.Pool, _ bool) error {
-		tickets, err := names(p.path("line"))
+		tickets, err := p.names(line)
 		own := ticketName(t.Priority, t.Seq, t.Key)
 		there, before := 0, 0
 		for _, n := range tickets {
@@ -75,8 +84,8 @@ func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (lease
 	return v, err
 }
 
-// view describes a pool; line fills in what is asked for of its line.
-func (s *Store) view(ctx context.Context, name string, line func(_ *pool, _ *lease.Pool, probe bool) error) (v lease.Pool, err error) {
+// view describes a pool; tickets fills in what is asked for of its line.
+func (s *Store) view(ctx context.Context, name string, tickets func(_ *pool, _ *lease.Pool, probe bool) error) (v lease.Pool, err error) {
 	p, err := s.pool(name, false)
 	if err != nil {
 		return v, err
@@ -84,7 +93,7 @@ func (s *Store) view(ctx context.Context, name string, line func(_ *pool, _ *lea
 	defer p.close()
 	v.Name = name
 	var held *lease.LockHeldError
-	l, err := p.lock(ctx, (*flock.Flock).TryRLock, (*flock.Flock).RLock, func(e *lease.LockHeldError) error { return e })
+	l, err := p.lock(ctx, (*fileLock).TryRLock, (*fileLock).RLock, func(e *lease.LockHeldError) error { return e })
 	switch {
 	case err == nil:
 		defer l.Unlock()
@@ -105,7 +114,7 @@ func (s *Store) view(ctx context.Context, name string, line func(_ *pool, _ *lea
 	if v.Holders, err = p.holders(v.LockHeldBy == ""); err != nil {
 		return v, err
 	}
-	if err := line(p, &v, v.LockHeldBy == ""); err != nil {
+	if err := tickets(p, &v, v.LockHeldBy == ""); err != nil {
 		return v, err
 	}
 	v.Sum()
@@ -114,21 +123,21 @@ func (s *Store) view(ctx context.Context, name string, line func(_ *pool, _ *lea
 
 // holders reads all slots in use. probe: their locks may be tried.
 func (p *pool) holders(probe bool) ([]lease.Entry, error) {
-	found, err := names(p.path("slots"))
+	found, err := p.names(slots)
 	if err != nil {
 		return nil, err
 	}
-	slots := []int{}
+	numbers := []int{}
 	for _, n := range found {
 		if i, err := strconv.Atoi(n); err == nil && strconv.Itoa(i) == n {
-			slots = append(slots, i)
+			numbers = append(numbers, i)
 		}
 	}
-	sort.Ints(slots)
+	sort.Ints(numbers)
 	// A weighted lease stands in each of its slots. Those that it still holds
 	// count: a release gives them back one after the other.
 	out, at := []lease.Entry{}, map[string]int{}
-	for _, i := range slots {
+	for _, i := range numbers {
 		e, id := p.holder(i, probe)
 		if e == nil {
 			continue
@@ -145,7 +154,7 @@ func (p *pool) holders(probe bool) ([]lease.Entry, error) {
 }
 
 func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
-	f, err := p.s.openFile(p.slotPath(i), false, true)
+	f, err := p.openSlot(i, false, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ""
 	}
@@ -227,7 +236,7 @@ func (p *pool) unreadable(i int, err error) *lease.Entry {
 
 // waiters reads all tickets into v. probe: their locks may be tried.
 func (p *pool) waiters(v *lease.Pool, probe bool) error {
-	tickets, err := names(p.path("line"))
+	tickets, err := p.names(line)
 	if err != nil {
 		return err
 	}

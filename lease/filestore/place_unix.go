@@ -24,57 +24,110 @@ func DefaultDir() string {
 }
 
 // claim makes the directory if it is missing, and refuses one in which others
-// than its owner or its group could put files. dir is the default one when
-// strict is set: that name can be guessed, in a directory where everybody may
-// write, so nothing but our own plain directory will do.
-func (s *Store) claim(strict bool) error {
-	fail := func(err error) error { return &fs.PathError{Op: "use store", Path: s.dir, Err: err} }
-	var st unix.Stat_t
-	err := unix.Lstat(s.dir, &st)
-	if err == unix.ENOENT && !s.o.Create {
-		return nil // nobody has run anything yet: there are no pools
+// than its owner or its group could put files.
+func (s *Store) claim() error {
+	_, err := s.rootDir()
+	if !errors.Is(err, fs.ErrNotExist) || !s.o.Create {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // nobody has run anything yet: there are no pools
+		}
+		return err
 	}
-	if err == unix.ENOENT {
-		mk := os.MkdirAll
-		if strict {
-			mk = os.Mkdir
+	mk := os.MkdirAll
+	if s.strict {
+		mk = os.Mkdir
+	}
+	exactly(func() { err = mk(s.dir, 0o700) })
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
 		}
-		exactly(func() { err = mk(s.dir, 0o700) })
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			var pe *fs.PathError
-			if errors.As(err, &pe) {
-				err = pe.Err
+		return s.unfit(fmt.Errorf("cannot create it: %w", err))
+	}
+	_, err = s.rootDir()
+	return err
+}
+
+func (s *Store) unfit(err error) error {
+	return &fs.PathError{Op: "use store", Path: s.dir, Err: err}
+}
+
+// rootDir is the store's directory. It is opened and checked again when another
+// one has taken its place. One that is no longer used is closed with the last
+// pool that was opened in it.
+func (s *Store) rootDir() (*dir, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.root != nil && s.inPlace(s.root) {
+		return s.root, nil
+	}
+	root, err := s.openRoot()
+	if err != nil {
+		return nil, s.unfit(err)
+	}
+	s.root = root
+	return root, nil
+}
+
+// inPlace reports whether the store's path still leads to root.
+func (s *Store) inPlace(root *dir) bool {
+	var st unix.Stat_t
+	return unix.Stat(s.dir, &st) == nil && st.Dev == root.st.Dev && st.Ino == root.st.Ino
+}
+
+func (s *Store) openRoot() (*dir, error) {
+	fd, err := open(s.dir, dirFlags, 0)
+	if err != nil && err != unix.ENOENT {
+		var st unix.Stat_t
+		if err := unix.Lstat(s.dir, &st); err != nil {
+			return nil, err
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+			if unfit := s.fit(&st); unfit != nil {
+				err = unfit // says more than that it is closed
 			}
-			return fail(fmt.Errorf("cannot create it: %w", err))
+			return nil, err
 		}
-		err = unix.Lstat(s.dir, &st)
+		if s.strict || st.Uid != uint32(os.Geteuid()) && st.Uid != 0 {
+			return nil, fmt.Errorf("is a symbolic link of uid %d", st.Uid)
+		}
+		fd, err = open(s.dir, dirFlags&^unix.O_NOFOLLOW, 0)
 	}
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		if strict || (st.Uid != uint32(os.Geteuid()) && st.Uid != 0) {
-			return fail(fmt.Errorf("is a symbolic link of uid %d", st.Uid))
-		}
-		if err := unix.Stat(s.dir, &st); err != nil {
-			return fail(err)
-		}
+	root, err := newDir(fd, s.dir)
+	if err != nil {
+		return nil, err
 	}
-	s.uid = st.Uid
-	s.shared = !strict && st.Mode&0o020 != 0
+	if err := s.fit(&root.st); err != nil {
+		root.close()
+		return nil, err
+	}
+	s.uid = root.st.Uid
+	s.shared = root.st.Mode&0o020 != 0
+	return root, nil
+}
+
+// fit says what is wrong with a directory as a store. The name of the default one
+// can be guessed, in a directory where everybody may write, so nothing but our
+// own plain directory will do there.
+func (s *Store) fit(st *unix.Stat_t) error {
+	shared := st.Mode&0o020 != 0
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-		return fail(fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode))))
+		return fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode)))
 	case st.Mode&0o002 != 0:
-		return fail(fmt.Errorf("can be written by everybody (mode %04o); make it 0700, or 2770 to share it with a group", st.Mode&0o7777))
-	case strict && st.Mode&0o020 != 0:
-		return fail(fmt.Errorf("can be written by its group (mode %04o); make it 0700", st.Mode&0o7777))
-	case s.shared && st.Mode&unix.S_ISGID == 0:
-		return fail(fmt.Errorf("can be written by its group, but files in it would not get that group (mode %04o); make it 2770", st.Mode&0o7777))
-	case s.shared && !inGroup(int(st.Gid)) && st.Uid != uint32(os.Geteuid()):
-		return fail(fmt.Errorf("is shared with the group %s, which you are not in", groupName(st.Gid)))
-	case !s.shared && st.Uid != uint32(os.Geteuid()):
-		return fail(fmt.Errorf("belongs to %s; share it with a group (mode 2770), or name another with --store", userName(st.Uid)))
+		return fmt.Errorf("can be written by everybody (mode %04o); make it 0700, or 2770 to share it with a group", st.Mode&0o7777)
+	case s.strict && shared:
+		return fmt.Errorf("can be written by its group (mode %04o); make it 0700", st.Mode&0o7777)
+	case shared && st.Mode&unix.S_ISGID == 0:
+		return fmt.Errorf("can be written by its group, but files in it would not get that group (mode %04o); make it 2770", st.Mode&0o7777)
+	case shared && !inGroup(int(st.Gid)) && st.Uid != uint32(os.Geteuid()):
+		return fmt.Errorf("is shared with the group %s, which you are not in", groupName(st.Gid))
+	case !shared && st.Uid != uint32(os.Geteuid()):
+		return fmt.Errorf("belongs to %s; share it with a group (mode 2770), or name another with --store", userName(st.Uid))
 	}
 	return nil
 }

@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
 
 	"berth/lease"
@@ -22,13 +22,24 @@ import (
 type pool struct {
 	s    *Store
 	name string
-	dir  string
+	dir  string // its path, for messages
+
+	mu   sync.Mutex
+	root *dir
 	// keep is the pool's directory with a shared flock on it, for as long as
 	// we have business here: systemd-tmpfiles and its like leave alone what
 	// they cannot lock.
-	keep *os.File
-	file *os.File // the lock file, to read and write the index
+	keep *dir
+	subs map[string]*dir // slots and line; one that is missing is made with its first file
+	file *os.File        // the lock file, to read and write the index
 }
+
+// The directories of a pool.
+const (
+	itself = ""
+	slots  = "slots"
+	line   = "line"
+)
 
 // pool opens a pool, and makes it when create is set. Without, a pool that is
 // not there is fs.ErrNotExist, and nothing is written.
@@ -39,12 +50,6 @@ func (s *Store) pool(name string, create bool) (*pool, error) {
 	p := &pool{s: s, name: name, dir: s.path(name)}
 	err := p.open(false)
 	if create && errors.Is(err, fs.ErrNotExist) {
-		for _, d := range []string{p.dir, p.path("slots"), p.path("line")} {
-			if err := s.makeDir(d); err != nil {
-				p.close()
-				return nil, err
-			}
-		}
 		p.close()
 		err = p.open(true)
 	}
@@ -55,25 +60,31 @@ func (s *Store) pool(name string, create bool) (*pool, error) {
 	return p, nil
 }
 
-// open opens what is there, and with create makes the lock file.
-func (p *pool) open(create bool) error {
-	if err := p.s.checkDir(p.dir); err != nil {
+// open opens what is there, and with create makes what is not.
+func (p *pool) open(create bool) (err error) {
+	p.subs = map[string]*dir{}
+	if p.root, err = p.s.rootDir(); err != nil {
 		return err
 	}
-	for _, d := range []string{p.path("slots"), p.path("line")} {
-		if err := p.s.checkDir(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err // one that is missing is made with its first file
+	get := p.s.openDir
+	if create {
+		get = p.s.makeDir
+	}
+	if p.keep, err = get(p.root, p.name); err != nil {
+		return err
+	}
+	for _, name := range []string{slots, line} {
+		sub, err := get(p.keep, name)
+		if err == nil {
+			p.subs[name] = sub
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
-	fd, err := open(p.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: p.dir, Err: err}
-	}
-	p.keep = os.NewFile(uintptr(fd), p.dir)
 	// Not to be had means that a cleaner is at work right now; it will see
 	// locked or fresh files, and nothing here depends on this lock.
-	_, _ = flockNB(p.keep, unix.LOCK_SH)
-	p.file, err = p.s.openFile(p.path("lock"), create, false)
+	_, _ = flockNB(p.keep.f, unix.LOCK_SH)
+	p.file, err = p.s.openFile(p.keep, "lock", create, false)
 	return err
 }
 
@@ -81,21 +92,127 @@ func (p *pool) path(parts ...string) string {
 	return filepath.Join(append([]string{p.dir}, parts...)...)
 }
 
-func (p *pool) slotPath(i int) string { return p.path("slots", strconv.Itoa(i)) }
+func (p *pool) slotPath(i int) string { return p.path(slots, strconv.Itoa(i)) }
 
 func (p *pool) close() {
-	for _, f := range []*os.File{p.keep, p.file} {
-		if f != nil {
-			f.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.subs {
+		d.close()
+	}
+	p.keep.close()
+	if p.file != nil {
+		p.file.Close()
+	}
+}
+
+// in returns a directory of the pool, and with create makes it when it is missing.
+func (p *pool) in(name string, create bool) (*dir, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if name == itself {
+		return p.keep, nil
+	}
+	if d := p.subs[name]; d != nil {
+		return d, nil
+	}
+	get := p.s.openDir
+	if create {
+		get = p.s.makeDir
+	}
+	d, err := get(p.keep, name)
+	if err == nil {
+		p.subs[name] = d
+	}
+	return d, err
+}
+
+// openFile opens a file in one of the pool's directories, see Store.openFile.
+func (p *pool) openFile(where, name string, create, readOnly bool) (*os.File, error) {
+	for again := create; ; again = false {
+		d, err := p.in(where, create)
+		if err != nil {
+			return nil, err
+		}
+		f, err := p.s.openFile(d, name, create, readOnly)
+		if !again || !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+		p.forget(where) // somebody removed it: nothing can be made in it any more
+	}
+}
+
+func (p *pool) forget(where string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d := p.subs[where]; d != nil {
+		d.close()
+		delete(p.subs, where)
+	}
+}
+
+func (p *pool) openSlot(i int, create, readOnly bool) (*os.File, error) {
+	return p.openFile(slots, strconv.Itoa(i), create, readOnly)
+}
+
+// names lists one of the pool's directories; one that is missing is empty.
+func (p *pool) names(where string) ([]string, error) {
+	d, err := p.in(where, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.names()
+}
+
+// remove removes a file; that it is gone already is fine.
+func (p *pool) remove(where, name string) error {
+	d, err := p.in(where, false)
+	if err == nil {
+		err = d.remove(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// stat looks at a file without opening it.
+func (p *pool) stat(where, name string) (st unix.Stat_t, err error) {
+	d, err := p.in(where, false)
+	if err != nil {
+		return st, err
+	}
+	st, err = d.stat(name)
+	return st, d.failed("stat", name, err)
+}
+
+// inPlace reports whether all that is open has its name still, up to the store.
+// Who looks after the lock was taken knows that everybody else locks the same.
+func (p *pool) inPlace() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, sub := range p.subs {
+		if !p.keep.leadsTo(name, &sub.st) {
+			return false
 		}
 	}
+	return p.s.inPlace(p.root) && p.root.leadsTo(p.name, &p.keep.st) && p.keep.holds("lock", p.file)
+}
+
+// hasSlot reports whether f is what everybody else takes for slot i.
+func (p *pool) hasSlot(i int, f *os.File) bool {
+	d, err := p.in(slots, false)
+	return err == nil && d.holds(strconv.Itoa(i), f)
 }
 
 // locked runs fn with the pool's lock and its index, and saves the index. fn
 // must be short. When ctx ends before the lock is had, fn has not run.
 func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	for {
-		l, err := p.lock(ctx, (*flock.Flock).TryLock, (*flock.Flock).Lock, func(e *lease.LockHeldError) error {
+		l, err := p.lock(ctx, (*fileLock).TryLock, (*fileLock).Lock, func(e *lease.LockHeldError) error {
 			p.s.o.Slow(e)
 			return nil
 		})
@@ -110,12 +227,12 @@ func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 		}
 		// Somebody may have removed the lock file or put another in its place
 		// while we waited; a lock that others do not see is none.
-		if fi, err := l.Stat(); err == nil && p.isLockFile(fi) {
+		if sameFile(l.f, p.file) && p.inPlace() {
 			err := p.withIndex(fn)
-			_ = l.Unlock()
+			l.Unlock()
 			return err
 		}
-		_ = l.Unlock()
+		l.Unlock()
 		if err := p.reopen(); err != nil {
 			return err
 		}
@@ -125,23 +242,17 @@ func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 // lock takes the pool's lock by try, and if that fails by block. When one and
 // the same process is found to hold it for all of Timings.Explain (others that
 // hold it in turn are just many), stuck is called, once; its error ends this.
-func (p *pool) lock(ctx context.Context, try func(*flock.Flock) (bool, error), block func(*flock.Flock) error, stuck func(*lease.LockHeldError) error) (*flock.Flock, error) {
-	l := flock.New(p.path("lock"), flock.SetFlag(unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC))
+func (p *pool) lock(ctx context.Context, try func(*fileLock) (bool, error), block func(*fileLock) error, stuck func(*lease.LockHeldError) error) (*fileLock, error) {
+	l := p.keep.lock("lock")
 	if ok, err := try(l); ok || err != nil {
 		return l, err
 	}
 	done := make(chan error, 1)
-	go func() {
-		err := block(l)
-		for errors.Is(err, unix.EINTR) {
-			err = block(l)
-		}
-		done <- err
-	}()
-	giveUp := func(err error) (*flock.Flock, error) {
+	go func() { done <- block(l) }()
+	giveUp := func(err error) (*fileLock, error) {
 		go func() {
 			if <-done == nil {
-				_ = l.Unlock() // it came after all: pass it on
+				l.Unlock() // it came after all: pass it on
 			}
 		}()
 		return nil, err
@@ -189,19 +300,16 @@ func (p *pool) whoHolds() *lease.LockHeldError {
 	return e
 }
 
-func (p *pool) isLockFile(locked fs.FileInfo) bool {
-	fi, err := p.file.Stat()
-	return err == nil && os.SameFile(fi, locked) && sameFile(p.file, p.path("lock"))
-}
-
-// reopen opens the lock file anew, and the directories if they went with it.
+// reopen opens the pool again, and makes what is gone of it.
 func (p *pool) reopen() error {
 	n, err := p.s.pool(p.name, true)
 	if err != nil {
 		return err
 	}
 	p.close()
-	p.keep, p.file = n.keep, n.file
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.root, p.keep, p.subs, p.file = n.root, n.keep, n.subs, n.file
 	return nil
 }
 
@@ -230,11 +338,11 @@ func (p *pool) withIndex(fn func(*index) error) error {
 func (p *pool) rebuild() (*index, error) {
 	// Waiters compare change with what they saw: it must be another number now.
 	ix := &index{file: p.file, change: uint64(lease.Boottime()/time.Millisecond) % 1e12}
-	slots, err := names(p.path("slots"))
+	found, err := p.names(slots)
 	if err != nil {
 		return nil, err
 	}
-	tickets, err := names(p.path("line"))
+	tickets, err := p.names(line)
 	if err != nil {
 		return nil, err
 	}
@@ -242,11 +350,11 @@ func (p *pool) rebuild() (*index, error) {
 		ix.ticket = max(ix.ticket, seqOf(n))
 	}
 	ix.line = len(tickets)
-	if len(slots) > 0 {
+	if len(found) > 0 {
 		ix.token, ix.ticket = uint64(time.Now().UnixMicro()), ix.ticket+1_000_000
 		ix.start = uint64(lease.Boottime()) // it was before now: no pace is kept less than it should
 	}
-	for _, n := range slots {
+	for _, n := range found {
 		i, err := strconv.Atoi(n)
 		if err != nil || i < 0 || strconv.Itoa(i) != n {
 			continue // not a slot
@@ -263,17 +371,4 @@ func (p *pool) rebuild() (*index, error) {
 		}
 	}
 	return ix, ix.saveAll()
-}
-
-// names lists a directory without sorting; one that is missing is empty.
-func names(dir string) ([]string, error) {
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return d.Readdirnames(-1)
 }

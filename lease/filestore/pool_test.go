@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"berth/lease"
 )
 
@@ -25,21 +23,21 @@ func TestLockOfNobodyIsNotStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	asleep := func(*flock.Flock) error { time.Sleep(400 * time.Millisecond); return nil }
-	busy := func(*flock.Flock) (bool, error) { return false, nil }
+	asleep := func(*fileLock) error { time.Sleep(400 * time.Millisecond); return nil }
+	busy := func(*fileLock) (bool, error) { return false, nil }
 	told := func(e *lease.LockHeldError) error { return e }
 	if _, err := p.lock(context.Background(), busy, asleep, told); err != nil {
 		t.Errorf("nobody holds it, and it says: %v", err)
 	}
 
-	hog := flock.New(p.path("lock"))
+	hog := p.keep.lock("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
 	defer hog.Unlock()
 	over := make(chan struct{})
 	defer close(over)
-	asleep = func(*flock.Flock) error { <-over; return errors.New("over") }
+	asleep = func(*fileLock) error { <-over; return errors.New("over") }
 	var held *lease.LockHeldError
 	if _, err := p.lock(context.Background(), busy, asleep, told); !errors.As(err, &held) || held.PID != os.Getpid() {
 		t.Errorf("we hold it, and it says: %v", err)
@@ -57,16 +55,19 @@ func TestReleaseWhileTheLockIsHeld(t *testing.T) {
 	if err != nil || h == nil {
 		t.Fatalf("TryAcquire = %v, %v", h, err)
 	}
-	hog := flock.New(s.path("p", "lock"))
+	p, err := s.pool("p", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	hog := p.keep.lock("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Release(ctx); err != nil {
 		t.Errorf("Release: %v", err)
 	}
-	if err := hog.Unlock(); err != nil {
-		t.Fatal(err)
-	}
+	hog.Unlock()
 	r.ID = lease.NewID("p")
 	h, v, err := s.TryAcquire(ctx, r)
 	if err != nil || h == nil {

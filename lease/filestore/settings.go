@@ -43,10 +43,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 		case err != nil:
 			return err
 		case own.None():
-			if err := os.Remove(p.path("limit")); !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			return nil
+			return p.remove(itself, "limit")
 		case own.Terms.None():
 			return p.replace("limit", settings{lease.Version, own})
 		}
@@ -110,7 +107,7 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 		return s, err
 	}
 	var f paceFile
-	if fi, err := os.Lstat(p.path("pace")); err != nil || olderThanBoot(fi) || json.Unmarshal(b, &f) != nil {
+	if st, err := p.stat(itself, "pace"); err != nil || olderThanBoot(time.Unix(st.Mtim.Unix())) || json.Unmarshal(b, &f) != nil {
 		return s, nil
 	}
 	if f.Version > lease.Version {
@@ -135,7 +132,7 @@ func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) error {
 	if err != nil {
 		return err
 	}
-	f, err := p.s.openFile(p.path("pace"), true, false)
+	f, err := p.openFile(itself, "pace", true, false)
 	if err != nil {
 		return err
 	}
@@ -171,7 +168,7 @@ const maxSmall = 64 << 10
 // read returns what a file holds, and who wrote it (-1: not known); nil when it is
 // not there.
 func (p *pool) read(name string) ([]byte, int, error) {
-	f, err := p.s.openFile(p.path(name), false, true)
+	f, err := p.openFile(itself, name, false, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}
@@ -202,26 +199,26 @@ func (p *pool) replace(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	tmp := p.path(name + ".new")
-	_ = os.Remove(tmp) // left by somebody who was killed here; we hold the lock
+	d, tmp := p.keep, name+".new"
+	_ = d.remove(tmp) // left by somebody who was killed here; we hold the lock
 	// Not writable for the group from the start: who owns it has written it.
 	var fd int
 	exactly(func() {
-		fd, err = open(tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, p.s.fileMode()&^0o022)
+		fd, err = d.openat(tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, p.s.fileMode()&^0o022)
 	})
 	if err != nil {
-		return &fs.PathError{Op: "create", Path: tmp, Err: err}
+		return d.failed("create", tmp, err)
 	}
-	f := os.NewFile(uintptr(fd), tmp)
+	f := os.NewFile(uintptr(fd), d.sub(tmp))
 	_, err = f.Write(b)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(tmp, p.path(name))
+		err = d.rename(tmp, name)
 	}
 	if err != nil {
-		_ = os.Remove(tmp)
+		_ = d.remove(tmp)
 	}
 	return err
 }

@@ -46,7 +46,7 @@ func (st slotState) asks() int {
 // look finds out what slot i is in truth. It opens the file for reading, so
 // that its own close does not wake the head of the line.
 func (p *pool) look(i int) slotState {
-	f, err := p.s.openFile(p.slotPath(i), false, true)
+	f, err := p.openSlot(i, false, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return slotState{}
 	}
@@ -96,11 +96,11 @@ func (p *pool) judge(f *os.File) slotState {
 
 func (p *pool) olderThanBoot(f *os.File) bool {
 	fi, err := f.Stat()
-	return err == nil && olderThanBoot(fi)
+	return err == nil && olderThanBoot(fi.ModTime())
 }
 
-func olderThanBoot(fi fs.FileInfo) bool {
-	return fi.ModTime().Before(time.Now().Add(-lease.Boottime()))
+func olderThanBoot(t time.Time) bool {
+	return t.Before(time.Now().Add(-lease.Boottime()))
 }
 
 // verify checks slots that the index has in use against their locks, and frees
@@ -245,7 +245,7 @@ func (p *pool) ungrab(ix *index, h *holding, err error) error {
 
 // lockSlot locks slot i, or says why not: the state then is in use or damaged.
 func (p *pool) lockSlot(i int) (*os.File, slotState) {
-	f, err := p.s.openFile(p.slotPath(i), true, false)
+	f, err := p.openSlot(i, true, false)
 	if err != nil {
 		return nil, slotState{err: err}
 	}
@@ -255,7 +255,7 @@ func (p *pool) lockSlot(i int) (*os.File, slotState) {
 		return nil, slotState{locked: err == nil, err: err}
 	}
 	st := p.judge(f)
-	if st.free() && !sameFile(f, p.slotPath(i)) {
+	if st.free() && !p.hasSlot(i, f) {
 		st.err = errors.New("the file was replaced while it was being locked")
 	}
 	if st.free() {
@@ -286,10 +286,16 @@ func aboveCaller(f *os.File) *os.File {
 // Inherits reports whether this process was started with a descriptor that
 // holds the lock of l's first slot.
 func (s *Store) Inherits(l *lease.Lease) bool {
-	var slot, st unix.Stat_t
-	if unix.Lstat(s.path(l.Pool, "slots", strconv.Itoa(l.Slots[0])), &slot) != nil {
+	p, err := s.pool(l.Pool, false)
+	if err != nil {
 		return false
 	}
+	defer p.close()
+	slot, err := p.stat(slots, strconv.Itoa(l.Slots[0]))
+	if err != nil {
+		return false
+	}
+	var st unix.Stat_t
 	for fd := 3; fd < 256; fd++ { // firstOwnFD, or where it went when that was not allowed
 		if unix.Fstat(fd, &st) == nil && st.Dev == slot.Dev && st.Ino == slot.Ino {
 			return holdsFlock(fd)
@@ -300,7 +306,7 @@ func (s *Store) Inherits(l *lease.Lease) bool {
 
 // poke wakes the head of the line, which watches for closed slot files.
 func (p *pool) poke(slot string) error {
-	f, err := p.s.openFile(p.path("slots", slot), true, false)
+	f, err := p.openFile(slots, slot, true, false)
 	if err != nil {
 		return err
 	}
@@ -312,7 +318,7 @@ func abandon(h lease.Holding, err error) error {
 	if h, ok := h.(*holding); ok && h != nil {
 		for _, f := range h.files {
 			_ = markFree(f)
-			unlock(f)
+			_ = unlock(f)
 			f.Close()
 		}
 		h.files = nil
@@ -378,8 +384,9 @@ func (h *holding) doLater() {
 //
 // The kernel holds the slot, however long nobody renews it.
 func (h *holding) Renew(context.Context, time.Duration) (lease.Signs, error) {
+	inPlace := h.pool.inPlace()
 	for i, f := range h.files {
-		if !sameFile(f, h.pool.slotPath(h.lease.Slots[i])) {
+		if !inPlace || !h.pool.hasSlot(h.lease.Slots[i], f) {
 			return h.signs, fmt.Errorf("%w: %s was removed or replaced", lease.ErrLost, f.Name())
 		}
 		if err := h.pool.s.beat(f); err != nil {
@@ -418,7 +425,7 @@ func (h *holding) Release(ctx context.Context) error {
 	}
 	for _, f := range h.files {
 		_ = markFree(f)
-		unlock(f)
+		_ = unlock(f)
 		f.Close()
 	}
 	h.files = nil

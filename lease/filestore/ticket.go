@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/gofrs/flock"
-	"golang.org/x/sys/unix"
 
 	"berth/lease"
 )
@@ -43,10 +41,17 @@ func seqOf(name string) uint64 {
 	return n
 }
 
-func (p *pool) ticketPath(name string) string { return p.path("line", name) }
+func (p *pool) openTicket(name string, create, readOnly bool) (*os.File, error) {
+	return p.openFile(line, name, create, readOnly)
+}
 
-func (p *pool) ticketLock(name string) *flock.Flock {
-	return flock.New(p.ticketPath(name), flock.SetFlag(unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC))
+func (p *pool) ticketLock(name string) (*fileLock, error) {
+	d, err := p.in(line, false)
+	if err != nil {
+		return nil, err
+	}
+	l := d.lock(name)
+	return l, l.open()
 }
 
 // ticketState is what a look at one ticket found.
@@ -64,7 +69,7 @@ type ticketState struct {
 // standing nor kept is left over from a waiter that was killed; one that cannot
 // be looked at is an error, because its waiter may live.
 func (p *pool) lookTicket(name string) (st ticketState, err error) {
-	f, err := p.s.openFile(p.ticketPath(name), false, true)
+	f, err := p.openTicket(name, false, true)
 	var foreign notOursError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -119,7 +124,7 @@ func (p *pool) inGrace(r *record) bool {
 // note appends to a ticket. One that cannot be written is noted by the next
 // who finds it.
 func (p *pool) note(name string, a *aside) error {
-	f, err := p.s.openFile(p.ticketPath(name), false, false)
+	f, err := p.openTicket(name, false, false)
 	if err != nil {
 		return err
 	}

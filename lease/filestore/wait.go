@@ -4,10 +4,7 @@ package filestore
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"berth/lease"
 )
@@ -49,19 +46,26 @@ func (t *place) waitBehind(ctx context.Context) error {
 // costs a thread, once for each waiter that we pass.
 func (t *place) block(name string) chan struct{} {
 	done := make(chan struct{})
-	l := t.pool.ticketLock(name)
+	l, err := t.pool.ticketLock(name)
+	if err != nil {
+		close(done) // it is gone
+		return done
+	}
 	go func() {
 		defer close(done)
-		for errors.Is(l.RLock(), unix.EINTR) {
-		}
-		_ = l.Unlock()
+		_ = l.RLock()
+		l.Unlock()
 	}()
 	return done
 }
 
 func (t *place) waitHead(ctx context.Context) error {
 	if t.watch == nil && !t.watchFailed {
-		w, err := newWatch(t.pool.path("slots"))
+		var w *watch
+		d, err := t.pool.in(slots, true)
+		if err == nil {
+			w, err = newWatch(d)
+		}
 		t.watch, t.watchFailed = w, err != nil
 		t.suspect, t.again = nil, len(t.pool.s.o.Again)
 		if err == nil {

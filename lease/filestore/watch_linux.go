@@ -18,12 +18,20 @@ import (
 // user by default), so only heads of lines have one.
 type watch struct{ f *os.File }
 
-func newWatch(dir string) (*watch, error) {
+// newWatch watches the directory that is open, whatever its path leads to now.
+func newWatch(d *dir) (*watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("inotify_init1", err)
 	}
-	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR); err != nil {
+	err = d.do(func(at int) error {
+		_, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+strconv.Itoa(at), unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR)
+		return err
+	})
+	if err == unix.ENOENT { // no /proc here: a watch of another directory tells us nothing new, and does no harm
+		_, err = unix.InotifyAddWatch(fd, d.path, unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR|unix.IN_DONT_FOLLOW)
+	}
+	if err != nil {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("inotify_add_watch", err)
 	}

@@ -11,7 +11,7 @@ import (
 // watch exists on Linux only; elsewhere the head of a line polls.
 type watch struct{}
 
-func newWatch(string) (*watch, error) { return nil, errors.ErrUnsupported }
+func newWatch(*dir) (*watch, error) { return nil, errors.ErrUnsupported }
 
 func (*watch) wait(context.Context, time.Duration) ([]int, error) { return nil, errors.ErrUnsupported }
 func (*watch) close()                                             {}

@@ -1,0 +1,177 @@
+//go:build unix
+
+package filestore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// dir is an open directory of the store. Everything under the store is reached by
+// the descriptor of the directory that it lies in, and no link is followed: where
+// others may write, a path can lead somewhere else from one moment to the next,
+// also while we hold the pool's lock. What was checked when it was opened is what
+// is used.
+type dir struct {
+	f    *os.File
+	path string // for messages, and for nothing else
+	st   unix.Stat_t
+}
+
+const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// newDir takes over an open descriptor.
+func newDir(fd int, path string) (*dir, error) {
+	d := &dir{f: os.NewFile(uintptr(fd), path), path: path}
+	if err := unix.Fstat(fd, &d.st); err != nil {
+		d.close()
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return d, nil
+}
+
+func (d *dir) close() {
+	if d != nil {
+		d.f.Close()
+	}
+}
+
+// do calls fn with the descriptor, which nobody closes before fn returns: its
+// number may be another file's right after that.
+func (d *dir) do(fn func(fd int) error) error {
+	c, err := d.f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := c.Control(func(fd uintptr) {
+		for err = unix.EINTR; err == unix.EINTR; {
+			err = fn(int(fd))
+		}
+	})
+	if cerr != nil {
+		return fs.ErrClosed
+	}
+	return err
+}
+
+func (d *dir) sub(name string) string { return filepath.Join(d.path, name) }
+
+func (d *dir) failed(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: d.sub(name), Err: err}
+}
+
+// openat returns the bare error number.
+func (d *dir) openat(name string, flags int, mode uint32) (fd int, err error) {
+	err = d.do(func(at int) (err error) {
+		fd, err = unix.Openat(at, name, flags, mode)
+		return err
+	})
+	return fd, err
+}
+
+// stat does not follow a link. It returns the bare error number.
+func (d *dir) stat(name string) (st unix.Stat_t, err error) {
+	err = d.do(func(at int) error { return unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	return st, err
+}
+
+func (d *dir) mkdir(name string, mode uint32) (err error) {
+	exactly(func() { // its group is its parent's, by set-group-ID
+		err = d.do(func(at int) error { return unix.Mkdirat(at, name, mode) })
+	})
+	return d.failed("mkdir", name, err)
+}
+
+// remove removes a file.
+func (d *dir) remove(name string) error {
+	return d.failed("remove", name, d.do(func(at int) error { return unix.Unlinkat(at, name, 0) }))
+}
+
+// rename moves a file within the directory, over what has that name.
+func (d *dir) rename(from, to string) error {
+	return d.failed("rename", from, d.do(func(at int) error { return unix.Renameat(at, from, at, to) }))
+}
+
+// names lists the directory without sorting.
+func (d *dir) names() ([]string, error) {
+	fd, err := d.openat(".", dirFlags, 0) // an offset of its own
+	if err != nil {
+		return nil, d.failed("open", "", err)
+	}
+	f := os.NewFile(uintptr(fd), d.path)
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// leadsTo reports whether name is still the same file or directory as st.
+func (d *dir) leadsTo(name string, st *unix.Stat_t) bool {
+	now, err := d.stat(name)
+	return err == nil && now.Dev == st.Dev && now.Ino == st.Ino
+}
+
+// holds reports whether name in d is still the open file f. After a lock is taken
+// this is what tells a lock everybody sees from one on a file that was removed or
+// replaced in between.
+func (d *dir) holds(name string, f *os.File) bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &st) == nil && d.leadsTo(name, &st)
+}
+
+// openDir opens a directory of the store that lies in d, and refuses one that
+// people outside of the store could write in.
+func (s *Store) openDir(d *dir, name string) (*dir, error) {
+	fd, err := d.openat(name, dirFlags, 0)
+	if st, serr := d.stat(name); err != nil && err != unix.ENOENT && serr == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		err = fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode)))
+	}
+	if err != nil {
+		return nil, d.failed("open", name, err)
+	}
+	sub, err := newDir(fd, d.sub(name))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkDir(&sub.st); err != nil {
+		sub.close()
+		return nil, d.failed("open", name, err)
+	}
+	return sub, nil
+}
+
+func (s *Store) checkDir(st *unix.Stat_t) error {
+	switch {
+	case st.Mode&0o002 != 0:
+		return fmt.Errorf("can be written by everybody (mode %04o)", st.Mode&0o7777)
+	case !s.shared && st.Uid != s.uid:
+		return fmt.Errorf("belongs to uid %d, the store to uid %d", st.Uid, s.uid)
+	}
+	return nil
+}
+
+// makeDir makes a directory of the store and opens it; that it is there already is
+// fine when it is a real directory.
+func (s *Store) makeDir(d *dir, name string) (*dir, error) {
+	mode := uint32(0o700)
+	if s.shared {
+		mode = 0o770
+	}
+	if err := d.mkdir(name, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return s.openDir(d, name)
+}
+
+func notDir(mode uint32) string {
+	if mode&unix.S_IFMT == unix.S_IFREG {
+		return "a file"
+	}
+	return kind(mode)
+}

@@ -1,0 +1,118 @@
+//go:build unix
+
+package filestore
+
+import (
+	"io/fs"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// fileLock is a flock on a file of its own: two of them on one name are in each
+// other's way, also within a process. It is opened with its first use.
+type fileLock struct {
+	in   *dir
+	name string
+	f    *os.File // nil: not open, so not locked
+}
+
+// lock does not look what kind of file it is: O_NONBLOCK waits for nobody at
+// the other end of a FIFO, and whoever has the lock compares the file with the one
+// that was checked, or reads it through a descriptor that was.
+func (d *dir) lock(name string) *fileLock { return &fileLock{in: d, name: name} }
+
+func (l *fileLock) open() error {
+	if l.f != nil {
+		return nil
+	}
+	fd, err := l.in.openat(l.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return l.in.failed("open", l.name, err)
+	}
+	l.f = os.NewFile(uintptr(fd), l.in.sub(l.name))
+	return nil
+}
+
+// TryLock reports false when somebody else holds it.
+func (l *fileLock) TryLock() (bool, error)  { return l.try(unix.LOCK_EX) }
+func (l *fileLock) TryRLock() (bool, error) { return l.try(unix.LOCK_SH) }
+
+// Lock waits until it has the lock.
+func (l *fileLock) Lock() error  { return l.wait(unix.LOCK_EX) }
+func (l *fileLock) RLock() error { return l.wait(unix.LOCK_SH) }
+
+func (l *fileLock) try(how int) (bool, error) {
+	if err := l.open(); err != nil {
+		return false, err
+	}
+	ok, err := flockNB(l.f, how)
+	if !ok {
+		l.Unlock()
+	}
+	return ok, err
+}
+
+func (l *fileLock) wait(how int) error {
+	if err := l.open(); err != nil {
+		return err
+	}
+	err := flock(l.f, how)
+	if err != nil {
+		l.Unlock()
+		return l.in.failed("flock", l.name, err)
+	}
+	return nil
+}
+
+// Unlock gives the lock back if we have it. No child has this descriptor, so that
+// closing it is enough, whatever becomes of the unlock.
+func (l *fileLock) Unlock() {
+	if l != nil && l.f != nil {
+		_ = unlock(l.f)
+		l.f.Close()
+		l.f = nil
+	}
+}
+
+// tryLock takes an exclusive flock on f, and reports false when another open
+// file holds one. A read-only descriptor is enough for that on Linux and BSD.
+func tryLock(f *os.File) (bool, error) { return flockNB(f, unix.LOCK_EX) }
+
+// lockedByAnother reports whether somebody holds f's exclusive lock. It asks
+// with a shared one, so that several who ask at once do not see each other.
+func lockedByAnother(f *os.File) (bool, error) {
+	got, err := flockNB(f, unix.LOCK_SH)
+	if got {
+		_ = unlock(f)
+	}
+	return !got, err
+}
+
+func flockNB(f *os.File, how int) (bool, error) {
+	switch err := flock(f, how|unix.LOCK_NB); err {
+	case nil:
+		return true, nil
+	case unix.EWOULDBLOCK:
+		return false, nil
+	default:
+		return false, &fs.PathError{Op: "flock", Path: f.Name(), Err: err}
+	}
+}
+
+func unlock(f *os.File) error { return flock(f, unix.LOCK_UN) }
+
+func flock(f *os.File, how int) error {
+	defer runtime.KeepAlive(f)
+	for {
+		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func sameFile(a, b *os.File) bool {
+	var x, y unix.Stat_t
+	return unix.Fstat(int(a.Fd()), &x) == nil && unix.Fstat(int(b.Fd()), &y) == nil && x.Dev == y.Dev && x.Ino == y.Ino
+}

@@ -1,6 +1,6 @@
 // Package memstore keeps pools in memory: the reference model of lease.Store,
-// for tests and fuzzing. It has no crashes, no other processes and no clocks,
-// so what it answers is the contract and nothing else.
+// for tests and fuzzing. It has no crashes, no other processes and nothing that ends
+// by a clock, so what it answers is the contract and nothing else.
 package memstore
 
 import (
@@ -18,7 +18,6 @@ import (
 type Store struct {
 	mu    sync.Mutex
 	pools map[string]*pool
-	start time.Time
 }
 
 var _ lease.Store = (*Store)(nil)
@@ -37,7 +36,7 @@ type pool struct {
 // pool returns the named pool; the caller has locked s.mu.
 func (s *Store) pool(name string) *pool {
 	if s.pools == nil {
-		s.pools, s.start = map[string]*pool{}, time.Now()
+		s.pools = map[string]*pool{}
 	}
 	p := s.pools[name]
 	if p == nil {
@@ -261,8 +260,13 @@ func (s *Store) find(id string) (*holding, *place, error) {
 	return nil, nil, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 }
 
-// Clock implements lease.Store. 0 is no time: Starts.Last then means none.
-func (s *Store) Clock() time.Duration { return time.Since(s.start) + 1 }
+// begun is one moment for all stores: a clock that begins with the first pool has no
+// time before it.
+var begun = time.Now()
+
+// Clock implements lease.Store. It is above 0, which is no time: Starts.Last then
+// means none.
+func (s *Store) Clock() time.Duration { return time.Since(begun) + 1 }
 
 type holding struct {
 	s     *Store

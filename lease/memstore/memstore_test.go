@@ -1,7 +1,10 @@
 package memstore_test
 
 import (
+	"context"
+	"sync"
 	"testing"
+	"time"
 
 	"berth/lease"
 	"berth/lease/memstore"
@@ -14,4 +17,24 @@ func TestStore(t *testing.T) {
 		NoTTL:       "it has no clock, and nobody who could be gone",
 		NoLostReply: "a step is a call of a function",
 	})
+}
+
+// TestClock: it tells the time of a store that nobody has used yet, and goes on from
+// there while pools are made beside it.
+func TestClock(t *testing.T) {
+	s := &memstore.Store{}
+	before := s.Clock()
+	if before <= 0 || before > 24*time.Hour {
+		t.Errorf("the clock of a new store says %v", before)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, _, err := s.TryAcquire(context.Background(), storetest.Request("p", 1)); err != nil {
+			t.Error(err)
+		}
+	})
+	if now := s.Clock(); now < before {
+		t.Errorf("%v after %v", now, before)
+	}
+	wg.Wait()
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,13 +21,10 @@ func Main(args []string) int {
 	result := codeOK
 	args = askHelp(args)
 	app := newApp(&result, args)
-	if len(app.Commands) > 0 && app.Commands[0].Name != "run" {
-		args = flagsFirst(args, app.Commands[0].Flags)
-		if slices.Contains(args, "--help") { // the library takes an operand for a topic
-			args = []string{args[0], args[1], "--help"}
-		}
+	args, err := inOneForm(args, app.Commands)
+	if err == nil {
+		err = app.Run(args)
 	}
-	err := app.Run(args)
 	if err == nil {
 		return result
 	}
@@ -38,42 +34,25 @@ func Main(args []string) int {
 	return code(err)
 }
 
-// askHelp turns 'help run' into 'run --help'.
+// askHelp turns 'help run' and '--help run' into 'run --help'.
 func askHelp(args []string) []string {
-	if len(args) > 2 && args[1] == "help" {
+	if len(args) > 2 && slices.Contains([]string{"help", "--help", "-h"}, args[1]) {
 		return []string{args[0], args[2], "--help"}
 	}
 	return args
 }
 
-// flagsFirst moves flags before the operands: 'ls POOL --json' is what people
-// type, and the library would take --json for a pool. Not for run, whose operands
-// are somebody else's command line.
-func flagsFirst(args []string, known []cli.Flag) []string {
-	takesValue := map[string]bool{}
-	for _, f := range known {
-		_, isSwitch := f.(*boolFlag)
-		for _, n := range f.Names() {
-			takesValue[n] = !isSwitch
-		}
+// inOneForm are the arguments as the library reads them without a doubt.
+func inOneForm(args []string, commands []*cli.Command) ([]string, error) {
+	if len(commands) == 0 {
+		return args, nil
 	}
-	flags, operands := args[:2:2], []string{}
-	for rest := args[2:]; len(rest) > 0; rest = rest[1:] {
-		a := rest[0]
-		switch {
-		case a == "--":
-			return append(append(append(flags, "--"), operands...), rest[1:]...)
-		case len(a) < 2 || a[0] != '-' || '0' <= a[1] && a[1] <= '9':
-			operands = append(operands, a)
-		default:
-			flags = append(flags, a)
-			if takesValue[strings.TrimLeft(a, "-")] && len(rest) > 1 {
-				rest = rest[1:]
-				flags = append(flags, rest[0])
-			}
-		}
+	c := commands[0]
+	words, err := normal(args[2:], c.Flags, c.Name != "run")
+	if err != nil {
+		return nil, &usageError{err, "berth " + c.Name}
 	}
-	return append(append(flags, "--"), operands...)
+	return append(args[:2:2], words...), nil
 }
 
 // usageError is a mistake in the words that were typed.
@@ -88,41 +67,60 @@ func usagef(cmd, format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...), cmd: cmd}
 }
 
+// hintedError says what to do next, where there is more to say than --help.
+type hintedError struct {
+	error
+	next string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
+
+func noCommand(word string, known []string) error {
+	err := fmt.Errorf("%q is not a command of berth (to run it: berth run -- %s)", word, quoted([]string{word})[0])
+	if m := commandMeant(word, known); m != "" {
+		err = &hintedError{err, fmt.Sprintf("did you mean berth %s?", m)}
+	}
+	return &usageError{err, "berth"}
+}
+
 // errSaid wraps an error that was explained already.
 var errSaid = errors.New("said")
 
 func said(err error) error { return fmt.Errorf("%w: %w", errSaid, err) }
 
+type knownCommand struct {
+	name  string
+	build func() *cli.Command
+}
+
+func knownCommands(result *int) []knownCommand {
+	return []knownCommand{
+		{"run", func() *cli.Command { return runCommand(result) }},
+		{"ls", lsCommand}, {"limit", limitCommand}, {"probe", func() *cli.Command { return probeCommand(result) }}, {"stop", stopCommand}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
+	}
+}
+
 // newApp builds the command that args name and no other: flags take time to
 // build, and a start is short.
 func newApp(result *int, args []string) *cli.App {
-	onUsage := func(c *cli.Context, err error, _ bool) error {
-		name := "berth"
-		if c.Command != nil && c.Command.Name != "" && c.Command.Name != "berth" {
-			name += " " + c.Command.Name
+	// Of a command nothing wrong is left; this is a flag before its name.
+	onUsage := func(*cli.Context, error, bool) error {
+		a := argv{known: runFlags(), given: map[string]given{}}
+		a.flag(args[1], args[2:])
+		if a.err == nil {
+			a.err = &hintedError{fmt.Errorf("%s stands before the name of the command it belongs to", args[1]), "berth run " + args[1] + " …"}
 		}
-		if flag, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
-			if len(flag) > 2 {
-				flag = "-" + flag // as it was typed
-			}
-			err = fmt.Errorf("unknown flag %s", flag)
-		}
-		return &usageError{err: err, cmd: name}
+		return &usageError{a.err, "berth"}
 	}
 	var commands []*cli.Command
-	for _, known := range []struct {
-		name  string
-		build func() *cli.Command
-	}{
-		{"run", func() *cli.Command { return runCommand(result) }},
-		{"ls", lsCommand}, {"limit", limitCommand}, {"probe", func() *cli.Command { return probeCommand(result) }}, {"stop", stopCommand}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
-	} {
+	var names []string
+	for _, known := range knownCommands(result) {
+		names = append(names, known.name)
 		if len(args) > 1 && args[1] == known.name {
 			commands = append(commands, known.build())
 		}
 	}
 	for _, c := range commands {
-		c.OnUsageError = onUsage // not inherited from the app
 		c.HideHelpCommand = true
 	}
 	cli.HelpPrinter = printHelp
@@ -141,7 +139,7 @@ func newApp(result *int, args []string) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 && c.Args().First() != "help" {
-				return usagef("berth", "%q is not a command of berth (to run it: berth run -- %s)", c.Args().First(), c.Args().First())
+				return noCommand(c.Args().First(), names)
 			}
 			return cli.ShowAppHelp(c)
 		},

@@ -23,6 +23,7 @@ func (s *speaker) explain(err error) {
 		held    *lease.LockHeldError
 		remote  *remoteError
 		out     *lease.UnreachableError
+		hinted  *hintedError
 	)
 	switch {
 	case errors.As(err, &sig): // whoever sent it knows
@@ -36,7 +37,13 @@ func (s *speaker) explain(err error) {
 		}
 	case errors.As(err, &usage):
 		s.errorf("%v", err)
-		s.hintf("%s --help", usage.cmd)
+		if !errors.As(usage.err, &hinted) {
+			hinted = &hintedError{nil, usage.cmd + " --help"}
+		}
+		s.hintf("%s", hinted.next)
+	case errors.As(err, &hinted):
+		s.errorf("%v", err)
+		s.hintf("%s", hinted.next)
 	case errors.As(err, &busy):
 		s.errorf("%v", busy)
 		s.hintf("%s", busy.hint())

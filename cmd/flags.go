@@ -8,7 +8,8 @@ import "github.com/urfave/cli/v2"
 
 type stringFlag struct {
 	cli.StringFlag
-	names []string
+	names  []string
+	number bool
 }
 
 func (f *stringFlag) Names() []string { return f.names }
@@ -28,13 +29,20 @@ type listFlag struct {
 func (f *listFlag) Names() []string { return f.names }
 
 func newString(f cli.StringFlag) cli.Flag {
-	return &stringFlag{f, append([]string{f.Name}, f.Aliases...)}
+	return &stringFlag{f, append([]string{f.Name}, f.Aliases...), false}
+}
+
+// newNumber is a flag whose value is a number, a duration, a size: -5 is then a
+// value that is wrong or right, and not the next flag.
+func newNumber(f cli.StringFlag) cli.Flag {
+	return &stringFlag{f, append([]string{f.Name}, f.Aliases...), true}
 }
 
 func newBool(f cli.BoolFlag) cli.Flag {
 	return &boolFlag{f, append([]string{f.Name}, f.Aliases...)}
 }
 
+// newList is the only flag that may be given more than once, and its help says so.
 func newList(f cli.StringSliceFlag) cli.Flag {
 	return &listFlag{f, append([]string{f.Name}, f.Aliases...)}
 }

@@ -21,21 +21,21 @@ import (
 func gateFlags() []cli.Flag {
 	const gates = "Gates (start only while ...)"
 	return []cli.Flag{
-		newString(cli.StringFlag{Category: gates, Name: "max-cpu", Usage: "`P%` less than P% of the CPUs is busy"}),
-		newString(cli.StringFlag{Category: gates, Name: "max-mem", Usage: "`P%` less than P% of the memory is in use"}),
-		newString(cli.StringFlag{Category: gates, Name: "min-mem", Usage: "`SIZE` at least that much memory is available: like 2G, or 20%"}),
-		newString(cli.StringFlag{Category: gates, Name: "max-load", Usage: "`X` the 1-minute load average per CPU is below X"}),
-		newString(cli.StringFlag{Category: gates, Name: "max-pressure", Usage: "`LIST` tasks stood still for less than that percentage of the last 10 s, for want of each: like cpu=40,io=30,mem=10; io:full=20 when all tasks did"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "max-cpu", Usage: "`P%` less than P% of the CPUs is busy"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "max-mem", Usage: "`P%` less than P% of the memory is in use"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "min-mem", Usage: "`SIZE` at least that much memory is available: like 2G, or 20%"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "max-load", Usage: "`X` the 1-minute load average per CPU is below X"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "max-pressure", Usage: "`LIST` tasks stood still for less than that percentage of the last 10 s, for want of each: like cpu=40,io=30,mem=10; io:full=20 when all tasks did"}),
 		newList(cli.StringSliceFlag{Category: gates, Name: "min-disk", Usage: "`PATH=SIZE` at least SIZE is free on the disk of PATH; repeatable"}),
 		newString(cli.StringFlag{Category: gates, Name: "gate", Usage: "`CMD` the shell command CMD exits with 0; 75 is a no; it finds the readings as BERTH_CPU_PERCENT, BERTH_MEM_AVAILABLE and so on (see the README)"}),
-		newString(cli.StringFlag{Category: gates, Name: "need", Usage: "`LIST` there is room for what this job will use: like mem=2G,cpu=2. It is kept free for the job until it uses it"}),
-		newString(cli.StringFlag{Category: gates, Name: "ramp", Usage: "`D` the last start in the pool is at least D ago (default: 1s with a gate that reads the machine, else 0)"}),
-		newString(cli.StringFlag{Category: gates, Name: "rate", Usage: "`N/T` at most N start in the pool per T (s, m, h, d or a duration), evenly: like 5/s, 10/m or 1/30s"}),
-		newString(cli.StringFlag{Category: gates, Name: "burst", Usage: "`B` with --rate, after a pause, up to B at once (default: 1)"}),
-		newString(cli.StringFlag{Category: gates, Name: "min-slots", Usage: "`K` or fewer than K slots are in use: then no gate is asked, and no --ramp kept (default: 0; 1 with -n auto)"}),
-		newString(cli.StringFlag{Category: gates, Name: "max-slots", Usage: "`N` with -n auto: never more than N slots (default: 4 for each CPU)"}),
-		newString(cli.StringFlag{Category: gates, Name: "target-cpu", Usage: "`P%` with -n auto: --max-cpu (default: 90%)"}),
-		newString(cli.StringFlag{Category: gates, Name: "target-mem", Usage: "`P%` with -n auto: --max-mem (default: 80%)"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "need", Usage: "`LIST` there is room for what this job will use: like mem=2G,cpu=2. It is kept free for the job until it uses it"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "ramp", Usage: "`D` the last start in the pool is at least D ago (default: 1s with a gate that reads the machine, else 0)"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "rate", Usage: "`N/T` at most N start in the pool per T (s, m, h, d or a duration), evenly: like 5/s, 10/m or 1/30s"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "burst", Usage: "`B` with --rate, after a pause, up to B at once (default: 1)"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "min-slots", Usage: "`K` or fewer than K slots are in use: then no gate is asked, and no --ramp kept (default: 0; 1 with -n auto)"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "max-slots", Usage: "`N` with -n auto: never more than N slots (default: 4 for each CPU)"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "target-cpu", Usage: "`P%` with -n auto: --max-cpu (default: 90%)"}),
+		newNumber(cli.StringFlag{Category: gates, Name: "target-mem", Usage: "`P%` with -n auto: --max-mem (default: 80%)"}),
 	}
 }
 
@@ -154,10 +154,15 @@ func (p *flagParser) tiny(name string, bytes uint64) {
 	}
 }
 
-// disks reads --min-disk; the last one of a path counts.
+// disks reads --min-disk, each in the place of what g has for its path.
 func (p *flagParser) disks(g *gate.Gates) {
+	given := map[string]string{}
 	for _, s := range p.c.StringSlice("min-disk") {
 		d, err := gate.ParseDisk(s)
+		if before, twice := given[d.Path]; twice && err == nil {
+			err = fmt.Errorf("%s is given twice, as %q and as %q: leave one out", d.Path, before, s)
+		}
+		given[d.Path] = s
 		if err == nil && !utf8.ValidString(d.Path) {
 			err = fmt.Errorf("%q is not UTF-8", d.Path)
 		}

@@ -72,14 +72,7 @@ func printFlag(w io.Writer, f cli.Flag) {
 			value, usage = v, strings.TrimSpace(a+b)
 		}
 	}
-	var names []string
-	for _, n := range f.Names() {
-		if len(n) == 1 {
-			names = append([]string{"-" + n}, names...)
-		} else {
-			names = append(names, "--"+n)
-		}
-	}
+	names := dashed(f)
 	head := strings.Join(names, ", ")
 	if len(names[0]) > 2 {
 		head = "    " + head

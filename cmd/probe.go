@@ -26,7 +26,7 @@ func probeCommand(result *int) *cli.Command {
 when one is closed. No job is started and no slot taken; a --gate command runs.`,
 		Flags: append([]cli.Flag{
 			newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` with the own settings of this pool, and the needs of its jobs (default: default)"}),
-			newString(cli.StringFlag{Name: "slots", Aliases: []string{"n"}, Usage: "`auto` with the gates of -n auto"}),
+			newNumber(cli.StringFlag{Name: "slots", Aliases: []string{"n"}, Usage: "`auto` with the gates of -n auto"}),
 			newBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
 			storeFlag(""),
 		}, gateFlags()...),

@@ -40,28 +40,28 @@ func runFlags() []cli.Flag {
 	const slots, line, job, server, other = "Slots", "Waiting", "Running", "On a server", "Other"
 	flags := []cli.Flag{
 		newString(cli.StringFlag{Category: slots, Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` count the slots of this pool (default: default)"}),
-		newString(cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots of the pool are in use: a whole number, like 50% of the CPUs, or auto for as many as the machine carries, see Gates (default: the pool's own limit, else the number of CPUs)"}),
-		newString(cli.StringFlag{Category: slots, Name: "weight", Value: "1", Usage: "`K` take K slots at once (default: 1)"}),
+		newNumber(cli.StringFlag{Category: slots, Name: "slots", Aliases: []string{"n"}, Usage: "`N` start only while fewer than N slots of the pool are in use: a whole number, like 50% of the CPUs, or auto for as many as the machine carries, see Gates (default: the pool's own limit, else the number of CPUs)"}),
+		newNumber(cli.StringFlag{Category: slots, Name: "weight", Value: "1", Usage: "`K` take K slots at once (default: 1)"}),
 		newString(cli.StringFlag{Category: slots, Name: "hold", Value: "command", Usage: "`WHAT` keep the slot until the command ends (command), or until its last descendant does (tree) (default: command)"}),
 		newString(cli.StringFlag{Category: slots, Name: "nested", Value: "reuse", Usage: "`HOW` inside a job of the same pool: reuse its slot, take another, or fail (default: reuse)"}),
 
-		newString(cli.StringFlag{Category: line, Name: "wait", Usage: "`D` wait at most this long for a slot; 0 does not wait (default: for ever) [$BERTH_WAIT]"}),
+		newNumber(cli.StringFlag{Category: line, Name: "wait", Usage: "`D` wait at most this long for a slot; 0 does not wait (default: for ever) [$BERTH_WAIT]"}),
 		newString(cli.StringFlag{Category: line, Name: "on-busy", Value: "fail", Usage: "`WHAT` when that time is over: fail (exit code 75), skip (0, nothing is run), or run without a slot (default: fail)"}),
-		newString(cli.StringFlag{Category: line, Name: "priority", Value: "0", Usage: "`P` from -20 to 20, like nice: lower goes first, equals in order of arrival (default: 0)"}),
+		newNumber(cli.StringFlag{Category: line, Name: "priority", Value: "0", Usage: "`P` from -20 to 20, like nice: lower goes first, equals in order of arrival (default: 0)"}),
 		newString(cli.StringFlag{Category: line, Name: "ticket", Usage: "`KEY` keep the place in the line, after giving up or being killed, for whoever comes back with the same KEY"}),
-		newString(cli.StringFlag{Category: line, Name: "ticket-grace", Value: "2m", Usage: "`D` keep it for so long (default: 2m)"}),
+		newNumber(cli.StringFlag{Category: line, Name: "ticket-grace", Value: "2m", Usage: "`D` keep it for so long (default: 2m)"}),
 
-		newString(cli.StringFlag{Category: job, Name: "timeout", Usage: "`D` end the command and all its descendants after this running time, exit code 124"}),
-		newString(cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same after this time without 'berth keepalive'"}),
-		newString(cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` end a job with this signal first (default: TERM)"}),
-		newString(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` and with KILL so much later (default: 10s)"}),
-		newString(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` write a sign of life this often, for 'berth ls' (default: 5s)"}),
+		newNumber(cli.StringFlag{Category: job, Name: "timeout", Usage: "`D` end the command and all its descendants after this running time, exit code 124"}),
+		newNumber(cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same after this time without 'berth keepalive'"}),
+		newNumber(cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` end a job with this signal first (default: TERM)"}),
+		newNumber(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` and with KILL so much later (default: 10s)"}),
+		newNumber(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` write a sign of life this often, for 'berth ls' (default: 5s)"}),
 		newList(cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` show it in 'berth ls', and give it to the command as BERTH_LABEL_K; repeatable"}),
 		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold or --heartbeat, nor with a store on a server"}),
 
-		newString(cli.StringFlag{Category: server, Name: "ttl", Value: "30s", Usage: "`D` the slot is free again when the store has not heard of its berth for about so long; from 1s to 24h (default: 30s)"}),
+		newNumber(cli.StringFlag{Category: server, Name: "ttl", Value: "30s", Usage: "`D` the slot is free again when the store has not heard of its berth for about so long; from 1s to 24h (default: 30s)"}),
 		newString(cli.StringFlag{Category: server, Name: "on-lost", Usage: "`WHAT` when the lease is lost: end the command before anyone else may start, exit code 74 (kill), or let it run uncounted (warn) (default: kill; warn with a directory)"}),
-		newString(cli.StringFlag{Category: server, Name: "redis-wait", Value: "0", Usage: "`N` count on a grant or a sign of life only when N replicas of Redis have it (default: 0)"}),
+		newNumber(cli.StringFlag{Category: server, Name: "redis-wait", Value: "0", Usage: "`N` count on a grant or a sign of life only when N replicas of Redis have it (default: 0)"}),
 	}
 	return append(append(flags, gateFlags()...),
 		storeFlag(other), quietFlag(other),
@@ -322,6 +322,9 @@ func (p *flagParser) labels(name string) map[string]string {
 	labels, size := map[string]string{}, 0
 	for _, l := range p.c.StringSlice(name) {
 		k, v, err := limiter.ParseLabel(l)
+		if before, twice := labels[k]; twice && err == nil {
+			err = fmt.Errorf("%s is given twice, as %q and as %q: leave one out", k, before, v)
+		}
 		p.check(name, err)
 		labels[k] = v
 		size += len(l)

@@ -28,7 +28,7 @@ here. Returns when they are gone. LEASE is what 'berth ls' shows; without one
 that is known the exit code is 1.`,
 		Flags: []cli.Flag{
 			newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Usage: "`POOL` stop all jobs and waiters of this pool"}),
-			newString(cli.StringFlag{Name: "kill-after", Usage: "`D` KILL so long after the first signal (default: the job's own)"}),
+			newNumber(cli.StringFlag{Name: "kill-after", Usage: "`D` KILL so long after the first signal (default: the job's own)"}),
 			newBool(cli.BoolFlag{Name: "now", Usage: "KILL at once"}),
 			newString(cli.StringFlag{Name: "reason", Usage: "`TEXT` have the job's berth say this"}),
 			storeFlag(""),

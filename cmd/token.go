@@ -22,7 +22,7 @@ A job calls this before it writes where two must not write: if it was paused for
 longer than its lease held, the check refuses it. Keep one FILE for each pool,
 beside what it guards. It is made when it is missing.`,
 		Flags: []cli.Flag{
-			newString(cli.StringFlag{Name: "token", Usage: "`N` the token to check (default: $BERTH_TOKEN)"}),
+			newNumber(cli.StringFlag{Name: "token", Usage: "`N` the token to check (default: $BERTH_TOKEN)"}),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 2 || c.Args().First() != "check" {

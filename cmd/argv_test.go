@@ -1,0 +1,218 @@
+package cmd
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// commandsOf are all commands with their flags, and their names.
+func commandsOf() (all []*cli.Command, names []string) {
+	for _, known := range knownCommands(new(int)) {
+		all, names = append(all, known.build()), append(names, known.name)
+	}
+	return all, names
+}
+
+func flagsOfCommand(name string) []cli.Flag {
+	all, names := commandsOf()
+	return all[slices.Index(names, name)].Flags
+}
+
+// TestNormal: what is typed, and the one form it has for the library.
+func TestNormal(t *testing.T) {
+	for _, c := range []struct{ command, typed, want string }{
+		// the usual ways
+		{"run", "-n 2 -p build -- make test", "--slots=2 --pool=build -- make test"},
+		{"run", "--slots 2 --pool=build make -j 4", "--slots=2 --pool=build -- make -j 4"},
+		{"run", "make", "-- make"},
+		{"run", "", "--"},
+		{"run", "--", "--"},
+		{"run", "-- -- x", "-- -- x"},
+		{"run", "- -n 2", "-- - -n 2"},
+		{"run", "x -- -n 2", "-- x -- -n 2"},
+		{"run", "-pool x -slots=3 y", "--pool=x --slots=3 -- y"},
+
+		// attached values and clusters
+		{"run", "-n2 make", "--slots=2 -- make"},
+		{"run", "-n=2 make", "--slots=2 -- make"},
+		{"run", "-n50% make", "--slots=50% -- make"},
+		{"run", "-n-1 make", "--slots=-1 -- make"},
+		{"run", "-pfoo make", "--pool=foo -- make"},
+		{"run", "-qn 2 make", "--quiet=true --slots=2 -- make"},
+		{"run", "-qn2 make", "--quiet=true --slots=2 -- make"},
+		{"run", "-qvn2 make", "--quiet=true --verbose=true --slots=2 -- make"},
+		{"run", "-vpqn make", "--verbose=true --pool=qn -- make"},
+		{"stop", "-pci", "--pool=ci --"},
+
+		// values
+		{"run", "--label a=b=c --label=d= x", "--label=a=b=c --label=d= -- x"},
+		{"run", "--priority -5 x", "--priority=-5 -- x"},
+		{"run", "--wait -.5s x", "--wait=-.5s -- x"},
+		{"run", "--gate=-x x", "--gate=-x -- x"},
+		{"run", "-p= x", "--pool= -- x"},
+		{"run", "-q=false x", "--quiet=false -- x"},
+		{"run", "-q --quiet x", "--quiet=true --quiet=true -- x"},
+
+		// flags behind operands, but for run
+		{"ls", "p --json", "--json=true -- p"},
+		{"ls", "p -- --json", "-- p --json"},
+		{"ls", "help", "-- help"},
+		{"limit", "p -1", "-- p -1"},
+		{"limit", "p 3 --max-cpu 80%", "--max-cpu=80% -- p 3"},
+
+		// help
+		{"run", "--help make", "--help"},
+		{"run", "-h", "--help"},
+		{"run", "-qh", "--help"},
+		{"run", "-p --help", "--help"},
+		{"run", "--nope --help", "--help"},
+		{"run", "make --help", "-- make --help"},
+		{"run", "-- --help", "-- --help"},
+		{"ls", "p --help", "--help"},
+		{"ls", "-- --help", "-- --help"},
+	} {
+		got, err := normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("berth %s %s: %q, %v; want %q", c.command, c.typed, got, err, c.want)
+		}
+	}
+}
+
+// TestNormalRefuses: what would mean something else than it seems to.
+func TestNormalRefuses(t *testing.T) {
+	for _, c := range []struct{ command, typed, want, hint string }{
+		{"run", "-p -- make", `-p lacks its value: "--" follows`, ""},
+		{"run", "-p -n 1 make", `-p lacks its value: "-n" follows`, "--pool=-n if -n is the value"},
+		{"run", "--gate -x make", `--gate lacks its value: "-x" follows`, "--gate=-x if -x is the value"},
+		{"run", "-p -1 make", `-p lacks its value: "-1" follows`, "--pool=-1 if -1 is the value"},
+		{"run", "-qn -p x make", `-n lacks its value: "-p" follows`, ""},
+		{"run", "--wait --exec make", `--wait lacks its value: "--exec" follows`, ""},
+		{"run", "-n", `-n lacks its value: it is the last word`, ""},
+		{"ls", "--store -- x", `--store lacks its value: "--" follows`, ""},
+		{"stop", "--reason -- x", `--reason lacks its value: "--" follows`, ""},
+
+		{"run", "-n 1 -n 2 make", "--slots is given twice, as -n 1 and as -n 2: leave one out", ""},
+		{"run", "-n 1 -n 1 make", "--slots is given twice, as -n 1 and as -n 1: leave one out", ""},
+		{"run", "-pa --pool=b make", "--pool is given twice, as -p a and as --pool b: leave one out", ""},
+		{"run", "-q --quiet=false make", "--quiet is given twice, as -q and as --quiet=false: leave one out", ""},
+		{"run", "--max-cpu 50% --max-cpu 80% x", "--max-cpu is given twice, as --max-cpu 50% and as --max-cpu 80%: leave one out", ""},
+		{"limit", "--need cpu=1 p --need mem=1G", "--need is given twice, as --need cpu=1 and as --need mem=1G: leave one out", ""},
+
+		{"run", "-j 4 make", "unknown flag -j", "did you mean -n, --slots?"},
+		{"run", "-j4 make", "unknown flag -j4", "did you mean -n, --slots?"},
+		{"run", "--jobs=4 make", "unknown flag --jobs", "did you mean -n, --slots?"},
+		{"run", "--slot 4 make", "unknown flag --slot", "did you mean -n, --slots?"},
+		{"run", "-N 4 make", "unknown flag -N", "did you mean -n, --slots?"},
+		{"run", "-N4 make", "unknown flag -N4", "did you mean -n, --slots?"},
+		{"run", "--wiat 4 make", "unknown flag --wiat", "did you mean --wait?"},
+		{"run", "--timeot=4 make", "unknown flag --timeot", "did you mean --timeout?"},
+		{"run", "--lable a=b make", "unknown flag --lable", "did you mean --label?"},
+		{"run", "--on_busy skip make", "unknown flag --on_busy", "did you mean --on-busy?"},
+		{"run", "--verb make", "unknown flag --verb", "did you mean -v, --verbose?"},
+		{"run", "-pools x make", "unknown flag -pools", "did you mean -p, --pool?"},
+		{"run", "-qx make", "unknown flag -qx", ""},
+		{"run", "--max make", "unknown flag --max", ""}, // several
+		{"run", "--frobnicate make", "unknown flag --frobnicate", ""},
+		{"run", "-5 make", "unknown flag -5", ""},
+		{"run", "---n make", "unknown flag ---n", ""},
+		{"run", "-Ünope make", "unknown flag -Ünope", ""},
+		{"ls", "--slot", "unknown flag --slot", ""}, // it has none
+		{"ls", "--jsno", "unknown flag --jsno", "did you mean --json?"},
+		{"run", "-q=perhaps make", `--quiet: "perhaps" is neither true nor false`, ""},
+	} {
+		got, err := normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
+		var hinted *hintedError
+		hint := ""
+		if errors.As(err, &hinted) {
+			hint = hinted.next
+		}
+		if err == nil || err.Error() != c.want || hint != c.hint {
+			t.Errorf("berth %s %s: %q, %v, hint %q; want %q, hint %q", c.command, c.typed, got, err, hint, c.want, c.hint)
+		}
+	}
+}
+
+func TestCommandMeant(t *testing.T) {
+	_, commandNames := commandsOf()
+	for typed, want := range map[string]string{
+		"status": "ls", "list": "ls", "ps": "ls", "lst": "ls", "kill": "stop", "cancel": "stop", "kil": "stop",
+		"rnu": "run", "rn": "run", "runs": "run", "sotp": "stop", "limt": "limit", "keepalives": "keepalive",
+		"make": "", "r": "", "": "", "x": "", "la": "",
+	} {
+		if got := commandMeant(typed, commandNames); got != want {
+			t.Errorf("%q: %q, want %q", typed, got, want)
+		}
+	}
+}
+
+// TestRepeatable: what may be given more than once says so, and nothing else does.
+func TestRepeatable(t *testing.T) {
+	all, _ := commandsOf()
+	for _, c := range all {
+		for _, f := range c.Flags {
+			if says := strings.Contains(f.(cli.DocGenerationFlag).GetUsage(), "repeatable"); says != isList(f) {
+				t.Errorf("berth %s --%s: its help says repeatable: %t, it is: %t", c.Name, f.Names()[0], says, isList(f))
+			}
+		}
+	}
+}
+
+// FuzzNormal: the library reads what normal writes without an error and without
+// another meaning, whatever was typed; and nothing behind -- is touched.
+func FuzzNormal(f *testing.F) {
+	for _, s := range []string{
+		"run\n-n\n2\n--\nx", "run\n-qn2\n-pfoo\n--label\na=b\n--label=c=d\nx\n-n", "ls\np\n--json", "run\n-p\n--", "run\n--help",
+		"run\n-\n--", "limit\np\n-1", "run\n-n=\n--priority\n-5\n--\n--\n-h", "run\n-\xff\xfe", "stop\n-pü=\n--now\n--now=0", "run\n---\n-=x", "run\n\n-n\n\n2",
+	} {
+		f.Add(s)
+	}
+	_, commandNames := commandsOf()
+	f.Fuzz(func(t *testing.T, s string) {
+		words := strings.Split(s, "\n")
+		if !slices.Contains(commandNames, words[0]) {
+			return
+		}
+		name, known := words[0], flagsOfCommand(words[0])
+		out, err := normal(words[1:], known, name != "run")
+		if err != nil {
+			if oneLine(err.Error()) == "" {
+				t.Error("an error without a word")
+			}
+			return
+		}
+		if slices.Equal(out, []string{"--help"}) {
+			return
+		}
+		again, err := normal(out, known, name != "run")
+		if err != nil || !slices.Equal(again, out) {
+			t.Fatalf("%q is %q, and that is %q, %v", words, out, again, err)
+		}
+		end := slices.Index(out, "--")
+		if i := slices.Index(words[1:], "--"); i >= 0 && !strings.HasSuffix("\n"+strings.Join(out, "\n"), strings.Join(words[1+i+1:], "\n")) {
+			t.Fatalf("%q is %q: not all that stands behind --", words, out)
+		}
+		for _, w := range out[:end] {
+			flag, value, ok := strings.Cut(w, "=")
+			if !ok || !strings.HasPrefix(flag, "--") {
+				t.Fatalf("%q is %q: %q is not --name=value", words, out, w)
+			}
+			attached := func(word string) bool { return word != value && strings.HasSuffix(word, value) }
+			if strings.HasPrefix(value, "-") && !isNegative(value) && !slices.ContainsFunc(words[1:], attached) {
+				t.Fatalf("%q is %q: %q swallowed %q", words, out, flag, value)
+			}
+		}
+		var operands []string
+		app := newApp(new(int), []string{"berth"})
+		app.Commands = []*cli.Command{{Name: name, Flags: known, HideHelpCommand: true, Action: func(c *cli.Context) error {
+			operands = c.Args().Slice()
+			return nil
+		}}}
+		if err := app.Run(append([]string{"berth", name}, out...)); err != nil || !slices.Equal(operands, out[end+1:]) {
+			t.Fatalf("%q is %q, of which the library makes %q, %v", words, out, operands, err)
+		}
+	})
+}

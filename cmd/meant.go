@@ -1,0 +1,107 @@
+package cmd
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+)
+
+// What other programs call what berth has under another name.
+var (
+	otherFlags    = map[string]string{"j": "slots", "jobs": "slots", "slot": "slots"}
+	otherCommands = map[string]string{"status": "ls", "list": "ls", "ps": "ls", "kill": "stop", "cancel": "stop"}
+)
+
+// meant is the flag that an unknown one seems to be, or nil: it has another name
+// elsewhere, or is one letter, or a few at its end, away from one of ours.
+func meant(typed string, known []cli.Flag) cli.Flag {
+	name := strings.TrimLeft(typed, "-")
+	short := typed == "-"+name && name != "" // may have its value attached
+	first, size := utf8.DecodeRuneInString(name)
+	begins, several := cli.Flag(nil), false
+	for _, f := range known {
+		for _, n := range f.Names() {
+			switch {
+			case n == otherFlags[name], near(name, n):
+				return f
+			case short && (n == otherFlags[name[:size]] || n == string(swapCase(first))):
+				return f
+			case len(name) > 2 && strings.HasPrefix(n, name):
+				begins, several = f, begins != nil
+			}
+		}
+	}
+	if several {
+		return nil
+	}
+	return begins
+}
+
+// isSlip reports whether a word of short flags is one letter off from a long name.
+func isSlip(word string, known []cli.Flag) bool {
+	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	for _, f := range known {
+		for _, n := range f.Names() {
+			if len(name) > 3 && near(name, n) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// commandMeant is the same for the name of a command; "" for none.
+func commandMeant(typed string, known []string) string {
+	if c, ok := otherCommands[typed]; ok {
+		return c
+	}
+	for _, n := range known {
+		if near(typed, n) {
+			return n
+		}
+	}
+	for other, n := range otherCommands {
+		if near(typed, other) {
+			return n
+		}
+	}
+	return ""
+}
+
+// near reports whether one letter more, less or other, or two that have changed
+// places, make a of b. Of two letters nothing is left that could be recognised.
+func near(a, b string) bool {
+	if len(b) < 3 || len(a) < 2 || a == b {
+		return false
+	}
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	swapped := len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
+	return len(a) <= 1 && len(b) <= 1 || swapped
+}
+
+func swapCase(r rune) rune {
+	if unicode.IsUpper(r) {
+		return unicode.ToLower(r)
+	}
+	return unicode.ToUpper(r)
+}
+
+// dashed are the names of a flag as they are typed, the short one first.
+func dashed(f cli.Flag) []string {
+	var names []string
+	for _, n := range f.Names() {
+		if len(n) == 1 {
+			names = append([]string{"-" + n}, names...)
+		} else {
+			names = append(names, "--"+n)
+		}
+	}
+	return names
+}

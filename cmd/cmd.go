@@ -17,6 +17,7 @@ import (
 // Main runs berth with the arguments and returns its exit code. Only main
 // exits: a defer that gives a slot back must always run.
 func Main(args []string) int {
+	defer stderr.flush(lastWords)
 	say := newSpeaker(false, false)
 	result := codeOK
 	args = askHelp(args)

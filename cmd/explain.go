@@ -119,15 +119,17 @@ func (e *busyError) hint() string {
 // inTheWay reads the pool for an explanation; nil when that fails. Not its
 // whole line: a thousand waiters may ask at the same time.
 func (r *runner) inTheWay(t lease.Ticket) *lease.Pool {
-	p, err := r.look(t)
+	p, err := r.look(t, time.Second)
 	if err != nil {
 		return nil
 	}
 	return p
 }
 
-func (r *runner) look(t lease.Ticket) (*lease.Pool, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+// look reads the pool for what people are told. It takes as long as the store does,
+// but for that limit.
+func (r *runner) look(t lease.Ticket, atMost time.Duration) (*lease.Pool, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), atMost)
 	defer cancel()
 	p, err := r.store.Summary(ctx, r.spec.request.Pool, t)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -181,16 +183,21 @@ func short(d time.Duration) string {
 	}
 }
 
-// noteLimit says once when the caller's number is not the one in force.
+// noteLimit says once when the caller's number is not the one in force. Whose that
+// is the store is asked, beside whoever looks after the command.
 func (r *runner) noteLimit(l *lease.Lease) {
-	r.say.verbosef("took slot %s of pool %s, limit %d, token %d", slotList(l.Slots), l.Pool, l.InForce, l.Token)
-	if r.spec.request.Limit > 0 && l.InForce < r.spec.request.Limit {
-		r.say.notef("pool %s: limit %d is in force, not the %d of -n, because %s", l.Pool, l.InForce, r.spec.request.Limit, r.whose(l.InForce))
+	if asked := r.spec.request.Limit; l != nil && asked > 0 && l.InForce < asked && !r.say.quiet {
+		r.say.out.later(func() {
+			r.say.notef("pool %s: limit %d is in force, not the %d of -n, because %s", l.Pool, l.InForce, asked, r.whose(l.InForce))
+		})
 	}
 }
 
 func (r *runner) whose(limit int) string {
-	p := r.inTheWay(lease.Ticket{})
+	p, err := r.look(lease.Ticket{}, lastWords/2)
+	if err != nil {
+		p = nil
+	}
 	if p != nil && p.Own.Limit != nil && *p.Own.Limit <= limit {
 		return fmt.Sprintf("'berth limit %s' says so", p.Name)
 	}

@@ -122,7 +122,9 @@ func (r *runner) wait() (lease.Holding, error) {
 			w.end()
 			return l.over(o)
 		case <-w.tick():
-			w.show()
+			w.look()
+		case now := <-w.read:
+			w.show(now)
 		case sig := <-r.signals:
 			l.hear(sig)
 		}

@@ -2,10 +2,7 @@ package cmd
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
-	"sync"
 )
 
 // Everything berth says goes through this file, to stderr:
@@ -17,49 +14,34 @@ import (
 //   - "berth: FACT" tells how it goes: while waiting, and with --verbose.
 //   - Success is silent. --quiet silences notes and waiting, never errors.
 //   - No newlines from elsewhere: a command or a label could forge a line.
+//   - Nobody waits for whoever reads it: a sink does the writing.
 
 type speaker struct {
-	w              io.Writer
+	out            *sink
 	quiet, verbose bool
-
-	mu    sync.Mutex // the waiter and who watches it both speak
-	drawn bool       // a live line stands on the terminal
 }
 
 func newSpeaker(quiet, verbose bool) *speaker {
-	return &speaker{w: os.Stderr, quiet: quiet, verbose: verbose && !quiet}
+	return &speaker{out: stderr, quiet: quiet, verbose: verbose && !quiet}
 }
 
 func (s *speaker) line(kind, format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.eraseLocked()
-	fmt.Fprintf(s.w, "berth: %s%s\n", kind, oneLine(fmt.Sprintf(format, args...)))
+	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, oneLine(fmt.Sprintf(format, args...)))}
+	if kind == errorKind || kind == hintKind {
+		e.kind = vital
+	}
+	s.out.put(e)
 }
 
 // draw shows one line that the next draw, or any other word, replaces.
-func (s *speaker) draw(text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fmt.Fprintf(s.w, "\r%s\x1b[K", text)
-	s.drawn = true
-}
+func (s *speaker) draw(text string) { s.out.put(entry{live, text}) }
 
-func (s *speaker) erase() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.eraseLocked()
-}
+func (s *speaker) erase() { s.out.put(entry{kind: wipe}) }
 
-func (s *speaker) eraseLocked() {
-	if s.drawn {
-		fmt.Fprint(s.w, "\r\x1b[K")
-		s.drawn = false
-	}
-}
+const errorKind, hintKind = "error: ", "hint: "
 
-func (s *speaker) errorf(format string, args ...any) { s.line("error: ", format, args...) }
-func (s *speaker) hintf(format string, args ...any)  { s.line("hint: ", format, args...) }
+func (s *speaker) errorf(format string, args ...any) { s.line(errorKind, format, args...) }
+func (s *speaker) hintf(format string, args ...any)  { s.line(hintKind, format, args...) }
 
 func (s *speaker) notef(format string, args ...any) {
 	if !s.quiet {

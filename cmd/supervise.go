@@ -49,7 +49,7 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 	if h != nil {
 		held := h.Lease()
 		l = &held
-		r.noteLimit(l)
+		r.say.verbosef("took slot %s of pool %s, limit %d, token %d", slotList(l.Slots), l.Pool, l.InForce, l.Token)
 	}
 	if r.spec.exec {
 		return r.become(h, l)
@@ -61,10 +61,12 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 		}
 		start = procwatch.StartBound // nobody would renew its lease
 	}
+	r.say.out.flush(beforeStart)
 	child, err := start(r.spec.argv, r.environ(l))
 	if err != nil {
 		return 0, errors.Join(err, release(h))
 	}
+	r.noteLimit(l) // started first: nobody reads a note sooner for a slot that is held
 	s := &supervisor{
 		runner: r, h: h, child: child, busyAt: r.store.Clock(),
 		done: make(chan error, 1),
@@ -88,6 +90,8 @@ func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
 			return 0, errors.Join(err, release(h))
 		}
 	}
+	r.noteLimit(l) // nobody is left to say it afterwards
+	r.say.out.flush(beforeStart)
 	err := r.lastSignal()
 	if err == nil {
 		err = procwatch.Replace(r.spec.argv, r.environ(l))

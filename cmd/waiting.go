@@ -10,13 +10,15 @@ import (
 
 // waiting tells a person why nothing happens: on a terminal one line that is
 // kept up to date and is gone afterwards, elsewhere a line after 30 s and then
-// ever more rarely. It only reads the pool when it has something to draw.
+// ever more rarely. It only reads the pool when it has something to draw, and
+// beside the one who hears grants and signals: a store may take its time.
 type waiting struct {
 	r     *runner
 	live  bool // on a terminal
 	timer *time.Timer
 	every time.Duration
 	since time.Time
+	read  chan reading
 
 	ticket atomic.Pointer[lease.Ticket] // ours, once we stand in the line
 }
@@ -28,7 +30,7 @@ const (
 )
 
 func newWaiting(r *runner) *waiting {
-	w := &waiting{r: r, since: time.Now(), every: plainFirst, live: columns() > 0}
+	w := &waiting{r: r, since: time.Now(), every: plainFirst, live: columns() > 0, read: make(chan reading, 1)}
 	switch {
 	case r.spec.quiet:
 	case w.live:
@@ -49,22 +51,35 @@ func (w *waiting) tick() <-chan time.Time {
 // joined is told by the one who stands in the line.
 func (w *waiting) joined(t lease.Ticket) { w.ticket.Store(&t) }
 
-func (w *waiting) show() {
+// reading is a pool as it was read for the line, or why it could not be.
+type reading struct {
+	pool *lease.Pool
+	err  error
+}
+
+// look has the pool read. One at a time: the clock goes on once it is shown.
+func (w *waiting) look() {
 	ticket := lease.Ticket{}
 	if t := w.ticket.Load(); t != nil {
 		ticket = *t
 	}
-	p, err := w.r.look(ticket)
+	go func() {
+		p, err := w.r.look(ticket, time.Second)
+		w.read <- reading{p, err}
+	}()
+}
+
+func (w *waiting) show(now reading) {
 	if w.live {
 		w.timer.Reset(liveEvery)
 		if foreground() {
-			w.r.say.draw(shorten("berth: "+w.describe(p, err), columns()-1))
+			w.r.say.draw(shorten("berth: "+w.describe(now.pool, now.err), columns()-1))
 		}
 		return
 	}
 	w.every *= 2
 	w.timer.Reset(w.every)
-	w.r.say.line("", "%s", w.describe(p, err))
+	w.r.say.line("", "%s", w.describe(now.pool, now.err))
 }
 
 func (w *waiting) end() {

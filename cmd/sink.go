@@ -1,0 +1,170 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// sink writes what is said, in the order in which it was said, on a goroutine of
+// its own that is there only while there is something to write. A pipe that is full
+// and not read, or a terminal stopped by Ctrl-S, blocks that goroutine alone, and
+// neither a start, a signal nor a release.
+type sink struct {
+	w io.Writer
+
+	mu      sync.Mutex
+	queue   []entry
+	writing bool
+	shown   bool // a live line is on the terminal, or on its way there
+	lost    int  // lines that found no room, since we last said so
+	todo    int  // goroutines that write, or will have something to say
+	quiet   chan struct{}
+
+	drawn bool // a live line is on the terminal; the writer's alone
+}
+
+// entry is a line with its end, or the text of a live one.
+type entry struct {
+	kind entryKind
+	text string
+}
+
+type entryKind int
+
+const (
+	told  entryKind = iota // how it goes: may be dropped
+	vital                  // an error, or its hint
+	live
+	wipe // the live line goes
+)
+
+var stderr = &sink{w: os.Stderr}
+
+const (
+	// sinkRoom bounds what nobody reads: some ten thousand bytes.
+	sinkRoom = 100
+	// beforeStart is how long the command waits for words that were said before it,
+	// so that they stand before its own. Who reads at all has read them in
+	// microseconds; the command itself would block on the first line it writes.
+	beforeStart = 100 * time.Millisecond
+	// lastWords is how long the end of berth waits for who reads: longer than any
+	// reader that lives takes to get a CPU, and short for a person who looks at a
+	// terminal that does not move. Everything is given back by then.
+	lastWords = time.Second
+)
+
+func (s *sink) put(e entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.kind == wipe && !s.shown {
+		return
+	}
+	s.shown = e.kind == live
+	// What is not written yet and would be gone with this one.
+	if n := len(s.queue); n > 0 && (s.queue[n-1].kind == live || s.queue[n-1].kind == wipe) {
+		s.queue = s.queue[:n-1]
+	}
+	if words := e.kind == told || e.kind == vital; words && len(s.queue) >= sinkRoom && !s.makeRoom(e) {
+		s.lost++
+		return
+	}
+	s.queue = append(s.queue, e)
+	if !s.writing {
+		s.writing = true
+		s.begin()
+		go s.write()
+	}
+}
+
+// makeRoom drops the oldest line that may go. An error is never dropped; the same
+// one is not kept twice.
+func (s *sink) makeRoom(e entry) bool {
+	if i := slices.IndexFunc(s.queue, func(q entry) bool { return q.kind == told }); i >= 0 {
+		s.queue = slices.Delete(s.queue, i, i+1)
+		s.lost++
+		return true
+	}
+	return e.kind != told && !slices.Contains(s.queue, e)
+}
+
+func (s *sink) write() {
+	for {
+		text, more := s.next()
+		if !more {
+			return
+		}
+		_, _ = io.WriteString(s.w, text) // nobody is left to tell of an error
+	}
+}
+
+// next takes the next entry out, as it is to be written.
+func (s *sink) next() (text string, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	erase := ""
+	if s.drawn {
+		erase = "\r\x1b[K"
+	}
+	switch {
+	case s.lost > 0:
+		text = fmt.Sprintf("%sberth: note: %s dropped here, which nobody read in time\n", erase, plural(s.lost, "line"))
+		s.lost, s.drawn = 0, false
+		return text, true
+	case len(s.queue) == 0:
+		s.writing = false
+		s.end()
+		return "", false
+	}
+	e := s.queue[0]
+	s.queue = s.queue[1:]
+	if s.drawn = e.kind == live; s.drawn {
+		return "\r" + e.text + "\x1b[K", true
+	}
+	return erase + e.text, true
+}
+
+// later has f say something that it has to find out first. The end of berth waits
+// for it as for what was said.
+func (s *sink) later(f func()) {
+	s.mu.Lock()
+	s.begin()
+	s.mu.Unlock()
+	go func() {
+		defer func() {
+			s.mu.Lock()
+			s.end()
+			s.mu.Unlock()
+		}()
+		f()
+	}()
+}
+
+func (s *sink) begin() {
+	if s.todo++; s.todo == 1 {
+		s.quiet = make(chan struct{})
+	}
+}
+
+func (s *sink) end() {
+	if s.todo--; s.todo == 0 {
+		close(s.quiet)
+	}
+}
+
+// flush waits until all is written that was said, but no longer than that.
+func (s *sink) flush(atMost time.Duration) {
+	s.mu.Lock()
+	todo, quiet := s.todo, s.quiet
+	s.mu.Unlock()
+	if todo == 0 {
+		return
+	}
+	select {
+	case <-quiet:
+	case <-time.After(atMost):
+	}
+}

@@ -3,8 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
-	"os"
-	"sync/atomic"
+	"math"
 	"syscall"
 	"time"
 
@@ -42,10 +41,10 @@ func (r *runner) acquire() (lease.Holding, error) {
 		}
 	}
 	if r.spec.exec {
-		r.catchDrastic()
+		go r.catchDrastic()
 	}
 	<-r.caught
-	catchSignals(r.signals, harmless)
+	r.signals.catch(harmless)
 	return r.wait()
 }
 
@@ -85,10 +84,10 @@ func (r *runner) allowed(ctx context.Context) (context.Context, context.CancelFu
 type inLine struct {
 	r          *runner
 	interrupts limiter.Interrupts
-	stopping   atomic.Bool // asked for, and not done yet
-	cancel     context.CancelCauseFunc
-	continued  time.Time // when the last CONT came
-	signal     error     // the signal that ended the wait
+	suspension
+	late   <-chan time.Time // the waiter has not come to stop us by then
+	cancel context.CancelCauseFunc
+	signal error // the signal that ended the wait
 }
 
 // outcome is what came of standing in the line.
@@ -125,34 +124,45 @@ func (r *runner) wait() (lease.Holding, error) {
 			w.look()
 		case now := <-w.read:
 			w.show(now)
-		case sig := <-r.signals:
+		case sig := <-r.signals.next():
 			l.hear(sig)
+		case <-l.late:
+			l.stopAnyway()
 		}
 	}
 }
 
-func (l *inLine) hear(sig os.Signal) {
-	switch sig {
-	case sigWINCH, syscall.SIGPIPE:
-	case sigCONT:
-		l.stopping.Store(false)
-		l.continued = time.Now()
+func (l *inLine) hear(sig syscall.Signal) {
+	switch classOf(sig, alone) {
+	case resume:
+		l.resume()
 		l.interrupts.Do(func(context.Context, lease.Place) error { return nil })
-	case sigTSTP:
-		if !revoked(l.continued) && !l.stopping.Swap(true) {
+	case suspend:
+		if !l.pending(forever) && l.ask() {
 			l.interrupts.Do(l.stepAside)
+			l.late = time.After(promptly)
 		}
-	default:
-		l.signal = signalError{sig.(syscall.Signal)}
+	case terminate:
+		l.signal = signalError{sig}
 		l.cancel(l.signal)
 	}
 }
 
+const (
+	// promptly is how soon after a Ctrl-Z the shell's prompt is to be back, whatever
+	// the store does.
+	promptly = 300 * time.Millisecond
+	forever  = time.Duration(math.MaxInt64)
+)
+
 // stepAside stops this process, and lets the others pass meanwhile.
 func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
+	if !l.pending(forever) {
+		return nil // it is over
+	}
 	err := p.StepAside(ctx)
 	time.Sleep(soon)
-	if l.stopping.Swap(false) { // else a CONT came since
+	if l.take() { // else a CONT came since, or it was done without us
 		l.r.store.stop()
 	}
 	if err != nil {
@@ -161,17 +171,25 @@ func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
 	return p.Return(ctx)
 }
 
+// stopAnyway stops this process where the waiter is in a call to a server, which may
+// take as long as an outage. Nobody waits for what it has in its hands; to the server
+// it is one that was frozen, and has its place again when it goes on. In a directory
+// the call may have the pool's lock.
+func (l *inLine) stopAnyway() {
+	l.late = nil
+	if l.r.store.remote && l.take() {
+		l.r.store.stop()
+	}
+}
+
 func (l *inLine) over(o outcome) (lease.Holding, error) {
 	if l.signal != nil && o.h != nil {
 		// Too late for the wait and too early for the command: it is not
 		// started.
 		return nil, errors.Join(l.signal, release(o.h))
 	}
-	if l.stopping.Load() && o.h != nil {
-		select { // it came too late for the wait: the job gets it
-		case l.r.signals <- sigTSTP:
-		default:
-		}
+	if l.pending(forever) && o.h != nil {
+		l.r.signals.again(sigTSTP) // it came too late for the wait: the job gets it
 	}
 	return o.h, l.r.unlucky(o.err)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"syscall"
-	"time"
 
 	"berth/lease"
 )
@@ -22,6 +21,8 @@ const (
 	sigSTOP
 	sigCONT
 	sigWINCH
+	sigUSR1
+	sigUSR2
 	sigTTIN
 	sigTTOU
 )
@@ -34,13 +35,10 @@ func catchSignals(chan os.Signal, []os.Signal) {}
 
 var drastic, harmless []os.Signal
 
-const soon = 0
-
-func revoked(time.Time) bool { return false }
-func foreground() bool       { return false }
-func columns() int           { return 0 }
-func isTerminal(int) bool    { return false }
-func stopSelf()              {}
-func wake(lease.Process)     {}
+func foreground() bool    { return false }
+func columns() int        { return 0 }
+func isTerminal(int) bool { return false }
+func stopSelf()           {}
+func wake(lease.Process)  {}
 
 func lockFile(*os.File) (func(), error) { return nil, errors.ErrUnsupported }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -54,13 +53,15 @@ type runner struct {
 	gated bool // there are gates to be asked, and there is room but for them
 	tty   terminal
 
-	signals chan os.Signal
+	signals *inbox
 	caught  chan struct{} // closed once the drastic ones come to signals
 }
 
+// catchDrastic is for a goroutine of its own.
 func (r *runner) catchDrastic() {
-	catchSignals(r.signals, drastic)
+	r.signals.catch(drastic)
 	close(r.caught)
+	r.signals.see()
 }
 
 func (r *runner) run() (int, error) {
@@ -73,7 +74,7 @@ func (r *runner) run() (int, error) {
 	req.Owner = lease.Process(r.store.self)
 	req.UID = os.Getuid()
 	req.Command = shownCommand(r.spec.argv)
-	r.signals, r.caught = make(chan os.Signal, 64), make(chan struct{})
+	r.signals, r.caught = newInbox(), make(chan struct{})
 	if !r.spec.exec {
 		go r.catchDrastic() // beside the way to the slot
 	}
@@ -119,17 +120,14 @@ func (r *runner) checkGates(check func() error) error {
 	defer cancel()
 	checked := make(chan error, 1)
 	go func() { checked <- check() }()
+	var ctl suspension
 	for {
 		select {
 		case err := <-checked:
 			return err
-		case sig := <-r.signals:
-			switch sig {
-			case sigTSTP:
-				r.store.stop()
-			case sigCONT, sigWINCH, syscall.SIGPIPE:
-			default:
-				return signalError{sig.(syscall.Signal)}
+		case sig := <-r.signals.next():
+			if ended := ctl.follow(sig, r.signals.next(), r.store.stop); ended != 0 {
+				return signalError{ended}
 			}
 			continue
 		case <-ctx.Done():

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -51,17 +50,6 @@ func catchSignals(ch chan os.Signal, sigs []os.Signal) {
 // for the terminal's own. So a 'kill -INT' from elsewhere to a berth in the
 // foreground is not repeated to its child; TERM always is.
 type terminal struct{ had bool }
-
-// contsAgo is how long after a CONT a TSTP may come that was sent before it: the
-// runtime passes signals on in the order of their numbers.
-const contsAgo = 2 * time.Millisecond
-
-// soon is how long after a TSTP we look for a CONT that undoes it, before we stop.
-const soon = 5 * time.Millisecond
-
-// revoked reports whether a TSTP that comes now was undone by a CONT that came
-// at cont. Not the terminal's: fg and Ctrl-Z come in that order.
-func revoked(cont time.Time) bool { return time.Since(cont) < contsAgo && !foreground() }
 
 // newTerminal asks for the terminal of our session. Descriptors may lead to one
 // that is another session's, whose end is no business of ours.
@@ -113,6 +101,8 @@ const (
 	sigSTOP  = syscall.SIGSTOP
 	sigCONT  = syscall.SIGCONT
 	sigWINCH = syscall.SIGWINCH
+	sigUSR1  = syscall.SIGUSR1
+	sigUSR2  = syscall.SIGUSR2
 	sigTTIN  = syscall.SIGTTIN
 	sigTTOU  = syscall.SIGTTOU
 )

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"sync"
-	"time"
 
 	"berth/lease"
 	"berth/procwatch"
@@ -32,11 +31,16 @@ func here() string {
 // for slots are not among these; who waits stops himself, between two looks.
 type still struct {
 	lease.Store
-	mu sync.RWMutex
+	server bool
+	mu     sync.RWMutex
 }
 
-// stop stops this process.
+// stop stops this process. With a server nobody waits for the calls of another.
 func (s *still) stop() {
+	if s.server {
+		stopSelf()
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stopSelf()
@@ -44,23 +48,13 @@ func (s *still) stop() {
 
 // minded stops this process at a Ctrl-Z, for commands that look for no signals.
 func (s *still) minded() *still {
-	signals := make(chan os.Signal, 8)
-	catchSignals(signals, []os.Signal{sigTSTP, sigCONT})
+	signals := newInbox()
+	signals.catch([]os.Signal{sigTSTP, sigCONT})
+	go signals.see()
 	go func() {
-		var continued time.Time
-		for sig := range signals {
-			if sig == sigTSTP && !revoked(continued) {
-				select { // a CONT that comes right after it would be over before we stop
-				case sig = <-signals:
-				case <-time.After(soon):
-				}
-				if sig == sigTSTP {
-					s.stop()
-				}
-			}
-			if sig == sigCONT {
-				continued = time.Now()
-			}
+		var ctl suspension
+		for sig := range signals.next() {
+			ctl.follow(sig, signals.next(), s.stop)
 		}
 	}()
 	return s

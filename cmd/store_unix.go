@@ -20,7 +20,7 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &store{still: &still{Store: s}, where: o.where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
+		return &store{still: &still{Store: s, server: true}, where: o.where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
 	}
 	if err := checkStore(o.where); err != nil {
 		return nil, err

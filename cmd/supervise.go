@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -31,11 +30,10 @@ type supervisor struct {
 	busyAt   time.Duration // the start, or the last keepalive, on the store's clock
 	lost     bool
 
-	gaveUp    bool      // the tree could not be ended
-	asked     time.Time // when a TSTP came to us, unless we have stopped since
-	continued time.Time // when the last CONT came to us
-	stopped   bool      // the child is, as far as events told
-	stops     int       // how often it was
+	gaveUp bool // the tree could not be ended
+	suspension
+	stopped   bool // the child is, as far as events told
+	stops     int  // how often it was
 	cont      <-chan time.Time
 	contStops int // stops when CONT came to us
 }
@@ -72,7 +70,7 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 		done: make(chan error, 1),
 	}
 	r.tty = newTerminal()
-	catchSignals(r.signals, harmless)
+	r.signals.catch(harmless)
 	return s.run()
 }
 
@@ -102,17 +100,17 @@ func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
 // lastSignal hands the signals back to the kernel, and returns one that came
 // before, when nobody looked any more.
 func (r *runner) lastSignal() error {
-	signal.Stop(r.signals) // which waits for those on their way, where Reset drops them
-	for {
-		select {
-		case sig := <-r.signals:
-			if sig != sigTSTP && sig != sigCONT && sig != sigWINCH && sig != syscall.SIGPIPE {
-				return signalError{sig.(syscall.Signal)}
-			}
-		default:
-			return nil
+	select {
+	case <-r.caught:
+	default:
+		return nil // they were never ours
+	}
+	for _, sig := range r.signals.close() {
+		if classOf(sig, alone) == terminate {
+			return signalError{sig}
 		}
 	}
+	return nil
 }
 
 func (s *supervisor) run() (int, error) {
@@ -154,8 +152,8 @@ func (s *supervisor) step() bool {
 	select {
 	case ev := <-s.child.Events():
 		return s.childEvent(ev)
-	case sig := <-s.signals:
-		s.signal(sig.(syscall.Signal))
+	case sig := <-s.signals.next():
+		s.signal(sig)
 		if sig == sigTSTP && s.stopped { // it was quicker, or stopped before
 			s.follow(sigTSTP)
 		}
@@ -219,7 +217,7 @@ func (s *supervisor) follow(stop syscall.Signal) {
 	default:
 		return
 	}
-	s.asked = time.Time{}
+	s.take()
 	if s.child.ID().State() == procwatch.Stopped && !s.continuedSoon() {
 		s.halt()
 	}
@@ -230,21 +228,14 @@ func (s *supervisor) follow(stop syscall.Signal) {
 // not stop) may be stopped by somebody else later, alone.
 const askedTime = 5 * time.Second
 
-func (s *supervisor) wasAsked() bool { return time.Since(s.asked) < askedTime }
+func (s *supervisor) wasAsked() bool { return s.pending(askedTime) }
 
-// continuedSoon reports whether a CONT comes right after the stop: it would be
-// over before we stop, and we would stay stopped.
+// continuedSoon reports whether a CONT comes right after the stop.
 func (s *supervisor) continuedSoon() bool {
-	before, late := s.continued, time.After(soon)
-	for s.continued == before {
-		select {
-		case sig := <-s.signals:
-			s.signal(sig.(syscall.Signal))
-		case <-late:
-			return false
-		}
-	}
-	return true
+	return s.undone(s.signals.next(), func(sig syscall.Signal) bool {
+		s.signal(sig)
+		return true
+	})
 }
 
 // keystrokeTime is how much later than the child we may hear of a Ctrl-Z.
@@ -257,8 +248,8 @@ func (s *supervisor) awaitKeystroke() {
 	late := time.After(keystrokeTime)
 	for !s.wasAsked() && foreground() {
 		select {
-		case sig := <-s.signals:
-			s.signal(sig.(syscall.Signal))
+		case sig := <-s.signals.next():
+			s.signal(sig)
 		case <-late:
 			return
 		}
@@ -266,28 +257,25 @@ func (s *supervisor) awaitKeystroke() {
 }
 
 func (s *supervisor) signal(sig syscall.Signal) {
-	switch sig {
-	case syscall.SIGPIPE:
-		return // ours: of what we say
-	case sigCONT:
-		s.asked, s.continued = time.Time{}, time.Now()
+	phase := running
+	if s.exited && s.ending == nil { // the slot follows what the command left behind
+		phase = leftover
+	}
+	switch class := classOf(sig, phase); {
+	case class == ignore, class == suspend && !s.ask():
+		return
+	case class == terminate:
+		s.end(signalError{sig}, s.spec.kill)
+		return
+	case class == resume:
+		s.resume()
 		if s.keeper != nil {
 			s.keeper.Now() // 'berth stop' wakes us with it
 		}
-	case sigTSTP:
-		if revoked(s.continued) {
-			return
-		}
-		s.asked = time.Now()
 	}
-	if s.exited && s.ending == nil { // the slot follows what the command left behind
-		switch sig {
-		case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
-			s.end(signalError{sig}, s.spec.kill)
-		case sigTSTP:
-			if s.asked = (time.Time{}); !s.continuedSoon() {
-				s.halt()
-			}
+	if phase == leftover {
+		if sig == sigTSTP && s.take() && !s.continuedSoon() {
+			s.halt()
 		}
 		return
 	}

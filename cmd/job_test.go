@@ -27,6 +27,7 @@ import (
 //	job daemon FILE                   leaves a process behind in a session of its own that does 'hold FILE' with all it inherited
 //	job deaf FILE                     like hold, and ignores TERM, INT and HUP
 //	job eat FILE NAME BYTES AFTER FOR  like record; takes so much memory after the one time, for the other
+//	job unread - CMD [ARG...]         becomes CMD with a pipe for stderr that is full and open, and that nobody reads
 //	job latecont -                    what TestLateCont runs
 //	job storm FILE PLAN               what TestStorm runs: see stormJob
 func job(args []string) int {
@@ -86,6 +87,8 @@ func job(args []string) int {
 		for !exists(args[1]) {
 			time.Sleep(time.Millisecond)
 		}
+	case args[0] == "unread" && len(args) > 2:
+		return unread(args[2:])
 	case args[0] == "latecont":
 		return jobLateCont()
 	case args[0] == "storm" && len(args) == 3:
@@ -99,6 +102,29 @@ func job(args []string) int {
 		return 2
 	}
 	return 0
+}
+
+// unread returns only after an error.
+func unread(argv []string) int {
+	var p [2]int
+	path, err := exec.LookPath(argv[0])
+	if err == nil {
+		err = unix.Pipe(p[:]) // both ends stay open: the command has the other one, too
+	}
+	if err == nil {
+		err = unix.SetNonblock(p[1], true)
+	}
+	for err == nil {
+		_, err = unix.Write(p[1], []byte("x"))
+	}
+	if err == unix.EAGAIN {
+		_ = unix.SetNonblock(p[1], false)
+		if err = unix.Dup2(p[1], 2); err == nil {
+			err = syscall.Exec(path, argv, os.Environ())
+		}
+	}
+	fmt.Println(err)
+	return 1
 }
 
 // maxHold ends what a failed test left behind.

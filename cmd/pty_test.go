@@ -134,6 +134,8 @@ func (s *terminalShell) line(l string) { s.t.Helper(); s.keys(l + "\n") }
 const (
 	ctrlC         = "\x03"
 	ctrlD         = "\x04"
+	ctrlQ         = "\x11"
+	ctrlS         = "\x13"
 	ctrlZ         = "\x1a"
 	ctrlBackslash = "\x1c"
 )
@@ -178,6 +180,13 @@ func (s *terminalShell) code(want int) {
 	s.line("echo code=$?.")
 	s.expect(fmt.Sprintf("code=%d.", want))
 	s.expect(prompt)
+}
+
+// length is how much came to the screen.
+func (s *terminalShell) length() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.seen)
 }
 
 func (s *terminalShell) path(name string) string { return filepath.Join(s.dir, name) }

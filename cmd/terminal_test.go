@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func inShells(t *testing.T, f func(t *testing.T, shell string)) {
@@ -297,4 +298,44 @@ func TestTerminalOfAnotherSession(t *testing.T) {
 	}
 	s.code(129)
 	s.until("the job is over", func() bool { return processGone(pid) })
+}
+
+// Ctrl-S stops the terminal's output while the line is drawn. Nothing of berth hangs
+// on it: a TERM ends the wait, a slot that frees is taken, and its command starts.
+func TestTerminalOutputIsStopped(t *testing.T) {
+	t.Parallel()
+	s := openTerminal(t, "sh", 80)
+	letGo := s.hold("p", "a")
+	stopOutput := func() {
+		s.expect("\rberth: waiting")
+		s.keys(ctrlS)
+		drawn := s.length()
+		s.until("nothing is drawn any more", func() bool {
+			defer func() { drawn = s.length() }()
+			time.Sleep(3 * liveEvery / 2)
+			return drawn == s.length()
+		})
+	}
+	s.line("sh -c 'echo $$ >first; exec berth run -n 1 -p p -- job args ran'")
+	first := s.pid("first")
+	stopOutput()
+	if err := syscall.Kill(first, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the wait is over", func() bool { return processGone(first) })
+	s.waitsInLine("p", 0)
+	s.keys(ctrlQ)
+	s.code(143)
+
+	s.line("berth run -n 1 -p p -- job hold b")
+	stopOutput()
+	letGo()
+	s.pid("b")
+	s.touch("b.go")
+	s.until("the slot is free", func() bool {
+		_, err := s.berth("run", "-n", "1", "-p", "p", "--wait", "0", "--", "true")
+		return err == nil
+	})
+	s.keys(ctrlQ)
+	s.code(0)
 }

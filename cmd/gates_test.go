@@ -117,20 +117,23 @@ func cmdCgroup(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	dir, err := os.MkdirTemp(memoryGroup(), "berth-test-")
 	ts.Check(err)
-	ts.Defer(func() {
-		until(ts, "removed "+dir, func() bool {
-			text, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-			for _, p := range strings.Fields(string(text)) {
-				if pid, err := strconv.Atoi(p); err == nil {
-					if left, err := os.FindProcess(pid); err == nil {
-						_ = left.Kill()
-					}
-				}
-			}
-			err := os.Remove(dir)
-			return err == nil || os.IsNotExist(err)
-		})
-	})
+	ts.Defer(func() { removeGroup(ts, dir) })
 	ts.Check(os.WriteFile(filepath.Join(dir, "memory.limit_in_bytes"), []byte(args[1]), 0o644))
 	ts.Setenv(args[0], dir)
+}
+
+// removeGroup kills what is left in a control group, and removes it.
+func removeGroup(ts *testscript.TestScript, dir string) {
+	until(ts, "removed "+dir, func() bool {
+		text, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		for _, p := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(p); err == nil {
+				if left, err := os.FindProcess(pid); err == nil {
+					_ = left.Kill()
+				}
+			}
+		}
+		err := os.Remove(dir)
+		return err == nil || os.IsNotExist(err)
+	})
 }

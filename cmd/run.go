@@ -60,6 +60,7 @@ type runner struct {
 // catchDrastic is for a goroutine of its own.
 func (r *runner) catchDrastic() {
 	r.signals.catch(drastic)
+	procwatch.Reserve()
 	close(r.caught)
 	r.signals.see()
 }

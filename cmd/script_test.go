@@ -50,6 +50,7 @@ import (
 //	                           nobody there holds a slot for it
 //	apart D POOL N [BURST]     check the leases of the N who hold: BURST and one more start per D
 //	cgroup VAR BYTES           a control group with so much memory, its directory in $VAR: [memcgroup]
+//	pids VAR N                 one with so many processes and threads: [pidscgroup]
 func TestScripts(t *testing.T) {
 	p := scripts(t)
 	p.Dir = filepath.Join("..", "testdata", "script")
@@ -72,7 +73,7 @@ func scripts(t *testing.T) testscript.Params {
 		WorkdirRoot: root,
 		Setup:       setupScript,
 		Condition: func(cond string) (bool, error) {
-			return cond == "root" && os.Geteuid() == 0 || cond == "memcgroup" && memoryGroup() != "", nil
+			return cond == "root" && os.Geteuid() == 0 || cond == "memcgroup" && memoryGroup() != "" || cond == "pidscgroup" && canLimitPids(), nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": cmdStart, "ends": cmdEnds, "exits": cmdExits, "signal": cmdSignal,
@@ -81,6 +82,7 @@ func scripts(t *testing.T) testscript.Params {
 			"idof": cmdIDOf, "noneleft": cmdNoneLeft,
 			"aside": cmdAside, "stopped": cmdStopped, "silent": cmdSilent, "crowd": cmdCrowd,
 			"machine": cmdMachine, "heldback": cmdHeldBack, "apart": cmdApart, "cgroup": cmdCgroup,
+			"pids": cmdPids,
 		},
 	}
 }

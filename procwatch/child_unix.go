@@ -44,7 +44,8 @@ type Child struct {
 // error wraps ErrNotFound or ErrCannotExec when the command is to blame. One
 // child runs at a time: Start fails until nothing of the one before is left.
 //
-// On Linux the calling process stays a subreaper afterwards.
+// Afterwards the calling process runs on two processors at most, see Reserve, and is,
+// on Linux, a subreaper.
 func Start(argv, env []string) (*Child, error) { return startOnce(argv, env, &syscall.SysProcAttr{}) }
 
 // StartBound is Start of a child that does not outlive us: where the kernel can do
@@ -61,6 +62,7 @@ func startOnce(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
 		busy.Store(false)
 		return nil, err
 	}
+	go boundProcessors()
 	go c.reap()
 	return c, nil
 }
@@ -69,6 +71,7 @@ func start(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
 	if env == nil {
 		env = syscall.Environ()
 	}
+	Reserve()
 	w, others, err := newWatch()
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch over a command: %w", err)

@@ -31,6 +31,7 @@ var roles = map[string]func(args []string){
 	"refused": roleRefused,
 	"replace": roleReplace,
 	"blind":   roleBlind,
+	"short":   roleShort,
 }
 
 func TestMain(m *testing.M) {

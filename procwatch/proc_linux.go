@@ -106,8 +106,11 @@ func scan() ([]proc, error) {
 			continue
 		}
 		// One that ended, or that may not be read, is none of the tree's living.
-		if p, err := readStat(name); err == nil {
+		switch p, err := readStat(name); {
+		case err == nil:
 			table = append(table, p)
+		case isShortage(err):
+			return nil, err // it would be taken for one that ended
 		}
 	}
 	return table, nil

@@ -72,3 +72,6 @@ func EndOrphan(context.Context, ID, syscall.Signal, time.Duration) error {
 
 // CanWaitTree reports whether WaitTree works on this system.
 func CanWaitTree() bool { return false }
+
+// Reserve has nothing to do here.
+func Reserve() {}

@@ -36,10 +36,21 @@ type tree struct {
 	rush  func(met map[int]bool) bool // see Child.rush; may be nil
 }
 
+// A look needs two descriptors. Somebody beside us, or the job itself, may have taken
+// the last ones (ulimit -n, file-max): it waits for others, some 5 s.
+const (
+	shortTries = 100
+	shortPause = 50 * time.Millisecond
+)
+
 // look scans the machine once, and returns those of the tree that are alive,
 // parents before their children.
 func (t *tree) look() ([]proc, error) {
 	table, err := scan()
+	for tries := 1; isShortage(err) && tries < shortTries; tries++ {
+		time.Sleep(shortPause)
+		table, err = scan()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the process table: %w", err)
 	}

@@ -73,7 +73,14 @@ func TestLookup(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			env := []string{path, "PATH=" + runs}
+			found := procwatch.Find([]string{tt.name}, env)
 			c, err := procwatch.Start([]string{tt.name}, env)
+			if tt.name == "broken" { // only the start can tell
+				found = errors.Join(found, err)
+			}
+			if (found == nil) != (err == nil) || err != nil && found.Error() != err.Error() {
+				t.Errorf("Find says %v, and Start %v", found, err)
+			}
 			if tt.want != nil {
 				if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), strconv.Quote(tt.name)) {
 					t.Fatalf("got %v, want %v that names the command", err, tt.want)
@@ -88,6 +95,38 @@ func TestLookup(t *testing.T) {
 			}
 			idle(t)
 		})
+	}
+}
+
+// TestFindAsTheKernel: what the mode bits do not tell, or would tell wrong.
+func TestFindAsTheKernel(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	run := func(mode os.FileMode) string {
+		path := filepath.Join(dir, strconv.FormatUint(uint64(mode), 8))
+		if err := os.WriteFile(path, []byte("exit 0\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tt := range []struct {
+		path string
+		ok   bool
+	}{{run(0o700), true}, {run(0o001), true}, {run(0o666), false}, {run(0o010), true}, {"/proc/self/mem", false}, {"/dev/null", false}} {
+		if err := procwatch.Find([]string{tt.path}, nil); (err == nil) != tt.ok {
+			t.Errorf("%s: %v; can be run: %t", tt.path, err, tt.ok)
+		}
+	}
+}
+
+func BenchmarkFind(b *testing.B) {
+	for range b.N {
+		_ = procwatch.Find([]string{"true"}, os.Environ())
 	}
 }
 

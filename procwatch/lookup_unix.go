@@ -49,9 +49,30 @@ func launch(argv, env []string, exec func(path string, argv []string) error) err
 		}
 	}
 	if denied != "" {
-		return fmt.Errorf("cannot run %q: %w: %s: %v", argv[0], ErrCannotExec, denied, syscall.EACCES)
+		why := syscall.EACCES
+		if isDir(denied) { // execve says the same of it
+			why = syscall.EISDIR
+		}
+		return fmt.Errorf("cannot run %q: %w: %s: %v", argv[0], ErrCannotExec, denied, why)
 	}
 	return fmt.Errorf("cannot run %q: %w", argv[0], ErrNotFound)
+}
+
+// Find returns the error that Start would have now, as far as that can be told
+// without a fork: what is there, and whether we may execute it. A missing
+// interpreter, a format that the kernel does not know, show only at the start. It
+// costs a system call for each directory of PATH, and one more.
+func Find(argv, env []string) error {
+	return launch(argv, env, func(path string, _ []string) error {
+		var st syscall.Stat_t
+		switch err := syscall.Stat(path, &st); {
+		case err != nil:
+			return err
+		case st.Mode&syscall.S_IFMT == syscall.S_IFDIR:
+			return syscall.EACCES // and X means search there
+		}
+		return mayExecute(path)
+	})
 }
 
 // candidates lists the files that name may mean.
@@ -73,12 +94,19 @@ func candidates(name string, env []string) []string {
 }
 
 func searchPath(env []string) string {
+	path, _ := SearchPath(env)
+	return path
+}
+
+// SearchPath is where a command without a slash is looked for, and whether env
+// says so.
+func SearchPath(env []string) (path string, set bool) {
 	for _, kv := range env {
 		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
-			return path
+			return path, true
 		}
 	}
-	return defaultPath
+	return defaultPath, false
 }
 
 func execOrShell(path string, argv []string, exec func(string, []string) error) error {
@@ -113,4 +141,9 @@ func isAny(err error, list ...syscall.Errno) bool {
 func stat(path string) error {
 	var st syscall.Stat_t
 	return syscall.Stat(path, &st)
+}
+
+func isDir(path string) bool {
+	var st syscall.Stat_t
+	return syscall.Stat(path, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR
 }

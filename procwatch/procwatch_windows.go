@@ -48,6 +48,12 @@ func StartBound(argv, env []string) (*Child, error) { return nil, unsupported("r
 // Replace is not supported on Windows.
 func Replace(argv, env []string) error { return unsupported("run a command") }
 
+// Find is not supported on Windows.
+func Find(argv, env []string) error { return unsupported("look up a command") }
+
+// SearchPath is empty on Windows.
+func SearchPath([]string) (path string, set bool) { return "", false }
+
 // ID is empty on Windows.
 func (*Child) ID() ID { return ID{} }
 

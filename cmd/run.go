@@ -24,7 +24,8 @@ func runCommand(result *int) *cli.Command {
 		UsageText: "berth run [flags] [--] COMMAND [ARG...]",
 		Description: `Callers of a pool are served first come, first served. The exit code is the
 command's own; 75 no slot in time, 124 time limit, 125 berth itself failed,
-126 and 127 the command cannot be run or is not found, 128+n ended by signal n.
+126 and 127 the command cannot be run or is not found (looked up before the wait
+and at the start), 128+n ended by signal n.
 D is a duration: seconds like 30 or 1.5, or with a unit like 300ms, 10m, 1h30m.`,
 		Flags: runFlags(),
 		Action: func(c *cli.Context) error {
@@ -35,7 +36,7 @@ D is a duration: seconds like 30 or 1.5, or with a unit like 300ms, 10m, 1h30m.`
 			r := &runner{spec: spec, say: newSpeaker(spec.quiet, spec.verbose)}
 			*result, err = r.run()
 			if err != nil {
-				r.say.explain(err)
+				r.say.explain(r.advised(err))
 				return said(err)
 			}
 			return nil
@@ -66,7 +67,10 @@ func (r *runner) catchDrastic() {
 }
 
 func (r *runner) run() (int, error) {
-	var err error
+	err := r.find()
+	if err != nil {
+		return 0, err
+	}
 	if r.store, err = openStore(r.spec.store, true, r.say); err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strconv"
 
 	"berth/lease"
@@ -30,7 +31,7 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 			m.ix.line--
 			return nil
 		}
-		f, err := m.pool.openFile(m.where, m.name, false, false)
+		f, _, err := m.pool.openID(m.where, m.name, id, writing)
 		if err != nil {
 			return err
 		}
@@ -46,7 +47,7 @@ func (s *Store) Keepalive(ctx context.Context, id string) error {
 		if m.lease == nil {
 			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 		}
-		f, err := m.pool.openFile(m.where, m.name, false, false)
+		f, _, err := m.pool.openID(m.where, m.name, id, writing)
 		if err != nil {
 			return err
 		}
@@ -90,7 +91,7 @@ func (s *Store) find(ctx context.Context, id string, fn func(match) error) error
 				return fn(match{r, p, ix, slots, n})
 			}
 		}
-		tickets, err := p.names(line)
+		tickets, err := p.tickets()
 		if err != nil {
 			return err
 		}
@@ -106,14 +107,24 @@ func (s *Store) find(ctx context.Context, id string, fn func(match) error) error
 // readID returns the record in a file if it is that of id. What cannot be opened
 // or read is not the one that is looked for.
 func (p *pool) readID(where, name, id string) *record {
-	f, err := p.openFile(where, name, false, true)
+	f, r, err := p.openID(where, name, id, reading)
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	f.Close()
+	return r
+}
+
+// openID opens a file that has the record of id; else it is lease.ErrNotFound.
+func (p *pool) openID(where, name, id string, to purpose) (*os.File, *record, error) {
+	f, err := p.openFile(where, name, to)
+	if err != nil {
+		return nil, nil, err
+	}
 	r, err := readRecord(f)
 	if err != nil || r == nil || (r.lease == nil || r.lease.ID != id) && (r.ticket == nil || r.ticket.ID != id) {
-		return nil
+		f.Close()
+		return nil, nil, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 	}
-	return r
+	return f, r, nil
 }

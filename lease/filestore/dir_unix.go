@@ -95,6 +95,15 @@ func (d *dir) remove(name string) error {
 	return d.failed("remove", name, d.do(func(at int) error { return unix.Unlinkat(at, name, 0) }))
 }
 
+// removeIf removes the file whose lock we hold, and not another of its name: that
+// is as good as gone. Without the lock we are asked to remove what we find.
+func (d *dir) removeIf(name string, l *fileLock) error {
+	if l != nil && l.f != nil && !d.holds(name, l.f) {
+		return d.failed("remove", name, fs.ErrNotExist)
+	}
+	return d.remove(name)
+}
+
 // rename moves a file within the directory, over what has that name.
 func (d *dir) rename(from, to string) error {
 	return d.failed("rename", from, d.do(func(at int) error { return unix.Renameat(at, from, at, to) }))
@@ -147,13 +156,10 @@ func (s *Store) openDir(d *dir, name string) (*dir, error) {
 }
 
 func (s *Store) checkDir(st *unix.Stat_t) error {
-	switch {
-	case st.Mode&0o002 != 0:
+	if st.Mode&0o002 != 0 {
 		return fmt.Errorf("can be written by everybody (mode %04o)", st.Mode&0o7777)
-	case !s.shared && st.Uid != s.uid:
-		return fmt.Errorf("belongs to uid %d, the store to uid %d", st.Uid, s.uid)
 	}
-	return nil
+	return s.checkOwner(st)
 }
 
 // makeDir makes a directory of the store and opens it; that it is there already is

@@ -89,7 +89,8 @@ type Store struct {
 	mu     sync.Mutex
 	root   *dir   // nil: not there yet
 	uid    uint32 // its owner
-	shared bool   // with a group
+	gid    uint32
+	shared bool // with a group
 }
 
 var _ lease.Store = (*Store)(nil)

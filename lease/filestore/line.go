@@ -90,7 +90,7 @@ func (t *place) join(ix *index, r lease.Request) error {
 	ix.line++
 	t.ticket = lease.Ticket{Version: lease.Version, Request: r, Seq: ix.ticket, Since: time.Now()}
 	t.name = ticketName(r.Priority, ix.ticket, r.Key)
-	tickets, err := p.names(line)
+	tickets, err := p.tickets()
 	if err != nil {
 		return err
 	}
@@ -105,16 +105,32 @@ func (t *place) join(ix *index, r lease.Request) error {
 	if err := ix.save(); err != nil {
 		return err
 	}
-	return t.write()
+	for step := uint64(1); ; step *= 2 {
+		err := t.write(anew)
+		if !errors.Is(err, fs.ErrExist) || step > 1<<20 {
+			return err
+		}
+		// The name was taken by something that no berth put there: the index
+		// counts up before a ticket is made. It is not ours to write over.
+		ix.ticket += step
+		t.ticket.Seq, t.name = ix.ticket, ticketName(r.Priority, ix.ticket, r.Key)
+		if err := ix.save(); err != nil {
+			return err
+		}
+	}
 }
 
-// write fills the ticket's file, locked by us.
-func (t *place) write() error {
-	f, err := t.pool.openTicket(t.name, true, false)
+// write fills the ticket's file, locked by us. With writing it was there before:
+// kept for its key.
+func (t *place) write(to purpose) error {
+	f, err := t.pool.openTicket(t.name, to)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if r, err := readRecord(f); to == writing && (err != nil || r == nil || r.ticket == nil || r.ticket.Seq != t.ticket.Seq || r.ticket.Key != t.ticket.Key) {
+		return fmt.Errorf("the ticket %s was replaced", f.Name())
+	}
 	ok := false
 	if t.own, err = t.pool.ticketLock(t.name); err == nil {
 		ok, err = t.own.TryLock()
@@ -161,7 +177,7 @@ var errTicketHeld = errors.New("somebody holds it")
 // reclaim takes over a ticket that was kept for the request's key.
 func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 	p := t.pool
-	tickets, err := p.names(line)
+	tickets, err := p.tickets()
 	if err != nil {
 		return false, err
 	}
@@ -183,7 +199,7 @@ func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 		r.Priority = st.ticket.Priority // the place is what was kept
 		t.ticket.Request = r
 		ix.change++ // whoever passed it is behind it again
-		return true, t.write()
+		return true, t.write(writing)
 	}
 	return false, nil
 }
@@ -193,7 +209,7 @@ func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 // of the dead are removed on the way. With frozen set, waiters that are
 // stopped are passed, and passed says that there was one.
 func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead int, passed bool, err error) {
-	tickets, err := p.names(line)
+	tickets, err := p.tickets()
 	if err != nil {
 		return "", 0, false, err
 	}
@@ -331,7 +347,7 @@ func (t *place) readNotes(ix *index) error {
 		if err := ix.save(); err != nil {
 			return err
 		}
-		return t.write()
+		return t.write(anew)
 	case err != nil:
 		return err
 	case st.Size == t.size:
@@ -378,7 +394,7 @@ func (t *place) remove(ix *index) error {
 	}
 	d, err := t.pool.in(line, false)
 	if err == nil {
-		err = d.remove(t.name)
+		err = d.removeIf(t.name, t.own)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // it was swept, and counted then

@@ -64,7 +64,7 @@ func (s *Store) names() ([]string, error) {
 // Summary implements lease.Store. Tickets are counted by their names.
 func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (lease.Pool, error) {
 	v, err := s.view(ctx, name, func(p *pool, v *lease.Pool, _ bool) error {
-		tickets, err := p.names(line)
+		tickets, err := p.tickets()
 		own := ticketName(t.Priority, t.Seq, t.Key)
 		there, before := 0, 0
 		for _, n := range tickets {
@@ -154,7 +154,7 @@ func (p *pool) holders(probe bool) ([]lease.Entry, error) {
 }
 
 func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
-	f, err := p.openSlot(i, false, true)
+	f, err := p.openSlot(i, reading)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ""
 	}
@@ -236,7 +236,7 @@ func (p *pool) unreadable(i int, err error) *lease.Entry {
 
 // waiters reads all tickets into v. probe: their locks may be tried.
 func (p *pool) waiters(v *lease.Pool, probe bool) error {
-	tickets, err := p.names(line)
+	tickets, err := p.tickets()
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFile opens a lock file of the store for reading and writing (readOnly:
-// reading), and creates it when create is set and it is missing.
+// purpose is what a file of the store is opened for.
+type purpose int
+
+const (
+	reading purpose = iota
+	writing         // and reading
+	making          // writing, and it is made when it is missing
+	anew            // writing, and it must not have been there: fs.ErrExist
+)
+
+// openFile opens a file of the store.
 //
 // It opens without O_CREAT first: with fs.protected_regular even root gets
 // EACCES for O_CREAT on somebody else's file in a sticky directory. What is
@@ -19,24 +28,24 @@ import (
 // like any other and checked like any other. O_NOFOLLOW refuses a planted
 // symbolic link. A planted FIFO opens for reading and writing without anybody at
 // its other end, and with O_NONBLOCK for reading too; the check then refuses it.
-func (s *Store) openFile(d *dir, name string, create, readOnly bool) (*os.File, error) {
+func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 	flags := unix.O_RDWR | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_CLOEXEC
-	if readOnly {
+	if to == reading {
 		flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	}
 	for {
-		fd, err := d.openat(name, flags, 0)
-		if err == unix.ENOENT && create {
+		fd, err := -1, error(unix.ENOENT)
+		if to != anew {
+			fd, err = d.openat(name, flags, 0)
+		}
+		if err == unix.ENOENT && to >= making {
 			exactly(func() { fd, err = d.openat(name, flags|unix.O_CREAT|unix.O_EXCL, s.fileMode()) })
-			if err == unix.EEXIST {
+			if err == unix.EEXIST && to == making {
 				continue // somebody else made it just now: open that one
 			}
 		}
-		if err == unix.ELOOP || err == unix.EMLINK {
-			err = notOurs("is a symbolic link, which somebody else put there; remove it")
-		}
 		if err != nil {
-			return nil, d.failed("open", name, err)
+			return nil, d.failed("open", name, d.whyNot(name, err))
 		}
 		if err := s.checkFile(fd); err != nil {
 			unix.Close(fd)
@@ -44,6 +53,33 @@ func (s *Store) openFile(d *dir, name string, create, readOnly bool) (*os.File, 
 		}
 		return os.NewFile(uintptr(fd), d.sub(name)), nil
 	}
+}
+
+// whyNot says what is there instead of a file, when err is of the kind that opening
+// such a thing fails with: a socket and a device without a driver with ENXIO.
+func (d *dir) whyNot(name string, err error) error {
+	switch err {
+	case unix.ELOOP, unix.EMLINK, unix.ENXIO, unix.ENODEV, unix.EISDIR, unix.EOPNOTSUPP:
+	default:
+		return err
+	}
+	st, serr := d.stat(name)
+	switch {
+	case serr != nil:
+		return err
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+		return notOurs("is a symbolic link, which somebody else put there; remove it")
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return notAFile(uint32(st.Mode))
+	}
+	return err
+}
+
+func notAFile(mode uint32) error {
+	if mode&unix.S_IFMT == unix.S_IFDIR {
+		return notOurs("is a directory")
+	}
+	return notOurs("is %s, not a regular file; remove it", kind(mode))
 }
 
 // exactly runs make, which makes a file or a directory, without the caller's umask.
@@ -77,11 +113,24 @@ func (s *Store) checkFile(fd int) error {
 	}
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return notOurs("is %s, not a regular file; remove it", kind(uint32(st.Mode)))
+		return notAFile(uint32(st.Mode))
 	case st.Nlink > 1:
 		return notOurs("has %d names (hard links); a lock file must have one", st.Nlink)
+	}
+	if err := s.checkOwner(&st); err != nil {
+		return notOursError(err.Error())
+	}
+	return nil
+}
+
+// checkOwner refuses what was not made in this store: what is made there gets its
+// owner, or in a shared one its group.
+func (s *Store) checkOwner(st *unix.Stat_t) error {
+	switch {
+	case s.shared && st.Gid != s.gid:
+		return fmt.Errorf("belongs to group %s, the store to group %s", groupName(st.Gid), groupName(s.gid))
 	case !s.shared && st.Uid != s.uid:
-		return notOurs("belongs to uid %d, the store to uid %d", st.Uid, s.uid)
+		return fmt.Errorf("belongs to uid %d, the store to uid %d", st.Uid, s.uid)
 	}
 	return nil
 }

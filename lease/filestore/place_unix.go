@@ -105,7 +105,7 @@ func (s *Store) openRoot() (*dir, error) {
 		root.close()
 		return nil, err
 	}
-	s.uid = root.st.Uid
+	s.uid, s.gid = root.st.Uid, root.st.Gid
 	s.shared = root.st.Mode&0o020 != 0
 	return root, nil
 }

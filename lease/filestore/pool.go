@@ -84,7 +84,11 @@ func (p *pool) open(create bool) (err error) {
 	// Not to be had means that a cleaner is at work right now; it will see
 	// locked or fresh files, and nothing here depends on this lock.
 	_, _ = flockNB(p.keep.f, unix.LOCK_SH)
-	p.file, err = p.s.openFile(p.keep, "lock", create, false)
+	to := writing
+	if create {
+		to = making
+	}
+	p.file, err = p.s.openFile(p.keep, "lock", to)
 	return err
 }
 
@@ -128,13 +132,13 @@ func (p *pool) in(name string, create bool) (*dir, error) {
 }
 
 // openFile opens a file in one of the pool's directories, see Store.openFile.
-func (p *pool) openFile(where, name string, create, readOnly bool) (*os.File, error) {
-	for again := create; ; again = false {
-		d, err := p.in(where, create)
+func (p *pool) openFile(where, name string, to purpose) (*os.File, error) {
+	for again := to >= making; ; again = false {
+		d, err := p.in(where, to >= making)
 		if err != nil {
 			return nil, err
 		}
-		f, err := p.s.openFile(d, name, create, readOnly)
+		f, err := p.s.openFile(d, name, to)
 		if !again || !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
@@ -151,8 +155,8 @@ func (p *pool) forget(where string) {
 	}
 }
 
-func (p *pool) openSlot(i int, create, readOnly bool) (*os.File, error) {
-	return p.openFile(slots, strconv.Itoa(i), create, readOnly)
+func (p *pool) openSlot(i int, to purpose) (*os.File, error) {
+	return p.openFile(slots, strconv.Itoa(i), to)
 }
 
 // names lists one of the pool's directories; one that is missing is empty.
@@ -342,12 +346,13 @@ func (p *pool) rebuild() (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	tickets, err := p.names(line)
+	tickets, err := p.tickets()
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range tickets {
-		ix.ticket = max(ix.ticket, seqOf(n))
+		seq, _ := seqOf(n)
+		ix.ticket = max(ix.ticket, seq)
 	}
 	ix.line = len(tickets)
 	if len(found) > 0 {

@@ -97,6 +97,9 @@ func parseRecord(b []byte) (*record, error) {
 	if isFree(b) {
 		return nil, nil
 	}
+	if len(b) > maxRecord {
+		return nil, fmt.Errorf("%w: it is longer than %d bytes", errGarbage, maxRecord)
+	}
 	r := &record{}
 	for len(b) > 0 {
 		line, rest, whole := bytes.Cut(b, []byte("\n"))
@@ -178,14 +181,16 @@ func (r *record) add(line []byte) error {
 }
 
 func readRecord(f *os.File) (*record, error) {
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, maxRecord+1))
+	b, err := readAll(f)
 	if err != nil {
 		return nil, err
 	}
-	if len(b) > maxRecord && !isFree(b) {
-		return nil, errGarbage
-	}
 	return parseRecord(b)
+}
+
+// readAll reads what a slot's or a ticket's file holds, and a byte more than any may.
+func readAll(f *os.File) ([]byte, error) {
+	return io.ReadAll(io.NewSectionReader(f, 0, maxRecord+1))
 }
 
 func jsonLine(v any) ([]byte, error) {

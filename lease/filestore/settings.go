@@ -132,7 +132,7 @@ func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) error {
 	if err != nil {
 		return err
 	}
-	f, err := p.openFile(itself, "pace", true, false)
+	f, err := p.openFile(itself, "pace", making)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ const maxSmall = 64 << 10
 // read returns what a file holds, and who wrote it (-1: not known); nil when it is
 // not there.
 func (p *pool) read(name string) ([]byte, int, error) {
-	f, err := p.openFile(itself, name, false, true)
+	f, err := p.openFile(itself, name, reading)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}

@@ -46,7 +46,7 @@ func (st slotState) asks() int {
 // look finds out what slot i is in truth. It opens the file for reading, so
 // that its own close does not wake the head of the line.
 func (p *pool) look(i int) slotState {
-	f, err := p.openSlot(i, false, true)
+	f, err := p.openSlot(i, reading)
 	if errors.Is(err, fs.ErrNotExist) {
 		return slotState{}
 	}
@@ -245,7 +245,7 @@ func (p *pool) ungrab(ix *index, h *holding, err error) error {
 
 // lockSlot locks slot i, or says why not: the state then is in use or damaged.
 func (p *pool) lockSlot(i int) (*os.File, slotState) {
-	f, err := p.openSlot(i, true, false)
+	f, err := p.openSlot(i, making)
 	if err != nil {
 		return nil, slotState{err: err}
 	}
@@ -306,7 +306,7 @@ func (s *Store) Inherits(l *lease.Lease) bool {
 
 // poke wakes the head of the line, which watches for closed slot files.
 func (p *pool) poke(slot string) error {
-	f, err := p.openFile(slots, slot, true, false)
+	f, err := p.openFile(slots, slot, making)
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,13 @@
 package filestore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,18 +33,27 @@ func keyHash(key string) string {
 	return strconv.FormatUint(h.Sum64(), 16)
 }
 
-// seqOf returns the number in a ticket's name, 0 if it is no ticket.
-func seqOf(name string) uint64 {
-	parts := strings.Split(name, "-")
-	if len(parts) < 2 || len(parts[0]) != 2 || len(parts[1]) != 12 {
-		return 0
-	}
-	n, _ := strconv.ParseUint(parts[1], 10, 64)
-	return n
+// seqOf returns the number in a ticket's name; false: no ticket has such a name.
+func seqOf(name string) (uint64, bool) {
+	priority, rest, _ := strings.Cut(name, "-")
+	number, key, keyed := strings.Cut(rest, "-")
+	seq, err := strconv.ParseUint(number, 10, 64)
+	_, perr := strconv.ParseUint(priority, 10, 8)
+	_, kerr := strconv.ParseUint(key, 16, 64)
+	return seq, err == nil && perr == nil && len(priority) == 2 && len(number) == 12 && (kerr == nil || !keyed)
 }
 
-func (p *pool) openTicket(name string, create, readOnly bool) (*os.File, error) {
-	return p.openFile(line, name, create, readOnly)
+// tickets lists the line, without sorting. What has another name is none of ours.
+func (p *pool) tickets() ([]string, error) {
+	found, err := p.names(line)
+	return slices.DeleteFunc(found, func(n string) bool {
+		_, ok := seqOf(n)
+		return !ok
+	}), err
+}
+
+func (p *pool) openTicket(name string, to purpose) (*os.File, error) {
+	return p.openFile(line, name, to)
 }
 
 func (p *pool) ticketLock(name string) (*fileLock, error) {
@@ -66,10 +77,11 @@ type ticketState struct {
 }
 
 // lookTicket finds out what a ticket is in truth. A ticket that is neither
-// standing nor kept is left over from a waiter that was killed; one that cannot
-// be looked at is an error, because its waiter may live.
+// standing nor kept is left over from a waiter that was killed, and is removed by
+// who finds it; what no waiter of this pool has written is nobody's place, and stays.
+// One that cannot be looked at is an error, because its waiter may live.
 func (p *pool) lookTicket(name string) (st ticketState, err error) {
-	f, err := p.openTicket(name, false, true)
+	f, err := p.openTicket(name, reading)
 	var foreign notOursError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -83,13 +95,15 @@ func (p *pool) lookTicket(name string) (st ticketState, err error) {
 	if st.standing, err = lockedByAnother(f); err != nil {
 		return st, err
 	}
-	r, err := readRecord(f)
-	if errors.Is(err, errNewer) {
-		st.kept = !st.standing // not ours to judge, and it blocks nobody
-		return st, nil
+	b, err := readAll(f)
+	if err != nil {
+		return st, err
 	}
-	if err != nil || r == nil || r.ticket == nil {
-		return st, nil // killed before it had written it
+	r, err := parseRecord(b)
+	if err != nil || r == nil || r.ticket == nil || !p.isOurs(r.ticket.ID) {
+		// Of a newer berth, or no ticket: not ours to judge, and it blocks nobody.
+		st.kept = !st.standing && (errors.Is(err, errNewer) || !p.unwritten(b))
+		return st, nil
 	}
 	st.ticket, st.stop = r.ticket, r.stop
 	st.passed = r.aside != nil && !r.aside.Back
@@ -97,6 +111,15 @@ func (p *pool) lookTicket(name string) (st ticketState, err error) {
 		p.judgeTicket(&st, r)
 	}
 	return st, nil
+}
+
+func (p *pool) isOurs(id string) bool { return strings.HasPrefix(id, p.name+"/") }
+
+// unwritten: a waiter of this pool was killed before it had written its ticket, or
+// a power cut or a full disk left a part of it, or NULs.
+func (p *pool) unwritten(b []byte) bool {
+	begin := fmt.Appendf(nil, `{"v":%d,"id":"%s/`, lease.Version, p.name)
+	return len(bytes.Trim(b, "\x00")) == 0 || bytes.HasPrefix(b, begin) && !bytes.Contains(b, []byte("\n"))
 }
 
 // judgeTicket decides whether an unlocked ticket keeps its place: its waiter
@@ -124,11 +147,14 @@ func (p *pool) inGrace(r *record) bool {
 // note appends to a ticket. One that cannot be written is noted by the next
 // who finds it.
 func (p *pool) note(name string, a *aside) error {
-	f, err := p.openTicket(name, false, false)
+	f, err := p.openTicket(name, writing)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if r, err := readRecord(f); err != nil || r == nil || r.ticket == nil || !p.isOurs(r.ticket.ID) {
+		return fmt.Errorf("%s is no ticket of pool %s", f.Name(), p.name)
+	}
 	return appendLine(f, note{Aside: a})
 }
 

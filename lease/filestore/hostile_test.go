@@ -1,0 +1,186 @@
+//go:build linux
+
+package filestore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"berth/lease"
+	"berth/lease/storetest"
+)
+
+// victim makes a directory with files in it that have the names of tickets.
+func victim(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, n := range []string{"00-000000000001", "20-000000000007", "letters"} {
+		if err := os.WriteFile(filepath.Join(dir, n), []byte("precious\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func unharmed(t *testing.T, dir string) {
+	t.Helper()
+	found, err := os.ReadDir(dir)
+	if err != nil || len(found) != 3 {
+		t.Errorf("%d files are left, %v; want 3", len(found), err)
+	}
+	for _, e := range found {
+		if b, err := os.ReadFile(filepath.Join(dir, e.Name())); string(b) != "precious\n" {
+			t.Errorf("%s is %q, %v", e.Name(), b, err)
+		}
+	}
+}
+
+// TestReplacedByALink: who may write in the store holds the pool's lock and puts a
+// link where a directory of the pool was, after berth has looked at it. What lies
+// behind the link was then swept as the tickets of dead waiters.
+func TestReplacedByALink(t *testing.T) {
+	for _, what := range []string{line, slots} {
+		for _, to := range []string{"a link", "a directory"} {
+			t.Run(what+" by "+to, func(t *testing.T) {
+				s, dir := newStore(t), victim(t)
+				h := takeSlot(t, s, request(2, 1))
+				l, err := s.Line(t.Context(), request(2, 1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				where := s.path("p", what)
+				if err := os.Rename(where, where+".old"); err != nil {
+					t.Fatal(err)
+				}
+				if to == "a link" {
+					err = os.Symlink(dir, where)
+				} else {
+					err = os.Rename(dir, where)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				g, v, err := l.TryAcquire(t.Context(), lease.Asked{})
+				if to == "a link" && (err == nil || !strings.Contains(err.Error(), "is a symbolic link, not a directory")) {
+					t.Errorf("%v, %+v, %v", g, v, err)
+				}
+				_ = l.Leave(t.Context())
+				_, _ = h.Renew(t.Context(), 0)
+				_ = h.Release(t.Context())
+				if to == "a link" {
+					unharmed(t, dir)
+				} else {
+					for _, n := range []string{"00-000000000001", "20-000000000007", "letters"} {
+						if b, err := os.ReadFile(filepath.Join(where, n)); string(b) != "precious\n" {
+							t.Errorf("%s is %q, %v", n, b, err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestReplacedPool: a pool whose directory was replaced is another pool, and a lease
+// in the old one is lost.
+func TestReplacedPool(t *testing.T) {
+	s := newStore(t)
+	h := takeSlot(t, s, request(1, 1))
+	if err := os.Rename(s.path("p"), s.path("q")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Renew(t.Context(), 0); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("Renew: %v, want ErrLost", err)
+	}
+	giveBack(t, takeSlot(t, s, request(1, 1)))
+	if _, err := h.Renew(t.Context(), 0); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("Renew: %v, want ErrLost", err)
+	}
+}
+
+// TestOnlyTicketsAreSwept: what no waiter of this pool has written is left, and is
+// in nobody's way; what one left is swept, also half of it.
+func TestOnlyTicketsAreSwept(t *testing.T) {
+	s := newStore(t)
+	giveBack(t, takeSlot(t, s, request(1, 1)))
+	ticket := `{"v":1,"id":"%s/0123456789ab","pool":"p","weight":1,"priority":0,"owner":{"pid":4194304,"start":7},"uid":0,"seq":1,"since":"2001-01-01T00:00:00Z"}`
+	of := func(pool string) string { return fmt.Sprintf(ticket, pool) + "\n" }
+	files := map[string]struct {
+		text string
+		left bool
+	}{
+		"letters":                      {"x", true},
+		"20-1":                         {"", true},
+		"20-000000000001-":             {"", true},
+		"20-000000000001.bak":          {of("p"), true},
+		"20-000000000002":              {"precious\n", true},
+		"20-000000000003":              {of("other"), true},
+		"20-000000000004":              {`{"v":1,"id":"p/0123456789ab","slots":[0]}` + "\n", true},
+		"20-000000000005":              {`{"v":99,"id":"p/0123456789ab"}` + "\n", true},
+		"20-000000000006":              {of("p"), false},
+		"20-000000000007":              {"", false},
+		"20-000000000008-0123456789ab": {"\x00\x00\x00", false},
+		"20-000000000009":              {of("p")[:40], false},
+	}
+	for n, c := range files {
+		if err := os.WriteFile(s.path("p", "line", n), []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := request(1, 1)
+	r.Priority = 20
+	h := takeSlot(t, s, request(1, 1))
+	l, err := s.Line(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, v, err := l.TryAcquire(t.Context(), lease.Asked{}); err != nil || v.Reason != lease.Full {
+		t.Errorf("%+v, %v; want the head of the line", v, err)
+	}
+	giveBack(t, h)
+	g, v, err := l.TryAcquire(t.Context(), lease.Asked{})
+	if err != nil || g == nil {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	giveBack(t, g)
+	for n, c := range files {
+		b, err := os.ReadFile(s.path("p", "line", n))
+		if left := err == nil && string(b) == c.text; left != c.left {
+			t.Errorf("%s with %q: left is %v, want %v", n, c.text, left, c.left)
+		}
+	}
+}
+
+// TestNameOfATicketIsTaken: the next one's name can be guessed.
+func TestNameOfATicketIsTaken(t *testing.T) {
+	s := newStore(t)
+	giveBack(t, takeSlot(t, s, request(1, 1)))
+	for i := range 9 {
+		name := s.path("p", "line", ticketName(0, uint64(i), ""))
+		if err := os.WriteFile(name, []byte("precious\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := takeSlot(t, s, request(1, 1))
+	l, err := s.Line(t.Context(), storetest.Request("p", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seq := l.Ticket().Seq; seq < 9 {
+		t.Errorf("the ticket is number %d", seq)
+	}
+	if err := l.Leave(t.Context()); err != nil {
+		t.Error(err)
+	}
+	giveBack(t, h)
+	for i := range 9 {
+		name := ticketName(0, uint64(i), "")
+		if b, err := os.ReadFile(s.path("p", "line", name)); string(b) != "precious\n" {
+			t.Errorf("%s is %q, %v", name, b, err)
+		}
+	}
+}

@@ -34,17 +34,17 @@ func (r *runner) acquire() (lease.Holding, error) {
 	} else if p := r.inTheWay(lease.Ticket{}); p != nil {
 		own = p.Own
 	}
+	if r.spec.exec {
+		go r.catchDrastic()
+	}
+	<-r.caught
+	r.signals.catch(harmless)
 	r.gated = r.spec.request.Gates != "" || own.Gates != ""
 	if own.Gates != "" {
 		if err := r.checkGates(func() error { return r.asker.checkPool(own) }); err != nil {
 			return nil, err
 		}
 	}
-	if r.spec.exec {
-		go r.catchDrastic()
-	}
-	<-r.caught
-	r.signals.catch(harmless)
 	return r.wait()
 }
 

@@ -58,8 +58,12 @@ type runner struct {
 	caught  chan struct{} // closed once the drastic ones come to signals
 }
 
-// catchDrastic is for a goroutine of its own.
+// catchDrastic is for a goroutine of its own. Who may be stopped before there is a
+// command catches the CONT that undoes it before.
 func (r *runner) catchDrastic() {
+	if r.spec.request.Gates != "" {
+		r.signals.catch([]os.Signal{sigCONT})
+	}
 	r.signals.catch(drastic)
 	procwatch.Reserve()
 	close(r.caught)

@@ -1,0 +1,100 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+
+	"berth/lease"
+	"berth/procwatch"
+)
+
+// outer returns the lease of the job we run inside, if that job is of the same
+// pool of the same store and still holds its slot. The innermost BERTH_LEASE may
+// be of another pool, with a job of this pool around it.
+func (r *runner) outer() (*lease.Lease, error) {
+	if os.Getenv("BERTH_LEASE") == "" {
+		return nil, nil
+	}
+	pool, err := r.store.Summary(context.Background(), r.spec.request.Pool, lease.Ticket{})
+	if err != nil {
+		return nil, err
+	}
+	above, err := procwatch.Ancestors()
+	if err != nil {
+		return nil, err
+	}
+	above = append(above, r.store.self) // which was another command before, with --exec
+	for _, h := range pool.Holders {
+		if isAround(h.Lease, above) {
+			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own.Limit)
+		}
+	}
+	for _, h := range pool.Holders {
+		// Berth and command were killed, and we have inherited the slot's lock: we
+		// would wait for ourselves.
+		if r.store.inherits(h.Lease) {
+			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own.Limit)
+		}
+	}
+	return nil, nil
+}
+
+// isAround reports whether we run inside the job l. That is asked of processes,
+// not of the environment alone, which a process can outlive: the command is above
+// us, or, if we have lost it, its berth, which takes the orphans. Above what a
+// shell put into the background before it became that berth is only the berth.
+func isAround(l *lease.Lease, above []procwatch.ID) bool {
+	for _, a := range above {
+		p := lease.Process(a)
+		notYet := l.Child == nil // recorded
+		if !notYet && p == *l.Child || p == l.Owner && (notYet || startedIn(l, above)) {
+			return true
+		}
+	}
+	return false
+}
+
+// startedIn reports whether one of these was started with the lease in its
+// environment. Ours may name a job of another pool inside that one.
+func startedIn(l *lease.Lease, above []procwatch.ID) bool {
+	return os.Getenv("BERTH_LEASE") == l.ID || slices.ContainsFunc(above, func(a procwatch.ID) bool { return a.StartedWith("BERTH_LEASE=" + l.ID) })
+}
+
+// nest decides what a request does inside the job outer of its own pool: it runs
+// in that job's slot (which is returned), takes one of its own (nil), or neither.
+func nest(r lease.Request, how string, outer *lease.Lease, own *int) (*lease.Lease, error) {
+	most := lease.Smallest(own, outer.Asks, r.Ask(own))
+	switch {
+	case how == "take" && most > 0 && len(outer.Slots)+r.Weight > most:
+		return nil, &nestedError{outer, fmt.Sprintf("and would wait for it: %d more is over the limit of %d", r.Weight, most), "--nested=reuse runs it in the slot of that job"}
+	case how == "take":
+		return nil, nil
+	case how == "fail":
+		return nil, &nestedError{outer, "and --nested=fail was given", "--nested=reuse runs it in the slot of that job"}
+	case r.Weight > len(outer.Slots):
+		return nil, &nestedError{outer, fmt.Sprintf("but has only %s, not --weight %d", plural(len(outer.Slots), "slot"), r.Weight), "--nested=take waits for slots of its own"}
+	}
+	return outer, nil
+}
+
+// nestedError says that this job is inside another one of its pool.
+type nestedError struct {
+	outer *lease.Lease
+	why   string
+	next  string
+}
+
+func (e *nestedError) Error() string {
+	return fmt.Sprintf("this runs inside job %s, which holds slot %s of the same pool, %s", e.outer.ID, slotList(e.outer.Slots), e.why)
+}
+
+// inside runs the command in the slot of the job around it.
+func (r *runner) inside(outer *lease.Lease) (int, error) {
+	if r.spec.idle > 0 {
+		return 0, &nestedError{outer, "and 'berth keepalive' would reset its idle clock, not that of --idle-timeout here", "--nested=take waits for a slot of its own"}
+	}
+	r.say.verbosef("inside job %s: running in its slot %d", outer.ID, outer.Slots[0])
+	return r.supervise(nil)
+}

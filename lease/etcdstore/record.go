@@ -67,8 +67,14 @@ func decode[T any](kv *mvccpb.KeyValue) (r record[T], err error) {
 // for what writes it cannot know it.
 func decodeLease(kv *mvccpb.KeyValue) (record[lease.Lease], error) {
 	r, err := decode[lease.Lease](kv)
-	if kv != nil {
-		r.is.Token = uint64(kv.CreateRevision)
+	if kv == nil {
+		return r, err
+	}
+	r.is.Token = uint64(kv.CreateRevision)
+	if err == nil {
+		if err = r.is.Check(); err != nil {
+			err = fmt.Errorf("cannot read %s: %w", kv.Key, err)
+		}
 	}
 	return r, err
 }

@@ -154,6 +154,9 @@ func (r *record) add(line []byte) error {
 		if json.Unmarshal(line, l) != nil || len(l.Slots) == 0 || l.ID == "" {
 			return errGarbage
 		}
+		if err := l.Check(); err != nil {
+			return fmt.Errorf("%w: %w", errGarbage, err)
+		}
 		r.lease = l
 	case probe.Version != nil:
 		t := &lease.Ticket{}

@@ -13,6 +13,7 @@ import (
 
 	"berth/lease"
 	"berth/limiter"
+	"berth/procwatch"
 )
 
 func runCommand(result *int) *cli.Command {

@@ -97,7 +97,8 @@ type knownCommand struct {
 func knownCommands(result *int) []knownCommand {
 	return []knownCommand{
 		{"run", func() *cli.Command { return runCommand(result) }},
-		{"ls", lsCommand}, {"limit", limitCommand}, {"probe", func() *cli.Command { return probeCommand(result) }}, {"stop", stopCommand}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
+		{"ls", lsCommand}, {"limit", limitCommand}, {"probe", func() *cli.Command { return probeCommand(result) }}, {"stop", stopCommand},
+		{"held", func() *cli.Command { return heldCommand(result) }}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
 	}
 }
 

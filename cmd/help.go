@@ -17,6 +17,7 @@ Usage:
   berth probe                              what the gates read of this machine
   berth stop LEASE... | --pool POOL        end jobs with all their processes
   berth keepalive [LEASE]                  reset a job's idle clock
+  berth held POOL                          does this run inside a job of POOL?
   berth token check FILE                   refuse a job that lost its lease
 
   berth COMMAND --help                     tells more

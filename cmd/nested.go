@@ -21,21 +21,30 @@ func (r *runner) outer() (*lease.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
+	l, err := r.store.around(pool)
+	if l == nil || err != nil {
+		return nil, err
+	}
+	return nest(r.spec.request, r.spec.nested, l, pool.Own.Limit)
+}
+
+// around returns the lease of the pool's job that we run inside, nil if there is none.
+func (st *store) around(pool lease.Pool) (*lease.Lease, error) {
 	above, err := procwatch.Ancestors()
 	if err != nil {
 		return nil, err
 	}
-	above = append(above, r.store.self) // which was another command before, with --exec
+	above = append(above, st.self) // which was another command before, with --exec
 	for _, h := range pool.Holders {
 		if isAround(h.Lease, above) {
-			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own.Limit)
+			return h.Lease, nil
 		}
 	}
 	for _, h := range pool.Holders {
 		// Berth and command were killed, and we have inherited the slot's lock: we
 		// would wait for ourselves.
-		if r.store.inherits(h.Lease) {
-			return nest(r.spec.request, r.spec.nested, h.Lease, pool.Own.Limit)
+		if st.inherits(h.Lease) {
+			return h.Lease, nil
 		}
 	}
 	return nil, nil

@@ -20,6 +20,18 @@ type store struct {
 	inherits func(*lease.Lease) bool
 }
 
+// shown is where, for people: without the password of a URL.
+func (st *store) shown() string {
+	if !st.remote {
+		return st.where
+	}
+	d, err := lease.ParseURL(st.where)
+	if err != nil {
+		return schemeOf(st.where) + "://…"
+	}
+	return d.Name()
+}
+
 // here is the name of this machine, "" if it has none.
 func here() string {
 	name, _ := os.Hostname()

@@ -1,0 +1,66 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"berth/lease"
+)
+
+func heldCommand(result *int) *cli.Command {
+	return &cli.Command{
+		Name:      "held",
+		Usage:     "Tell whether this runs inside a job of the pool that has its slot still.",
+		UsageText: "berth held [flags] POOL\nberth held POOL || exec berth run -n 1 -p POOL -- sh \"$0\" \"$@\"",
+		Description: `Exit code 0 only inside such a job, 1 outside, 125 when that cannot be told.
+Processes are asked, not BERTH_POOL: a variable outlives the job, in what the
+job leaves behind. What --on-busy run starts without a slot is outside.`,
+		Flags: []cli.Flag{
+			storeFlag(""),
+			newBool(cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say which job it is, or why it is none [$BERTH_VERBOSE]"}),
+		},
+		Action: func(c *cli.Context) error {
+			st, say, err := parseHeld(c)
+			if err != nil {
+				return err
+			}
+			*result, err = held(st, say, c.Args().First())
+			return err
+		},
+	}
+}
+
+func parseHeld(c *cli.Context) (*store, *speaker, error) {
+	p := flagParser{c: c}
+	say := newSpeaker(false, p.switched("verbose"))
+	if c.NArg() != 1 {
+		return nil, nil, usagef("berth held", "takes one POOL, got %d", c.NArg())
+	}
+	if p.err == nil {
+		p.err = lease.CheckPool(c.Args().First())
+	}
+	if p.err != nil {
+		return nil, nil, &usageError{p.err, "berth held"}
+	}
+	st, err := openStore(storeOf(c), false, say)
+	return st, say, err
+}
+
+// held says no only when it is one: with any doubt there is an error, and who runs
+// 'berth run' after that has the same one.
+func held(st *store, say *speaker, name string) (int, error) {
+	pool, err := st.minded().Summary(context.Background(), name, lease.Ticket{})
+	if err != nil {
+		return codeFailed, err
+	}
+	switch l, err := st.around(pool); {
+	case err != nil:
+		return codeFailed, err
+	case l != nil:
+		say.verbosef("inside job %s, which holds slot %s of pool %s in store %s", l.ID, slotList(l.Slots), name, st.shown())
+		return codeOK, nil
+	}
+	say.verbosef("not inside a job of pool %s in store %s: %s there, and none of them is around this process", name, st.shown(), plural(len(pool.Holders), "job"))
+	return codeNo, nil
+}

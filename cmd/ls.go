@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -135,9 +134,7 @@ func writeJSON(w io.Writer, pools []lease.Pool, clock time.Duration) error {
 			out = append(out, viewOf(p, clock))
 		}
 	}
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	return e.Encode(out)
+	return encodeJSON(w, out)
 }
 
 func viewOf(p lease.Pool, clock time.Duration) poolJSON {

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -43,9 +42,7 @@ when one is closed. No job is started and no slot taken; a --gate command runs.`
 				*result = codeBusy
 			}
 			if c.Bool("json") {
-				e := json.NewEncoder(os.Stdout)
-				e.SetEscapeHTML(false)
-				return e.Encode(found)
+				return encodeJSON(os.Stdout, found)
 			}
 			return writeProbe(os.Stdout, found)
 		},

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"strings"
 )
 
 // Everything berth says goes through this file, to stderr:
@@ -53,20 +52,6 @@ func (s *speaker) verbosef(format string, args ...any) {
 	if s.verbose {
 		s.line("", format, args...)
 	}
-}
-
-// oneLine makes text from elsewhere safe for a terminal and a log: control
-// characters, which could forge a line or move the cursor, become visible.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t' || r == '\r':
-			return ' '
-		case r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0:
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }
 
 // shorten cuts s to n columns, counting every rune as one.

@@ -94,6 +94,7 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		request: p.request(),
 	}
 	s.request.Signal, s.request.KillAfter = int(s.signal), s.kill
+	s.request.Timeout, s.request.IdleTimeout = s.timeout, s.idle
 	s.store.replicas = p.count("redis-wait", 0, 9)
 	if isURL(s.store.where) {
 		s.request.TTL = p.ttl()

@@ -96,7 +96,7 @@ func (w *waiting) describe(p *lease.Pool, err error) string {
 		return oneLine(fmt.Sprintf("%s: %v", msg, err))
 	}
 	if p.LockHeldBy != "" {
-		return msg + ": " + p.LockHeldBy
+		return oneLine(msg + ": " + p.LockHeldBy)
 	}
 	if p.Place > 0 {
 		msg += fmt.Sprintf(", place %d of %d", p.Place, p.Line)

@@ -51,6 +51,11 @@ type Request struct {
 	Signal    int           `json:"signal,omitempty"`
 	KillAfter time.Duration `json:"kill_after_ns,omitempty"`
 
+	// Timeout and IdleTimeout are after how much running time, with and without a
+	// keepalive, its owner ends the job; 0: never. For people: nobody else acts on them.
+	Timeout     time.Duration `json:"timeout_ns,omitempty"`
+	IdleTimeout time.Duration `json:"idle_timeout_ns,omitempty"`
+
 	// TTL is how long lease and place hold without a sign of life, in a store that
 	// cannot see by itself that their owner is gone: 0 is DefaultTTL then. A store
 	// may have a least one, and raises it to that.
@@ -313,6 +318,9 @@ type Entry struct {
 	Ticket *Ticket
 	// Beat is the age of the last heartbeat, negative when there is none.
 	Beat time.Duration
+	// Keepalive is when a holder's job last called for its idle clock to be reset, as
+	// Signs has it; 0: never, or not known.
+	Keepalive time.Duration
 	// Aside: a waiter that the others pass for now (stopped, or kept for its key).
 	Aside bool
 	// Note explains a state that needs it (why a record is damaged).

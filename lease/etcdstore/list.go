@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -54,7 +55,7 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 	}
 	found := map[string]*lease.Pool{}
 	for _, r := range resp.Responses {
-		for _, kv := range kvs(r) {
+		for _, kv := range slices.Backward(kvs(r)) {
 			name, key, _ := strings.Cut(strings.TrimPrefix(string(kv.Key), s.dir), "/")
 			if found[name] == nil {
 				found[name] = &lease.Pool{Name: name}
@@ -80,7 +81,8 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 	return pools, nil
 }
 
-// describe adds one key to what is known of a pool.
+// describe adds one key to what is known of a pool. They come backwards: a holder's
+// lease before its keepalive.
 func describe(v *lease.Pool, key string, kv *mvccpb.KeyValue) {
 	kind, rest, _ := strings.Cut(key, "/")
 	switch {
@@ -106,6 +108,12 @@ func describe(v *lease.Pool, key string, kv *mvccpb.KeyValue) {
 			h.is.ID, h.is.Pool, h.is.State, e.Note = v.Name+"/"+id, v.Name, lease.Damaged, err.Error()
 		}
 		v.Holders = append(v.Holders, e)
+	case kind == "holders" && strings.HasSuffix(rest, "/keepalive"):
+		id, _, _ := strings.Cut(rest, "/")
+		k, err := decode[time.Duration](kv)
+		if n := len(v.Holders); err == nil && n > 0 && v.Holders[n-1].Lease.ID == v.Name+"/"+id {
+			v.Holders[n-1].Keepalive = k.is
+		}
 	case kind == "line", kind == "aside":
 		if w, err := decode[waiting](kv); err == nil && strings.HasPrefix(w.is.ID, v.Name+"/") {
 			v.Waiters = append(v.Waiters, lease.Entry{Ticket: &w.is.Ticket, Beat: -1, Aside: kind == "aside"})
@@ -154,7 +162,7 @@ func (s *Store) summary(ctx context.Context, p pool, t lease.Ticket) (lease.Pool
 		return v, err
 	}
 	for _, r := range resp.Responses[:described] {
-		for _, kv := range kvs(r) {
+		for _, kv := range slices.Backward(kvs(r)) {
 			describe(&v, strings.TrimPrefix(string(kv.Key), p.dir), kv)
 		}
 	}

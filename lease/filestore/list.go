@@ -202,8 +202,11 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
 // entry describes a lease.
 func (p *pool) entry(r *record) *lease.Entry {
 	e := &lease.Entry{Lease: r.lease, Beat: -1}
-	if r.pulse != nil && r.lease.Heartbeat > 0 && r.lease.Owner.Boot == p.s.o.Boot {
-		e.Beat = max(0, p.s.Clock()-time.Duration(r.pulse.Beat))
+	if r.pulse != nil && r.lease.Owner.Boot == p.s.o.Boot { // else they are of another clock
+		if r.lease.Heartbeat > 0 {
+			e.Beat = max(0, p.s.Clock()-time.Duration(r.pulse.Beat))
+		}
+		e.Keepalive = time.Duration(r.pulse.Keepalive)
 	}
 	p.state(e)
 	return e

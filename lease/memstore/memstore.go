@@ -199,7 +199,7 @@ func (s *Store) holders(pool string) lease.Pool {
 		v.Starts.Buckets = slices.Clone(p.starts.Buckets)
 		for _, h := range p.held {
 			l := h.lease
-			v.Holders = append(v.Holders, lease.Entry{Lease: &l, Beat: -1})
+			v.Holders = append(v.Holders, lease.Entry{Lease: &l, Beat: -1, Keepalive: h.signs.Keepalive})
 		}
 		slices.SortFunc(v.Holders, func(a, b lease.Entry) int { return a.Lease.Slots[0] - b.Lease.Slots[0] })
 	}

@@ -133,7 +133,10 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 	}
 	now := a.micros(1)
 	for _, h := range a.list(9) {
-		p.Holders = append(p.Holders, holder(answer(h.([]any)), p.Own, now))
+		e := answer(h.([]any))
+		entry := holder(e, p.Own, now)
+		entry.Keepalive = s.clock.local(e.micros(5))
+		p.Holders = append(p.Holders, entry)
 	}
 	slices.SortFunc(p.Holders, func(a, b lease.Entry) int { return slices.Compare(a.Lease.Slots, b.Lease.Slots) })
 	for _, w := range a.list(10) {
@@ -143,7 +146,8 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 	return p
 }
 
-// holder reads one entry of a list: id, request, child, state, what is held.
+// holder reads one entry of a list: id, request, child, state, what is held. Its last
+// keepalive comes after these.
 func holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
 	var r lease.Request
 	rerr := json.Unmarshal([]byte(e.text(1)), &r)

@@ -254,12 +254,12 @@ local function pool()
   return ownText, int(last), got[1] or '', got[2] or '', got[3] or '', int(recovers())
 end
 
--- each holder: id, request, child, its state, what is held.
+-- each holder: id, request, child, its state, what is held, its last keepalive.
 local function holders()
   local all = {}
   for id, h in pairs(held) do
-    local d = redis.call('HMGET', dataK, id, 'c:' .. id)
-    all[#all + 1] = { id, d[1] or '', d[2] or '', tostring(h.state), h.damaged and '' or packHeld(h) }
+    local d = redis.call('HMGET', dataK, id, 'c:' .. id, 'k:' .. id)
+    all[#all + 1] = { id, d[1] or '', d[2] or '', tostring(h.state), h.damaged and '' or packHeld(h), d[3] or '' }
   end
   return all
 end

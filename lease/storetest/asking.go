@@ -101,9 +101,14 @@ func stop(t *testing.T, s *suite) {
 }
 
 func keepalive(t *testing.T, s *suite) {
-	h := s.take(Request("p", 1))
+	h := s.take(with(Request("p", 1), func(r *lease.Request) {
+		r.Timeout, r.IdleTimeout = time.Hour, time.Minute
+	}))
 	if g, err := h.Renew(s.ctx, 0); err != nil || g.Keepalive != 0 {
 		t.Errorf("Renew: %+v, %v; want none yet", g, err)
+	}
+	if pools, err := s.another.List(s.ctx, "p"); err != nil || pools[0].Holders[0].Keepalive != 0 {
+		t.Errorf("List: %+v, %v; want none yet", pools, err)
 	}
 	before := s.Clock()
 	if err := s.another.Keepalive(s.ctx, h.Lease().ID); err != nil {
@@ -112,6 +117,12 @@ func keepalive(t *testing.T, s *suite) {
 	g, err := h.Renew(s.ctx, 0)
 	if err != nil || g.Keepalive < before || g.Keepalive > s.Clock() {
 		t.Errorf("Renew: %+v, %v; want a keepalive from %v on", g, err, before)
+	}
+	pools, err := s.another.List(s.ctx, "p")
+	if err != nil || len(pools[0].Holders) != 1 || pools[0].Holders[0].Keepalive < before || pools[0].Holders[0].Keepalive > s.Clock() {
+		t.Errorf("List: %+v, %v; want a keepalive from %v on", pools, err, before)
+	} else if l := pools[0].Holders[0].Lease; l.Timeout != time.Hour || l.IdleTimeout != time.Minute {
+		t.Errorf("List: time limits %v and %v, want those of the request", l.Timeout, l.IdleTimeout)
 	}
 	s.release(h)
 }

@@ -23,6 +23,7 @@ func (s *speaker) explain(err error) {
 		held    *lease.LockHeldError
 		remote  *remoteError
 		out     *lease.UnreachableError
+		foreign *lease.ForeignStoreError
 		hinted  *hintedError
 	)
 	switch {
@@ -53,6 +54,12 @@ func (s *speaker) explain(err error) {
 	case errors.As(err, &damaged):
 		s.errorf("%v; it counts as taken, because its job may still run", err)
 		s.hintf("if no job of pool %s runs any more: rm '%s'", damaged.Pool, damaged.Path)
+	case errors.As(err, &foreign) && foreign.Default:
+		s.errorf("%v", err)
+		s.hintf("as root: rm -r '%s'; and 'd %s 0700 %s - -' in /etc/tmpfiles.d/berth.conf makes it at every boot", foreign.Dir, foreign.Dir, foreign.Me)
+	case errors.As(err, &foreign):
+		s.errorf("%v", err)
+		s.hintf("if that is the store you mean: --store-owner %s, or BERTH_STORE_OWNER=%s", foreign.Owner, foreign.Owner)
 	case errors.As(err, &held):
 		s.errorf("%v", err)
 		if held.Frozen {

@@ -14,7 +14,7 @@ func keepaliveCommand() *cli.Command {
 		Usage:       "Reset the idle clock of a job, so that its --idle-timeout starts again.",
 		UsageText:   "berth keepalive [flags] [LEASE]",
 		Description: `Without LEASE it is the job this runs in ($BERTH_LEASE).`,
-		Flags:       []cli.Flag{storeFlag("")},
+		Flags:       []cli.Flag{storeFlag(""), ownerFlag("")},
 		Action: func(c *cli.Context) error {
 			id := c.Args().First()
 			switch {

@@ -24,7 +24,7 @@ named stays as it is; none removes the limit alone. To remove one gate, give
 --clear and the others anew. Waiters see it at once.`,
 		Flags: append([]cli.Flag{
 			newBool(cli.BoolFlag{Name: "clear", Usage: "first remove all that was set before"}),
-			storeFlag(""),
+			storeFlag(""), ownerFlag(""),
 		}, gateFlags()...),
 		Action: func(c *cli.Context) error {
 			e, err := parseLimit(c)

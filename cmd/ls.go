@@ -32,7 +32,7 @@ berth gives no sign of life; with a directory the slot stays taken), damaged
 		Flags: []cli.Flag{
 			newBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
 			newBool(cli.BoolFlag{Name: "watch", Usage: "print again every second, until interrupted"}),
-			storeFlag(""),
+			storeFlag(""), ownerFlag(""),
 		},
 		Action: func(c *cli.Context) error {
 			for _, n := range c.Args().Slice() {

@@ -27,7 +27,7 @@ when one is closed. No job is started and no slot taken; a --gate command runs.`
 			newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` with the own settings of this pool, and the needs of its jobs (default: default)"}),
 			newNumber(cli.StringFlag{Name: "slots", Aliases: []string{"n"}, Usage: "`auto` with the gates of -n auto"}),
 			newBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
-			storeFlag(""),
+			storeFlag(""), ownerFlag(""),
 		}, gateFlags()...),
 		Action: func(c *cli.Context) error {
 			st, a, mine, err := parseProbe(c)

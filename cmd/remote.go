@@ -37,6 +37,8 @@ const becoming = "BERTH_BECOMING_REMOTE"
 // storeOptions are the flags that say which store, and how it is used.
 type storeOptions struct {
 	where    string // a directory, a URL, or ""
+	owner    string // whose directory it has to be, "" not said
+	byFlag   bool   // owner was, and not by the environment
 	replicas int
 }
 

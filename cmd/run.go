@@ -159,6 +159,9 @@ func (r *runner) environ(l *lease.Lease) []string {
 		told["BERTH_LEASE"] = l.ID
 		told["BERTH_TOKEN"] = strconv.FormatUint(l.Token, 10)
 		told["BERTH_STORE"] = r.store.where
+		if r.store.owner != "" {
+			told["BERTH_STORE_OWNER"] = r.store.owner
+		}
 	}
 	for k, v := range r.spec.request.Labels {
 		told["BERTH_LABEL_"+k] = v

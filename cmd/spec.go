@@ -64,12 +64,16 @@ func runFlags() []cli.Flag {
 		newNumber(cli.StringFlag{Category: server, Name: "redis-wait", Value: "0", Usage: "`N` count on a grant or a sign of life only when N replicas of Redis have it (default: 0)"}),
 	}
 	return append(append(flags, gateFlags()...),
-		storeFlag(other), quietFlag(other),
+		storeFlag(other), ownerFlag(other), quietFlag(other),
 		newBool(cli.BoolFlag{Category: other, Name: "verbose", Aliases: []string{"v"}, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"}))
 }
 
 func storeFlag(category string) cli.Flag {
 	return newString(cli.StringFlag{Category: category, Name: "store", Usage: "`WHERE` find the pools there: a directory, or redis://HOST/DB, etcd://HOST,HOST/PREFIX and others, see README (default: /var/tmp/berth-UID) [$BERTH_STORE]"})
+}
+
+func ownerFlag(category string) cli.Flag {
+	return newString(cli.StringFlag{Category: category, Name: "store-owner", Usage: "`USER` the directory has to belong to this user, by name or uid; root uses no other's without it [$BERTH_STORE_OWNER]"})
 }
 
 func quietFlag(category string) cli.Flag {
@@ -208,13 +212,17 @@ func (p *flagParser) disagree(s *runSpec) error {
 	return nil
 }
 
-// storeOf is the store that --store or else BERTH_STORE names. An empty
+// storeOf is the store that --store or else BERTH_STORE names, and its owner. An empty
 // variable is one that is not set; the library would take it for a value.
 func storeOf(c *cli.Context) storeOptions {
+	o := storeOptions{where: os.Getenv("BERTH_STORE"), owner: os.Getenv("BERTH_STORE_OWNER")}
 	if c.IsSet("store") {
-		return storeOptions{where: c.String("store")}
+		o.where = c.String("store")
 	}
-	return storeOptions{where: os.Getenv("BERTH_STORE")}
+	if c.IsSet("store-owner") {
+		o.owner, o.byFlag = c.String("store-owner"), true
+	}
+	return o
 }
 
 // flagParser keeps the first error.

@@ -31,7 +31,7 @@ that is known the exit code is 1.`,
 			newNumber(cli.StringFlag{Name: "kill-after", Usage: "`D` KILL so long after the first signal (default: the job's own)"}),
 			newBool(cli.BoolFlag{Name: "now", Usage: "KILL at once"}),
 			newString(cli.StringFlag{Name: "reason", Usage: "`TEXT` have the job's berth say this"}),
-			storeFlag(""),
+			storeFlag(""), ownerFlag(""),
 		},
 		Action: func(c *cli.Context) error {
 			ids, stop, err := parseStop(c)

@@ -13,6 +13,7 @@ import (
 type store struct {
 	*still
 	where  string // as BERTH_STORE says it
+	owner  string // as BERTH_STORE_OWNER does
 	remote bool   // leases end by a clock, and owners may be on other machines
 	self   procwatch.ID
 	// inherits reports whether we hold the lock of a lease's slot by a

@@ -3,6 +3,10 @@
 package cmd
 
 import (
+	"fmt"
+	"os/user"
+	"strconv"
+
 	"berth/lease"
 	"berth/lease/filestore"
 	"berth/procwatch"
@@ -16,6 +20,9 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 		return nil, err
 	}
 	if isURL(o.where) {
+		if o.byFlag {
+			return nil, fmt.Errorf("--store-owner %s: a store on a server is no directory; drop it", o.owner)
+		}
 		s, err := openRemote(o, say)
 		if err != nil {
 			return nil, err
@@ -25,9 +32,14 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 	if err := checkStore(o.where); err != nil {
 		return nil, err
 	}
+	owner, err := lookUp(o)
+	if err != nil {
+		return nil, err
+	}
 	dir := o.where
 	s, err := filestore.Open(dir, filestore.Options{
 		Create: create,
+		Owner:  owner,
 		Alive: func(p lease.Process) bool {
 			return lives(p, false) || p.Start != 0 && p.Boot != "" && p.Boot == self.Boot && p.PIDNS == self.PIDNS &&
 				procwatch.ID(p).State() == procwatch.Unknown // here, and hidden from us (hidepid)
@@ -52,7 +64,24 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 	if fs, first := s.Network(); first {
 		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &store{still: &still{Store: s}, where: s.Dir(), self: self, inherits: s.Inherits}, nil
+	return &store{still: &still{Store: s}, where: s.Dir(), owner: o.owner, self: self, inherits: s.Inherits}, nil
+}
+
+// lookUp returns the uid of the owner; nil when none was named.
+func lookUp(o storeOptions) (*uint32, error) {
+	if o.owner == "" && !o.byFlag { // as a variable that is not set
+		return nil, nil
+	}
+	u, err := user.Lookup(o.owner)
+	if err != nil {
+		u = &user.User{Uid: o.owner}
+	}
+	id, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("--store-owner: %q is neither a user of this machine nor a uid", o.owner)
+	}
+	uid := uint32(id)
+	return &uid, nil
 }
 
 // lives reports whether a recorded process lives on this machine, and with

@@ -364,6 +364,17 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
+// ForeignStoreError says that a store belongs to somebody whom this user does not
+// trust by itself.
+type ForeignStoreError struct {
+	Dir, Owner, Me string
+	Default        bool // nobody named it
+	Err            error
+}
+
+func (e *ForeignStoreError) Error() string { return e.Err.Error() }
+func (e *ForeignStoreError) Unwrap() error { return e.Err }
+
 // LockHeldError says that a pool's lock is held for longer than any decision
 // takes.
 type LockHeldError struct {

@@ -169,8 +169,17 @@ func (s *Store) makeDir(d *dir, name string) (*dir, error) {
 	if s.shared {
 		mode = 0o770
 	}
-	if err := d.mkdir(name, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := d.mkdir(name, mode)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
+	}
+	if err == nil && !s.shared && s.uid != uint32(os.Geteuid()) { // see handOver
+		err = d.do(func(at int) error {
+			return unix.Fchownat(at, name, int(s.uid), int(s.gid), unix.AT_SYMLINK_NOFOLLOW)
+		})
+		if err != nil {
+			return nil, d.failed("chown", name, err)
+		}
 	}
 	return s.openDir(d, name)
 }

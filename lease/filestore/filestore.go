@@ -33,6 +33,9 @@ import (
 type Options struct {
 	// Create makes a directory that is missing. Without it, it has no pools.
 	Create bool
+	// Owner is the user whose directory this has to be; nil: any whom this user
+	// trusts by itself, see Store.trust.
+	Owner *uint32
 	// Alive reports whether exactly this process still lives on this machine;
 	// Frozen whether it lives and is stopped. Neither may block.
 	Alive  func(lease.Process) bool
@@ -95,8 +98,9 @@ type Store struct {
 
 var _ lease.Store = (*Store)(nil)
 
-// Open checks that nobody else can put files into the directory. An empty dir
-// means DefaultDir. After an error the directory may have been made.
+// Open checks that the directory is fit to be a store, and whose it is
+// (lease.ForeignStoreError). An empty dir means DefaultDir. After an error the
+// directory may have been made.
 func Open(dir string, o Options) (*Store, error) {
 	strict := dir == ""
 	if strict {

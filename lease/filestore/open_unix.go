@@ -40,6 +40,9 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 		}
 		if err == unix.ENOENT && to >= making {
 			exactly(func() { fd, err = d.openat(name, flags|unix.O_CREAT|unix.O_EXCL, s.fileMode()) })
+			if err == nil {
+				err = s.handOver(fd)
+			}
 			if err == unix.EEXIST && to == making {
 				continue // somebody else made it just now: open that one
 			}

@@ -10,8 +10,11 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"berth/lease"
 )
 
 // DefaultDir is the store of this user when none is named. It is one fixed
@@ -32,6 +35,9 @@ func (s *Store) claim() error {
 			return nil // nobody has run anything yet: there are no pools
 		}
 		return err
+	}
+	if me := uint32(os.Geteuid()); s.o.Owner != nil && *s.o.Owner != me {
+		return s.unfit(fmt.Errorf("is not there, and made by %s it would not belong to %s", userName(me), userName(*s.o.Owner)))
 	}
 	mk := os.MkdirAll
 	if s.strict {
@@ -89,8 +95,8 @@ func (s *Store) openRoot() (*dir, error) {
 			}
 			return nil, err
 		}
-		if s.strict || st.Uid != uint32(os.Geteuid()) && st.Uid != 0 {
-			return nil, fmt.Errorf("is a symbolic link of uid %d", st.Uid)
+		if s.strict || st.Uid != uint32(os.Geteuid()) && st.Uid != 0 && (s.o.Owner == nil || st.Uid != *s.o.Owner) {
+			return nil, s.foreign(st.Uid, "is a symbolic link of uid %d", st.Uid)
 		}
 		fd, err = open(s.dir, dirFlags&^unix.O_NOFOLLOW, 0)
 	}
@@ -101,7 +107,11 @@ func (s *Store) openRoot() (*dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.fit(&root.st); err != nil {
+	err = s.fit(&root.st)
+	if err == nil {
+		err = s.trust(root)
+	}
+	if err != nil {
 		root.close()
 		return nil, err
 	}
@@ -114,22 +124,57 @@ func (s *Store) openRoot() (*dir, error) {
 // can be guessed, in a directory where everybody may write, so nothing but our
 // own plain directory will do there.
 func (s *Store) fit(st *unix.Stat_t) error {
-	shared := st.Mode&0o020 != 0
+	me, shared := uint32(os.Geteuid()), st.Mode&0o020 != 0
 	switch {
+	case s.strict && st.Uid != me:
+		return s.foreign(st.Uid, "belongs to %s, who was faster: everybody may make a directory there", userName(st.Uid))
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode)))
+	case s.o.Owner != nil && st.Uid != *s.o.Owner:
+		return fmt.Errorf("belongs to %s, not to %s as was asked for", userName(st.Uid), userName(*s.o.Owner))
+	case s.o.Owner == nil && me == 0 && st.Uid != 0:
+		return s.foreign(st.Uid, "belongs to %s, and root uses only a store of root's by itself", userName(st.Uid))
 	case st.Mode&0o002 != 0:
 		return fmt.Errorf("can be written by everybody (mode %04o); make it 0700, or 2770 to share it with a group", st.Mode&0o7777)
 	case s.strict && shared:
 		return fmt.Errorf("can be written by its group (mode %04o); make it 0700", st.Mode&0o7777)
 	case shared && st.Mode&unix.S_ISGID == 0:
 		return fmt.Errorf("can be written by its group, but files in it would not get that group (mode %04o); make it 2770", st.Mode&0o7777)
-	case shared && !inGroup(int(st.Gid)) && st.Uid != uint32(os.Geteuid()):
+	case shared && !inGroup(int(st.Gid)) && st.Uid != me:
 		return fmt.Errorf("is shared with the group %s, which you are not in", groupName(st.Gid))
-	case !shared && st.Uid != uint32(os.Geteuid()):
+	case !shared && st.Uid != me && me != 0:
 		return fmt.Errorf("belongs to %s; share it with a group (mode 2770), or name another with --store", userName(st.Uid))
 	}
 	return nil
+}
+
+// trust refuses a store that a stranger may have put where we would look for one.
+// Whoever may write in a store can stop our jobs and waste our time, though nothing
+// else. So it is, in this order:
+//
+//   - the one whose owner was named, and then no other;
+//   - our own; and for root only that;
+//   - root's, or somebody else's where not everybody may make a directory. Both are
+//     for others only when they are shared (fit), with a group that we are in.
+//
+// In /tmp anybody can make a directory of a name that is known, set-group-ID and with
+// a group that all are in.
+func (s *Store) trust(root *dir) error {
+	if s.o.Owner != nil || root.st.Uid == uint32(os.Geteuid()) || root.st.Uid == 0 {
+		return nil
+	}
+	above, err := root.stat("..")
+	if err != nil {
+		return err
+	}
+	if above.Mode&0o002 != 0 {
+		return s.foreign(root.st.Uid, "belongs to %s, and lies where everybody may make a directory", userName(root.st.Uid))
+	}
+	return nil
+}
+
+func (s *Store) foreign(uid uint32, format string, args ...any) error {
+	return &lease.ForeignStoreError{Dir: s.dir, Owner: userWord(uid), Default: s.strict, Me: userWord(uint32(os.Geteuid())), Err: fmt.Errorf(format, args...)}
 }
 
 func inGroup(gid int) bool {
@@ -144,6 +189,9 @@ func inGroup(gid int) bool {
 	}
 	return false
 }
+
+// userWord is what can be typed for a user.
+func userWord(uid uint32) string { return strings.TrimPrefix(userName(uid), "uid ") }
 
 func userName(uid uint32) string {
 	id := strconv.Itoa(int(uid))
@@ -166,6 +214,16 @@ func (s *Store) fileMode() uint32 {
 		return 0o660
 	}
 	return 0o600
+}
+
+// handOver gives what we have just made to the store's owner. Only root makes
+// anything in somebody else's store that no group shares, and it must not stay
+// root's there: its owner could not open it.
+func (s *Store) handOver(fd int) error {
+	if s.shared || s.uid == uint32(os.Geteuid()) {
+		return nil
+	}
+	return unix.Fchown(fd, int(s.uid), int(s.gid))
 }
 
 func (s *Store) path(parts ...string) string {

@@ -210,7 +210,9 @@ func (p *pool) replace(name string, v any) error {
 		return d.failed("create", tmp, err)
 	}
 	f := os.NewFile(uintptr(fd), d.sub(tmp))
-	_, err = f.Write(b)
+	if err = p.s.handOver(fd); err == nil {
+		_, err = f.Write(b)
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

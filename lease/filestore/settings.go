@@ -23,6 +23,11 @@ import (
 // settings is the content of the file limit.
 type settings struct {
 	Version int `json:"v"`
+	// Pool and Store, the inode of its directory, are where they were set. Who may
+	// write in the store may also move the file: into another pool, or another store
+	// of the same file system, where its owner has set nothing.
+	Pool  string `json:"pool,omitempty"`
+	Store uint64 `json:"store,omitempty"`
 	lease.Settings
 }
 
@@ -44,10 +49,12 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 			return err
 		case own.None():
 			return p.remove(itself, "limit")
-		case own.Terms.None():
-			return p.replace("limit", settings{lease.Version, own})
 		}
-		return p.replace("limit", settings{termsVersion, own})
+		file := settings{Version: termsVersion, Pool: p.name, Store: p.root.st.Ino, Settings: own}
+		if own.Terms.None() {
+			file.Version = lease.Version
+		}
+		return p.replace("limit", file)
 	})
 	if err != nil {
 		return err
@@ -66,10 +73,16 @@ func (p *pool) own() (lease.Settings, error) {
 		return lease.Settings{}, err
 	}
 	c, err := parseSettings(b)
+	if err == nil && c.Pool != "" && c.Pool != p.name {
+		err = fmt.Errorf("it was set for pool %q", c.Pool)
+	}
 	if err != nil {
 		return lease.Settings{}, &fs.PathError{Op: "read", Path: p.path("limit"), Err: fmt.Errorf("%w; 'berth limit --clear %s' removes it", err, p.name)}
 	}
 	c.UID = uid
+	if c.Pool == "" || c.Store != p.root.st.Ino {
+		c.UID = -1 // by an older berth, or elsewhere: its owner may have meant something else
+	}
 	return c.Settings, nil
 }
 

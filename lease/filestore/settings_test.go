@@ -36,7 +36,7 @@ func content(t *testing.T, s *Store, name string) string {
 func TestSettingsVersion(t *testing.T) {
 	s, four := newStore(t), 4
 	set(t, s, lease.Settings{Limit: &four})
-	if got := content(t, s, "limit"); got != `{"v":1,"limit":4}`+"\n" {
+	if got := content(t, s, "limit"); !strings.HasPrefix(got, `{"v":1,"pool":"p","store":`) || !strings.HasSuffix(got, `,"limit":4}`+"\n") {
 		t.Errorf("a limit alone is %q", got)
 	}
 	set(t, s, lease.Settings{Limit: &four, Terms: lease.Terms{Ramp: time.Second}})
@@ -100,6 +100,43 @@ func TestWhoSetIt(t *testing.T) {
 	}
 	if got := own(); got != -1 {
 		t.Errorf("set by %d, though others can write it", got)
+	}
+}
+
+// TestSettingsAreMoved: the owner of the file is who set it, but not where it lies now.
+func TestSettingsAreMoved(t *testing.T) {
+	s, other, four := newStore(t), newStore(t), 4
+	gates := lease.Settings{Limit: &four, Terms: lease.Terms{Gates: "g"}}
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := func(s *Store, pool string) (lease.Settings, error) {
+		p, err := s.Summary(t.Context(), pool, lease.Ticket{})
+		return p.Own, err
+	}
+	for _, at := range []*Store{s, other} {
+		set(t, at, gates)
+		set := func(old lease.Settings, err error) (lease.Settings, error) { return lease.Settings{Limit: &four}, err }
+		if err := at.Set(t.Context(), "q", set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(s.path("p", "limit"), s.path("q", "limit"))
+	if got, err := own(s, "q"); err == nil || !strings.Contains(err.Error(), `it was set for pool "p"; 'berth limit --clear q' removes it`) {
+		t.Errorf("in another pool: %+v, %v", got, err)
+	}
+	move(other.path("p", "limit"), s.path("p", "limit"))
+	if got, err := own(s, "p"); err != nil || got.UID != -1 || got.Gates != "g" {
+		t.Errorf("in another store: set by %d, %v; want nobody that is known", got.UID, err)
+	}
+	if err := os.WriteFile(s.path("p", "limit"), []byte(`{"v":2,"gates":"g"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := own(s, "p"); err != nil || got.UID != -1 || got.Gates != "g" {
+		t.Errorf("of an older berth: set by %d, %v; want nobody that is known", got.UID, err)
 	}
 }
 

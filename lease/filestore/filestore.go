@@ -88,6 +88,7 @@ type Store struct {
 	dir    string
 	strict bool // it is the default one
 	o      Options
+	boot   uint64 // a hash of Options.Boot
 
 	mu     sync.Mutex
 	root   *dir   // nil: not there yet
@@ -123,7 +124,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Slow == nil {
 		o.Slow = func(error) {}
 	}
-	s := &Store{dir: abs, strict: strict, o: o}
+	s := &Store{dir: abs, strict: strict, o: o, boot: hash([]byte(o.Boot))}
 	if err := s.claim(); err != nil {
 		return nil, err
 	}

@@ -65,20 +65,20 @@ func FuzzRecord(f *testing.F) {
 
 // FuzzIndex: reading never panics, and what is read writes back the same.
 func FuzzIndex(f *testing.F) {
-	good := (&index{ticket: 3, token: 9, change: 2, line: 1, start: 5}).header()
-	f.Add(good)
-	f.Add(append(append([]byte{}, good...), "0000000004\n0000000000\n"...))
-	f.Add(append(append([]byte{}, good...), "00000000"...))
-	f.Add([]byte("berth 2 ticket "))
+	good := &index{ticket: 3, token: 9, change: 2, line: 1, start: 5, boot: 7}
+	f.Add(good.header())
+	good.limits = []int{4, 0, noLimit}
+	whole := good.records(good.header(), 0, 3)
+	f.Add(whole)
+	f.Add(append(slices.Clone(whole), "0000000"...))
+	f.Add([]byte("berth 3 ticket "))
+	f.Add([]byte(oldIndex))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ix, err := parseIndex(b)
 		if err != nil {
 			return
 		}
-		out := ix.header()
-		for _, l := range ix.limits {
-			out = fmt.Appendf(out, "%010d\n", l)
-		}
+		out := ix.records(slices.Clone(ix.saved), 0, len(ix.limits))
 		if string(out) != string(b) {
 			t.Fatalf("%q reads and writes back as %q", b, out)
 		}
@@ -154,6 +154,7 @@ type model struct {
 	held   []lease.Holding
 	places []lease.Place
 	aside  map[lease.Place]bool
+	first  uint64 // token of all
 }
 
 func (m *model) do(t *testing.T, id string, op, arg byte) string {
@@ -247,28 +248,54 @@ func (m *model) got(h lease.Holding, v lease.Verdict) string {
 	}
 	m.held = append(m.held, h)
 	l := h.Lease()
-	return fmt.Sprintf("slots %v token %d limit %d", l.Slots, l.Token, l.InForce)
+	if m.first == 0 {
+		m.first = l.Token
+	}
+	return fmt.Sprintf("slots %v token +%d limit %d", l.Slots, l.Token-m.first, l.InForce)
 }
 
-// TestGarbageFromBefore: what is older than this boot belongs to no process.
+// TestGarbageFromBefore: what is older than this boot belongs to no process. That it
+// is older is not believed of the wall clock alone, which somebody may have set.
 func TestGarbageFromBefore(t *testing.T) {
 	s := newStore(t)
-	h, _, err := s.TryAcquire(context.Background(), storetest.Request("p", 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Release(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	giveBack(t, takeSlot(t, s, request(1, 1)))
 	file := filepath.Join(s.dir, "p", "slots", "0")
 	if err := os.WriteFile(file, []byte("torn by a power cut"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	old := time.Now().Add(-lease.Boottime() - time.Hour)
-	if err := os.Chtimes(file, old, old); err != nil {
+	for _, name := range []string{"slots/0", "lock"} {
+		if err := os.Chtimes(s.path("p", name), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		h, v, err := s.TryAcquire(t.Context(), request(1, 1))
+		if h != nil || err == nil {
+			t.Fatalf("%v, %+v, %v: taken after the clock was set", h, v, err)
+		}
+	}
+	s = afterABoot(t, s)
+	if pools, err := s.List(t.Context(), "p"); err != nil || len(pools[0].Holders) > 0 {
+		t.Errorf("%+v, %v; want a free slot", pools, err)
+	}
+	giveBack(t, takeSlot(t, s, request(1, 1)))
+	if err := os.WriteFile(file, []byte("garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if h, v, err := s.TryAcquire(context.Background(), storetest.Request("p", 1)); h == nil || err != nil {
-		t.Errorf("%v, %v; want the slot", v, err)
+	if h, _, err := s.TryAcquire(t.Context(), request(1, 1)); h != nil || err == nil {
+		t.Errorf("%v, %v: garbage of this boot is free", h, err)
 	}
+}
+
+// afterABoot opens the store as after another boot of the machine.
+func afterABoot(t *testing.T, s *Store) *Store {
+	t.Helper()
+	o := s.o
+	o.Boot += "another"
+	s, err := Open(s.dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

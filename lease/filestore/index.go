@@ -4,11 +4,7 @@ package filestore
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"io"
 	"os"
-	"strconv"
 )
 
 // The file STORE/POOL/lock is the lock of the pool and at the same time its
@@ -17,14 +13,12 @@ import (
 // cannot tear, and a pool with a thousand slots in use is read in one go
 // instead of by opening a thousand files.
 //
-//	berth 2 ticket 000000000012 token 00000000000000000045 change 000000000007 line 000003 start 00000081234567890123\n
-//	0000000004\n   slot 0: in use by a lease that asks for limit 4
-//	0000000000\n   slot 1: free
-//
 // The index may err on one side only. A slot is marked before its child can
 // start and freed after its lock is gone, so "in use" may be stale (its owner
 // was killed) and is then checked against the lock itself when somebody needs
-// the room; "free" is true. What cannot be read is made anew from the locks.
+// the room; "free" is true. So that it stays on that side when the disk or
+// somebody's hand has changed it, every line has a sum of its own, and the header
+// has the number of slots. What does not add up is made again from the locks.
 type index struct {
 	ticket uint64 // number of the last ticket
 	token  uint64 // fencing token of the last grant
@@ -35,91 +29,13 @@ type index struct {
 	change uint64
 	line   int    // tickets in the line, or more: counted up before one is made
 	start  uint64 // when the last start was, in ns on the boot clock; 0: not known
+	boot   uint64 // of which boot that clock is, see Store.boot
 
 	limits []int // per slot: 0 free, else what its lease asks for, noLimit if nothing
 
 	file   *os.File
 	saved  []byte // the header as the file has it
 	lo, hi int    // slots from lo to below hi differ from the file
-}
-
-const (
-	version   = 2 // 1 had no start
-	headerLen = 114
-	recordLen = 11
-	noLimit   = 9999999999
-	headerFmt = "berth 2 ticket %012d token %020d change %012d line %06d start %020d\n"
-)
-
-var errIndex = errors.New("the index cannot be read")
-
-// loadIndex reads the index from the lock file. errIndex: it is damaged or the
-// file is new.
-func loadIndex(f *os.File) (*index, error) {
-	buf := make([]byte, 4096)
-	n := 0
-	for {
-		m, err := f.ReadAt(buf[n:], int64(n))
-		n += m
-		if n < len(buf) {
-			if err != nil && err != io.EOF {
-				return nil, err
-			}
-			break
-		}
-		buf = append(buf, make([]byte, len(buf))...)
-	}
-	ix, err := parseIndex(buf[:n])
-	if ix != nil {
-		ix.file = f
-	}
-	return ix, err
-}
-
-func parseIndex(b []byte) (*index, error) {
-	var v int
-	if n, _ := fmt.Sscanf(string(b[:min(len(b), 16)]), "berth %d", &v); n == 1 && v > version {
-		return nil, errNewer
-	}
-	if len(b) < headerLen || !bytes.HasPrefix(b, []byte("berth 2 ticket ")) {
-		return nil, errIndex
-	}
-	ix := &index{}
-	var line uint64
-	head, rest := b[:headerLen], b[headerLen:]
-	for _, f := range []struct {
-		at, n int
-		to    *uint64
-	}{{15, 12, &ix.ticket}, {34, 20, &ix.token}, {62, 12, &ix.change}, {80, 6, &line}, {93, 20, &ix.start}} {
-		v, err := strconv.ParseUint(string(head[f.at:f.at+f.n]), 10, 64)
-		if err != nil {
-			return nil, errIndex
-		}
-		*f.to = v
-	}
-	ix.line, ix.saved = int(line), head
-	if !bytes.Equal(ix.header(), head) || len(rest)%recordLen != 0 {
-		return nil, errIndex
-	}
-	ix.limits = make([]int, 0, len(rest)/recordLen)
-	for ; len(rest) > 0; rest = rest[recordLen:] {
-		v := 0
-		for _, c := range rest[:recordLen-1] {
-			if c < '0' || c > '9' {
-				return nil, errIndex
-			}
-			v = v*10 + int(c-'0')
-		}
-		if rest[recordLen-1] != '\n' {
-			return nil, errIndex
-		}
-		ix.limits = append(ix.limits, v)
-	}
-	return ix, nil
-}
-
-func (ix *index) header() []byte {
-	return fmt.Appendf(nil, headerFmt, ix.ticket, ix.token, ix.change, ix.line, ix.start)
 }
 
 // mark notes what the lease in slot i asks for (0: free, noLimit: nothing).
@@ -135,21 +51,22 @@ func (ix *index) mark(i, limit int) {
 }
 
 // save writes what has changed: in one write if that lies within a page, and
-// else the slots before the header.
+// else the slots before the header. More slots than the header counts are what a
+// kill in between leaves.
 func (ix *index) save() error {
 	head := ix.header()
 	from, at := ix.lo, int64(headerLen+ix.lo*recordLen)
 	var b []byte
 	if !bytes.Equal(head, ix.saved) {
 		if headerLen+ix.hi*recordLen > os.Getpagesize() {
-			if err := ix.writeAt(records(nil, ix.limits[ix.lo:ix.hi]), at); err != nil {
+			if err := ix.writeAt(ix.records(nil, ix.lo, ix.hi), at); err != nil {
 				return err
 			}
 			ix.lo, ix.hi = 0, 0
 		}
 		b, from, at = head, 0, 0
 	}
-	if err := ix.writeAt(records(b, ix.limits[min(from, ix.hi):ix.hi]), at); err != nil {
+	if err := ix.writeAt(ix.records(b, min(from, ix.hi), ix.hi), at); err != nil {
 		return err
 	}
 	ix.saved, ix.lo, ix.hi = head, 0, 0
@@ -164,34 +81,17 @@ func (ix *index) writeAt(b []byte, at int64) error {
 	return err
 }
 
-func records(b []byte, limits []int) []byte {
-	for _, l := range limits {
-		b = fmt.Appendf(b, "%010d\n", l)
-	}
-	return b
-}
-
 // saveAll writes the whole index over whatever the file held.
 func (ix *index) saveAll() error {
-	if err := ix.file.Truncate(0); err != nil {
+	ix.saved, ix.lo, ix.hi = nil, 0, len(ix.limits)
+	if err := ix.save(); err != nil {
 		return err
 	}
-	ix.saved, ix.lo, ix.hi = nil, 0, len(ix.limits)
-	return ix.save()
-}
-
-// lineHint reads how many tickets there are, without the pool's lock: the
-// answer may be of a moment ago. -1: it cannot be read.
-func lineHint(f *os.File) int {
-	b := make([]byte, headerLen)
-	if _, err := f.ReadAt(b, 0); err != nil {
-		return -1
+	size := int64(headerLen + len(ix.limits)*recordLen)
+	if fi, err := ix.file.Stat(); err != nil || fi.Size() == size {
+		return err
 	}
-	ix, err := parseIndex(b)
-	if err != nil {
-		return -1
-	}
-	return ix.line
+	return ix.file.Truncate(size)
 }
 
 // used returns how many slots are in use and the smallest limit they ask for

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"sort"
-	"strconv"
 	"time"
 
 	"berth/lease"
@@ -106,7 +105,9 @@ func (s *Store) view(ctx context.Context, name string, tickets func(_ *pool, _ *
 		return v, err
 	}
 	v.Report = p.report()
-	if ix, err := loadIndex(p.file); err == nil && !p.olderThanBoot(p.file) {
+	ix, err := loadIndex(p.file)
+	p.elder = err != nil || ix.boot != p.s.boot
+	if !p.elder {
 		if v.Starts, err = p.starts(ix); err != nil {
 			return v, err
 		}
@@ -129,7 +130,7 @@ func (p *pool) holders(probe bool) ([]lease.Entry, error) {
 	}
 	numbers := []int{}
 	for _, n := range found {
-		if i, err := strconv.Atoi(n); err == nil && strconv.Itoa(i) == n {
+		if i, ok := slotOf(n); ok {
 			numbers = append(numbers, i)
 		}
 	}

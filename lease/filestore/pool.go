@@ -32,6 +32,9 @@ type pool struct {
 	keep *dir
 	subs map[string]*dir // slots and line; one that is missing is made with its first file
 	file *os.File        // the lock file, to read and write the index
+
+	// elder: the index is of an earlier boot, or none, so a record may be so, too.
+	elder bool
 }
 
 // The directories of a pool.
@@ -315,65 +318,4 @@ func (p *pool) reopen() error {
 	defer p.mu.Unlock()
 	p.root, p.keep, p.subs, p.file = n.root, n.keep, n.subs, n.file
 	return nil
-}
-
-func (p *pool) withIndex(fn func(*index) error) error {
-	ix, err := loadIndex(p.file)
-	if errors.Is(err, errIndex) {
-		ix, err = p.rebuild()
-	}
-	if errors.Is(err, errNewer) {
-		return &fs.PathError{Op: "read", Path: p.path("lock"), Err: err}
-	}
-	if err != nil {
-		return err
-	}
-	if ix.start > 0 && p.olderThanBoot(p.file) {
-		ix.start = 0 // on a clock that has begun anew since
-	}
-	// Also after an error: what fn found out on the way is true.
-	return errors.Join(fn(ix), ix.save())
-}
-
-// rebuild makes the index from the locks: the file is new, or somebody damaged
-// it. A fencing token must not be handed out twice, and the last one may be lost:
-// tokens go on above all that can still be seen and above the microseconds since
-// 1970, which nobody grants faster than.
-func (p *pool) rebuild() (*index, error) {
-	// Waiters compare change with what they saw: it must be another number now.
-	ix := &index{file: p.file, change: uint64(lease.Boottime()/time.Millisecond) % 1e12}
-	found, err := p.names(slots)
-	if err != nil {
-		return nil, err
-	}
-	tickets, err := p.tickets()
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range tickets {
-		seq, _ := seqOf(n)
-		ix.ticket = max(ix.ticket, seq)
-	}
-	ix.line = len(tickets)
-	if len(found) > 0 {
-		ix.token, ix.ticket = uint64(time.Now().UnixMicro()), ix.ticket+1_000_000
-		ix.start = uint64(lease.Boottime()) // it was before now: no pace is kept less than it should
-	}
-	for _, n := range found {
-		i, err := strconv.Atoi(n)
-		if err != nil || i < 0 || strconv.Itoa(i) != n {
-			continue // not a slot
-		}
-		for len(ix.limits) <= i {
-			ix.limits = append(ix.limits, 0)
-		}
-		st := p.look(i)
-		if st.record != nil && st.record.lease != nil {
-			ix.token = max(ix.token, st.record.lease.Token+1_000_000)
-		}
-		if !st.free() {
-			ix.limits[i] = st.asks()
-		}
-	}
-	return ix, ix.saveAll()
 }

@@ -106,6 +106,7 @@ func parseSettings(b []byte) (c settings, err error) {
 // paceFile is the content of the file pace.
 type paceFile struct {
 	Version int            `json:"v"`
+	Boot    uint64         `json:"boot"` // whose clock the buckets are on
 	Buckets []lease.Bucket `json:"buckets"`
 }
 
@@ -120,13 +121,15 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 		return s, err
 	}
 	var f paceFile
-	if st, err := p.stat(itself, "pace"); err != nil || olderThanBoot(time.Unix(st.Mtim.Unix())) || json.Unmarshal(b, &f) != nil {
+	if json.Unmarshal(b, &f) != nil {
 		return s, nil
 	}
 	if f.Version > lease.Version {
 		return s, &fs.PathError{Op: "read", Path: p.path("pace"), Err: fmt.Errorf("%w (version %d)", errNewer, f.Version)}
 	}
-	s.Buckets = f.Buckets
+	if f.Boot == p.s.boot {
+		s.Buckets = f.Buckets
+	}
 	return s, nil
 }
 
@@ -141,7 +144,7 @@ func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) error {
 	}
 	// In place and in one write, which a kill does not tear: once the file is there,
 	// a full disk does not keep jobs from starting.
-	b, err := json.Marshal(paceFile{lease.Version, s.Buckets})
+	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets})
 	if err != nil {
 		return err
 	}

@@ -158,6 +158,7 @@ func TestPaceFile(t *testing.T) {
 		{"damaged", "garbage", false, true},
 		{"newer", `{"v":9}`, false, false},
 		{"of another boot", "", true, true},
+		{"after the clock was set forward", "", false, false},
 	} {
 		s := newStore(t)
 		for range 2 {
@@ -175,11 +176,14 @@ func TestPaceFile(t *testing.T) {
 			}
 		}
 		for _, name := range []string{"pace", "lock"} {
-			if old := time.Now().Add(-lease.Boottime() - time.Hour); c.boots {
+			if old := time.Now().Add(-lease.Boottime() - time.Hour); c.boots || strings.Contains(c.why, "clock") {
 				if err := os.Chtimes(s.path("p", name), old, old); err != nil {
 					t.Fatal(err)
 				}
 			}
+		}
+		if c.boots {
+			s = afterABoot(t, s)
 		}
 		h, v, err := s.TryAcquire(t.Context(), burst())
 		if started := h != nil; started != c.starts || (err != nil) != (c.why == "newer") {
@@ -188,7 +192,8 @@ func TestPaceFile(t *testing.T) {
 	}
 }
 
-// TestRampAfterABoot: the clock that the last start was counted on began anew.
+// TestRampAfterABoot: the clock that the last start was counted on began anew. That
+// somebody set the wall clock is no boot.
 func TestRampAfterABoot(t *testing.T) {
 	s := newStore(t)
 	r := storetest.Request("p", 9)
@@ -202,6 +207,10 @@ func TestRampAfterABoot(t *testing.T) {
 		if err := os.Chtimes(s.path("p", "lock"), old, old); err != nil {
 			t.Fatal(err)
 		}
+		if h, v, err := s.TryAcquire(t.Context(), r); h != nil || err != nil || v.Reason != lease.Paced {
+			t.Fatalf("%v, %+v, %v; want paced", h, v, err)
+		}
+		s = afterABoot(t, s)
 	}
 }
 

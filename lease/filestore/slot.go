@@ -36,7 +36,7 @@ func (st slotState) damaged() bool {
 // asks is what the index says of a slot in use.
 func (st slotState) asks() int {
 	if st.record != nil && st.record.lease != nil {
-		if asks := st.record.lease.Asks; asks > 0 {
+		if asks := st.record.lease.Asks; asks > 0 && asks <= mostSlots {
 			return asks
 		}
 	}
@@ -73,7 +73,7 @@ func (p *pool) look(i int) slotState {
 func (p *pool) judge(f *os.File) slotState {
 	r, err := readRecord(f)
 	switch {
-	case errors.Is(err, errGarbage) && p.olderThanBoot(f):
+	case errors.Is(err, errGarbage) && p.elder && p.olderThanBoot(f):
 		return slotState{} // torn by a power cut: no process is left from then
 	case err != nil:
 		return slotState{err: err}
@@ -92,15 +92,6 @@ func (p *pool) judge(f *os.File) slotState {
 		st.orphan = p.s.o.Started(r.lease.ID) != nil
 	}
 	return st
-}
-
-func (p *pool) olderThanBoot(f *os.File) bool {
-	fi, err := f.Stat()
-	return err == nil && olderThanBoot(fi.ModTime())
-}
-
-func olderThanBoot(t time.Time) bool {
-	return t.Before(time.Now().Add(-lease.Boottime()))
 }
 
 // verify checks slots that the index has in use against their locks, and frees

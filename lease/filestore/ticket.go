@@ -40,8 +40,11 @@ func seqOf(name string) (uint64, bool) {
 	seq, err := strconv.ParseUint(number, 10, 64)
 	_, perr := strconv.ParseUint(priority, 10, 8)
 	_, kerr := strconv.ParseUint(key, 16, 64)
-	return seq, err == nil && perr == nil && len(priority) == 2 && len(number) == 12 && (kerr == nil || !keyed)
+	return seq, err == nil && seq < mostTickets && perr == nil && len(priority) == 2 && len(number) == 12 && (kerr == nil || !keyed)
 }
+
+// mostTickets leaves room for all that are to come, in a name of that length.
+const mostTickets = 900_000_000_000
 
 // tickets lists the line, without sorting. What has another name is none of ours.
 func (p *pool) tickets() ([]string, error) {

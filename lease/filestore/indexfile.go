@@ -1,0 +1,200 @@
+//go:build unix
+
+package filestore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+)
+
+// The index as the file has it:
+//
+//	berth 3 ticket 000000000012 token 00000000000000000045 change 000000000007 line 0000003 start 00000081234567890123 slots 0000002 boot 9ae16a3b2f90404f sum 84222325cbf29ce4\n
+//	0000004 1758\n   slot 0: in use by a lease that asks for limit 4
+//	0000000 0032\n   slot 1: free
+const (
+	version   = 3 // 1 had no start, 2 no sums
+	headerLen = 172
+	recordLen = 13
+	noLimit   = 9999999
+	sumLen    = len(" sum ") + 16 + len("\n")
+	headerFmt = "berth 3 ticket %012d token %020d change %012d line %07d start %020d slots %07d boot %016x"
+
+	// mostSlots is limiter.MaxSlots: no pool has more.
+	mostSlots = 1_000_000
+	mostIndex = headerLen + mostSlots*recordLen
+)
+
+var errIndex = errors.New("the index cannot be read")
+
+// loadIndex reads the index from the lock file. errIndex: it is damaged or the
+// file is new.
+func loadIndex(f *os.File) (*index, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if fi.Size() > mostIndex {
+		return nil, &fs.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("has %d bytes, and no index more than %d; if no berth is at work in the pool, remove it", fi.Size(), mostIndex)}
+	}
+	b := make([]byte, fi.Size())
+	n, err := f.ReadAt(b, 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	ix, err := parseIndex(b[:n])
+	if ix != nil {
+		ix.file = f
+	}
+	return ix, err
+}
+
+func parseIndex(b []byte) (*index, error) {
+	switch v := versionOf(b); {
+	case v > version && addsUp(b):
+		return nil, errNewer
+	case v != version:
+		return nil, errIndex
+	}
+	ix, slots, err := parseHeader(b)
+	if err != nil {
+		return nil, err
+	}
+	rest := b[headerLen:]
+	if len(rest)%recordLen != 0 || len(rest)/recordLen < slots {
+		return nil, errIndex
+	}
+	ix.limits = make([]int, 0, len(rest)/recordLen)
+	for i := 0; len(rest) > 0; i, rest = i+1, rest[recordLen:] {
+		limit, ok := digits(rest[:7])
+		sum, ok2 := digits(rest[8:12])
+		if !ok || !ok2 || rest[7] != ' ' || rest[12] != '\n' || sum != sumOf(i, limit) {
+			return nil, errIndex
+		}
+		ix.limits = append(ix.limits, limit)
+	}
+	return ix, nil
+}
+
+func versionOf(b []byte) (v int) {
+	_, _ = fmt.Sscanf(string(b[:min(len(b), 16)]), "berth %d", &v)
+	return v
+}
+
+// field is a number in a header line.
+type field struct {
+	at, n, base int
+	to          *uint64
+}
+
+func parseFields(b []byte, fields ...field) error {
+	for _, f := range fields {
+		v, err := strconv.ParseUint(string(b[f.at:f.at+f.n]), f.base, 64)
+		if err != nil {
+			return errIndex
+		}
+		*f.to = v
+	}
+	return nil
+}
+
+// parseHeader returns the index without its slots, and how many there have to be.
+func parseHeader(b []byte) (*index, int, error) {
+	if len(b) < headerLen {
+		return nil, 0, errIndex
+	}
+	ix, line, slots := &index{saved: b[:headerLen]}, uint64(0), uint64(0)
+	err := parseFields(b, field{15, 12, 10, &ix.ticket}, field{34, 20, 10, &ix.token}, field{62, 12, 10, &ix.change},
+		field{80, 7, 10, &line}, field{94, 20, 10, &ix.start}, field{121, 7, 10, &slots}, field{134, 16, 16, &ix.boot})
+	if err != nil {
+		return nil, 0, err
+	}
+	ix.line = int(line)
+	if !bytes.Equal(ix.headerOf(int(slots)), ix.saved) {
+		return nil, 0, errIndex // not ours, or its sum is not right
+	}
+	return ix, int(slots), nil
+}
+
+func (ix *index) header() []byte { return ix.headerOf(len(ix.limits)) }
+
+func (ix *index) headerOf(slots int) []byte {
+	b := fmt.Appendf(make([]byte, 0, headerLen), headerFmt, ix.ticket, ix.token, ix.change, ix.line, ix.start, slots, ix.boot)
+	return fmt.Appendf(b, " sum %016x\n", hash(b))
+}
+
+// hash of a text is another one when any byte of it is.
+func hash(b []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(b)
+	return h.Sum64()
+}
+
+// addsUp reports whether the first line ends with its sum. It has to in every version
+// from this one on: else one changed digit would make this one a newer.
+func addsUp(b []byte) bool {
+	line, _, ok := bytes.Cut(b, []byte("\n"))
+	text := line[:max(0, len(line)+1-sumLen)]
+	return ok && string(line[len(text):]) == fmt.Sprintf(" sum %016x", hash(text))
+}
+
+// records appends the lines of the slots from lo to below hi.
+func (ix *index) records(b []byte, lo, hi int) []byte {
+	for i := lo; i < hi; i++ {
+		b = fmt.Appendf(b, "%07d %04d\n", ix.limits[i], sumOf(i, ix.limits[i]))
+	}
+	return b
+}
+
+// sumOf is the sum of a slot's line. It is taken modulo a prime that no difference
+// of two digits and no power of ten is a multiple of, so no line with one digit
+// changed, or with two exchanged, has the right one; nor has that of another slot
+// nearby. It costs nothing beside reading the line.
+func sumOf(slot, limit int) int { return (limit*7919 + slot*31 + 1) % 9973 }
+
+func digits(b []byte) (v int, ok bool) {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		v = v*10 + int(c-'0')
+	}
+	return v, true
+}
+
+// lineHint reads how many tickets there are, without the pool's lock: the
+// answer may be of a moment ago. -1: it cannot be read.
+func lineHint(f *os.File) int {
+	b := make([]byte, headerLen)
+	if _, err := f.ReadAt(b, 0); err != nil || versionOf(b) != version {
+		return -1
+	}
+	ix, _, err := parseHeader(b)
+	if err != nil {
+		return -1
+	}
+	return ix.line
+}
+
+// parseOld reads the header of the index of an older berth, version 2, whose slots
+// are looked at again anyway. Its limits had ten digits.
+func parseOld(b []byte) (*index, bool) {
+	const headerLen, recordLen, format = 114, 11, "berth 2 ticket %012d token %020d change %012d line %06d start %020d\n"
+	if versionOf(b) != 2 || len(b) < headerLen || (len(b)-headerLen)%recordLen != 0 {
+		return nil, false
+	}
+	for rest := b[headerLen:]; len(rest) > 0; rest = rest[recordLen:] {
+		if _, ok := digits(rest[:recordLen-1]); !ok || rest[recordLen-1] != '\n' {
+			return nil, false
+		}
+	}
+	ix, line := &index{}, uint64(0)
+	err := parseFields(b, field{15, 12, 10, &ix.ticket}, field{34, 20, 10, &ix.token}, field{62, 12, 10, &ix.change}, field{80, 6, 10, &line}, field{93, 20, 10, &ix.start})
+	return ix, err == nil && string(b[:headerLen]) == fmt.Sprintf(format, ix.ticket, ix.token, ix.change, line, ix.start)
+}

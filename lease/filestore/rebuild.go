@@ -1,0 +1,186 @@
+//go:build unix
+
+package filestore
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"berth/lease"
+)
+
+// withIndex runs fn with the pool's index, under its lock, and saves it.
+func (p *pool) withIndex(fn func(*index) error) error {
+	ix, err := loadIndex(p.file)
+	switch {
+	case errors.Is(err, errIndex):
+		ix, err = p.rebuild()
+	case err == nil && ix.boot != p.s.boot:
+		err = p.firstOfBoot(ix)
+	}
+	if errors.Is(err, errNewer) {
+		return &fs.PathError{Op: "read", Path: p.path("lock"), Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	p.elder = false
+	// Also after an error: what fn found out on the way is true.
+	return errors.Join(fn(ix), ix.save())
+}
+
+// firstOfBoot is run by the first who has the pool's lock in this boot. Nobody has
+// written a record since: who writes one saves the index before. So what is torn
+// was torn by a power cut, and no process is left from then. The wall clock alone
+// could not tell: set forward by more than the machine is up, it makes all records
+// older than the boot.
+func (p *pool) firstOfBoot(ix *index) error {
+	p.elder = true
+	for i := range ix.limits {
+		if err := p.mend(i); err != nil {
+			return err
+		}
+	}
+	ix.boot, ix.start = p.s.boot, 0 // on a clock that has begun again since
+	return ix.save()
+}
+
+// mend says that a slot is free if its record was torn by a power cut.
+func (p *pool) mend(i int) error {
+	f, err := p.openSlot(i, writing)
+	if err != nil {
+		return nil // missing, or not ours
+	}
+	defer f.Close()
+	got, err := tryLock(f)
+	if err != nil || !got {
+		return err
+	}
+	defer unlock(f)
+	if _, err := readRecord(f); errors.Is(err, errGarbage) && p.olderThanBoot(f) {
+		return markFree(f)
+	}
+	return nil
+}
+
+// olderThanBoot: as far as the wall clock can be trusted.
+func (p *pool) olderThanBoot(f *os.File) bool {
+	fi, err := f.Stat()
+	return err == nil && olderThanBoot(fi.ModTime())
+}
+
+func olderThanBoot(t time.Time) bool {
+	return t.Before(time.Now().Add(-lease.Boottime()))
+}
+
+// far is above every number that was handed out in what cannot be read any more.
+const far = 1_000_000
+
+// rebuild makes the index from the locks: the file is new, of an older berth, or
+// damaged. What holders ask for is in their records. A fencing token must not be
+// handed out twice, and the last one may be lost: tokens go on above all that can
+// still be seen, also in slots that are free now, and above the microseconds since
+// 1970, which nobody grants faster than. So they do when somebody has removed the
+// pool, unless the clock was set back since.
+func (p *pool) rebuild() (*index, error) {
+	old, err := p.oldIndex()
+	if err != nil {
+		return nil, err
+	}
+	// Waiters compare change with what they saw: it must be another number now.
+	ix := &index{file: p.file, boot: p.s.boot, change: uint64(lease.Boottime()/time.Millisecond) % 1e12}
+	found, err := p.names(slots)
+	if err != nil {
+		return nil, err
+	}
+	tickets, err := p.tickets()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range tickets {
+		seq, _ := seqOf(n)
+		ix.ticket = max(ix.ticket, seq)
+	}
+	ix.line = len(tickets)
+	if old != nil {
+		ix.ticket, ix.token, ix.start = max(old.ticket, ix.ticket), old.token, old.start
+	} else {
+		ix.token = uint64(time.Now().UnixMicro())
+		if len(found) > 0 {
+			ix.ticket += far
+			ix.start = uint64(lease.Boottime()) // it was before now: no pace is kept less than it should
+		}
+	}
+	p.elder = p.olderThanBoot(p.file)
+	for _, n := range found {
+		i, ok := slotOf(n)
+		if !ok {
+			continue
+		}
+		for len(ix.limits) <= i {
+			ix.limits = append(ix.limits, 0)
+		}
+		if token := p.lastToken(i); token > ix.token && old == nil {
+			ix.token = token + far
+		}
+		if p.elder {
+			if err := p.mend(i); err != nil {
+				return nil, err
+			}
+		}
+		if st := p.look(i); !st.free() {
+			ix.limits[i] = st.asks()
+		}
+	}
+	return ix, ix.saveAll()
+}
+
+// oldIndex is what an older berth left, if it is whole.
+func (p *pool) oldIndex() (*index, error) {
+	fi, err := p.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, min(fi.Size(), mostIndex))
+	n, _ := p.file.ReadAt(b, 0)
+	old, ok := parseOld(b[:n])
+	if !ok {
+		return nil, nil
+	}
+	if olderThanBoot(fi.ModTime()) || old.start > uint64(p.s.Clock()) {
+		old.start = 0
+	}
+	return old, nil
+}
+
+// slotOf returns the number of a slot's file. A greater one than any pool has is no
+// slot: the index would become as long.
+func slotOf(name string) (int, bool) {
+	i, err := strconv.Atoi(name)
+	return i, err == nil && 0 <= i && i < mostSlots && strconv.Itoa(i) == name
+}
+
+// lastToken is the token of the last lease in a slot. The mark of a free slot does
+// not reach so far.
+func (p *pool) lastToken(i int) (token uint64) {
+	f, err := p.openSlot(i, reading)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	b, _ := readAll(f)
+	for line := range bytes.Lines(b) {
+		var l struct {
+			Token uint64 `json:"token"`
+		}
+		if json.Unmarshal(line, &l) == nil && l.Token < 1<<62 {
+			token = max(token, l.Token)
+		}
+	}
+	return token
+}

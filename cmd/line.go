@@ -186,7 +186,7 @@ func (l *inLine) over(o outcome) (lease.Holding, error) {
 	if l.signal != nil && o.h != nil {
 		// Too late for the wait and too early for the command: it is not
 		// started.
-		return nil, errors.Join(l.signal, release(o.h))
+		return nil, errors.Join(l.signal, unused(o.h))
 	}
 	if l.pending(forever) && o.h != nil {
 		l.r.signals.again(sigTSTP) // it came too late for the wait: the job gets it

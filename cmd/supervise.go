@@ -55,14 +55,14 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 	start := procwatch.Start
 	if h != nil && h.Expires() > 0 {
 		if err := r.stillOurs(h); err != nil {
-			return 0, errors.Join(err, release(h))
+			return 0, errors.Join(err, unused(h))
 		}
 		start = procwatch.StartBound // nobody would renew its lease
 	}
 	r.say.out.flush(beforeStart)
 	child, err := start(r.spec.argv, r.environ(l))
 	if err != nil {
-		return 0, errors.Join(err, release(h))
+		return 0, errors.Join(err, unused(h))
 	}
 	r.noteLimit(l) // started first: nobody reads a note sooner for a slot that is held
 	s := &supervisor{
@@ -74,18 +74,19 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 	return s.run()
 }
 
-func release(h lease.Holding) error {
+// unused gives back what no command was started in.
+func unused(h lease.Holding) error {
 	if h == nil {
 		return nil
 	}
-	return h.Release(context.Background())
+	return h.Unused(context.Background())
 }
 
 // become replaces berth by the command, which inherits the slot's descriptor.
 func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
 	if h != nil {
 		if err := h.Running(context.Background(), l.Owner); err != nil {
-			return 0, errors.Join(err, release(h))
+			return 0, errors.Join(err, unused(h))
 		}
 	}
 	r.noteLimit(l) // nobody is left to say it afterwards
@@ -94,7 +95,7 @@ func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
 	if err == nil {
 		err = procwatch.Replace(r.spec.argv, r.environ(l))
 	}
-	return 0, errors.Join(err, release(h))
+	return 0, errors.Join(err, unused(h))
 }
 
 // lastSignal hands the signals back to the kernel, and returns one that came

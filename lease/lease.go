@@ -145,6 +145,8 @@ type Lease struct {
 	State State     `json:"state"`
 	Child *Process  `json:"child,omitempty"`
 	Since time.Time `json:"since"`
+	// Start is how its own counts in the pool; a record need not have it.
+	Start Start `json:"start,omitzero"`
 }
 
 // DefaultTTL is that of a request without one.
@@ -233,12 +235,13 @@ type Place interface {
 	// pool, and a pool may lose it.
 	Report(ctx context.Context, why string, data json.RawMessage) error
 
-	// StepAside lets the others pass until Return; the place is kept.
+	// StepAside lets the others pass until Return; the place is kept. Slots that
+	// were granted to it unseen are given back as Unused.
 	StepAside(ctx context.Context) error
 	Return(ctx context.Context) error
 
 	// Leave gives the place up, or with a Key keeps it for Grace, and gives back
-	// slots that were granted to it unseen. When it fails, the line drops the
+	// slots that were granted to it unseen, as Unused. When it fails, the line drops the
 	// ticket by itself once this process has ended, or after its TTL.
 	Leave(ctx context.Context) error
 }
@@ -268,6 +271,11 @@ type Holding interface {
 	// fails the slots are free all the same once this process is gone, or after
 	// the TTL.
 	Release(ctx context.Context) error
+
+	// Unused is Release of a lease in which nothing was started: that it was granted
+	// counts for no pace any more, see Starts.Undo. It counts when this fails or is
+	// never called, and of one that was lost by then, if somebody has started since.
+	Unused(ctx context.Context) error
 }
 
 // Pool is one pool as List saw it.

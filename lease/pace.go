@@ -27,6 +27,17 @@ const (
 type Starts struct {
 	Last    time.Duration `json:"last_ns,omitempty"` // when the last one was; 0: not known
 	Buckets []Bucket      `json:"buckets,omitempty"` // of the paces with a Burst
+	// Count is how many there were, and Over when one was last that found a bucket
+	// empty, for Undo.
+	Count uint64        `json:"count,omitempty"`
+	Over  time.Duration `json:"over_ns,omitempty"`
+}
+
+// Start is what a lease remembers of its own one, so that it can be taken back.
+type Start struct {
+	At     time.Duration `json:"at_ns"`               // Last since then
+	Before time.Duration `json:"before_ns,omitempty"` // and what it was; 0: not known
+	Nth    uint64        `json:"nth,omitempty"`       // Count since then; 0: nobody counted
 }
 
 // Bucket is empty, and the pace lets nobody start, until Next - (Burst-1)*Every.
@@ -77,10 +88,8 @@ func (s *Starts) next(now time.Duration, p Pace) time.Duration {
 	return now
 }
 
-// Add counts a start of somebody who keeps to these paces. It returns whether
-// there are, or were, Buckets to be remembered.
-func (s *Starts) Add(now time.Duration, paces ...Pace) bool {
-	had := len(s.Buckets)
+// Add counts a start of somebody who keeps to these paces.
+func (s *Starts) Add(now time.Duration, paces ...Pace) Start {
 	for _, p := range paces {
 		if p.Burst > 1 {
 			next := s.next(now, p)
@@ -93,8 +102,45 @@ func (s *Starts) Add(now time.Duration, paces ...Pace) bool {
 	})
 	s.Buckets = s.Buckets[max(0, len(s.Buckets)-maxBuckets):] // the last asked for is the last
 	for i, b := range s.Buckets {
-		s.Buckets[i].Next = min(max(now, b.Next), now+time.Duration(b.Burst-1)*b.Every) + b.Every
+		empty := now + time.Duration(b.Burst-1)*b.Every
+		if b.Next > empty {
+			s.Over = now
+		}
+		s.Buckets[i].Next = min(max(now, b.Next), empty) + b.Every
 	}
-	s.Last = now
-	return had+len(s.Buckets) > 0
+	start := Start{At: now, Before: s.Last, Nth: s.Count + 1}
+	s.Last, s.Count = now, start.Nth
+	return start
+}
+
+// Undo takes a start back: nothing ran. If nobody has started since, all is as if it
+// had not been; else what others may still take is never more than that, and mostly
+// the same.
+//
+// A bucket's Next is the latest of t + n*Every over all its starts, with t the instant
+// of one and n how many there were from it on. Without ours it is no earlier than one
+// Every before, and no later than if all n that came since had come with the last of
+// them, or right after the one before ours, which is all that a bucket knows of the
+// time before it was made. A start that found a bucket empty took nothing from it, and
+// nobody knows what it would have found: then nothing is given back.
+func (s *Starts) Undo(u Start) {
+	last := s.Last == u.At && (u.Nth == 0 || u.Nth == s.Count)
+	if u.Nth > 0 && s.Over < u.At && (last || s.Count > u.Nth) {
+		n := s.Count - u.Nth
+		for i, b := range s.Buckets {
+			if n >= uint64(b.Burst) {
+				continue // all that is missing was taken since; and below, the product fits
+			}
+			since := time.Duration(n) * b.Every
+			latest := max(b.Next-b.Every, s.Last+since)
+			if n > 0 && u.Before > 0 {
+				latest = max(latest, u.Before+since+b.Every)
+			}
+			s.Buckets[i].Next = min(b.Next, latest)
+		}
+	}
+	if last {
+		s.Last = u.Before
+		s.Count -= min(u.Nth, 1)
+	}
 }

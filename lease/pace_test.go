@@ -1,6 +1,8 @@
 package lease
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -103,5 +105,137 @@ func TestBucketsAreBounded(t *testing.T) {
 	}
 	if len(s.Buckets) != 0 {
 		t.Errorf("%d buckets that nobody asks for are kept", len(s.Buckets))
+	}
+}
+
+// TestUndo plays starts, takes one of them back, and says how long those who keep to a
+// pace wait then.
+func TestUndo(t *testing.T) {
+	const s = time.Second
+	three, one := Pace{10 * s, 3}, Pace{10 * s, 1}
+	type start struct {
+		at    time.Duration
+		paces []Pace
+	}
+	by := func(at time.Duration, paces ...Pace) start { return start{at, paces} }
+	for _, c := range []struct {
+		why    string
+		starts []start
+		undo   int // which of them
+		pace   Pace
+		with   time.Duration // the wait right after the last of them, all counted
+		want   time.Duration // and with that one taken back
+	}{
+		{"the only one", []start{by(100*s, one)}, 0, one, 10 * s, 0},
+		{"the last: as the one before has it", []start{by(100*s, one), by(103 * s)}, 1, one, 10 * s, 7 * s},
+		{"not the last", []start{by(100*s, one), by(111 * s)}, 0, one, 10 * s, 10 * s},
+		{"of a bucket that was full", []start{by(100*s, three), by(101*s, three), by(102*s, three)}, 2, three, 8 * s, 0},
+		{"and somebody has started since", []start{by(100*s, three), by(101*s, three), by(102*s, three)}, 1, three, 8 * s, 0},
+		{"of a bucket that has filled up since", []start{by(100*s, three), by(200*s, three), by(200*s, three), by(200*s, three)}, 0, three, 10 * s, 10 * s},
+		{"who took nothing", []start{by(100*s, three), by(100*s, three), by(100*s, three), by(101 * s)}, 3, three, 10 * s, 10 * s},
+		{"while somebody took nothing", []start{by(100*s, three), by(100*s, three), by(100*s, three), by(101 * s)}, 2, three, 10 * s, 10 * s},
+		{"before there was a bucket", []start{by(100 * s), by(102*s, three), by(103*s, three)}, 0, three, 7 * s, 0},
+		{"the same, and another before it", []start{by(95 * s), by(100 * s), by(102*s, three), by(103*s, three)}, 1, three, 7 * s, 2 * s},
+	} {
+		var st Starts
+		var made []Start
+		for _, b := range c.starts {
+			made = append(made, st.Add(b.at, b.paces...))
+		}
+		now := c.starts[len(c.starts)-1].at
+		if got, _ := st.Wait(now, c.pace); got != c.with {
+			t.Errorf("%s: wait %v with all counted, want %v", c.why, got, c.with)
+		}
+		st.Undo(made[c.undo])
+		if got, _ := st.Wait(now, c.pace); got != c.want {
+			t.Errorf("%s: wait %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
+// TestUndoInTurn: two that fail leave nothing, whichever is first.
+func TestUndoInTurn(t *testing.T) {
+	p, now := Pace{time.Hour, 3}, 100*time.Second
+	for _, order := range [][]int{{0, 1}, {1, 0}} {
+		var s Starts
+		made := []Start{s.Add(now, p), s.Add(now+1, p)}
+		for _, i := range order {
+			s.Undo(made[i])
+		}
+		for i := range 3 {
+			if wait, _ := s.Wait(now+2, p); wait > 0 {
+				t.Fatalf("undone %v: start %d waits %v", order, i, wait)
+			}
+			s.Add(now+2, p)
+		}
+	}
+}
+
+// TestUndoTwice: the answer to the first may have been lost.
+func TestUndoTwice(t *testing.T) {
+	p, now := Pace{time.Hour, 3}, 100*time.Second
+	var s Starts
+	s.Add(now, p)
+	u := s.Add(now+1, p)
+	s.Undo(u)
+	once := fmt.Sprint(s)
+	if s.Undo(u); fmt.Sprint(s) != once {
+		t.Errorf("%v, and once more %v", once, s)
+	}
+}
+
+// TestUndoIsSafe compares with a history in which the start never was, at random: who
+// comes next waits no less than there, and, if nobody had started since, no more.
+func TestUndoIsSafe(t *testing.T) {
+	dice := rand.New(rand.NewPCG(1, 2))
+	paces := []Pace{{10, 1}, {10, 2}, {10, 3}, {7, 3}, {25, 2}}
+	type step struct {
+		at    time.Duration
+		keeps []Pace
+	}
+	asIfNot, of := 0, 0
+	for range 100_000 {
+		var steps []step
+		var with, without Starts
+		var made []Start
+		now := time.Duration(1000)
+		for range 1 + dice.IntN(9) {
+			now += 1 + time.Duration(dice.IntN(1+dice.IntN(30)))
+			var keeps []Pace
+			if dice.IntN(3) > 0 { // else somebody who keeps to none
+				for _, p := range paces {
+					if dice.IntN(4) == 0 {
+						keeps = append(keeps, p)
+					}
+				}
+				wait, _ := with.Wait(now, keeps...)
+				now += wait
+			}
+			steps = append(steps, step{now, keeps})
+			made = append(made, with.Add(now, keeps...))
+		}
+		i := dice.IntN(len(steps))
+		for j, s := range steps {
+			if j != i {
+				without.Add(s.at, s.keeps...)
+			}
+		}
+		before := fmt.Sprintf("%+v", with)
+		with.Undo(made[i])
+		exact := i == len(steps)-1 && with.Over < made[i].At
+		for _, p := range paces {
+			got, _ := with.Wait(now, p)
+			want, _ := without.Wait(now, p)
+			if got < want || exact && got != want {
+				t.Fatalf("%+v: start %d taken back from %s is %+v: %v waits %v, and %v if it had not been", steps, i, before, with, p, got, want)
+			}
+			of++
+			if got == want {
+				asIfNot++
+			}
+		}
+	}
+	if asIfNot < of*9/10 {
+		t.Errorf("%d of %d times as if it had not been", asIfNot, of)
 	}
 }

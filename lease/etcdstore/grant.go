@@ -16,11 +16,11 @@ import (
 func (s *Store) granting(l *look, r lease.Request, v lease.Verdict, on clientv3.LeaseID) (txn, lease.Lease) {
 	starts := l.grants.is
 	starts.Buckets = slices.Clone(starts.Buckets)
-	starts.Add(s.Clock(), r.Paces(l.own.is)...)
+	start := starts.Add(s.Clock(), r.Paces(l.own.is)...)
 	r.Terms = lease.Terms{Need: r.Needs(l.own.is)}
 	g := lease.Lease{
 		Version: lease.Version, Request: r, Slots: l.free(r.Weight),
-		InForce: v.Limit, Asks: r.Limit, State: lease.Reserved, Since: time.Now(),
+		InForce: v.Limit, Asks: r.Limit, State: lease.Reserved, Since: time.Now(), Start: start,
 	}
 	return txn{
 		when: []clientv3.Cmp{unchanged(l.pool.grants(), l.grants.rev()), unchanged(l.pool.own(), l.own.rev())},

@@ -197,7 +197,12 @@ const (
 	settles = 4
 )
 
-func (h *holding) Release(ctx context.Context) error {
+func (h *holding) Release(ctx context.Context) error { return h.release(ctx, true) }
+
+// Unused implements lease.Holding.
+func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, false) }
+
+func (h *holding) release(ctx context.Context, used bool) error {
 	h.mu.Lock()
 	l, gone := h.lease, h.gone
 	h.gone = true
@@ -206,7 +211,7 @@ func (h *holding) Release(ctx context.Context) error {
 		return nil
 	}
 	h.s.unsaid.Delete(h)
-	err := h.s.release(ctx, h.pool, l)
+	err := h.s.release(ctx, h.pool, l, used)
 	if err != nil {
 		h.mu.Lock()
 		h.gone = false // so that it can be tried again
@@ -215,21 +220,22 @@ func (h *holding) Release(ctx context.Context) error {
 	return err
 }
 
-func (s *Store) release(ctx context.Context, p pool, l lease.Lease) error {
+func (s *Store) release(ctx context.Context, p pool, l lease.Lease, used bool) error {
 	short, cancel := context.WithTimeout(ctx, releaseFor)
 	defer cancel()
 	var last error
 	tries := 0
 	err := lease.Persist(short, s.trouble, func(ctx context.Context) error {
-		last = s.handOver(ctx, p, l, &tries)
+		last = s.handOver(ctx, p, l, used, &tries)
 		return last
 	})
 	return why(ctx, err, last)
 }
 
-// handOver gives slots back and, in the same step, to the next in line. The read
-// may be of a member that lags behind: nothing happens then that is not still true.
-func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, tries *int) error {
+// handOver gives slots back and, in the same step, to the next in line. If they were
+// not used, that step takes the start back as well: whoever the pace holds up hears of
+// nothing but the slots.
+func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, used bool, tries *int) error {
 	freed := txn{
 		when:  []clientv3.Cmp{born(p.leaseOf(l.ID), int64(l.Token))},
 		then:  []clientv3.Op{clientv3.OpDelete(p.holder(l.ID), clientv3.WithPrefix())},
@@ -238,7 +244,7 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, tries *int)
 	for ; ; *tries++ {
 		t := freed
 		if *tries < settles {
-			t = s.withNext(ctx, p, l, freed)
+			t = s.withNext(ctx, p, l, used, freed)
 		}
 		resp, err := s.commit(ctx, t)
 		switch {
@@ -249,15 +255,47 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, tries *int)
 			return nil
 		}
 		if kv := only(kvs(resp.Responses[0])); kv == nil || kv.CreateRevision != int64(l.Token) {
+			if !used {
+				return s.undoLost(ctx, p, l)
+			}
 			return nil // it was gone
 		}
 	}
 }
 
-// withNext adds the grant of the next in line, where there is one who can be told.
-func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, freed txn) txn {
-	lag := clientv3.WithSerializable()
-	resp, err := s.commit(ctx, txn{then: append(p.looking(lag), p.atHead(lag))})
+// undoLost takes back the start of a lease that is gone. It may have been given back
+// before, and the answer was lost: so only if it is the last start, which Undo changes.
+func (s *Store) undoLost(ctx context.Context, p pool, l lease.Lease) error {
+	resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.grants())}})
+	if err != nil {
+		return err
+	}
+	g, err := decode[lease.Starts](only(kvs(resp.Responses[0])))
+	if err != nil || !g.there() || g.is.Count != l.Start.Nth {
+		return nil
+	}
+	g.is.Undo(l.Start)
+	_, err = s.commit(ctx, p.counting(g))
+	return err
+}
+
+// counting writes what is known of the starts, if it is about those that were read.
+func (p pool) counting(g record[lease.Starts]) txn {
+	return txn{
+		when: []clientv3.Cmp{unchanged(p.grants(), g.rev())},
+		then: []clientv3.Op{clientv3.OpPut(p.grants(), encode(g.is))},
+	}
+}
+
+// withNext adds the grant of the next in line, where there is one who can be told. The
+// read may be of a member that lags behind, for nothing happens that is not still true;
+// but what nothing would be done without is read from one that does not.
+func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, used bool, freed txn) txn {
+	var lag []clientv3.OpOption
+	if used {
+		lag = append(lag, clientv3.WithSerializable())
+	}
+	resp, err := s.commit(ctx, txn{then: append(p.looking(lag...), p.atHead(lag...))})
 	if err != nil {
 		return freed
 	}
@@ -269,9 +307,15 @@ func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, freed txn) 
 	if err != nil {
 		return freed
 	}
+	if !used {
+		seen.grants.is.Undo(l.Start)
+	}
 	t, ok := s.next(seen.without(l.ID), head)
-	if !ok {
+	switch {
+	case !ok && used:
 		return freed
+	case !ok:
+		t = p.counting(seen.grants)
 	}
 	t.when = append(t.when, freed.when...)
 	t.then = append(t.then, freed.then...)

@@ -205,28 +205,50 @@ const asideFor = time.Hour
 
 // StepAside gives back what was granted meanwhile: nobody would use it.
 func (t *place) StepAside(ctx context.Context) error {
-	return lease.Persist(ctx, t.s.trouble, func(ctx context.Context) error {
-		long, err := t.s.begin(ctx, max(asideFor, t.ticket.TTL))
+	return lease.Persist(ctx, t.s.trouble, t.stepAside)
+}
+
+func (t *place) stepAside(ctx context.Context) error {
+	long, err := t.s.begin(ctx, max(asideFor, t.ticket.TTL))
+	if err != nil {
+		return err
+	}
+	p, on := t.pool, clientv3.WithLease(long.id)
+	m := mark{Priority: t.ticket.Priority, Seq: t.ticket.Seq, Since: t.ticket.Since, Aside: true}
+	out := txn{
+		when: []clientv3.Cmp{absent(p.leaseOf(t.ticket.ID))},
+		then: []clientv3.Op{
+			clientv3.OpDelete(p.inLine(t.ticket)),
+			clientv3.OpPut(p.isAside(t.ticket), encode(waiting{Ticket: t.ticket}), on),
+			clientv3.OpPut(p.mark(t.ticket.ID), encode(m), on),
+		},
+		other: []clientv3.Op{clientv3.OpGet(p.leaseOf(t.ticket.ID))},
+	}
+	if t.ticket.Key != "" {
+		out.then = append(out.then, clientv3.OpPut(p.keptFor(t.ticket), encode(waiting{Ticket: t.ticket}), on))
+	}
+	for {
+		resp, err := t.s.commit(ctx, out)
 		if err != nil {
 			return err
 		}
-		p, on := t.pool, clientv3.WithLease(long.id)
-		m := mark{Priority: t.ticket.Priority, Seq: t.ticket.Seq, Since: t.ticket.Since, Aside: true}
-		ops := []clientv3.Op{
-			clientv3.OpDelete(p.inLine(t.ticket)),
-			clientv3.OpDelete(p.leaseOf(t.ticket.ID)),
-			clientv3.OpPut(p.isAside(t.ticket), encode(waiting{Ticket: t.ticket}), on),
-			clientv3.OpPut(p.mark(t.ticket.ID), encode(m), on),
+		if resp.Succeeded {
+			t.life, t.aside, t.waits, t.granted = long, true, false, nil
+			return nil
 		}
-		if t.ticket.Key != "" {
-			ops = append(ops, clientv3.OpPut(p.keptFor(t.ticket), encode(waiting{Ticket: t.ticket}), on))
-		}
-		if _, err := t.s.commit(ctx, txn{then: ops}); err != nil {
+		if err := t.giveBack(ctx, resp); err != nil {
 			return err
 		}
-		t.life, t.aside, t.waits, t.granted = long, true, false, nil
-		return nil
-	})
+	}
+}
+
+// giveBack gives back slots that were granted unseen.
+func (t *place) giveBack(ctx context.Context, found *clientv3.TxnResponse) error {
+	had, err := decodeLease(only(kvs(found.Responses[0])))
+	if err != nil || !had.there() {
+		return err
+	}
+	return t.s.release(ctx, t.pool, had.is, false)
 }
 
 // Return implements lease.Place.
@@ -276,9 +298,5 @@ func (t *place) leave(ctx context.Context) error {
 	if err != nil || resp.Succeeded {
 		return err
 	}
-	had, err := decodeLease(only(kvs(resp.Responses[0])))
-	if err != nil {
-		return err
-	}
-	return t.s.release(ctx, p, had.is)
+	return t.giveBack(ctx, resp)
 }

@@ -108,6 +108,8 @@ type paceFile struct {
 	Version int            `json:"v"`
 	Boot    uint64         `json:"boot"` // whose clock the buckets are on
 	Buckets []lease.Bucket `json:"buckets"`
+	Count   uint64         `json:"count,omitempty"`
+	Over    time.Duration  `json:"over_ns,omitempty"`
 }
 
 // starts is what the pool remembers of its starts: the last one from the index,
@@ -128,23 +130,42 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 		return s, &fs.PathError{Op: "read", Path: p.path("pace"), Err: fmt.Errorf("%w (version %d)", errNewer, f.Version)}
 	}
 	if f.Boot == p.s.boot {
-		s.Buckets = f.Buckets
+		s.Buckets, s.Count, s.Over = f.Buckets, f.Count, f.Over
 	}
 	return s, nil
 }
 
 // started counts a start, before there is one: killed in between, one too many
-// is counted, never one too few.
-func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) error {
-	now := p.s.Clock()
-	buckets := s.Add(now, paces...)
-	ix.start = uint64(now)
-	if !buckets {
+// is counted, never one too few. Where there are no buckets nobody numbers them.
+func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.Start, error) {
+	had := len(s.Buckets)
+	start := s.Add(p.s.Clock(), paces...)
+	ix.start = uint64(s.Last)
+	if had+len(s.Buckets) == 0 {
+		start.Nth = 0
+		return start, nil
+	}
+	return start, p.writePace(s)
+}
+
+// undo takes a start back, before its slots are free: who is woken by that finds it so.
+func (p *pool) undo(ix *index, start lease.Start) error {
+	s, err := p.starts(ix)
+	if err != nil {
+		return err
+	}
+	s.Undo(start)
+	ix.start = uint64(s.Last)
+	if len(s.Buckets) == 0 {
 		return nil
 	}
+	return p.writePace(&s)
+}
+
+func (p *pool) writePace(s *lease.Starts) error {
 	// In place and in one write, which a kill does not tear: once the file is there,
 	// a full disk does not keep jobs from starting.
-	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets})
+	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets, s.Count, s.Over})
 	if err != nil {
 		return err
 	}

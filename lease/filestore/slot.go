@@ -162,7 +162,7 @@ func (p *pool) take(ix *index, r asking, suspect map[int]bool, lazily bool) (lea
 	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+r.Weight; try++ {
 		h, err := p.grab(ix, r.Request, v.Limit)
 		if err == nil && h != nil {
-			err = p.started(ix, &starts, paces...)
+			h.lease.Start, err = p.started(ix, &starts, paces...)
 		}
 		if err != nil {
 			return nil, v, p.ungrab(ix, h, err)
@@ -400,6 +400,21 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Signs, error) {
 
 // Expires implements lease.Holding.
 func (h *holding) Expires() time.Duration { return 0 }
+
+// Unused implements lease.Holding. Somebody who is frozen in the pool's lock holds it
+// up no longer than a release; the start counts then.
+func (h *holding) Unused(ctx context.Context) error {
+	if h.files == nil {
+		return nil
+	}
+	short, cancel := context.WithTimeout(ctx, h.pool.s.o.Release)
+	defer cancel()
+	err := h.pool.locked(short, func(ix *index) error { return h.pool.undo(ix, h.lease.Start) })
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	return errors.Join(err, h.Release(ctx))
+}
 
 // Release marks the slots free, unlocks them and wakes the head of the line.
 // It unlocks explicitly: a daemon that the command left behind still has the

@@ -80,12 +80,12 @@ func (s *Store) take(p *pool, r lease.Request, ahead int, asked lease.Asked) (le
 	if v.Reason != lease.Ready {
 		return nil, v
 	}
-	p.starts.Add(s.Clock(), r.Paces(p.own)...)
+	start := p.starts.Add(s.Clock(), r.Paces(p.own)...)
 	r.Terms = lease.Terms{Need: r.Needs(p.own)}
 	p.token++
 	h := &holding{s: s, p: p, lease: lease.Lease{
 		Version: lease.Version, Request: r, Token: p.token,
-		InForce: v.Limit, Asks: r.Limit, State: lease.Reserved, Since: time.Now(),
+		InForce: v.Limit, Asks: r.Limit, State: lease.Reserved, Since: time.Now(), Start: start,
 	}}
 	for i := 0; len(h.lease.Slots) < r.Weight; i++ {
 		if !slices.ContainsFunc(p.held, func(o *holding) bool { return slices.Contains(o.lease.Slots, i) }) {
@@ -300,11 +300,18 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Signs, error) {
 	return h.signs, nil
 }
 
-func (h *holding) Release(context.Context) error {
+func (h *holding) Release(context.Context) error { return h.release(true) }
+
+func (h *holding) Unused(context.Context) error { return h.release(false) }
+
+func (h *holding) release(used bool) error {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	if h.gone {
 		return nil
+	}
+	if !used {
+		h.p.starts.Undo(h.lease.Start)
 	}
 	h.gone = true
 	h.p.held = slices.DeleteFunc(h.p.held, func(o *holding) bool { return o == h })

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,7 @@ type holding struct {
 	s     *Store
 	own   lease.Request // as it was asked for
 	since string        // in the server's words
+	start string        // its start, in the same; "": not known
 
 	mu      sync.Mutex
 	lease   lease.Lease
@@ -51,12 +53,12 @@ func leaseOf(r lease.Request, own lease.Settings, token, limit, since, slots str
 
 // holding is what was granted, and counts from when the last sign of life was sent.
 func (s *Store) holding(r lease.Request, own lease.Settings, grant, run string, sent time.Duration) (lease.Holding, error) {
-	f := append(strings.Fields(grant), "", "", "", "")
+	f := append(strings.SplitN(grant, " ", 5), "", "", "", "", "")
 	l, err := leaseOf(r, own, f[0], f[1], f[2], f[3])
 	if err != nil {
 		return nil, err
 	}
-	return &holding{s: s, own: r, since: f[2], lease: l, run: run, expires: sent + r.TTL}, nil
+	return &holding{s: s, own: r, since: f[2], start: f[4], lease: l, run: run, expires: sent + r.TTL}, nil
 }
 
 func (h *holding) Lease() lease.Lease {
@@ -164,7 +166,14 @@ func (h *holding) signs(a answer) (lease.Signs, error) {
 	return signs, nil
 }
 
-func (h *holding) Release(ctx context.Context) error {
+func (h *holding) Release(ctx context.Context) error { return h.release(ctx, "") }
+
+func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, cmp.Or(h.start, unseen)) }
+
+// unseen stands for the start of a lease that we may have, and were not told of.
+const unseen = "-"
+
+func (h *holding) release(ctx context.Context, start string) error {
 	h.mu.Lock()
 	gone := h.gone
 	h.mu.Unlock()
@@ -175,7 +184,7 @@ func (h *holding) Release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, h.s.timings.Release)
 	defer cancel()
 	err := h.s.persist(ctx, func(ctx context.Context) error {
-		_, _, err := h.s.call(ctx, h.own.Pool, "release", h.own.TTL, h.own.ID)
+		_, _, err := h.s.call(ctx, h.own.Pool, "release", h.own.TTL, h.own.ID, start)
 		return err
 	})
 	if err != nil {

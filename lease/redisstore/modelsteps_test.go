@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -15,21 +16,28 @@ func (m *model) release() {
 		}
 	}
 	if len(some) > 0 {
-		m.giveBack(pick(m, some))
+		m.giveBack(pick(m, some), m.dice.IntN(3) > 0)
 	}
 }
 
-func (m *model) giveBack(b *both) {
-	m.tell("release %s", b.name)
-	if err := b.realHas.Release(m.Context()); err != nil {
+func (m *model) giveBack(b *both, used bool) {
+	m.tell("release %s, used: %v", b.name, used)
+	if err := end(b.realHas, used)(m.Context()); err != nil {
 		m.Error(err)
 	}
-	m.drop(b)
+	m.drop(b, used)
+}
+
+func end(h lease.Holding, used bool) func(context.Context) error {
+	if used {
+		return h.Release
+	}
+	return h.Unused
 }
 
 // drop ends a lease in the model.
-func (m *model) drop(b *both) {
-	if err := b.memHas.Release(m.Context()); err != nil {
+func (m *model) drop(b *both, used bool) {
+	if err := end(b.memHas, used)(m.Context()); err != nil {
 		m.Error(err)
 	}
 	m.held = slices.DeleteFunc(m.held, func(o *both) bool { return o == b })
@@ -48,7 +56,7 @@ func (m *model) goAway(b *both) {
 		m.Error(err)
 	}
 	if b.granted { // and so it is kept for no key
-		m.drop(b)
+		m.drop(b, false)
 		return
 	}
 	if err := b.mem.Leave(m.Context()); err != nil {
@@ -154,7 +162,7 @@ func (m *model) end() {
 	}
 	for len(m.held) > 0 {
 		if b := m.held[0]; b.realHas != nil {
-			m.giveBack(b)
+			m.giveBack(b, true)
 		} else {
 			m.goAway(b)
 		}

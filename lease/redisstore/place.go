@@ -48,7 +48,7 @@ func ended(ctx context.Context, err error) error {
 func (s *Store) undo(ctx context.Context, r lease.Request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timings.Undo)
 	defer cancel()
-	_, _, _ = s.call(ctx, r.Pool, "release", r.TTL, r.ID)
+	_, _, _ = s.call(ctx, r.Pool, "release", r.TTL, r.ID, unseen)
 }
 
 // Line implements lease.Store.

@@ -10,7 +10,8 @@
 -- held  id -> due suspect ttl weight asks token limit since slots
 -- wait  id -> due suspect ttl aside since      (aside: 0 no, 1 stopped, 2 kept for a key)
 -- line  id by priority and number
--- data  id -> request;  c:id child;  s:id stop;  k:id keepalive;  t:key -> id waiting with it
+-- data  id -> request;  c:id child;  s:id stop;  k:id keepalive;  t:key -> id waiting with it;
+--       b:id its start (lease.Start)
 -- All instants and durations are microseconds of this server's clock, and fit a double.
 local epochK, poolK, heldK, lineK, waitK, dataK, poolsK = unpack(KEYS)
 local TTL, WAKE = tonumber(ARGV[3]), ARGV[4]
@@ -115,7 +116,7 @@ local function hold(id, h)
 end
 
 local function forget(id)
-  redis.call('HDEL', dataK, id, 'c:' .. id, 's:' .. id, 'k:' .. id)
+  redis.call('HDEL', dataK, id, 'c:' .. id, 's:' .. id, 'k:' .. id, 'b:' .. id)
 end
 
 local READS = ARGV[1] == 'list' or ARGV[1] == 'summary'
@@ -223,15 +224,24 @@ local function smallest(own, ...)
 end
 
 -- The paces: lease.Starts, in microseconds.
-local last, buckets
+local last, buckets, count, over
 
 local function readStarts()
   if last then return end
-  local got = redis.call('HMGET', poolK, 'last', 'buckets')
-  last, buckets = tonumber(got[1] or 0), {}
+  local got = redis.call('HMGET', poolK, 'last', 'buckets', 'count', 'over')
+  last, buckets, count, over = tonumber(got[1] or 0), {}, tonumber(got[3] or 0), tonumber(got[4] or 0)
   for e, b, n, a in string.gmatch(got[2] or '', '(%d+) (%d+) (%d+) (%d+);') do
     buckets[#buckets + 1] = { every = tonumber(e), burst = tonumber(b), next = tonumber(n), asked = tonumber(a) }
   end
+end
+
+local function writeStarts()
+  local text = {}
+  for i, b in ipairs(buckets) do
+    text[i] = table.concat({ int(b.every), b.burst, int(b.next), int(b.asked) }, ' ') .. ';'
+  end
+  redis.call('HSET', poolK, 'last', int(last), 'buckets', table.concat(text), 'count', int(count), 'over', int(over))
+  last = nil -- to be read again, as others will read it
 end
 
 local function paces(terms)
@@ -262,6 +272,7 @@ local function paced(terms)
   return wait
 end
 
+-- countStart returns the start, as undoStart takes it back.
 local function countStart(terms)
   readStarts()
   local kept = {}
@@ -276,18 +287,45 @@ local function countStart(terms)
     local p = t.rate and { every = t.rate.every_ns, burst = t.rate.burst }
     if p and p.burst > 1 then keep({ every = p.every, burst = p.burst, next = nextTurn(p), asked = now }) end
   end
-  local text, n = {}, 0
+  buckets = {}
   for i = #kept, 1, -1 do
     local b = kept[i]
     local every = b.every / 1000
-    if n < 16 and b.asked <= now and b.asked + math.max(DAY, b.burst * every) >= now then
-      n = n + 1
-      b.next = math.min(math.max(now, b.next), now + (b.burst - 1) * every) + every
-      table.insert(text, 1, table.concat({ int(b.every), b.burst, int(b.next), int(b.asked) }, ' ') .. ';')
+    if #buckets < 16 and b.asked <= now and b.asked + math.max(DAY, b.burst * every) >= now then
+      local empty = now + (b.burst - 1) * every
+      if b.next > empty then over = now end
+      b.next = math.min(math.max(now, b.next), empty) + every
+      table.insert(buckets, 1, b)
     end
   end
-  redis.call('HSET', poolK, 'last', int(now), 'buckets', table.concat(text))
-  last = nil
+  count = count + 1
+  local start = table.concat({ int(now), int(last), int(count) }, ' ')
+  last = now
+  writeStarts()
+  return start
+end
+
+-- undoStart is lease.Starts.Undo. Of a lease that is lost, and may have been given back
+-- before, it takes back only the last start, which it does but once.
+local function undoStart(start, lost)
+  local at, before, nth = string.match(start, '^(%d+) (%d+) (%d+)$')
+  if not at then return end
+  at, before, nth = tonumber(at), tonumber(before), tonumber(nth)
+  readStarts()
+  local newest = last == at and nth == count
+  if newest or count > nth and not lost then
+    local n = count - nth
+    for _, b in ipairs(buckets) do
+      if over < at and n < b.burst then
+        local every = b.every / 1000
+        local latest = math.max(b.next - every, last + n * every)
+        if n > 0 and before > 0 then latest = math.max(latest, before + (n + 1) * every) end
+        b.next = math.min(b.next, latest)
+      end
+    end
+  end
+  if newest then last, count = before, count - 1 end
+  writeStarts()
 end
 
 local function holds(answers, gates)
@@ -341,7 +379,8 @@ local function take(id, r, limit)
     due = due(ttl), suspect = 0, ttl = ttl, weight = r.weight, asks = r.limit or 0,
     token = nextToken(), limit = int(limit), since = int(now), slots = table.concat(slots, ','),
   }
-  countStart({ own, r })
+  h.start = countStart({ own, r })
+  redis.call('HSET', dataK, 'b:' .. id, h.start)
   redis.call('HSET', heldK, id, packHeld(h))
   redis.call('SADD', poolsK, r.pool)
   drop(id)
@@ -350,7 +389,10 @@ local function take(id, r, limit)
   return h
 end
 
-local function grantText(h) return table.concat({ h.token, h.limit, h.since, h.slots }, ' ') end
+local function grantText(id, h)
+  local start = h.start or redis.call('HGET', dataK, 'b:' .. id) or ''
+  return table.concat({ h.token, h.limit, h.since, h.slots, start }, ' ')
+end
 
 local function wake(id, text)
   redis.call('RPUSH', WAKE .. id, text)
@@ -374,7 +416,7 @@ function settle()
     if why == 'ready' then
       -- With the time of the waiter's last turn: a word that he reads later than
       -- another turn is of a grant that has ended since.
-      wake(id, 'granted ' .. int(w.due - w.ttl / 2) .. ' ' .. grantText(take(id, r, limit)))
+      wake(id, 'granted ' .. int(w.due - w.ttl / 2) .. ' ' .. grantText(id, take(id, r, limit)))
       changed = true -- for the next in the line, who is the head now
     else
       if changed and (why == 'gated' or why == 'paced' or why == 'recovers') and redis.call('EXISTS', WAKE .. id) == 0 then

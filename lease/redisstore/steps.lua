@@ -12,7 +12,7 @@ local function again(id)
   local h = held[id]
   h.due, h.suspect = due(h.ttl), 0
   redis.call('HSET', heldK, id, packHeld(h))
-  return answer('ready', 0, grantText(h))
+  return answer('ready', 0, grantText(id, h))
 end
 
 -- try: id, request. Takes the slots if nobody is before the request and there is room.
@@ -30,7 +30,7 @@ function step.try(id, text)
   local why, limit = decide(r, ahead, {})
   if why ~= 'ready' then return answer(why, ahead) end
   redis.call('HSET', dataK, id, text)
-  return answer(why, 0, grantText(take(id, r, limit)))
+  return answer(why, 0, grantText(id, take(id, r, limit)))
 end
 
 -- line: id, request. Takes a place in the line, or the one kept for the request's key,
@@ -85,7 +85,7 @@ function step.turn(id, text, seq, priority, since, answers)
   settle()
   if held[id] then
     redis.call('DEL', WAKE .. id)
-    return answer('ready', 0, grantText(held[id]))
+    return answer('ready', 0, grantText(id, held[id]))
   end
   if head() ~= id then
     soonest = nil
@@ -94,7 +94,7 @@ function step.turn(id, text, seq, priority, since, answers)
   local got = cjson.decode(answers)
   local why, limit = decide(r, 0, got)
   if why ~= 'ready' then return answer(why, 0) end
-  local grant = grantText(take(id, r, limit))
+  local grant = grantText(id, take(id, r, limit))
   changed = true
   settle()
   return answer(why, 0, grant)
@@ -151,15 +151,28 @@ function step.running(id, child)
   return { 'ok', int(now), run }
 end
 
--- release: id. Gives the slots back.
-function step.release(id)
-  evenIfFull()
-  if redis.call('HDEL', heldK, id) == 1 then
-    forget(id)
-    redis.call('DEL', WAKE .. id)
-    changed = true
-    readHeld()
+local UNSEEN = '-' -- the start of a lease that nobody was told of
+
+-- giveBack ends a lease: its slots are free, and its start has not been, if there is one.
+local function giveBack(id, start)
+  local known = start ~= '' and redis.call('HGET', dataK, 'b:' .. id)
+  if redis.call('HDEL', heldK, id) == 0 then
+    undoStart(start, true)
+    return
   end
+  undoStart(known or start)
+  redis.call('HDEL', dataK, 'b:' .. id)
+  redis.call('DEL', WAKE .. id)
+  changed = true
+  readHeld()
+  return true
+end
+
+-- release: id, "" or its start if nothing ran, as it was told or "-". Gives the slots
+-- back.
+function step.release(id, start)
+  evenIfFull()
+  if giveBack(id, start) then forget(id) end
   settle()
   return { 'ok', int(now), run }
 end
@@ -178,7 +191,7 @@ function step.leave(id, key, grace)
     unkey(key, id)
   end
   changed = true
-  local done = step.release(id)
+  local done = step.release(id, UNSEEN)
   redis.call('DEL', WAKE .. id)
   wake(id, 'left') -- whoever still listens for it can go
   redis.call('PEXPIRE', WAKE .. id, 1000)
@@ -190,11 +203,7 @@ end
 -- was granted to him unseen.
 function step.aside(id, on, text, seq, priority, since)
   if held[id] and on == '0' then return { 'ok', int(now), run } end
-  if held[id] then
-    redis.call('HDEL', heldK, id)
-    redis.call('DEL', WAKE .. id)
-    readHeld()
-  end
+  if held[id] then giveBack(id, UNSEEN) end
   if redis.call('HEXISTS', waitK, id) == 0 then
     local r = cjson.decode(text)
     r.priority = tonumber(priority)

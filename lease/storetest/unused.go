@@ -1,0 +1,153 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"berth/lease"
+)
+
+func (s *suite) unused(h lease.Holding) {
+	s.Helper()
+	if err := h.Unused(s.ctx); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// hourly is a request that lets one start an hour, and so many at once.
+func hourly(burst int) lease.Request {
+	return with(Request("p", 100), func(r *lease.Request) { r.Rate = lease.Pace{Every: time.Hour, Burst: burst} })
+}
+
+// unused: what was given back unused counts for no pace.
+func unused(t *testing.T, s *suite) {
+	ramp := func() lease.Request {
+		return with(Request("p", 100), func(r *lease.Request) { r.Ramp = time.Hour })
+	}
+	s.unused(s.take(ramp()))
+	s.unused(s.take(hourly(1)))
+	s.unused(s.take(ramp()))
+	s.setTerms("p", lease.Terms{Rate: lease.Pace{Every: time.Hour, Burst: 1}})
+	s.unused(s.take(Request("p", 100)))
+	s.setTerms("p", lease.Terms{})
+	empty(t, s, "p")
+	s.release(s.take(hourly(1)))
+	s.refused(hourly(1), lease.Paced)
+	s.refused(ramp(), lease.Paced)
+
+	// The one before counts as it did.
+	s.unused(s.take(Request("p", 100)))
+	s.refused(hourly(1), lease.Paced)
+	if v := s.refused(ramp(), lease.Paced); v.After > time.Hour || v.After < 59*time.Minute {
+		t.Errorf("verdict %+v, want an hour since the first", v)
+	}
+}
+
+// unusedOfABurst: of three at once one is given back, whichever it is, and one more
+// may start. Those that are given back twice, or were used, give nothing.
+func unusedOfABurst(t *testing.T, s *suite) {
+	for i := range 3 {
+		pool := []string{"first", "second", "third"}[i]
+		r := func() lease.Request {
+			return with(hourly(3), func(r *lease.Request) { r.ID, r.Pool = lease.NewID(pool), pool })
+		}
+		held := []lease.Holding{s.take(r()), s.take(r()), s.take(r())}
+		s.refused(r(), lease.Paced)
+		s.unused(held[i])
+		more := s.take(r())
+		s.refused(r(), lease.Paced)
+
+		s.unused(held[i])
+		s.release(held[i])
+		s.release(more)
+		s.unused(more)
+		s.refused(r(), lease.Paced)
+		for j, h := range held {
+			if j != i {
+				s.release(h)
+			}
+		}
+		empty(t, s, pool)
+	}
+}
+
+// unusedWakes: who waits for the pace may start at once.
+func unusedWakes(t *testing.T, s *suite) {
+	h := s.take(hourly(1))
+	p := s.line(hourly(1))
+	s.notYet(p, lease.Paced)
+	got := make(chan error, 1)
+	go func() {
+		h, err := get(s.ctx, p)
+		if err == nil {
+			err = h.Release(s.ctx)
+		}
+		got <- err
+	}()
+	s.unused(h)
+	if err := <-got; err != nil {
+		t.Errorf("a start that was taken back did not wake the waiter: %v", err)
+	}
+	s.refused(hourly(1), lease.Paced)
+}
+
+// unseen: what was granted to a waiter who leaves, or steps aside, without having seen
+// it counts no more than what was not.
+func unseen(t *testing.T, s *suite) {
+	for pool, leave := range map[string]func(lease.Place, context.Context) error{
+		"left": lease.Place.Leave, "aside": lease.Place.StepAside,
+	} {
+		r := func(limit, priority int) lease.Request {
+			return with(hourly(2), func(r *lease.Request) {
+				r.ID, r.Pool, r.Limit, r.Priority = lease.NewID(pool), pool, limit, priority
+			})
+		}
+		h := s.take(r(1, 0))
+		p := s.line(r(1, 0))
+		s.notYet(p, lease.Full)
+		s.release(h) // which grants it, in some stores
+		if err := leave(p, s.ctx); err != nil {
+			t.Fatal(err)
+		}
+		h = s.take(r(100, -1))
+		s.refused(r(100, -1), lease.Paced)
+		s.release(h)
+		if err := p.Leave(s.ctx); err != nil {
+			t.Fatal(err)
+		}
+		empty(t, s, pool)
+	}
+}
+
+// unusedAndLost: a lease that is gone by then counts no more, as long as it was the last.
+func unusedAndLost(t *testing.T, s *suite) {
+	if s.shape.NoTTL != "" {
+		return
+	}
+	mortal := func() lease.Request {
+		return with(hourly(2), func(r *lease.Request) { r.TTL = s.shape.TTL })
+	}
+	lost := func(h lease.Holding) {
+		for used := 1; used > 0; time.Sleep(s.shape.TTL / 10) {
+			pools, err := s.List(s.ctx, "p")
+			if err != nil {
+				t.Fatal(err)
+			}
+			used = pools[0].Used
+		}
+		if lease.Boottime() < h.Expires() {
+			t.Errorf("it is gone, and holds until %v", h.Expires())
+		}
+	}
+	h := s.take(mortal())
+	lost(h)
+	s.unused(h)
+	s.unused(h)
+	a, b := s.take(hourly(2)), s.take(hourly(2))
+	s.refused(hourly(2), lease.Paced)
+	s.unused(h) // twice, and others have started since
+	s.refused(hourly(2), lease.Paced)
+	s.release(a)
+	s.release(b)
+}

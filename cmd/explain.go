@@ -25,6 +25,7 @@ func (s *speaker) explain(err error) {
 		out     *lease.UnreachableError
 		foreign *lease.ForeignStoreError
 		hinted  *hintedError
+		other   *strangerError
 	)
 	switch {
 	case errors.As(err, &sig): // whoever sent it knows
@@ -51,6 +52,9 @@ func (s *speaker) explain(err error) {
 	case errors.As(err, &nested):
 		s.errorf("%v", err)
 		s.hintf("%s", nested.next)
+	case errors.As(err, &other):
+		s.errorf("%v", err)
+		s.hintf("%s", other.hint())
 	case errors.As(err, &damaged):
 		s.errorf("%v; it counts as taken, because its job may still run", err)
 		s.hintf("if no job of pool %s runs any more: rm '%s'", damaged.Pool, damaged.Path)

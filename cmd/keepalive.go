@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"fmt"
 	"os"
 
@@ -30,7 +29,9 @@ func keepaliveCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return st.minded().Keepalive(context.Background(), id)
+			ctx, cancel := st.asking()
+			defer cancel()
+			return st.minded().Keepalive(ctx, id)
 		},
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"syscall"
-
-	"berth/lease"
 )
 
 // openStore fails here: a slot is a flock(2) that the child inherits, and
@@ -39,6 +37,5 @@ func foreground() bool    { return false }
 func columns() int        { return 0 }
 func isTerminal(int) bool { return false }
 func stopSelf()           {}
-func wake(lease.Process)  {}
 
 func lockFile(*os.File) (func(), error) { return nil, errors.ErrUnsupported }

@@ -64,10 +64,14 @@ func (r *runner) catchDrastic() {
 		r.signals.catch([]os.Signal{sigCONT})
 	}
 	r.signals.catch(drastic)
+	r.mark()
 	procwatch.Reserve()
 	close(r.caught)
 	r.signals.see()
 }
+
+// mark shows 'berth stop' who we are. Without it a request to stop is heard of later.
+func (r *runner) mark() { _ = procwatch.Mark(mark(r.spec.request.ID)) }
 
 func (r *runner) run() (int, error) {
 	err := r.find()
@@ -83,7 +87,9 @@ func (r *runner) run() (int, error) {
 	req.UID = os.Getuid()
 	req.Command = shownCommand(r.spec.argv)
 	r.signals, r.caught = newInbox(), make(chan struct{})
-	if !r.spec.exec {
+	if r.spec.exec {
+		r.mark()
+	} else {
 		go r.catchDrastic() // beside the way to the slot
 	}
 

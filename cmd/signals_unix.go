@@ -8,8 +8,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"berth/lease"
 )
 
 func init() {
@@ -110,12 +108,4 @@ const (
 func isTerminal(fd int) bool {
 	_, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
 	return err == nil
-}
-
-// wake sends CONT to a berth, which makes it read what was left for it. It
-// harms nobody who does not expect it, and it lets a stopped berth act, too.
-func wake(p lease.Process) {
-	if lives(p, false) {
-		_ = syscall.Kill(p.PID, syscall.SIGCONT)
-	}
 }

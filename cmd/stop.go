@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"berth/lease"
 	"berth/limiter"
-	"berth/procwatch"
 )
 
 func stopCommand() *cli.Command {
@@ -96,23 +92,23 @@ func stopAll(st *store, say *speaker, pool string, ids []string, stop lease.Stop
 			say.notef("pool %s has neither jobs nor waiters", pool)
 		}
 	}
-	errs := make([]error, len(ids))
-	var wg sync.WaitGroup
-	for i, id := range ids {
-		entry, err := st.Stop(context.Background(), id, stop)
-		if err != nil {
-			if pool == "" || !errors.Is(err, lease.ErrNotFound) { // one of a pool may have ended meanwhile
-				errs[i] = err
-			}
-			continue
+	var asked []lease.Entry
+	var errs []error
+	for _, id := range ids {
+		ctx, cancel := st.asking()
+		entry, err := st.Stop(ctx, id, stop)
+		cancel()
+		switch {
+		case err == nil:
+			asked = append(asked, entry)
+		case pool != "" && errors.Is(err, lease.ErrNotFound): // it has ended meanwhile
+		default:
+			errs = append(errs, err)
 		}
-		wg.Go(func() { errs[i] = st.enforce(entry, stop) })
 	}
-	wg.Wait()
+	errs = append(errs, st.enforce(asked, stop)...)
 	for _, err := range errs {
-		if err != nil {
-			say.explain(err)
-		}
+		say.explain(err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return said(err)
@@ -125,71 +121,4 @@ func idOf(e lease.Entry) string {
 		return e.Lease.ID
 	}
 	return e.Ticket.ID
-}
-
-const (
-	// patience is what a stop may take beyond the grace it was given.
-	patience = 5 * time.Second
-	// unwoken is how long a waiter may need that we cannot wake: another user's.
-	unwoken = time.Minute
-)
-
-// enforce sees to it that a request to stop is followed, until neither the line
-// nor a slot has the job any more: it wakes the owner, again and again, for it may
-// not have listened yet, and ends the tree itself when the owner is gone.
-func (st *store) enforce(e lease.Entry, stop lease.Stop) error {
-	id := idOf(e)
-	pool, _ := lease.PoolOf(id)
-	end := time.Now().Add(unwoken)
-	if e.Lease != nil {
-		// One that nobody is there to end frees its slot when its lease has ended.
-		end = time.Now().Add(graceOf(e.Lease, stop) + 3*e.Lease.Heartbeat + 2*e.Lease.TTL + patience)
-	}
-	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		pools, err := st.List(context.Background(), pool)
-		if err != nil {
-			return err
-		}
-		e := entryOf(pools[0], id)
-		switch {
-		case e == nil:
-			return nil
-		case e.Ticket != nil && time.Now().After(end):
-			return fmt.Errorf("waiter %s (pid %d on %s) does not react", id, e.Ticket.Owner.PID, e.Ticket.Owner.Host)
-		case e.Ticket != nil:
-			wake(e.Ticket.Owner)
-		case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && e.Lease.Child != nil && !st.remote && time.Now().Before(end):
-			// Nobody is there to do it, or it is the command itself (--exec). Not by the
-			// word of a server: it could name any process.
-			if err := endOrphan(e.Lease, stop); err != nil {
-				return err
-			}
-		case time.Now().After(end):
-			return fmt.Errorf("job %s still has slot %s of pool %s: something that cannot be reached from here, or outlived its command, holds it", id, slotList(e.Lease.Slots), pool)
-		case e.Lease.Heartbeat > 0:
-			wake(e.Lease.Owner)
-		}
-		time.Sleep(pause)
-	}
-}
-
-// graceOf is the time from the first signal to KILL.
-func graceOf(l *lease.Lease, stop lease.Stop) time.Duration {
-	if stop.KillAfter != nil {
-		return *stop.KillAfter
-	}
-	return l.KillAfter
-}
-
-func endOrphan(l *lease.Lease, stop lease.Stop) error {
-	return procwatch.EndOrphan(context.Background(), procwatch.ID(*l.Child), syscall.Signal(l.Signal), graceOf(l, stop))
-}
-
-func entryOf(p lease.Pool, id string) *lease.Entry {
-	for _, e := range slices.Concat(p.Waiters, p.Holders) {
-		if idOf(e) == id {
-			return &e
-		}
-	}
-	return nil
 }

@@ -305,21 +305,21 @@ func orphan(t *testing.T, text string) (*procwatch.Child, procwatch.ID) {
 func TestEndOrphan(t *testing.T) {
 	c, id := orphan(t, `trap "" TERM; (setsid sleep 1000) & sleep 1000 & echo $$ >>"$1"; while :; do sleep 1000; done`)
 	until(t, "all of its children", func() bool { return len(childrenOf(t, id.PID)) >= 3 })
-	if err := procwatch.EndOrphan(within(t, patience), id, syscall.SIGTERM, 50*time.Millisecond); err != nil {
+	if err := procwatch.EndOrphans(within(t, patience), []procwatch.ID{id}, syscall.SIGTERM, 50*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	allGone(t, []procwatch.ID{id})
 	if err := c.WaitTree(within(t, patience)); err != nil {
 		t.Errorf("a descendant of the orphan lives: %v", err)
 	}
-	if err := procwatch.EndOrphan(within(t, patience), id, syscall.SIGTERM, 0); err != nil {
+	if err := procwatch.EndOrphans(within(t, patience), []procwatch.ID{id}, syscall.SIGTERM, 0); err != nil {
 		t.Errorf("the second time: %v", err)
 	}
 }
 
 func TestEndOrphanGivesUpWithItsContext(t *testing.T) {
 	_, id := orphan(t, `trap "" TERM; echo $$ >>"$1"; while :; do sleep 1000; done`)
-	err := procwatch.EndOrphan(within(t, 50*time.Millisecond), id, syscall.SIGTERM, time.Hour)
+	err := procwatch.EndOrphans(within(t, 50*time.Millisecond), []procwatch.ID{id}, syscall.SIGTERM, time.Hour)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
@@ -336,13 +336,13 @@ func TestReusedPidIsNeverTouched(t *testing.T) {
 		if s := id.State(); s != procwatch.Gone {
 			t.Errorf("state %v", s)
 		}
-		if err := procwatch.EndOrphan(within(t, patience), id, syscall.SIGKILL, 0); err != nil {
+		if err := procwatch.EndOrphans(within(t, patience), []procwatch.ID{id}, syscall.SIGKILL, 0); err != nil {
 			t.Error(err)
 		}
 	}
 	far := c.ID()
 	far.Boot, far.Host = "another", "elsewhere"
-	if err := procwatch.EndOrphan(within(t, patience), far, syscall.SIGKILL, 0); err == nil {
+	if err := procwatch.EndOrphans(within(t, patience), []procwatch.ID{far}, syscall.SIGKILL, 0); err == nil {
 		t.Error("no error for a process of another host")
 	}
 	if s := c.ID().State(); s != procwatch.Alive {

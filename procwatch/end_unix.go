@@ -49,28 +49,41 @@ func (c *Child) End(ctx context.Context, sig syscall.Signal, killAfter time.Dura
 	return t.end(ctx, sig, killAfter)
 }
 
-// EndOrphan ends the tree of a process that is not our child, as End does. It
-// does nothing to a pid that id no longer names, and returns nil when the
-// process is gone, even if it was so before. Its descendants are followed from
-// the first look on; one that had lost its parent before has gone to another
-// reaper and is not found. The calling process is never ended.
-func EndOrphan(ctx context.Context, id ID, sig syscall.Signal, killAfter time.Duration) error {
-	switch id.State() {
-	case Gone:
-		return nil
-	case Unknown:
-		return fmt.Errorf("cannot end pid %d on host %q: it cannot be seen from here", id.PID, id.Host)
-	}
+// EndOrphans ends the trees of processes that are not our children, as End does. It
+// does nothing to a pid that an id no longer names, and returns nil when all are gone,
+// even if they were so before. Their descendants are followed from the first look on;
+// one that had lost its parent before has gone to another reaper and is not found. The
+// calling process is never ended.
+func EndOrphans(ctx context.Context, ids []ID, sig syscall.Signal, killAfter time.Duration) error {
 	self, err := Self()
 	if err != nil {
 		return err
 	}
-	t := &tree{
-		name:  id.PID,
-		known: map[key]bool{{id.PID, id.Start}: true},
-		spare: map[key]bool{{self.PID, self.Start}: true},
+	t := &tree{known: map[key]bool{}, spare: map[key]bool{{self.PID, self.Start}: true}}
+	for _, id := range ids {
+		switch id.State() {
+		case Gone:
+			continue
+		case Unknown:
+			return fmt.Errorf("cannot end pid %d on host %q: it cannot be seen from here", id.PID, id.Host)
+		}
+		t.name, t.known[key{id.PID, id.Start}] = id.PID, true
+	}
+	if len(t.known) == 0 {
+		return nil
 	}
 	return t.end(ctx, sig, killAfter)
+}
+
+// Send sends sig to the process, or to nobody when id no longer names one.
+func (id ID) Send(sig syscall.Signal) error {
+	switch id.State() {
+	case Gone:
+		return nil
+	case Unknown:
+		return fmt.Errorf("cannot signal pid %d on host %q: it cannot be seen from here", id.PID, id.Host)
+	}
+	return deliver(proc{key: key{id.PID, id.Start}}, sig)
 }
 
 // endBlind ends the child where the process table cannot be read. Its

@@ -145,8 +145,68 @@ func StartedWith(entry string) (oldest ID, ok bool) {
 // StartedWith reports whether this process was started with entry ("NAME=value")
 // in its environment, as far as we may look.
 func (id ID) StartedWith(entry string) bool {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(id.PID) + "/environ")
-	return err == nil && slices.Contains(strings.Split(string(env), "\x00"), entry)
+	return slices.Contains(environ(id.PID), entry)
+}
+
+// StartedBy lists the processes that live, that is accepts the environment of with
+// which they were started, and whose real user is uid; as far as we may look.
+func StartedBy(uid int, is func(env []string) bool) (list []ID, err error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		// Named first: if the name still holds when it is used, all this was its.
+		id, err := Identify(pid)
+		if err == nil && is(environ(pid)) && realUser(pid) == uid {
+			list = append(list, id)
+		}
+	}
+	return list, err
+}
+
+func environ(pid int) []string {
+	env, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	return strings.Split(string(env), "\x00")
+}
+
+// realUser is -1 where it cannot be read. The owner of /proc/PID is another one, the
+// effective, or root.
+func realUser(pid int) int {
+	status, _ := readFile("/proc/" + strconv.Itoa(pid) + "/status")
+	for line := range strings.Lines(string(status)) {
+		if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
+			if uid, err := strconv.Atoi(strings.Fields(ids)[0]); err == nil {
+				return uid
+			}
+		}
+	}
+	return -1
+}
+
+// Mark gives this process a mark that others can see and that goes with it: see
+// Marked. A name may have 200 bytes.
+func Mark(name string) error {
+	_, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	return err
+}
+
+// Marked reports whether this process has called Mark with that name, as far as we may
+// look: no record of somebody else's can say so. The process may be another one since,
+// unless id still names it afterwards.
+func (id ID) Marked(name string) bool {
+	dir := "/proc/" + strconv.Itoa(id.PID) + "/fd/"
+	fds, _ := os.ReadDir(dir)
+	return slices.ContainsFunc(fds, func(fd os.DirEntry) bool {
+		leads, err := os.Readlink(dir + fd.Name())
+		return err == nil && leads == "/memfd:"+name+" (deleted)"
+	})
 }
 
 // children lists the orphans that came to us, newest last, and none where the

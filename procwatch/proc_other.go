@@ -98,6 +98,17 @@ func StartedWith(string) (ID, bool) { return ID{}, false }
 // StartedWith cannot be told here either.
 func (ID) StartedWith(string) bool { return false }
 
+// StartedBy cannot be told here either.
+func StartedBy(int, func([]string) bool) ([]ID, error) {
+	return nil, fmt.Errorf("cannot read the environment of a process on this system: %w", errors.ErrUnsupported)
+}
+
+// Mark does nothing here, where nobody could see it.
+func Mark(string) error { return nil }
+
+// Marked is false here.
+func (ID) Marked(string) bool { return false }
+
 // children is for a subreaper only.
 func children() []int { return nil }
 

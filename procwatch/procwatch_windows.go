@@ -71,10 +71,22 @@ func (*Child) End(context.Context, syscall.Signal, time.Duration) error {
 // WaitTree is not supported on Windows.
 func (*Child) WaitTree(context.Context) error { return unsupported("wait for a tree") }
 
-// EndOrphan is not supported on Windows.
-func EndOrphan(context.Context, ID, syscall.Signal, time.Duration) error {
+// EndOrphans is not supported on Windows.
+func EndOrphans(context.Context, []ID, syscall.Signal, time.Duration) error {
 	return unsupported("end a process")
 }
+
+// Send is not supported on Windows.
+func (ID) Send(syscall.Signal) error { return unsupported("signal a process") }
+
+// StartedBy is not supported on Windows.
+func StartedBy(int, func([]string) bool) ([]ID, error) { return nil, unsupported("list processes") }
+
+// Mark does nothing on Windows.
+func Mark(string) error { return nil }
+
+// Marked is false on Windows.
+func (ID) Marked(string) bool { return false }
 
 // CanWaitTree reports whether WaitTree works on this system.
 func CanWaitTree() bool { return false }

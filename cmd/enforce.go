@@ -1,0 +1,213 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"berth/lease"
+	"berth/procwatch"
+)
+
+// How 'berth stop' sees to it that what it asked for is done. A record is what
+// somebody wrote who may use the store, and may name any process: what it says is
+// done to nobody who does not show by himself that he is meant.
+
+const (
+	// patience is what a stop may take beyond the grace it was given.
+	patience = 5 * time.Second
+	// unwoken is how long a waiter may need that we cannot wake: another user's.
+	unwoken = time.Minute
+	// asking is how long a store may take to note down a request. One on a server
+	// says itself that it is out of reach.
+	askTime = 10 * time.Second
+	// leastLook and mostLook bound the pauses between two looks at the pools, and
+	// lookShare is how much longer one is than the look took.
+	leastLook, mostLook = time.Millisecond, time.Second
+	lookShare           = 20
+)
+
+// asking bounds a request to a directory: somebody who is frozen there may hold the
+// pool's lock.
+func (st *store) asking() (context.Context, context.CancelFunc) {
+	if st.remote {
+		return context.WithCancel(context.Background())
+	}
+	return context.WithTimeoutCause(context.Background(), askTime, fmt.Errorf("no answer in %v", askTime))
+}
+
+// chase is one job or waiter that was asked to end.
+type chase struct {
+	id     string
+	until  time.Time
+	wake   time.Time     // when its owner is woken next: it may not have listened yet
+	pause  time.Duration // and how much later again
+	ending chan error    // its tree is being ended from here
+}
+
+// enforce sees to it that requests to stop are followed, until neither a line nor a
+// slot has one of them any more: it wakes their owners, and ends the tree itself where
+// the owner is gone. One look at the pools serves all.
+func (st *store) enforce(asked []lease.Entry, stop lease.Stop) (errs []error) {
+	var left []*chase
+	var pools []string
+	for _, e := range asked {
+		c := &chase{id: idOf(e), until: time.Now().Add(unwoken), pause: leastLook}
+		if e.Lease != nil {
+			// One that nobody is there to end frees its slot when its lease has ended.
+			c.until = time.Now().Add(graceOf(e.Lease, stop) + 3*e.Lease.Heartbeat + 2*e.Lease.TTL + patience)
+		}
+		left = append(left, c)
+		if pool, err := lease.PoolOf(c.id); err == nil && !slices.Contains(pools, pool) {
+			pools = append(pools, pool)
+		}
+	}
+	for pause := leastLook; len(left) > 0; {
+		before := time.Now()
+		found, err := st.List(context.Background(), pools...)
+		if err != nil {
+			return append(errs, err)
+		}
+		now := entries(found)
+		left = slices.DeleteFunc(left, func(c *chase) bool {
+			over, err := st.follow(c, now[c.id], stop)
+			if err != nil {
+				errs = append(errs, err)
+			}
+			return over
+		})
+		pause = max(min(2*pause, mostLook/10), min(lookShare*time.Since(before), mostLook))
+		if len(left) > 0 {
+			time.Sleep(pause)
+		}
+	}
+	return errs
+}
+
+func entries(pools []lease.Pool) map[string]*lease.Entry {
+	all := map[string]*lease.Entry{}
+	for _, p := range pools {
+		for _, e := range slices.Concat(p.Waiters, p.Holders) {
+			all[idOf(e)] = &e
+		}
+	}
+	return all
+}
+
+// follow does what is to be done now for c, which was found as e, and reports whether
+// that is over.
+func (st *store) follow(c *chase, e *lease.Entry, stop lease.Stop) (over bool, err error) {
+	late := time.Now().After(c.until)
+	switch {
+	case c.ending != nil:
+		select {
+		case err := <-c.ending:
+			c.ending = nil
+			return err != nil, err
+		default:
+			return false, nil
+		}
+	case e == nil:
+		return true, nil
+	case e.Ticket != nil && late:
+		return true, fmt.Errorf("waiter %s (pid %d on %s) does not react", c.id, e.Ticket.Owner.PID, e.Ticket.Owner.Host)
+	case e.Ticket != nil:
+		c.rouse(e.Ticket.Owner)
+	case late:
+		return true, fmt.Errorf("job %s still has slot %s of pool %s: something that cannot be reached from here, or outlived its command, holds it", c.id, slotList(e.Lease.Slots), e.Lease.Pool)
+	case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && !st.remote:
+		// Nobody is there to do it, or it is the command itself (--exec). With a server
+		// the lease ends by its clock.
+		return st.chaseOrphan(c, e.Lease, stop)
+	case e.Lease.Heartbeat > 0:
+		c.rouse(e.Lease.Owner)
+	}
+	return false, nil
+}
+
+// rouse sends CONT to the berth of c, which makes it read what was left for it, and
+// lets a stopped one act, too. Not to anybody else that a record names: CONT lets
+// somebody go on who was stopped on purpose.
+func (c *chase) rouse(owner lease.Process) {
+	if time.Now().Before(c.wake) {
+		return
+	}
+	c.wake = time.Now().Add(c.pause)
+	c.pause = min(2*c.pause, time.Second)
+	if p := procwatch.ID(owner); p.Marked(mark(c.id)) {
+		_ = p.Send(sigCONT)
+	}
+}
+
+// mark is how a berth shows whose it is.
+func mark(id string) string { return "berth " + id }
+
+// chaseOrphan ends those processes of a job that show that they are its: they were
+// started with its BERTH_LEASE, in this store, by the user whose job it is, or have
+// an ancestor that was. Nobody can put that into the environment of somebody else's.
+func (st *store) chaseOrphan(c *chase, l *lease.Lease, stop lease.Stop) (over bool, err error) {
+	shown, err := procwatch.StartedBy(l.UID, st.isOfJob(l.ID))
+	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool { return p.PID == st.self.PID })
+	switch {
+	case len(shown) > 0:
+		c.ending = make(chan error, 1)
+		go func() {
+			c.ending <- procwatch.EndOrphans(context.Background(), shown, syscall.Signal(l.Signal), graceOf(l, stop))
+		}()
+	case l.Child != nil && isHere(*l.Child):
+		return true, &strangerError{l, err}
+	}
+	return false, nil
+}
+
+func isHere(p lease.Process) bool {
+	s := procwatch.ID(p).State()
+	return s == procwatch.Alive || s == procwatch.Stopped
+}
+
+func (st *store) isOfJob(id string) func(env []string) bool {
+	return func(env []string) bool {
+		return slices.Contains(env, "BERTH_LEASE="+id) && slices.ContainsFunc(env, func(e string) bool {
+			where, ok := strings.CutPrefix(e, "BERTH_STORE=")
+			return ok && (where == st.where || sameDir(where, st.where))
+		})
+	}
+}
+
+func sameDir(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// strangerError says that a record names a process as the command of a job, and that
+// nothing else does.
+type strangerError struct {
+	lease *lease.Lease
+	err   error // why nothing can be found out; nil: it can
+}
+
+func (e *strangerError) Error() string {
+	why := "it was not started with BERTH_LEASE and BERTH_STORE of this job by " + nameOf(e.lease.UID) + ", or has cleared them"
+	if errors.Is(e.err, errors.ErrUnsupported) {
+		why = e.err.Error()
+	}
+	return fmt.Sprintf("job %s: nothing but its record says that pid %d is its command, so it is not ended: %s", e.lease.ID, e.lease.Child.PID, why)
+}
+
+func (e *strangerError) hint() string {
+	return fmt.Sprintf("look at pid %d, and if it is: kill %d", e.lease.Child.PID, e.lease.Child.PID)
+}
+
+// graceOf is the time from the first signal to KILL.
+func graceOf(l *lease.Lease, stop lease.Stop) time.Duration {
+	if stop.KillAfter != nil {
+		return *stop.KillAfter
+	}
+	return l.KillAfter
+}

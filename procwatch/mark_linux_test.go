@@ -1,0 +1,60 @@
+package procwatch_test
+
+import (
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+
+	"berth/procwatch"
+)
+
+func TestMark(t *testing.T) {
+	me, err := procwatch.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if me.Marked("here") {
+		t.Error("marked before")
+	}
+	if err := procwatch.Mark("here"); err != nil {
+		t.Fatal(err)
+	}
+	if !me.Marked("here") || me.Marked("her") {
+		t.Error("not known by its mark")
+	}
+	// A child does not inherit it: it would be woken for us.
+	c := start(t, nil, "sleep", "1000")
+	if c.ID().Marked("here") {
+		t.Error("the child is marked")
+	}
+}
+
+func TestStartedBy(t *testing.T) {
+	c := start(t, append(os.Environ(), "THIS=job"), "sleep", "1000")
+	is := func(env []string) bool { return slices.Contains(env, "THIS=job") }
+	if got, err := procwatch.StartedBy(os.Getuid(), is); err != nil || !slices.Equal(got, []procwatch.ID{c.ID()}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := procwatch.StartedBy(os.Getuid()+1, is); err != nil || len(got) > 0 {
+		t.Errorf("of another user: %v, %v", got, err)
+	}
+}
+
+func TestSend(t *testing.T) {
+	c := start(t, nil, "sleep", "1000")
+	other := c.ID()
+	other.Start++
+	if err := other.Send(syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	if s := c.ID().State(); s != procwatch.Alive {
+		t.Errorf("whoever has the pid now is %v", s)
+	}
+	if err := c.ID().Send(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if got := exit(t, c); got.Signal != syscall.SIGTERM {
+		t.Errorf("%+v", got)
+	}
+}

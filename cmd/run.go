@@ -65,7 +65,7 @@ func (r *runner) catchDrastic() {
 	}
 	r.signals.catch(drastic)
 	r.mark()
-	procwatch.Reserve()
+	procwatch.Reserve(r.store.remote)
 	close(r.caught)
 	r.signals.see()
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -48,10 +49,24 @@ type Child struct {
 // on Linux, a subreaper.
 func Start(argv, env []string) (*Child, error) { return startOnce(argv, env, &syscall.SysProcAttr{}) }
 
-// StartBound is Start of a child that does not outlive us: where the kernel can do
-// that (Linux), it is killed when this thread of ours ends, so that must be one that
-// ends with the process: the main one. What the child has started is not killed.
-func StartBound(argv, env []string) (*Child, error) { return startOnce(argv, env, bound()) }
+// StartBound is Start of a child that does not outlive us, where the kernel can do
+// that (Linux). What the child has started is not killed.
+func StartBound(argv, env []string) (c *Child, err error) {
+	// The kernel kills it when the THREAD ends that forked: not one of the runtime's,
+	// which may end any of them, but this, which is kept until the child is gone.
+	done := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		c, err = startOnce(argv, env, bound())
+		close(done)
+		if err == nil {
+			<-c.ended
+		}
+	}()
+	<-done
+	return c, err
+}
 
 func startOnce(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
 	if !busy.CompareAndSwap(false, true) {
@@ -71,7 +86,7 @@ func start(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
 	if env == nil {
 		env = syscall.Environ()
 	}
-	Reserve()
+	Reserve(true)
 	w, others, err := newWatch()
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch over a command: %w", err)

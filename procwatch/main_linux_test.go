@@ -32,6 +32,7 @@ var roles = map[string]func(args []string){
 	"replace": roleReplace,
 	"blind":   roleBlind,
 	"short":   roleShort,
+	"bound":   roleBound,
 }
 
 func TestMain(m *testing.M) {

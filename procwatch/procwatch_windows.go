@@ -92,4 +92,4 @@ func (ID) Marked(string) bool { return false }
 func CanWaitTree() bool { return false }
 
 // Reserve has nothing to do here.
-func Reserve() {}
+func Reserve(bool) {}

@@ -22,13 +22,20 @@ const reserved = processors + 1 + 2
 // threads that have nothing to do, so it is enough to want them all at once.
 //
 // Start does it, unless it was done before: beside other work it takes no time.
-var Reserve = sync.OnceFunc(reserve)
+// StartBound keeps one thread more.
+func Reserve(bound bool) { reserving.Do(func() { reserve(bound) }) }
 
-func reserve() {
+var reserving sync.Once
+
+func reserve(bound bool) {
+	n := reserved - 1 // one more is wanted to go on here
+	if bound {
+		n++
+	}
 	var taken, free sync.WaitGroup
+	taken.Add(n)
 	free.Add(1)
-	for range reserved - 1 { // one more is wanted to go on here
-		taken.Add(1)
+	for range n {
 		go func() {
 			runtime.LockOSThread() // waiting then keeps the thread from all others
 			defer runtime.UnlockOSThread()

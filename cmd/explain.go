@@ -143,7 +143,11 @@ func (r *runner) look(t lease.Ticket, atMost time.Duration) (*lease.Pool, error)
 	ctx, cancel := context.WithTimeout(context.Background(), atMost)
 	defer cancel()
 	p, err := r.store.Summary(ctx, r.spec.request.Pool, t)
-	if errors.Is(err, context.DeadlineExceeded) {
+	var held *lease.LockHeldError
+	switch {
+	case errors.As(err, &held) && held.PID != 0:
+		err = held
+	case errors.Is(err, context.DeadlineExceeded):
 		err = errors.New("the store does not answer")
 	}
 	return &p, err

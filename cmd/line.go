@@ -13,27 +13,38 @@ import (
 
 // acquire takes the slots, at once if that is possible.
 func (r *runner) acquire() (lease.Holding, error) {
-	var own lease.Settings
+	var last lease.Verdict
 	if r.spec.request.Key == "" {
 		// Without looking for signals, and so not for long.
 		ctx, cancel := context.WithTimeout(context.Background(), firstTry)
 		defer cancel()
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{Now: true})
 		var busy *limiter.BusyError
-		late := err != nil && ctx.Err() != nil
+		late := err != nil && ctx.Err() != nil && !r.heldUp(err)
 		if !late && (!errors.As(err, &busy) || r.spec.wait == 0 && busy.Verdict.Reason != lease.Gated) {
 			return h, r.unlucky(err)
 		}
 		if busy == nil {
 			busy = &limiter.BusyError{}
 		}
-		own = busy.Verdict.Own
+		last = busy.Verdict
 		if busy.Verdict.Reason == lease.Recovers && r.spec.wait != 0 { // which nobody would guess
 			r.say.notef("pool %s: %v", r.spec.request.Pool, busy.Verdict)
 		}
-	} else if p := r.inTheWay(lease.Ticket{}); p != nil {
-		own = p.Own
+	} else {
+		atMost := firstTry
+		if r.store.remote {
+			atMost = notWaiting
+		}
+		p, err := r.look(lease.Ticket{}, atMost)
+		if r.heldUp(err) {
+			return nil, r.unlucky(&limiter.BusyError{Pool: r.spec.request.Pool, Err: err})
+		}
+		if err == nil {
+			last.Own = p.Own
+		}
 	}
+	own := last.Own
 	if r.spec.exec {
 		go r.catchDrastic()
 	}
@@ -45,7 +56,13 @@ func (r *runner) acquire() (lease.Holding, error) {
 			return nil, err
 		}
 	}
-	return r.wait()
+	return r.wait(last)
+}
+
+// heldUp reports whether one who does not wait has met one process that keeps the
+// pool's lock: who has been told so does not line up for it.
+func (r *runner) heldUp(err error) bool {
+	return r.spec.wait == 0 && errors.As(err, new(*lease.LockHeldError))
 }
 
 // firstTry is how long somebody may have the pool's lock before we line up for
@@ -96,8 +113,8 @@ type outcome struct {
 	err error
 }
 
-// wait lines up.
-func (r *runner) wait() (lease.Holding, error) {
+// wait lines up, after that verdict.
+func (r *runner) wait(last lease.Verdict) (lease.Holding, error) {
 	l := &inLine{r: r}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -111,7 +128,7 @@ func (r *runner) wait() (lease.Holding, error) {
 	done := make(chan outcome, 1)
 	go func() {
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
-			Now: r.spec.wait == 0, Ask: r.asker.ask, Interrupts: &l.interrupts, Joined: w.joined,
+			Now: r.spec.wait == 0, Verdict: last, Ask: r.asker.ask, Interrupts: &l.interrupts, Joined: w.joined,
 		})
 		done <- outcome{h, err}
 	}()
@@ -202,6 +219,9 @@ func (r *runner) unlucky(err error) error {
 	}
 	if out := (*lease.UnreachableError)(nil); r.spec.wait == 0 && errors.As(busy.Err, &out) {
 		return out // whoever does not wait has waited for the store, and not for a slot
+	}
+	if errors.As(err, new(*lease.LockHeldError)) { // nothing more is to be seen behind it
+		return &busyError{err, r.spec.request.Pool, nil, r.store.Clock()}
 	}
 	return &busyError{err, r.spec.request.Pool, r.inTheWay(lease.Ticket{}), r.store.Clock()}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"berth/lease"
+	"berth/limiter"
 	"berth/procwatch"
 )
 
@@ -17,7 +18,16 @@ func (r *runner) outer() (*lease.Lease, error) {
 	if os.Getenv("BERTH_LEASE") == "" {
 		return nil, nil
 	}
-	pool, err := r.store.Summary(context.Background(), r.spec.request.Pool, lease.Ticket{})
+	ctx := context.Background()
+	if r.spec.wait == 0 && !r.store.remote {
+		short, cancel := context.WithTimeout(ctx, firstTry)
+		defer cancel()
+		ctx = short
+	}
+	pool, err := r.store.Summary(ctx, r.spec.request.Pool, lease.Ticket{})
+	if r.heldUp(err) {
+		return nil, r.unlucky(&limiter.BusyError{Pool: r.spec.request.Pool, Err: err})
+	}
 	if err != nil {
 		return nil, err
 	}

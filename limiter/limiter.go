@@ -107,6 +107,9 @@ func (in *Interrupts) wait(ctx context.Context, p lease.Place, until context.Con
 type Options struct {
 	// Now: do not wait, but for the gates to decide.
 	Now bool
+	// Verdict is what the caller was told a moment ago, by an Acquire with Now: it
+	// is not asked for again. The zero value: nothing.
+	Verdict lease.Verdict
 	// Ask asks gates; nil: those that are to be asked stay closed.
 	Ask Ask
 	// Interrupts of the wait; nil: none.
@@ -121,8 +124,8 @@ type Options struct {
 // asked this waiter to leave, lease.ErrTooHeavy when r can never start. After
 // an error nothing is held and no ticket is left, unless r.Key keeps one.
 func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (lease.Holding, error) {
-	var v lease.Verdict
-	if r.Key == "" { // a key wants its place, however short the visit
+	v := o.Verdict
+	if r.Key == "" && v.Reason == "" { // a key wants its place, however short the visit
 		h, now, err := s.TryAcquire(ctx, r)
 		if h != nil || err != nil {
 			return h, late(r, lease.Verdict{}, err)

@@ -40,6 +40,43 @@ func TestAcquire(t *testing.T) {
 	}
 }
 
+// tries counts how often somebody without a ticket asks.
+type tries struct {
+	*memstore.Store
+	n int
+}
+
+func (s *tries) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding, lease.Verdict, error) {
+	s.n++
+	return s.Store.TryAcquire(ctx, r)
+}
+
+// TestAcquireAfterAVerdict: who was refused a moment ago lines up, and does not ask for
+// the same again.
+func TestAcquireAfterAVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &tries{Store: &memstore.Store{}}
+		h, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := storetest.Request("p", 1)
+		var busy *BusyError
+		if _, err := Acquire(t.Context(), s, r, Options{Now: true}); !errors.As(err, &busy) {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, func() { _ = h.Release(context.Background()) })
+		h, err = Acquire(t.Context(), s, r, Options{Verdict: busy.Verdict})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = h.Release(t.Context())
+		if s.n != 2 {
+			t.Errorf("asked %d times without a ticket, want 2", s.n)
+		}
+	})
+}
+
 func TestAcquireWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memstore.Store{}

@@ -1,0 +1,69 @@
+//go:build unix
+
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"berth/lease"
+	"berth/limiter"
+)
+
+// heldStore is a store whose pool's lock somebody keeps. It counts who asks for it.
+type heldStore struct {
+	lease.Store
+	asked []string
+}
+
+func (s *heldStore) wait(ctx context.Context, what string) error {
+	s.asked = append(s.asked, what)
+	<-ctx.Done()
+	return fmt.Errorf("%w: %w", context.Cause(ctx), &lease.LockHeldError{Pool: "p", Path: "p/lock", PID: 812, Frozen: true})
+}
+
+func (s *heldStore) TryAcquire(ctx context.Context, _ lease.Request) (lease.Holding, lease.Verdict, error) {
+	return nil, lease.Verdict{}, s.wait(ctx, "try")
+}
+
+func (s *heldStore) Line(ctx context.Context, _ lease.Request) (lease.Place, error) {
+	return nil, s.wait(ctx, "line")
+}
+
+func (s *heldStore) Summary(ctx context.Context, _ string, _ lease.Ticket) (lease.Pool, error) {
+	return lease.Pool{}, s.wait(ctx, "summary")
+}
+
+func (s *heldStore) Clock() time.Duration { return lease.Boottime() }
+
+// TestNotWaitingForTheLock: who does not wait asks once, and says who has the lock. (It
+// asked four times, and took 2.5 s.)
+func TestNotWaitingForTheLock(t *testing.T) {
+	for _, key := range []string{"", "k"} {
+		s := &heldStore{}
+		r := &runner{
+			spec:    &runSpec{request: lease.Request{Pool: "p", Weight: 1, Key: key}, quiet: true},
+			say:     &speaker{out: &sink{}, quiet: true},
+			store:   &store{still: &still{Store: s}},
+			signals: newInbox(), caught: make(chan struct{}),
+		}
+		go r.catchDrastic()
+		_, err := r.acquire()
+		r.signals.close()
+		var busy *limiter.BusyError
+		if !errors.As(err, &busy) || code(err) != codeBusy || !strings.Contains(err.Error(), "is held by pid 812, which is stopped") {
+			t.Errorf("key %q: %v", key, err)
+		}
+		if len(s.asked) != 1 {
+			t.Errorf("key %q: asked for the lock as %v, want once", key, s.asked)
+		}
+		var said *busyError
+		if !errors.As(err, &said) || said.hint() != "kill -CONT 812" {
+			t.Errorf("key %q: no hint who is to go on", key)
+		}
+	}
+}

@@ -45,7 +45,7 @@ func runFlags() []cli.Flag {
 		newString(cli.StringFlag{Category: slots, Name: "hold", Value: "command", Usage: "`WHAT` keep the slot until the command ends (command), or until its last descendant does (tree) (default: command)"}),
 		newString(cli.StringFlag{Category: slots, Name: "nested", Value: "reuse", Usage: "`HOW` inside a job of the same pool: reuse its slot, take another, or fail (default: reuse)"}),
 
-		newNumber(cli.StringFlag{Category: line, Name: "wait", Usage: "`D` wait at most this long for a slot; 0 does not wait (default: for ever) [$BERTH_WAIT]"}),
+		newNumber(cli.StringFlag{Category: line, Name: "wait", Usage: "`D` wait at most this long for a slot; 0 does not wait (default: for ever; 0 with --on-busy skip or run) [$BERTH_WAIT]"}),
 		newString(cli.StringFlag{Category: line, Name: "on-busy", Value: "fail", Usage: "`WHAT` when that time is over: fail (exit code 75), skip (0, nothing is run), or run without a slot (default: fail)"}),
 		newNumber(cli.StringFlag{Category: line, Name: "priority", Value: "0", Usage: "`P` from -20 to 20, like nice: lower goes first, equals in order of arrival (default: 0)"}),
 		newString(cli.StringFlag{Category: line, Name: "ticket", Usage: "`KEY` keep the place in the line, after giving up or being killed, for whoever comes back with the same KEY"}),
@@ -281,12 +281,15 @@ func (p *flagParser) positive(name string) time.Duration {
 	return d
 }
 
-// wait is negative for as long as it takes.
+// wait is negative for as long as it takes. Who says what is to be done instead of
+// waiting does not wait.
 func (p *flagParser) wait() time.Duration {
 	env := os.Getenv("BERTH_WAIT")
 	switch {
 	case p.c.IsSet("wait"):
 		return p.duration("wait")
+	case env == "" && (p.c.String("on-busy") == "skip" || p.c.String("on-busy") == "run"):
+		return 0
 	case env == "":
 		return -1
 	}

@@ -91,7 +91,7 @@ func beRemote(d lease.Dial, again bool) error {
 			program = beside
 		}
 	}
-	err := procwatch.Replace(append([]string{program}, os.Args[1:]...), append(os.Environ(), becoming+"=1"))
+	err := procwatch.Replace(append([]string{program}, os.Args[1:]...), append(callersEnviron(), becoming+"=1"))
 	return &remoteError{d.Name(), err}
 }
 

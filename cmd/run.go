@@ -176,15 +176,15 @@ func (r *runner) environ(l *lease.Lease) []string {
 		told["BERTH_DEADLINE"] = strconv.FormatInt(time.Now().Add(r.spec.timeout).Unix(), 10)
 	}
 	drop := ofOuterLease
-	if l == nil {
+	if l == nil || os.Getenv("BERTH_LEASE") == "" { // without an outer lease they are the caller's own
 		drop = nil
 	}
-	return withVars(os.Environ(), told, drop)
+	return withVars(callersEnviron(), told, drop)
 }
 
 // withVars is env with these variables, and without those that drop names.
 func withVars(env []string, told map[string]string, drop func(string) bool) []string {
-	env = slices.DeleteFunc(slices.Clone(env), func(e string) bool {
+	env = slices.DeleteFunc(env, func(e string) bool {
 		k, _, _ := strings.Cut(e, "=")
 		_, again := told[k]
 		return again || drop != nil && drop(k)

@@ -93,6 +93,8 @@ func (r *runner) run() (int, error) {
 		go r.catchDrastic() // beside the way to the slot
 	}
 
+	r.noteSudo()
+
 	r.asker = newAsker(r.store, *req, r.say)
 	var outer *lease.Lease
 	var h lease.Holding

@@ -56,6 +56,7 @@ func openTerminal(t *testing.T, shell string, columns uint16) *terminalShell {
 	}
 	s := &terminalShell{t: t, dir: t.TempDir(), master: master}
 	s.store = filepath.Join(s.dir, "store")
+	_ = os.Mkdir(s.store, 0o700) // or berth says that it made it
 	s.env = slices.DeleteFunc(os.Environ(), func(e string) bool {
 		return strings.HasPrefix(e, "BERTH_") || strings.HasPrefix(e, "PS1=") || strings.HasPrefix(e, "ENV=") || strings.HasPrefix(e, "NO_COLOR=")
 	})

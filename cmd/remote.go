@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,6 +40,7 @@ type storeOptions struct {
 	where    string // a directory, a URL, or ""
 	owner    string // whose directory it has to be, "" not said
 	byFlag   bool   // owner was, and not by the environment
+	from     string // what says so: --store or BERTH_STORE
 	replicas int
 }
 
@@ -49,13 +51,55 @@ func schemeOf(where string) string {
 	return strings.ToLower(scheme)
 }
 
-// checkStore refuses what only looks like a directory.
-func checkStore(where string) error {
-	scheme, rest, ok := strings.Cut(where, ":")
-	if ok && slices.Contains(elsewhere, strings.ToLower(scheme)) && !strings.HasPrefix(rest, "//") {
-		return fmt.Errorf("--store: %q is no directory's name and no URL: %s://… or ./%s:…", where, scheme, scheme)
+// checkStore refuses what only looks like a directory. One that is made for a slip
+// is a store of its own, in which nobody is counted.
+func checkStore(o storeOptions) error {
+	scheme, rest, ok := strings.Cut(o.where, ":")
+	switch {
+	case o.where == "" && o.from == "--store":
+		return &hintedError{errors.New("--store: \"\" names no store"), "without --store it is the one of BERTH_STORE, else /var/tmp/berth-UID"}
+	case isURL(o.where):
+		return nil
+	case ok && slices.Contains(elsewhere, strings.ToLower(scheme)):
+		where := strings.TrimLeft(rest, "/")
+		return &hintedError{fmt.Errorf("%s: %q is no directory's name and no URL", o.from, discreet(o.where)), fmt.Sprintf("%s://%s for a server; ./%s for a directory of that name", scheme, discreet(where), discreet(o.where))}
+	case isAddress(o.where):
+		where := discreet(o.where)
+		host := where
+		if ip, err := netip.ParseAddr(where); err == nil && ip.Is6() {
+			host = "[" + where + "]"
+		}
+		return &hintedError{fmt.Errorf("%s: %q looks like the address of a server, and is no directory's name", o.from, where), fmt.Sprintf("redis://%s or etcd://%s for a server; ./%s for a directory of that name", host, host, where)}
 	}
 	return nil
+}
+
+// isAddress reports whether where is HOST:PORT, USER@HOST, an IP address, or a list
+// of them with commas, perhaps with a path behind. What begins with / or a dot is a
+// path.
+func isAddress(where string) bool {
+	if where == "" || where[0] == '/' || where[0] == '.' {
+		return false
+	}
+	hosts, _, _ := strings.Cut(where, "/")
+	for host := range strings.SplitSeq(hosts, ",") {
+		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		i := strings.LastIndexByte(host, ':')
+		port := host[i+1:]
+		if err == nil || strings.Contains(host, "@") || i >= 0 && port != "" && strings.Trim(port, "0123456789") == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// discreet is where without a password.
+func discreet(where string) string {
+	i := strings.LastIndexByte(where, '@')
+	if i < 0 || !strings.Contains(where[:i], ":") {
+		return where
+	}
+	return "…" + where[i:]
 }
 
 // openRemote opens the store of a URL, or has berth-remote do what was asked of us.

@@ -23,8 +23,8 @@ import (
 )
 
 // TestScripts runs testdata/script, one behaviour a file. Every wait has a
-// deadline; nothing sleeps to be right. Each script has a store of its own in
-// $BERTH_STORE. Besides testscript's commands:
+// deadline; nothing sleeps to be right. Each script has an empty store of its
+// own in $BERTH_STORE. Besides testscript's commands:
 //
 //	start NAME CMD [ARG...]    run in the background; output in NAME.out, NAME.err
 //	ends NAME CODE             wait for its end, check its code (128+n: by signal n)
@@ -88,7 +88,11 @@ func scripts(t *testing.T) testscript.Params {
 }
 
 func setupScript(e *testscript.Env) error {
-	e.Setenv("BERTH_STORE", filepath.Join(e.WorkDir, "store"))
+	store := filepath.Join(e.WorkDir, "store")
+	if err := os.Mkdir(store, 0o700); err != nil { // or the first one to use it says that it made it
+		return err
+	}
+	e.Setenv("BERTH_STORE", store)
 	e.Setenv("HOME", e.WorkDir)
 	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each berth takes a second to end
 	b := &background{running: map[string]*started{}}

@@ -215,9 +215,9 @@ func (p *flagParser) disagree(s *runSpec) error {
 // storeOf is the store that --store or else BERTH_STORE names, and its owner. An empty
 // variable is one that is not set; the library would take it for a value.
 func storeOf(c *cli.Context) storeOptions {
-	o := storeOptions{where: os.Getenv("BERTH_STORE"), owner: os.Getenv("BERTH_STORE_OWNER")}
+	o := storeOptions{where: os.Getenv("BERTH_STORE"), from: "BERTH_STORE", owner: os.Getenv("BERTH_STORE_OWNER")}
 	if c.IsSet("store") {
-		o.where = c.String("store")
+		o.where, o.from = c.String("store"), "--store"
 	}
 	if c.IsSet("store-owner") {
 		o.owner, o.byFlag = c.String("store-owner"), true

@@ -3,8 +3,10 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"os/user"
+	"path/filepath"
 	"strconv"
 
 	"berth/lease"
@@ -19,6 +21,9 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkStore(o); err != nil {
+		return nil, err
+	}
 	if isURL(o.where) {
 		if o.byFlag {
 			return nil, fmt.Errorf("--store-owner %s: a store on a server is no directory; drop it", o.owner)
@@ -28,9 +33,6 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 			return nil, err
 		}
 		return &store{still: &still{Store: s, server: true}, where: o.where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
-	}
-	if err := checkStore(o.where); err != nil {
-		return nil, err
 	}
 	owner, err := lookUp(o)
 	if err != nil {
@@ -58,8 +60,14 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 			say.notef("%v", err)
 		},
 	})
+	if errors.Is(err, filestore.ErrNoParent) && dir != "" {
+		return nil, &hintedError{err, "mkdir -p " + quoted([]string{filepath.Dir(dir)})[0] + " if " + o.from + " is right"}
+	}
 	if err != nil {
 		return nil, err
+	}
+	if s.Made() && dir != "" {
+		say.notef("store %s was not there and is made: nobody is counted in it yet", s.Dir())
 	}
 	if fs, first := s.Network(); first {
 		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)

@@ -116,6 +116,7 @@ func newStorm(t *testing.T, seed uint64) *storm {
 		runs: map[string]*stormRun{}, alive: map[string]*exec.Cmd{}, kills: map[string]int{},
 		berth: os.Getenv("BERTH_BIN"),
 	}
+	_ = os.Mkdir(s.store, 0o700) // or berth says that it made it
 	return s
 }
 

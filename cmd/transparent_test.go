@@ -28,6 +28,7 @@ import (
 // would change what it does.
 func berthCommand(t *testing.T, store string, args ...string) *exec.Cmd {
 	t.Helper()
+	_ = os.Mkdir(store, 0o700) // or berth says that it made it
 	c := exec.Command("berth", args...)
 	c.Args[0] = "berth"
 	c.Dir = t.TempDir()

@@ -87,6 +87,7 @@ func (t *Timings) fill() {
 type Store struct {
 	dir    string
 	strict bool // it is the default one
+	made   bool // by us, just now
 	o      Options
 	boot   uint64 // a hash of Options.Boot
 
@@ -133,6 +134,9 @@ func Open(dir string, o Options) (*Store, error) {
 
 // Dir is the absolute path of the store.
 func (s *Store) Dir() string { return s.dir }
+
+// Made reports whether Open has made the directory.
+func (s *Store) Made() bool { return s.made }
 
 // TryAcquire implements lease.Store.
 func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holding, v lease.Verdict, err error) {

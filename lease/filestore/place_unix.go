@@ -26,6 +26,10 @@ func DefaultDir() string {
 	return "/var/tmp/berth-" + strconv.Itoa(os.Geteuid())
 }
 
+// ErrNoParent says that a store cannot be made, because the directory that it is to
+// be in is missing.
+var ErrNoParent = errors.New("is not there")
+
 // claim makes the directory if it is missing, and refuses one in which others
 // than its owner or its group could put files.
 func (s *Store) claim() error {
@@ -39,11 +43,13 @@ func (s *Store) claim() error {
 	if me := uint32(os.Geteuid()); s.o.Owner != nil && *s.o.Owner != me {
 		return s.unfit(fmt.Errorf("is not there, and made by %s it would not belong to %s", userName(me), userName(*s.o.Owner)))
 	}
-	mk := os.MkdirAll
-	if s.strict {
-		mk = os.Mkdir
+	// Not what is above it: a path that was mistyped would become one more store, in
+	// which nobody is counted.
+	exactly(func() { err = os.Mkdir(s.dir, 0o700) })
+	s.made = err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.unfit(fmt.Errorf("cannot create it: %s %w", filepath.Dir(s.dir), ErrNoParent))
 	}
-	exactly(func() { err = mk(s.dir, 0o700) })
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {

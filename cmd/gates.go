@@ -150,7 +150,11 @@ func (p *flagParser) terms(t terms) terms {
 // tiny refuses a size of a few bytes: its unit was forgotten.
 func (p *flagParser) tiny(name string, bytes uint64) {
 	if bytes > 0 && bytes < 1024 {
-		p.check(name, fmt.Errorf("%d bytes is hardly what is meant; with a unit: %dG, %dM", bytes, bytes, bytes))
+		also := ""
+		if name == "min-mem" && bytes <= 100 {
+			also = fmt.Sprintf(", or a share: %d%%", bytes)
+		}
+		p.check(name, fmt.Errorf("%d bytes is hardly what is meant; with a unit: %dG, %dM%s", bytes, bytes, bytes, also))
 	}
 }
 

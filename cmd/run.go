@@ -25,7 +25,7 @@ func runCommand(result *int) *cli.Command {
 command's own; 75 no slot in time, 124 time limit, 125 berth itself failed,
 126 and 127 the command cannot be run or is not found (looked up before the wait
 and at the start), 128+n ended by signal n.
-D is a duration: seconds like 30 or 1.5, or with a unit like 300ms, 10m, 1h30m.`,
+D is a duration: seconds like 30 or 1.5, or with a unit: 300ms, 5min, 1h30m, 1d.`,
 		Flags: runFlags(),
 		Action: func(c *cli.Context) error {
 			spec, err := parseRun(c)

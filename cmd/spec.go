@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -51,8 +52,8 @@ func runFlags() []cli.Flag {
 		newString(cli.StringFlag{Category: line, Name: "ticket", Usage: "`KEY` keep the place in the line, after giving up or being killed, for whoever comes back with the same KEY"}),
 		newNumber(cli.StringFlag{Category: line, Name: "ticket-grace", Value: "2m", Usage: "`D` keep it for so long (default: 2m)"}),
 
-		newNumber(cli.StringFlag{Category: job, Name: "timeout", Usage: "`D` end the command and all its descendants after this running time, exit code 124"}),
-		newNumber(cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same after this time without 'berth keepalive'"}),
+		newNumber(cli.StringFlag{Category: job, Name: "timeout", Usage: "`D` end the command and all its descendants after this running time, exit code 124 (default: 0, never)"}),
+		newNumber(cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same after this time without 'berth keepalive' (default: 0, never)"}),
 		newNumber(cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` end a job with this signal first (default: TERM)"}),
 		newNumber(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` and with KILL so much later (default: 10s)"}),
 		newNumber(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` write a sign of life this often, for 'berth ls' (default: 5s)"}),
@@ -93,8 +94,8 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		onLost:  p.onLost(),
 		signal:  p.signal("signal"),
 		kill:    p.duration("kill-after"),
-		timeout: p.positive("timeout"),
-		idle:    p.positive("idle-timeout"),
+		timeout: p.limit("timeout"),
+		idle:    p.limit("idle-timeout"),
 		request: p.request(),
 	}
 	s.request.Signal, s.request.KillAfter = int(s.signal), s.kill
@@ -181,8 +182,9 @@ func (p *flagParser) beat(ttl time.Duration) time.Duration {
 
 // disagree says which words, each right by itself, do not go together.
 func (p *flagParser) disagree(s *runSpec) error {
+	none := map[string]bool{"timeout": s.timeout == 0, "idle-timeout": s.idle == 0}
 	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "heartbeat"} {
-		if s.exec && p.c.IsSet(f) {
+		if s.exec && p.c.IsSet(f) && !none[f] {
 			return fmt.Errorf("--exec: leaves nobody to take care of --%s; drop one of them", f)
 		}
 	}
@@ -197,7 +199,7 @@ func (p *flagParser) disagree(s *runSpec) error {
 	case remote && s.exec:
 		return fmt.Errorf("--exec: leaves nobody to renew the lease in a store on a server; drop it")
 	case len(s.argv) == 0:
-		return fmt.Errorf("no command to run")
+		return p.noCommand()
 	case s.argv[0] == "":
 		return fmt.Errorf("the command to run is an empty string")
 	case r.Limit > 0 && r.Weight > r.Limit:
@@ -210,6 +212,19 @@ func (p *flagParser) disagree(s *runSpec) error {
 		return fmt.Errorf("--ticket-grace needs --ticket KEY")
 	}
 	return nil
+}
+
+// noCommand tells one who writes a crontab, where % ends the line, what has become
+// of '-n 50% -- COMMAND'. The flags are those with a % that can be cut off.
+func (p *flagParser) noCommand() error {
+	err := errors.New("no command to run")
+	for _, f := range []string{"slots", "max-cpu", "max-mem", "min-mem", "max-pressure", "target-cpu", "target-mem"} {
+		v := p.c.String(f)
+		if p.c.IsSet(f) && strings.Trim(v[max(0, len(v)-1):], "0123456789") == "" {
+			return &hintedError{err, fmt.Sprintf(`in a crontab %% ends the line; write \%% there: --%s %s\%%`, f, v)}
+		}
+	}
+	return err
 }
 
 // storeOf is the store that --store or else BERTH_STORE names, and its owner. An empty
@@ -269,11 +284,15 @@ func (p *flagParser) duration(name string) time.Duration {
 	return d
 }
 
-// positive is 0 for a flag that was not given, and refuses 0 otherwise.
-func (p *flagParser) positive(name string) time.Duration {
-	if p.c.String(name) == "" && !p.c.IsSet(name) {
+// limit is 0 for a flag that was not given, and for none.
+func (p *flagParser) limit(name string) time.Duration {
+	if !p.c.IsSet(name) {
 		return 0
 	}
+	return p.duration(name)
+}
+
+func (p *flagParser) positive(name string) time.Duration {
 	d := p.duration(name)
 	if d == 0 {
 		p.check(name, fmt.Errorf("%q is no time at all", p.c.String(name)))

@@ -37,16 +37,50 @@ func ParseCount(s, what string, low, high int, more string) (int, error) {
 // maxDuration keeps sums of durations far from their overflow after 292 years.
 const maxDuration = 100 * 365 * 24 * time.Hour
 
-// ParseDuration reads 1.5s, 10m, 1h30m, or plain seconds like 30 or 0.5.
+// ParseDuration reads 1.5s, 10m, 1h30m, 5min, 2 hours, 1d, or plain seconds like 30
+// or 0.5.
 func ParseDuration(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
+	wrong := fmt.Errorf("%q is not a duration: seconds like 30 or 1.5, or with a unit like 300ms, 5min, 1h30m, 1d; at most 100 years", s)
+	rest := s
 	if plain(s) {
-		d, err = time.ParseDuration(s + "s")
+		rest += "s"
 	}
-	if err != nil || d < 0 || d > maxDuration {
-		return 0, fmt.Errorf("%q is not a duration: seconds like 30 or 1.5, or with a unit like 300ms, 10m, 1h30m; at most 100 years", s)
+	if rest == "" {
+		return 0, wrong
 	}
-	return d, nil
+	sum := time.Duration(0)
+	for rest != "" {
+		n := len(rest) - len(strings.TrimLeft(rest, "0123456789."))
+		number, after := rest[:n], strings.TrimLeft(rest[n:], " ")
+		name := after
+		if i := strings.IndexAny(after, "0123456789. "); i >= 0 {
+			name = after[:i]
+		}
+		unit, times := unitOf(name)
+		d, err := time.ParseDuration(number + unit)
+		if err != nil || unit == "" || number == "" || d > maxDuration/times || sum+d*times > maxDuration {
+			return 0, wrong
+		}
+		sum, rest = sum+d*times, strings.TrimLeft(after[len(name):], " ")
+	}
+	return sum, nil
+}
+
+// unitOf is what people call a unit, in the words of the time package.
+func unitOf(name string) (unit string, times time.Duration) {
+	switch name {
+	case "ns", "us", "µs", "μs", "ms":
+		return name, 1
+	case "s", "sec", "secs", "second", "seconds":
+		return "s", 1
+	case "m", "min", "mins", "minute", "minutes":
+		return "m", 1
+	case "h", "hr", "hrs", "hour", "hours":
+		return "h", 1
+	case "d", "day", "days":
+		return "h", 24
+	}
+	return "", 1
 }
 
 // plain reports whether s is an unsigned decimal number without exponent.
@@ -63,12 +97,12 @@ func ParseRate(s string) (lease.Pace, error) {
 	if !ok || err != nil {
 		return lease.Pace{}, wrong
 	}
-	units := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
-	d, known := units[per]
-	if !known {
-		if d, err = ParseDuration(per); err != nil {
-			return lease.Pace{}, wrong
-		}
+	if per != "" && strings.Trim(per[:1], "0123456789.") != "" {
+		per = "1" + per
+	}
+	d, err := ParseDuration(per)
+	if err != nil {
+		return lease.Pace{}, wrong
 	}
 	p := lease.Pace{Every: d / time.Duration(count), Burst: 1}
 	if p.Every <= 0 {

@@ -24,12 +24,14 @@ func TestParseDuration(t *testing.T) {
 	for s, want := range map[string]time.Duration{
 		"0": 0, "30": 30 * time.Second, "1.5": 1500 * time.Millisecond, "1.5s": 1500 * time.Millisecond,
 		"10m": 10 * time.Minute, "1h30m": 90 * time.Minute, "300ms": 300 * time.Millisecond, "0.2": 200 * time.Millisecond,
+		"1d": 24 * time.Hour, "1.5d": 36 * time.Hour, "1d12h": 36 * time.Hour, "5min": 5 * time.Minute, "90sec": 90 * time.Second, "2hours": 2 * time.Hour,
+		"1 s": time.Second, "5 minutes": 5 * time.Minute, "1 day 2 hours": 26 * time.Hour, "36500d": 36500 * 24 * time.Hour, "3us": 3 * time.Microsecond,
 	} {
 		if got, err := ParseDuration(s); err != nil || got != want {
 			t.Errorf("%q: %v, %v; want %v", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "-1", "-1s", "x", "1 s", "1e3", "1..5", ".", "5 minutes", "9999999999999", "Inf"} {
+	for _, s := range []string{"", "-1", "-1s", "x", "1e3", "1..5", ".", "9999999999999", "Inf", "s", "1w", "1M", "1 2", "5m3", "1h-30m", "-1d", "+5s", " 5s", "36501d", "36500d1s", "99999999999d", "1h 30", "ms", "5 ", "five min"} {
 		if d, err := ParseDuration(s); err == nil {
 			t.Errorf("%q: %v; want an error", s, d)
 		}
@@ -39,6 +41,7 @@ func TestParseDuration(t *testing.T) {
 func TestParseRate(t *testing.T) {
 	for s, want := range map[string]time.Duration{
 		"5/s": 200 * time.Millisecond, "10/m": 6 * time.Second, "1/30s": 30 * time.Second, "2/h": 30 * time.Minute, "1/d": 24 * time.Hour, "3/1.5": 500 * time.Millisecond,
+		"10/min": 6 * time.Second, "2/hour": 30 * time.Minute, "1/day": 24 * time.Hour, "1/2d": 48 * time.Hour, "6/5min": 50 * time.Second,
 	} {
 		if p, err := ParseRate(s); err != nil || p.Every != want || p.Burst != 1 {
 			t.Errorf("%q: %v, %v; want one every %v", s, p, err, want)

@@ -21,31 +21,24 @@ func plain(s string) bool {
 	return strings.Trim(s, "0123456789.") == "" && strings.Trim(s, ".") != "" && strings.Count(s, ".") <= 1 && len(s) <= 40
 }
 
-// ParsePercent reads a share like 80% as 0.8: above 0%, at most 100%.
+// ParsePercent reads a share like 80% as 0.8: above 0%, at most 100%. 80 is the same,
+// for % ends the line in a crontab; of 0.8 nobody knows what was meant.
 func ParsePercent(s string) (float64, error) {
 	digits, ok := strings.CutSuffix(s, "%")
-	if !ok && plain(s) {
-		return 0, fmt.Errorf("%q is not a share: it has no %%%s", s, meant(s))
+	if !plain(digits) {
+		return 0, fmt.Errorf("%q is not a share from above 0%% to 100%%, like 80%%", s)
 	}
-	if ok && plain(digits) {
-		// the decimal point is moved in the text: 29/100 is not the number
-		// that 0.29 is, and shares must survive being written and read
-		if share, err := strconv.ParseFloat(digits+"e-2", 64); err == nil && share > 0 && share <= 1 {
-			return share, nil
-		}
+	// the decimal point is moved in the text: 29/100 is not the number that 0.29 is,
+	// and shares must survive being written and read
+	share, err := strconv.ParseFloat(digits+"e-2", 64)
+	switch {
+	case err != nil || !(share > 0 && share <= 1):
+		return 0, fmt.Errorf("%q is not a share from above 0%% to 100%%, like 80%%", s)
+	case !ok && share <= 0.01:
+		v, _ := strconv.ParseFloat(digits, 64)
+		return 0, fmt.Errorf("%q is not a share: it has no %%; did you mean %s?", s, percent(v))
 	}
-	return 0, fmt.Errorf("%q is not a share from above 0%% to 100%%, like 80%%", s)
-}
-
-// meant guesses which percentage a plain number stood for.
-func meant(s string) string {
-	switch v, _ := strconv.ParseFloat(s, 64); {
-	case v > 0 && v <= 1:
-		return "; did you mean " + percent(v) + "?"
-	case v > 1 && v <= 100:
-		return "; did you mean " + number(v) + "%?"
-	}
-	return ", like 80%"
+	return share, nil
 }
 
 // percent writes a share so that [ParsePercent] gives the same number.

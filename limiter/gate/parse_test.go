@@ -34,13 +34,13 @@ func TestParsersRejectNonsense(t *testing.T) {
 }
 
 func TestParsePercent(t *testing.T) {
-	for s, want := range map[string]float64{"80%": 0.8, "29%": 0.29, "100%": 1, "0.5%": 0.005, "12.5%": 0.125, "1%": 0.01, "007%": 0.07} {
+	for s, want := range map[string]float64{"80%": 0.8, "29%": 0.29, "100%": 1, "0.5%": 0.005, "12.5%": 0.125, "1%": 0.01, "007%": 0.07, "80": 0.8, "29": 0.29, "100": 1, "12.5": 0.125, "1.5": 0.015} {
 		if got, err := ParsePercent(s); err != nil || got != want {
 			t.Errorf("%q: %v, %v; want %v", s, got, err, want)
 		}
 	}
 	for s, want := range map[string]string{
-		"0.8": "did you mean 80%?", "80": "did you mean 80%?", "1": "did you mean 100%?", "900": "like 80%",
+		"0.8": "did you mean 80%?", "1": "did you mean 100%?", "900": "like 80%",
 		"300%": `"300%" is not a share from above 0% to 100%`, "100.01%": "to 100%",
 	} {
 		if _, err := ParsePercent(s); err == nil || !strings.Contains(err.Error(), want) {

@@ -10,6 +10,7 @@ import (
 
 	"berth/lease"
 	"berth/limiter"
+	"berth/procwatch"
 )
 
 // explain says what an error means and what to do next.
@@ -26,6 +27,7 @@ func (s *speaker) explain(err error) {
 		foreign *lease.ForeignStoreError
 		hinted  *hintedError
 		other   *strangerError
+		noProc  *procwatch.NoProcError
 	)
 	switch {
 	case errors.As(err, &sig): // whoever sent it knows
@@ -46,6 +48,9 @@ func (s *speaker) explain(err error) {
 	case errors.As(err, &hinted):
 		s.errorf("%v", err)
 		s.hintf("%s", hinted.next)
+	case errors.As(err, &noProc):
+		s.errorf("%v", err)
+		s.hintf("mount -t proc proc /proc, or before a chroot: mount --bind /proc DIR/proc")
 	case errors.As(err, &busy):
 		s.errorf("%v", busy)
 		s.hintf("%s", busy.hint())

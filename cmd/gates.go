@@ -182,7 +182,12 @@ func (p *flagParser) disks(g *gate.Gates) {
 // targets are gates.
 func (p *flagParser) auto(t terms) (terms, int) {
 	slots := 4 * gate.CPUs()
-	parsed(p, "max-slots", &slots, func(s string) (int, error) { return limiter.ParseSlots(s, gate.CPUs) })
+	parsed(p, "max-slots", &slots, func(s string) (int, error) {
+		if s == "auto" {
+			return 0, fmt.Errorf("%q is what the limit is already, and this is its most: a whole number, or like 400%% of the CPUs (default: 4 for each)", s)
+		}
+		return limiter.ParseSlots(s, gate.CPUs)
+	})
 	if !p.c.IsSet("min-slots") && t.MinSlots == 0 {
 		t.MinSlots = 1
 	}

@@ -27,7 +27,7 @@ var place = sync.OnceValues(func() (ID, error) {
 	if pid, err := os.Readlink("/proc/self"); err != nil {
 		return ID{}, err
 	} else if pid != strconv.Itoa(os.Getpid()) {
-		return ID{}, fmt.Errorf("/proc belongs to another pid namespace: we are pid %s there and %d here", pid, os.Getpid())
+		return ID{}, &NoProcError{fmt.Sprintf("/proc belongs to another pid namespace: we are pid %s there and %d here", pid, os.Getpid())}
 	}
 	boot, err := readFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -42,7 +42,15 @@ var place = sync.OnceValues(func() (ID, error) {
 })
 
 // Self names the calling process.
-func Self() (ID, error) { return Identify(os.Getpid()) }
+func Self() (ID, error) {
+	id, err := Identify(os.Getpid())
+	if err != nil {
+		if _, none := os.Readlink("/proc/self"); errors.Is(none, os.ErrNotExist) {
+			err = &NoProcError{"there is no /proc here"}
+		}
+	}
+	return id, err
+}
 
 // look returns what pid is now, or os.ErrProcessDone when nobody has it.
 func look(pid int) (proc, error) {

@@ -33,6 +33,11 @@ var (
 	ErrCannotExec = errors.New("command cannot be executed")
 )
 
+// NoProcError says that the processes of this place cannot be told from each other.
+type NoProcError struct{ Why string }
+
+func (e *NoProcError) Error() string { return "cannot tell one process from another: " + e.Why }
+
 // ID names a process for good: a pid alone names whoever has it today.
 type ID struct {
 	PID int `json:"pid"`

@@ -147,7 +147,8 @@ func (s *Store) fit(st *unix.Stat_t) error {
 	case shared && st.Mode&unix.S_ISGID == 0:
 		return fmt.Errorf("can be written by its group, but files in it would not get that group (mode %04o); make it 2770", st.Mode&0o7777)
 	case shared && !inGroup(int(st.Gid)) && st.Uid != me:
-		return fmt.Errorf("is shared with the group %s, which you are not in", groupName(st.Gid))
+		group, us := groupName(st.Gid), userName(me)
+		return fmt.Errorf("is shared with the group %s, which %s is not in here: have 'usermod -aG %s %s' done and log in again, or name another with --store", group, us, group, us)
 	case !shared && st.Uid != me && me != 0:
 		return fmt.Errorf("belongs to %s; share it with a group (mode 2770), or name another with --store", userName(st.Uid))
 	}

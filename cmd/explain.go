@@ -28,6 +28,7 @@ func (s *speaker) explain(err error) {
 		hinted  *hintedError
 		other   *strangerError
 		noProc  *procwatch.NoProcError
+		none    nowhere
 	)
 	switch {
 	case errors.As(err, &sig): // whoever sent it knows
@@ -74,6 +75,8 @@ func (s *speaker) explain(err error) {
 		if held.Frozen {
 			s.hintf("kill -CONT %d", held.PID)
 		}
+	case errors.As(err, &none):
+		s.errorf("%v", err)
 	case errors.Is(err, lease.ErrNotFound):
 		s.errorf("%v (never was, or is over)", err)
 		s.hintf("berth ls")

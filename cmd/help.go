@@ -15,7 +15,7 @@ Usage:
   berth ls [POOL...]                       who holds, who waits, and why
   berth limit POOL [N|auto|none]           show, set, remove a pool's own limit
   berth probe                              what the gates read of this machine
-  berth stop LEASE... | --pool POOL        end jobs with all their processes
+  berth stop LEASE... | --pool P --label L end jobs with all their processes
   berth keepalive [LEASE]                  reset a job's idle clock
   berth held POOL                          does this run inside a job of POOL?
   berth token check FILE                   refuse a job that lost its lease

@@ -9,11 +9,12 @@ import (
 
 func keepaliveCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "keepalive",
-		Usage:       "Reset the idle clock of a job, so that its --idle-timeout starts again.",
-		UsageText:   "berth keepalive [flags] [LEASE]",
-		Description: `Without LEASE it is the job this runs in ($BERTH_LEASE).`,
-		Flags:       []cli.Flag{storeFlag(""), ownerFlag("")},
+		Name:      "keepalive",
+		Usage:     "Reset the idle clock of a job, so that its --idle-timeout starts again.",
+		UsageText: "berth keepalive [flags] [LEASE]",
+		Description: `Without LEASE it is the job this runs in ($BERTH_LEASE); else LEASE is what
+'berth stop' takes.`,
+		Flags: []cli.Flag{storeFlag(""), ownerFlag("")},
 		Action: func(c *cli.Context) error {
 			id := c.Args().First()
 			switch {
@@ -29,9 +30,13 @@ func keepaliveCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			st.minded()
 			ctx, cancel := st.asking()
 			defer cancel()
-			return st.minded().Keepalive(ctx, id)
+			if id, err = st.one(ctx, id); err != nil {
+				return err
+			}
+			return st.Keepalive(ctx, id)
 		},
 	}
 }

@@ -17,20 +17,23 @@ func stopCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "stop",
 		Usage:     "End jobs with all their processes, and send waiters away.",
-		UsageText: "berth stop [flags] LEASE...\nberth stop [flags] --pool POOL",
+		UsageText: "berth stop [flags] LEASE...\nberth stop [flags] [--pool POOL] [--label K=V...]",
 		Description: `A job is ended by its own berth: a signal to the whole tree, a grace, KILL.
 A waiter leaves the line with exit code 75. An orphan's tree is ended from
-here. Returns when they are gone. LEASE is what 'berth ls' shows; without one
-that is known the exit code is 1.`,
+here. Returns when they are gone. LEASE is what 'berth ls' shows, as much of
+its beginning as is unique, its hex part or 4 and more digits of that, or a pid,
+of a berth or its command here. For one that is not known the exit code is 1;
+for one that may be several it is 125, and nothing is stopped.`,
 		Flags: []cli.Flag{
 			newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Usage: "`POOL` stop all jobs and waiters of this pool"}),
+			newList(cli.StringSliceFlag{Name: "label", Usage: "`K=V` stop all with this label, of the pool if one is named; repeatable: with each of them"}),
 			newNumber(cli.StringFlag{Name: "kill-after", Usage: "`D` KILL so long after the first signal (default: the job's own)"}),
 			newBool(cli.BoolFlag{Name: "now", Usage: "KILL at once"}),
 			newString(cli.StringFlag{Name: "reason", Usage: "`TEXT` have the job's berth say this"}),
 			storeFlag(""), ownerFlag(""),
 		},
 		Action: func(c *cli.Context) error {
-			ids, stop, err := parseStop(c)
+			who, stop, err := parseStop(c)
 			if err != nil {
 				return err
 			}
@@ -40,20 +43,30 @@ that is known the exit code is 1.`,
 				return err
 			}
 			st.minded()
-			return stopAll(st, say, c.String("pool"), ids, stop)
+			ids, unknown, err := st.ids(context.Background(), who)
+			if err != nil {
+				return err
+			}
+			if len(ids) == 0 && len(who.words) == 0 {
+				say.notef("%s", who.none())
+			}
+			return stopAll(st, say, ids, unknown, len(who.words) == 0, stop)
 		},
 	}
 }
 
-func parseStop(c *cli.Context) ([]string, lease.Stop, error) {
+func parseStop(c *cli.Context) (choice, lease.Stop, error) {
 	var stop lease.Stop
-	bad := func(err error) ([]string, lease.Stop, error) { return nil, stop, &usageError{err, "berth stop"} }
-	ids := c.Args().Slice()
+	p := flagParser{c: c}
+	who := choice{words: c.Args().Slice(), pool: c.String("pool"), labels: p.labels("label")}
+	bad := func(err error) (choice, lease.Stop, error) { return who, stop, &usageError{err, "berth stop"} }
 	switch {
-	case c.IsSet("pool") == (len(ids) > 0):
-		return bad(errors.New("name either LEASE... or --pool POOL"))
-	case c.IsSet("pool") && lease.CheckPool(c.String("pool")) != nil:
-		return bad(lease.CheckPool(c.String("pool")))
+	case p.err != nil:
+		return bad(p.err)
+	case (c.IsSet("pool") || c.IsSet("label")) == (len(who.words) > 0):
+		return bad(errors.New("name either LEASE..., or --pool POOL or --label K=V or both"))
+	case c.IsSet("pool") && lease.CheckPool(who.pool) != nil:
+		return bad(lease.CheckPool(who.pool))
 	case c.Bool("now") && c.IsSet("kill-after"):
 		return bad(fmt.Errorf("--now and --kill-after %s exclude each other", c.String("kill-after")))
 	case len(c.String("reason")) > 1024:
@@ -71,37 +84,25 @@ func parseStop(c *cli.Context) ([]string, lease.Stop, error) {
 		}
 		stop.KillAfter = &d
 	}
-	return ids, stop, nil
+	return who, stop, nil
 }
 
-// stopAll stops what is named, all at the same time, for each may take its grace.
-func stopAll(st *store, say *speaker, pool string, ids []string, stop lease.Stop) error {
-	if pool != "" {
-		pools, err := st.List(context.Background(), pool)
-		if err != nil {
-			return err
-		}
-		for _, e := range append(pools[0].Waiters, pools[0].Holders...) { // waiters first: none starts meanwhile
-			if id := idOf(e); id != "" {
-				ids = append(ids, id)
-			} else {
-				say.notef("cannot stop what has a record that cannot be read")
-			}
-		}
-		if len(ids) == 0 {
-			say.notef("pool %s has neither jobs nor waiters", pool)
-		}
-	}
+// stopAll stops these, all at the same time, for each may take its grace; errs is what
+// went wrong before. With gone, one may have ended meanwhile.
+func stopAll(st *store, say *speaker, ids []string, errs []error, gone bool, stop lease.Stop) error {
 	var asked []lease.Entry
-	var errs []error
 	for _, id := range ids {
+		if id == "" {
+			say.notef("cannot stop what has a record that cannot be read")
+			continue
+		}
 		ctx, cancel := st.asking()
 		entry, err := st.Stop(ctx, id, stop)
 		cancel()
 		switch {
 		case err == nil:
 			asked = append(asked, entry)
-		case pool != "" && errors.Is(err, lease.ErrNotFound): // it has ended meanwhile
+		case gone && errors.Is(err, lease.ErrNotFound):
 		default:
 			errs = append(errs, err)
 		}

@@ -1,0 +1,124 @@
+package cmd
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"berth/lease"
+)
+
+// choosing are two pools; what is and who has which pid is told by chosen.
+func choosing() []lease.Pool {
+	request := func(id string, pid int, labels map[string]string) lease.Request {
+		pool, _, _ := strings.Cut(id, "/")
+		return lease.Request{ID: id, Pool: pool, Owner: lease.Process{PID: pid, Start: 1}, Labels: labels, Command: []string{"make", "test"}}
+	}
+	holder := func(id string, pid, child int, labels map[string]string) lease.Entry {
+		l := &lease.Lease{Request: request(id, pid, labels), State: lease.Running}
+		if child > 0 {
+			l.Child = &lease.Process{PID: child, Start: 1}
+		}
+		return lease.Entry{Lease: l}
+	}
+	return []lease.Pool{
+		{
+			Name: "ci",
+			Holders: []lease.Entry{
+				holder("ci/5d0c2f6a91be", 812, 830, map[string]string{"job": "unit", "pr": "7"}),
+				holder("ci/5d0c77777777", 813, 0, map[string]string{"job": "unit"}),
+				{Lease: &lease.Lease{State: lease.Damaged}},
+			},
+			Waiters: []lease.Entry{{Ticket: &lease.Ticket{Request: request("ci/0b6cf5ee1207", 814, map[string]string{"job": "unit", "pr": "7"})}}},
+		},
+		{Name: "nightly", Holders: []lease.Entry{
+			holder("nightly/8120aaaaaaaa", 815, 816, map[string]string{"pr": "7"}),
+			holder("nightly/9999bbbbbbbb", 817, 5555, nil),
+			holder("nightly/5555cccccccc", 818, 99, nil),
+			holder("nightly/c0ffeeeeeeee", 830, 831, nil), // had the pid before it was reused
+		}},
+		{Name: "beef"}, // idle
+		{Name: "9999"},
+		{Name: "none"}, // listed because it was named
+	}
+}
+
+func TestChoose(t *testing.T) {
+	is := func(p lease.Process, pid int) bool { return p.PID == pid }
+	for _, tc := range []struct {
+		name    string
+		c       choice
+		want    string // ids
+		unknown string // in the errors of what was not found
+		err     string // nothing is chosen because of it
+	}{
+		{"a whole id", choice{words: []string{"ci/5d0c2f6a91be"}}, "ci/5d0c2f6a91be", "", ""},
+		{"a whole id that is gone is for the store", choice{words: []string{"ci/ffffffffffff", "813"}}, "ci/ffffffffffff ci/5d0c77777777", "", ""},
+		{"the beginning of an id", choice{words: []string{"ci/5d0c2"}}, "ci/5d0c2f6a91be", "", ""},
+		{"with its pool one digit is enough", choice{words: []string{"ci/0"}}, "ci/0b6cf5ee1207", "", ""},
+		{"the hex part", choice{words: []string{"5d0c2f6a91be"}}, "ci/5d0c2f6a91be", "", ""},
+		{"its beginning", choice{words: []string{"0b6c"}}, "ci/0b6cf5ee1207", "", ""},
+		{"of a berth", choice{words: []string{"812"}}, "ci/5d0c2f6a91be", "", ""},
+		{"of a command", choice{words: []string{"816"}}, "nightly/8120aaaaaaaa", "", ""},
+		{"of a waiter", choice{words: []string{"814"}}, "ci/0b6cf5ee1207", "", ""},
+		{"twice the same", choice{words: []string{"812", "ci/5d0c2", "ci/5d0c2f6a91be"}}, "ci/5d0c2f6a91be", "", ""},
+		{"several, in that order", choice{words: []string{"816", "0b6c"}}, "nightly/8120aaaaaaaa ci/0b6cf5ee1207", "", ""},
+
+		{"two begin so", choice{words: []string{"816", "5d0c"}}, "", "", `"5d0c" may be any of 2 jobs: ci/5d0c2f6a91be (pid 812, make test), ci/5d0c77777777 (pid 813, make test)`},
+		{"two begin so in a pool", choice{words: []string{"ci/5"}}, "", "", `"ci/5" may be any of 2 jobs`},
+		{"a pid, or the beginning of another", choice{words: []string{"5555"}}, "", "", `"5555" may be any of 2 jobs: nightly/9999bbbbbbbb (pid 817, make test), nightly/5555cccccccc`},
+		{"two that say so", choice{words: []string{"830"}}, "", "", `"830" may be any of 2 jobs`},
+
+		{"a pool", choice{words: []string{"ci", "816"}}, "nightly/8120aaaaaaaa", `"ci" is a pool, and no lease`, ""},
+		{"a pool with a slash", choice{words: []string{"nightly/"}}, "", `"nightly" is a pool, and no lease`, ""},
+		{"a pool that looks like hex", choice{words: []string{"beef"}}, "", `"beef" is a pool, and no lease`, ""},
+		{"a pool that looks like an id", choice{words: []string{"9999"}}, "", `"9999" is a pool, and no lease`, ""},
+		{"a pool that is not there", choice{words: []string{"none/"}}, "", `none/: no such lease`, ""},
+		{"the beginning of a pool", choice{words: []string{"night"}}, "", `"night" is not a lease id (POOL/HEX, see 'berth ls'), nor the beginning of one`, ""},
+		{"too short", choice{words: []string{"5d0"}}, "", `"5d0" is not a pid of a job here, and too short for the beginning of an id (at least 4 digits)`, ""},
+		{"a pid of nobody", choice{words: []string{"4242"}}, "", `"4242" is not a lease id`, ""},
+		{"a pid with a zero before it", choice{words: []string{"0812"}}, "", `"0812" is not a lease id`, ""},
+		{"no such id", choice{words: []string{"ci/ff"}}, "", `ci/ff: no such lease`, ""},
+		{"nothing", choice{words: []string{""}}, "", `"" is not a lease id`, ""},
+
+		{"a label, waiters first", choice{labels: map[string]string{"pr": "7"}}, "ci/0b6cf5ee1207 ci/5d0c2f6a91be nightly/8120aaaaaaaa", "", ""},
+		{"each of them", choice{labels: map[string]string{"pr": "7", "job": "unit"}}, "ci/0b6cf5ee1207 ci/5d0c2f6a91be", "", ""},
+		{"another value", choice{labels: map[string]string{"pr": "8"}}, "", "", ""},
+		{"an empty value is one", choice{labels: map[string]string{"nosuch": ""}}, "", "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ids, unknown, err := tc.c.among(choosing(), is)
+			if got := strings.Join(ids, " "); got != tc.want {
+				t.Errorf("chose %q, want %q", got, tc.want)
+			}
+			if joined := errors.Join(unknown...); tc.unknown == "" && joined != nil || tc.unknown != "" && (joined == nil || !strings.Contains(joined.Error(), tc.unknown) || code(joined) != codeNo) {
+				t.Errorf("not found: %v, want %q and exit code 1", joined, tc.unknown)
+			}
+			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err) || code(err) != codeFailed) {
+				t.Errorf("error %v, want %q and exit code 125", err, tc.err)
+			}
+		})
+	}
+	all, _, _ := choice{pool: "ci"}.among(choosing()[:1], is)
+	if want := []string{"ci/0b6cf5ee1207", "ci/5d0c2f6a91be", "ci/5d0c77777777", ""}; !slices.Equal(all, want) {
+		t.Errorf("all of a pool: %q, want %q", all, want)
+	}
+}
+
+// TestChoosesFrom: no more is listed than may have what is named.
+func TestChoosesFrom(t *testing.T) {
+	for _, tc := range []struct {
+		c    choice
+		want string
+	}{
+		{choice{words: []string{"ci/5d", "b/0", "ci/6"}}, "ci b"},
+		{choice{words: []string{"ci/5d", "812"}}, ""},
+		{choice{pool: "ci", labels: map[string]string{"a": "b"}}, "ci"},
+		{choice{labels: map[string]string{"a": "b"}}, ""},
+	} {
+		if got := strings.Join(tc.c.pools(), " "); got != tc.want {
+			t.Errorf("%+v: lists %q, want %q", tc.c, got, tc.want)
+		}
+	}
+}

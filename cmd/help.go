@@ -13,7 +13,7 @@ const appHelp = `berth runs a command only when fewer than N of its kind are run
 Usage:
   berth run [flags] [--] COMMAND [ARG...]  run COMMAND when a slot is free
   berth ls [POOL...]                       who holds, who waits, and why
-  berth limit POOL [N|auto|none]           show, set, remove a pool's own limit
+  berth limit POOL [N|P%|auto|none]        show, set, remove a pool's own limit
   berth probe                              what the gates read of this machine
   berth stop LEASE... | --pool P --label L end jobs with all their processes
   berth keepalive [LEASE]                  reset a job's idle clock

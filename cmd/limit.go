@@ -11,18 +11,21 @@ import (
 
 	"berth/lease"
 	"berth/limiter"
+	"berth/limiter/gate"
 )
 
 func limitCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "limit",
 		Usage:     "Show, set or remove a pool's own limit and gates, which hold for every caller.",
-		UsageText: "berth limit [flags] POOL [N|auto|none]",
+		UsageText: "berth limit [flags] POOL [N|P%|auto|none]",
 		Description: `0 drains the pool: nobody new starts, nobody is ended. A caller's -n still
 counts when it is smaller, and a caller's gates are asked as well. What is not
 named stays as it is; none removes the limit alone. To remove one gate, give
---clear and the others anew. Waiters see it at once.`,
+--clear and the others anew. Waiters see it at once. A percentage like 50% is
+of the CPUs of this machine now, and set as a number, also for other machines.`,
 		Flags: append([]cli.Flag{
+			poolFlag("the pool, instead of POOL"),
 			newBool(cli.BoolFlag{Name: "clear", Usage: "first remove all that was set before"}),
 			storeFlag(""), ownerFlag(""),
 		}, gateFlags()...),
@@ -31,7 +34,8 @@ named stays as it is; none removes the limit alone. To remove one gate, give
 			if err != nil {
 				return &usageError{err, "berth limit"}
 			}
-			st, err := openStore(storeOf(c), e.sets(), newSpeaker(false, false))
+			say := newSpeaker(false, false)
+			st, err := openStore(storeOf(c), e.sets(), say)
 			if err != nil {
 				return err
 			}
@@ -46,9 +50,9 @@ named stays as it is; none removes the limit alone. To remove one gate, give
 			}
 			switch {
 			case !e.changes():
-				return showLimit(st, e.pool)
+				return errors.Join(showLimit(st, e.pool), noteNone(st, say, e.pool))
 			case !e.sets() && nothingSet(st, e.pool):
-				return nil // no pool is made for it
+				return noteNone(st, say, e.pool) // no pool is made for it
 			}
 			return st.Set(context.Background(), e.pool, e.change)
 		},
@@ -72,28 +76,67 @@ func (e *limitEdit) changes() bool { return e.word != "" || e.some || e.c.Bool("
 func (e *limitEdit) sets() bool { return e.some || e.word != "" && e.word != "none" }
 
 func parseLimit(c *cli.Context) (*limitEdit, error) {
-	e := &limitEdit{c: c, pool: c.Args().Get(0), word: c.Args().Get(1)}
-	if c.NArg() < 1 || c.NArg() > 2 {
-		return nil, fmt.Errorf("takes POOL, or POOL and N, auto or none; got %s", plural(c.NArg(), "argument"))
+	e := &limitEdit{c: c}
+	words, err := e.operands()
+	if err == nil {
+		err = lease.CheckPool(e.pool)
 	}
-	if err := lease.CheckPool(e.pool); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	if c.NArg() == 2 && e.word != "none" && e.word != "auto" {
-		n, err := limiter.ParseCount(e.word, "a limit", 0, limiter.MaxSlots, ", or auto, or none")
-		if err != nil {
-			return nil, err
+	if len(words) == 1 {
+		e.word = words[0]
+		if !isLimitWord(e.word) {
+			if e.limit, err = parseOwn(e.word); err != nil {
+				return nil, err
+			}
 		}
-		e.limit = n
 	}
 	for _, f := range gateFlags() {
 		e.some = e.some || c.IsSet(f.Names()[0])
 	}
 	// What is wrong by itself touches nothing. Whether it goes with what is set
 	// already is seen under the pool's lock.
-	var err error
 	e.given, err = e.words(terms{}, &lease.Settings{})
 	return e, err
+}
+
+// operands finds the pool, and returns the word after it, if there is one.
+func (e *limitEdit) operands() ([]string, error) {
+	words := e.c.Args().Slice()
+	switch {
+	case e.c.IsSet("pool"):
+		e.pool = e.c.String("pool")
+		if len(words) > 1 {
+			return nil, fmt.Errorf("takes N, auto or none with -p %s; got %s", e.pool, plural(len(words), "argument"))
+		}
+		return words, nil
+	case len(words) < 1 || len(words) > 2:
+		return nil, fmt.Errorf("takes POOL, or POOL and N, auto or none; got %s", plural(len(words), "argument"))
+	case len(words) == 1 && isLimit(words[0]):
+		next := "berth limit POOL " + words[0]
+		if lease.CheckPool(words[0]) == nil {
+			next += fmt.Sprintf(", or berth limit -p %s for the pool of that name", words[0])
+		}
+		return nil, &hintedError{fmt.Errorf("%q is a limit, and no pool is named", words[0]), next}
+	}
+	e.pool = words[0]
+	return words[1:], nil
+}
+
+func isLimitWord(w string) bool { return w == "none" || w == "auto" }
+
+func isLimit(w string) bool {
+	_, err := parseOwn(w)
+	return err == nil || isLimitWord(w)
+}
+
+// parseOwn reads a number or a percentage.
+func parseOwn(w string) (int, error) {
+	if strings.HasSuffix(w, "%") {
+		return limiter.ParseSlots(w, gate.CPUs)
+	}
+	return limiter.ParseCount(w, "a limit", 0, limiter.MaxSlots, ", or a percentage of the CPUs like 50%, or auto, or none")
 }
 
 // change is for Store.Set.
@@ -155,6 +198,25 @@ func (e *limitEdit) words(t terms, own *lease.Settings) (terms, error) {
 func nothingSet(st *store, pool string) bool {
 	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
 	return err == nil && p.Own.None()
+}
+
+// noteNone says when there is no such pool: it may be a slip, and it may be early.
+func noteNone(st *store, say *speaker, pool string) error {
+	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
+	if err != nil {
+		return err
+	}
+	var hinted *hintedError
+	_, err = st.known(context.Background(), []lease.Pool{p})
+	switch {
+	case errors.As(err, &hinted):
+		say.notef("%v: %s", err, hinted.next)
+	case errors.Is(err, lease.ErrNotFound):
+		say.notef("%v", err)
+	default:
+		return err
+	}
+	return nil
 }
 
 func showLimit(st *store, pool string) error {

@@ -32,13 +32,13 @@ berth gives no sign of life; with a directory the slot stays taken), damaged
 		Flags: []cli.Flag{
 			newBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
 			newBool(cli.BoolFlag{Name: "watch", Usage: "print again every second, until interrupted"}),
+			poolFlag("show this pool, instead of POOL"),
 			storeFlag(""), ownerFlag(""),
 		},
 		Action: func(c *cli.Context) error {
-			for _, n := range c.Args().Slice() {
-				if err := lease.CheckPool(n); err != nil {
-					return &usageError{err, "berth ls"}
-				}
+			names, err := poolsNamed(c)
+			if err != nil {
+				return &usageError{err, "berth ls"}
 			}
 			say := newSpeaker(false, false)
 			st, err := openStore(storeOf(c), false, say)
@@ -48,7 +48,7 @@ berth gives no sign of life; with a directory the slot stays taken), damaged
 			if _, err := os.Stat(st.where); errors.Is(err, fs.ErrNotExist) && storeOf(c).where != "" && !st.remote {
 				say.notef("store %s does not exist yet", st.where) // or is a slip
 			}
-			return list(st, c.Args().Slice(), c.Bool("json"), c.Bool("watch"))
+			return list(st, names, c.Bool("json"), c.Bool("watch"))
 		},
 	}
 }
@@ -57,6 +57,10 @@ func list(st *store, pools []string, asJSON, watch bool) error {
 	st.minded()
 	for {
 		found, err := st.List(context.Background(), pools...)
+		if len(pools) > 0 && !asJSON && !watch { // else one that is not there yet is an idle one
+			there, none := st.known(context.Background(), found)
+			found, err = there, errors.Join(err, none)
+		}
 		if asJSON {
 			err = errors.Join(err, writeJSON(os.Stdout, found, st.Clock()))
 		} else {

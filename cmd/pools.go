@@ -6,8 +6,31 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/urfave/cli/v2"
+
 	"berth/lease"
 )
+
+func poolFlag(usage string) cli.Flag {
+	return newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Usage: "`POOL` " + usage})
+}
+
+// poolsNamed are the operands, or what --pool names in their place.
+func poolsNamed(c *cli.Context) ([]string, error) {
+	names := c.Args().Slice()
+	if c.IsSet("pool") {
+		if len(names) > 0 {
+			return nil, fmt.Errorf("-p %s and POOL %s: name them one way, as POOL...", c.String("pool"), names[0])
+		}
+		names = []string{c.String("pool")}
+	}
+	for _, n := range names {
+		if err := lease.CheckPool(n); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
 
 // nowhere is an error for which lease.ErrNotFound stands in the table of exit codes.
 type nowhere string
@@ -44,7 +67,7 @@ func (st *store) known(ctx context.Context, listed []lease.Pool) ([]lease.Pool, 
 	if len(not) > 1 {
 		what = "there are no pools " + strings.Join(not, ", ")
 	}
-	if len(all) == 0 {
+	if len(all) == 0 && not[0] != "help" {
 		return there, nowhere(fmt.Sprintf("%s in store %s, which has none yet", what, st.shown()))
 	}
 	return there, &hintedError{nowhere(fmt.Sprintf("%s in store %s", what, st.shown())), poolMeant(not[0], all)}
@@ -56,6 +79,9 @@ func mayBeNone(p lease.Pool) bool {
 }
 
 func poolMeant(typed string, all []lease.Pool) string {
+	if typed == "help" {
+		return "berth COMMAND --help tells how a command is used"
+	}
 	for _, p := range all {
 		if near(typed, p.Name) || strings.EqualFold(typed, p.Name) {
 			return fmt.Sprintf("did you mean %s?", p.Name)

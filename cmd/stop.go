@@ -25,7 +25,7 @@ its beginning as is unique, its hex part or 4 and more digits of that, or a pid,
 of a berth or its command here. For one that is not known the exit code is 1;
 for one that may be several it is 125, and nothing is stopped.`,
 		Flags: []cli.Flag{
-			newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Usage: "`POOL` stop all jobs and waiters of this pool"}),
+			poolFlag("stop all jobs and waiters of this pool"),
 			newList(cli.StringSliceFlag{Name: "label", Usage: "`K=V` stop all with this label, of the pool if one is named; repeatable: with each of them"}),
 			newNumber(cli.StringFlag{Name: "kill-after", Usage: "`D` KILL so long after the first signal (default: the job's own)"}),
 			newBool(cli.BoolFlag{Name: "now", Usage: "KILL at once"}),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -29,6 +28,7 @@ func (s *speaker) explain(err error) {
 		other   *strangerError
 		noProc  *procwatch.NoProcError
 		none    nowhere
+		heavy   *limiter.TooHeavyError
 	)
 	switch {
 	case errors.As(err, &sig): // whoever sent it knows
@@ -72,20 +72,18 @@ func (s *speaker) explain(err error) {
 		s.hintf("if that is the store you mean: --store-owner %s, or BERTH_STORE_OWNER=%s", foreign.Owner, foreign.Owner)
 	case errors.As(err, &held):
 		s.errorf("%v", err)
-		if held.Frozen {
-			s.hintf("kill -CONT %d", held.PID)
-		}
+		s.hintf("%s", heldHint(held))
 	case errors.As(err, &none):
 		s.errorf("%v", err)
 	case errors.Is(err, lease.ErrNotFound):
 		s.errorf("%v (never was, or is over)", err)
 		s.hintf("berth ls")
-	case errors.Is(err, lease.ErrTooHeavy):
+	case errors.As(err, &heavy):
 		s.errorf("%v", err)
-		s.hintf("berth ls shows whose limit it is; 'berth limit POOL N' sets the pool's own")
-	case errors.Is(err, fs.ErrPermission):
+		s.hintf("%s", heavyHint(heavy))
+	case storeHint(err) != "":
 		s.errorf("%v", err)
-		s.hintf("name a directory of yours with --store or BERTH_STORE")
+		s.hintf("%s", storeHint(err))
 	default:
 		s.errorf("%v", err)
 	}
@@ -120,8 +118,8 @@ func (e *busyError) hint() string {
 	var busy *limiter.BusyError
 	var held *lease.LockHeldError
 	switch {
-	case errors.As(e.err, &held) && held.Frozen:
-		return fmt.Sprintf("kill -CONT %d", held.PID)
+	case errors.As(e.err, &held):
+		return heldHint(held)
 	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Drained:
 		return fmt.Sprintf("berth limit %s none", e.pool)
 	case busy != nil && busy.Verdict.Reason == lease.Recovers:

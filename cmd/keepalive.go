@@ -1,10 +1,13 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/urfave/cli/v2"
+
+	"berth/lease"
 )
 
 func keepaliveCommand() *cli.Command {
@@ -16,15 +19,15 @@ func keepaliveCommand() *cli.Command {
 'berth stop' takes.`,
 		Flags: []cli.Flag{storeFlag(""), ownerFlag("")},
 		Action: func(c *cli.Context) error {
-			id := c.Args().First()
+			id, named := os.Getenv("BERTH_LEASE"), c.NArg() > 0
 			switch {
 			case c.NArg() > 1:
 				return usagef("berth keepalive", "takes one LEASE at most, got %d", c.NArg())
-			case c.NArg() == 0:
-				id = os.Getenv("BERTH_LEASE")
-			}
-			if id == "" {
-				return &usageError{fmt.Errorf("no LEASE named, and BERTH_LEASE is not set: this does not run in a job of berth"), "berth keepalive"}
+			case !named && id == "":
+				return &usageError{&hintedError{
+					errors.New("no LEASE named, and BERTH_LEASE is not set: this does not run in a job of berth"),
+					"berth ls shows the leases: berth keepalive LEASE",
+				}, "berth keepalive"}
 			}
 			st, err := openStore(storeOf(c), false, newSpeaker(false, false))
 			if err != nil {
@@ -33,7 +36,12 @@ func keepaliveCommand() *cli.Command {
 			st.minded()
 			ctx, cancel := st.asking()
 			defer cancel()
-			if id, err = st.one(ctx, id); err != nil {
+			if named {
+				id, err = st.one(ctx, c.Args().First())
+			} else if !isID(id) {
+				err = fmt.Errorf("BERTH_LEASE: %q is not a lease id: %w", id, lease.ErrNotFound)
+			}
+			if err != nil {
 				return err
 			}
 			return st.Keepalive(ctx, id)

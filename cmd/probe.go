@@ -64,6 +64,9 @@ func parseProbe(c *cli.Context) (*store, *asker, terms, error) {
 	p.check("pool", lease.CheckPool(c.String("pool")))
 	if c.NArg() > 0 && p.err == nil {
 		p.err = fmt.Errorf("takes flags only; got %s", plural(c.NArg(), "argument"))
+		if lease.CheckPool(c.Args().First()) == nil {
+			p.err = &hintedError{p.err, "berth probe -p " + c.Args().First() + ", if that is a pool"}
+		}
 	}
 	if p.err != nil {
 		return nil, nil, mine, &usageError{p.err, "berth probe"}

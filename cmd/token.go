@@ -25,19 +25,25 @@ beside what it guards. It is made when it is missing.`,
 			newNumber(cli.StringFlag{Name: "token", Usage: "`N` the token to check (default: $BERTH_TOKEN)"}),
 		},
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 2 || c.Args().First() != "check" {
-				return usagef("berth token", "takes 'check FILE', got %q", strings.Join(c.Args().Slice(), " "))
+			words, bad := c.Args().Slice(), func(next, format string, args ...any) error {
+				return &usageError{&hintedError{fmt.Errorf(format, args...), next}, "berth token"}
 			}
-			text := os.Getenv("BERTH_TOKEN")
+			switch {
+			case len(words) == 1 && words[0] == "check":
+				return bad("berth token check FILE", "no FILE is named")
+			case len(words) != 2 || words[0] != "check":
+				return bad("berth token check FILE", "takes check and FILE, got %q", words)
+			}
+			text, from := os.Getenv("BERTH_TOKEN"), "BERTH_TOKEN"
 			if c.IsSet("token") {
-				text = c.String("token")
+				text, from = c.String("token"), "--token"
 			}
 			if text == "" {
-				return usagef("berth token", "no --token, and BERTH_TOKEN is not set: this does not run in a job of berth")
+				return bad("berth run -- sh -c 'berth token check FILE && …'", "no --token, and BERTH_TOKEN is not set: this does not run in a job of berth")
 			}
 			token, err := strconv.ParseUint(text, 10, 64)
 			if err != nil {
-				return usagef("berth token", "%q is not a token: a whole number", text)
+				return usagef("berth token", "%s: %q is not a token: a whole number, as BERTH_TOKEN is in a job", from, text)
 			}
 			return checkToken(c.Args().Get(1), token)
 		},
@@ -54,6 +60,8 @@ func (e *staleError) Error() string {
 	return fmt.Sprintf("token %d is stale: %s has seen %d", e.token, e.file, e.seen)
 }
 
+const tokenFile = "FILE is a regular file that each of the jobs may write, beside what it guards; it is made where that can be"
+
 // tokenFmt has one width, so that it is written over in one step.
 const tokenFmt = "%020d\n"
 
@@ -62,11 +70,11 @@ const tokenFmt = "%020d\n"
 func checkToken(path string, token uint64) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return err
+		return &hintedError{fmt.Errorf("cannot remember a token: %w", err), tokenFile}
 	}
 	defer f.Close()
 	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return errors.Join(err, fmt.Errorf("%s is not a regular file", path))
+		return &hintedError{errors.Join(err, fmt.Errorf("cannot remember a token: %s is not a regular file", path)), tokenFile}
 	}
 	unlock, err := lockFile(f)
 	if err != nil {
@@ -82,7 +90,10 @@ func checkToken(path string, token uint64) error {
 		seen, perr := strconv.ParseUint(strings.TrimSuffix(string(b[:n]), "\n"), 10, 64)
 		switch {
 		case perr != nil || n > len(fmt.Sprintf(tokenFmt, seen)):
-			return fmt.Errorf("%s has something else than a token in it", path)
+			return &hintedError{
+				fmt.Errorf("%s has something else than a token in it", path),
+				"name another FILE, or, when no job writes to what it guards: rm " + quoted([]string{path})[0],
+			}
 		case token < seen:
 			return &staleError{path, token, seen}
 		case token == seen:

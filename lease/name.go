@@ -18,7 +18,7 @@ func CheckPool(name string) error {
 	case len(name) > MaxPoolName:
 		return fmt.Errorf("pool name of %d bytes is too long (at most %d)", len(name), MaxPoolName)
 	case name[0] == '.':
-		return fmt.Errorf("pool name %q begins with a dot", name)
+		return fmt.Errorf("pool name %q begins with a dot (a letter, a digit or one of _ - @ + is allowed there)", name)
 	}
 	for _, c := range name {
 		if !strings.ContainsRune("._-@+", c) && !isAlnum(c) {

@@ -214,7 +214,32 @@ func stand(ctx context.Context, s lease.Store, p lease.Place, o Options) (lease.
 // refuse turns the verdicts that no waiting will change into errors.
 func refuse(r lease.Request, v lease.Verdict) error {
 	if v.Reason == lease.TooHeavy {
-		return fmt.Errorf("%w: %d slots of pool %s wanted at once, its limit is %d", lease.ErrTooHeavy, r.Weight, r.Pool, v.Limit)
+		e := &TooHeavyError{Pool: r.Pool, Weight: r.Weight, Limit: r.Ask(v.Own.Limit), Asked: r.Limit > 0}
+		if own := v.Own.Limit; own != nil && r.Weight > *own {
+			e.Own, e.Asked, e.Limit = true, false, *own
+		}
+		return e
 	}
 	return nil
 }
+
+// TooHeavyError says that a request wants more slots at once than it could ever get,
+// whoever ends. It is lease.ErrTooHeavy.
+type TooHeavyError struct {
+	Pool          string
+	Weight, Limit int
+	Own           bool // the limit is the pool's own
+	Asked         bool // it is the request's; neither: its Fallback
+}
+
+func (e *TooHeavyError) Error() string {
+	switch {
+	case e.Own:
+		return fmt.Sprintf("weight %d is more than the own limit of pool %s, %d", e.Weight, e.Pool, e.Limit)
+	case e.Asked:
+		return fmt.Sprintf("weight %d is more than the limit of %d that comes with it", e.Weight, e.Limit)
+	}
+	return fmt.Sprintf("weight %d is more than the %d CPUs, which are the limit while neither pool %s nor the request has one", e.Weight, e.Limit, e.Pool)
+}
+
+func (e *TooHeavyError) Unwrap() error { return lease.ErrTooHeavy }

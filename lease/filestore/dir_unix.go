@@ -5,6 +5,7 @@ package filestore
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -109,6 +110,9 @@ func (d *dir) rename(from, to string) error {
 	return d.failed("rename", from, d.do(func(at int) error { return unix.Renameat(at, from, at, to) }))
 }
 
+// mostNames bounds a listing: more slots, tickets or pools than this are not ours.
+const mostNames = 1 << 20
+
 // names lists the directory without sorting.
 func (d *dir) names() ([]string, error) {
 	fd, err := d.openat(".", dirFlags, 0) // an offset of its own
@@ -117,7 +121,14 @@ func (d *dir) names() ([]string, error) {
 	}
 	f := os.NewFile(uintptr(fd), d.path)
 	defer f.Close()
-	return f.Readdirnames(-1)
+	found, err := f.Readdirnames(mostNames + 1)
+	switch {
+	case len(found) > mostNames:
+		return nil, d.failed("list", "", fmt.Errorf("has more than %d entries, so others than berth's; remove those", mostNames))
+	case err == io.EOF: // there is none
+		return nil, nil
+	}
+	return found, err
 }
 
 // leadsTo reports whether name is still the same file or directory as st.

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix
 
 package filestore
 
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,6 +182,71 @@ func TestNameOfATicketIsTaken(t *testing.T) {
 		name := ticketName(0, uint64(i), "")
 		if b, err := os.ReadFile(s.path("p", "line", name)); string(b) != "precious\n" {
 			t.Errorf("%s is %q, %v", name, b, err)
+		}
+	}
+}
+
+// TestCrowdedLine: what is nobody's place is looked at once.
+func TestCrowdedLine(t *testing.T) {
+	const crowd = 5000
+	s := newStore(t)
+	giveBack(t, takeSlot(t, s, request(1, 1)))
+	p, err := s.pool("p", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	for i := range crowd {
+		if err := os.WriteFile(s.path("p", "line", ticketName(0, uint64(i), "")), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = p.locked(t.Context(), func(ix *index) error {
+		pred, ahead, _, err := p.before(ix, lastName, false)
+		if pred != "" || ahead != 0 || ix.line != crowd {
+			t.Errorf("%q, %d ahead, %d in the line", pred, ahead, ix.line)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPopLast: sorted or not, all of them come out, the greatest first.
+func TestPopLast(t *testing.T) {
+	for _, sorted := range []bool{false, true} {
+		names, out := []string{"c", "a", "d", "b"}, ""
+		if sorted {
+			slices.Sort(names)
+		}
+		for len(names) > 0 {
+			out += popLast(&names, sorted)
+		}
+		if out != "dcba" {
+			t.Errorf("sorted %v: %s", sorted, out)
+		}
+	}
+}
+
+// TestBoundsOfSmallFiles: a file that is longer than what berth writes there is named.
+func TestBoundsOfSmallFiles(t *testing.T) {
+	s := newStore(t)
+	giveBack(t, takeSlot(t, s, request(1, 1)))
+	for _, name := range []string{"limit", "pace"} {
+		path := s.path("p", name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, 1<<30); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("%s: has %d bytes, and what berth writes there at most %d", path, 1<<30, maxSmall)
+		if h, _, err := s.TryAcquire(t.Context(), request(1, 1)); h != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, %v; want %s", h, err, want)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

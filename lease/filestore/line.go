@@ -54,6 +54,9 @@ type place struct {
 
 // Line implements lease.Store.
 func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) {
+	if err := checkWeight(r.Weight); err != nil {
+		return nil, err
+	}
 	p, err := s.pool(r.Pool, true)
 	if err != nil {
 		return nil, err
@@ -215,8 +218,11 @@ func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead i
 	}
 	left, swept := len(tickets), 0
 	front := slices.DeleteFunc(tickets, func(n string) bool { return n >= name })
-	for pred == "" && len(front) > 0 {
-		n := popLast(&front)
+	for looked := 0; pred == "" && len(front) > 0; looked++ {
+		if looked == manyDead {
+			slices.Sort(front)
+		}
+		n := popLast(&front, looked >= manyDead)
 		st, err := p.lookTicket(n)
 		switch {
 		case err != nil:
@@ -252,11 +258,15 @@ func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead i
 	return pred, ahead, passed, nil
 }
 
+// manyDead is after how many that need not be waited for the rest is sorted.
+const manyDead = 16
+
 // popLast takes the greatest name out. Nearly always the first one taken is the
 // one that is waited for, so this is cheaper than sorting them all.
-func popLast(names *[]string) string {
-	n, last := *names, 0
-	for i := range n {
+func popLast(names *[]string, sorted bool) string {
+	n := *names
+	last := len(n) - 1
+	for i := 0; !sorted && i < len(n); i++ {
 		if n[i] > n[last] {
 			last = i
 		}

@@ -217,7 +217,10 @@ func (p *pool) read(name string) ([]byte, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	b := make([]byte, min(fi.Size(), maxSmall))
+	if fi.Size() > maxSmall {
+		return nil, 0, &fs.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("has %d bytes, and what berth writes there at most %d; remove it", fi.Size(), maxSmall)}
+	}
+	b := make([]byte, fi.Size())
 	n, err := f.ReadAt(b, 0)
 	if n < len(b) {
 		return nil, 0, err

@@ -133,14 +133,28 @@ func (e *busyError) hint() string {
 	}
 }
 
-// inTheWay reads the pool for an explanation; nil when that fails. Not its
-// whole line: a thousand waiters may ask at the same time.
-func (r *runner) inTheWay(t lease.Ticket) *lease.Pool {
-	p, err := r.look(t, time.Second)
-	if err != nil {
-		return nil
+// inTheWay reads the pool for an explanation; nil when that fails, or when a signal
+// says that nobody waits for one. Not its whole line: a thousand waiters may ask at
+// the same time.
+func (r *runner) inTheWay() *lease.Pool {
+	seen := make(chan *lease.Pool, 1)
+	go func() {
+		p, err := r.look(lease.Ticket{}, time.Second)
+		if err != nil {
+			p = nil
+		}
+		seen <- p
+	}()
+	for {
+		select {
+		case p := <-seen:
+			return p
+		case sig := <-r.signals.next():
+			if classOf(sig, alone) == terminate {
+				return nil
+			}
+		}
 	}
-	return p
 }
 
 // look reads the pool for what people are told. It takes as long as the store does,

@@ -223,5 +223,5 @@ func (r *runner) unlucky(err error) error {
 	if errors.As(err, new(*lease.LockHeldError)) { // nothing more is to be seen behind it
 		return &busyError{err, r.spec.request.Pool, nil, r.store.Clock()}
 	}
-	return &busyError{err, r.spec.request.Pool, r.inTheWay(lease.Ticket{}), r.store.Clock()}
+	return &busyError{err, r.spec.request.Pool, r.inTheWay(), r.store.Clock()}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,4 +67,40 @@ func TestNotWaitingForTheLock(t *testing.T) {
 			t.Errorf("key %q: no hint who is to go on", key)
 		}
 	}
+}
+
+// silentStore is full, and whoever asks who is in the way gets no answer.
+type silentStore struct {
+	heldStore
+	until chan struct{}
+}
+
+func (s *silentStore) TryAcquire(context.Context, lease.Request) (lease.Holding, lease.Verdict, error) {
+	return nil, lease.Verdict{Reason: lease.Full, Limit: 1, Used: 1}, nil
+}
+
+func (s *silentStore) Summary(context.Context, string, lease.Ticket) (lease.Pool, error) {
+	<-s.until
+	return lease.Pool{}, errors.New("too late")
+}
+
+// TestNobodyWaitsForAnExplanation: a TERM is heard while the store is asked what an
+// error could tell besides.
+func TestNobodyWaitsForAnExplanation(t *testing.T) {
+	s := &silentStore{until: make(chan struct{})}
+	defer close(s.until)
+	r := &runner{
+		spec:    &runSpec{request: lease.Request{Pool: "p", Weight: 1}, quiet: true},
+		say:     &speaker{out: &sink{}, quiet: true},
+		store:   &store{still: &still{Store: s}},
+		signals: newInbox(), caught: make(chan struct{}),
+	}
+	go r.catchDrastic()
+	r.signals.again(sigWINCH)
+	r.signals.again(syscall.SIGTERM)
+	var busy *limiter.BusyError
+	if _, err := r.acquire(); !errors.As(err, &busy) || code(err) != codeBusy {
+		t.Error(err)
+	}
+	r.signals.close()
 }

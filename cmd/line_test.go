@@ -104,3 +104,16 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 	}
 	r.signals.close()
 }
+
+// TestWaitingReadsBeside: who hears grants and signals does not wait for the pool to
+// be read for the line.
+func TestWaitingReadsBeside(t *testing.T) {
+	s := &silentStore{until: make(chan struct{})}
+	r := &runner{spec: &runSpec{request: lease.Request{Pool: "p"}, quiet: true}, store: &store{still: &still{Store: s}}}
+	w := newWaiting(r)
+	w.look()
+	close(s.until)
+	if now := <-w.read; now.err == nil {
+		t.Errorf("read %v", now.pool)
+	}
+}

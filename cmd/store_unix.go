@@ -5,6 +5,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -47,6 +48,7 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 				procwatch.ID(p).State() == procwatch.Unknown // here, and hidden from us (hidepid)
 		},
 		Frozen: func(p lease.Process) bool { return lives(p, true) },
+		Ending: func(p lease.Process) bool { return procwatch.ID(p).Ending() },
 		Started: func(id string) *lease.Process {
 			p, ok := procwatch.StartedWith("BERTH_LEASE=" + id)
 			if !ok {
@@ -54,8 +56,9 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 			}
 			return (*lease.Process)(&p)
 		},
-		Boot:  self.Boot,
-		PIDNS: self.PIDNS,
+		SlotOf: ownSlot,
+		Boot:   self.Boot,
+		PIDNS:  self.PIDNS,
 		Slow: func(err error) {
 			say.notef("%v", err)
 		},
@@ -92,6 +95,13 @@ func lookUp(o storeOptions) (*uint32, error) {
 	return &uid, nil
 }
 
+// ownSlot is the slot of the job that we run in, which is nearly always the one
+// that somebody asks for here.
+func ownSlot(id string) (int, bool) {
+	slot, err := strconv.Atoi(os.Getenv("BERTH_SLOT"))
+	return slot, err == nil && id == os.Getenv("BERTH_LEASE")
+}
+
 // lives reports whether a recorded process lives on this machine, and with
 // stopped set, whether it is stopped as well. What cannot be seen from here
 // (another machine, another container) does not count: its kernel lock speaks
@@ -105,5 +115,5 @@ func lives(p lease.Process, stopped bool) bool {
 		}
 	}
 	st := id.State()
-	return st == procwatch.Stopped || st == procwatch.Alive && !stopped
+	return st == procwatch.Stopped || st == procwatch.Alive && (!stopped || id.Frozen())
 }

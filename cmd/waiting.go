@@ -109,6 +109,9 @@ func (w *waiting) describe(p *lease.Pool, err error) string {
 		return oneLine(msg + ", the first waits for " + why)
 	}
 	msg += fmt.Sprintf(", %d of %d in use", p.Used, v.Limit)
+	if f := p.First; f != nil && v.Reason == lease.Ready {
+		return oneLine(fmt.Sprintf("%s, behind pid %d on %s, which %s", msg, f.Ticket.Owner.PID, f.Ticket.Owner.Host, f.Note))
+	}
 	if l := longest(p); l != nil {
 		msg += ", longest " + describe(l)
 	}

@@ -295,6 +295,9 @@ type Pool struct {
 	// ticket is that was asked for. Only Summary tells.
 	Line  int `json:"-"`
 	Place int `json:"-"`
+	// First is a waiter that goes before that ticket and whose state cannot be seen
+	// from here; nil: there is none, or nobody knows. Only Summary tells.
+	First *Entry `json:"-"`
 	// LockHeldBy is set when the pool's lock could not be had in time for a
 	// look: who holds it.
 	LockHeldBy string `json:"lock_held_by,omitempty"`
@@ -389,9 +392,13 @@ type LockHeldError struct {
 	Pool, Path string
 	PID        int // 0: not known
 	Frozen     bool
+	Busy       bool // by nobody for long: it changes hands
 }
 
 func (e *LockHeldError) Error() string {
+	if e.Busy {
+		return fmt.Sprintf("the lock of pool %s (%s) changes hands among many, and our turn has not come", e.Pool, e.Path)
+	}
 	who := "a process that cannot be seen from here"
 	if e.PID != 0 {
 		who = "pid " + strconv.Itoa(e.PID)

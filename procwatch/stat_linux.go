@@ -17,6 +17,7 @@ const tick = time.Second / 100
 const (
 	statState     = 0
 	statPPID      = 1
+	statFlags     = 6
 	statCPU       = 11 // utime, stime, cutime, cstime
 	statThreads   = 17
 	statStarttime = 19
@@ -24,6 +25,10 @@ const (
 )
 
 var pageSize = uint64(os.Getpagesize())
+
+// pfExiting is PF_EXITING of the kernel's sched.h. It is set before a process
+// closes its files, and the first thread is never the last to have it.
+const pfExiting = 0x4
 
 // parseStat reads one line of /proc/PID/stat. The name of the command may hold
 // blanks, newlines and parentheses of its own, but nothing after it can, so the
@@ -42,6 +47,7 @@ func parseStat(line []byte) (proc, error) {
 		key:     key{r.natural(bytes.TrimSpace(line[:open])), r.count(fields[statStarttime])},
 		state:   fields[statState][0],
 		ppid:    r.natural(fields[statPPID]),
+		exiting: r.count(fields[statFlags])&pfExiting != 0,
 		threads: r.natural(fields[statThreads]),
 	}
 	for _, f := range fields[statCPU : statCPU+4] {

@@ -20,6 +20,7 @@ type proc struct {
 	key
 	ppid    int
 	state   byte // the letter of /proc/PID/stat; 0 where a scan does not tell
+	exiting bool // the kernel takes it apart; false where that does not show
 	threads int
 	cpu     time.Duration
 	rss     uint64
@@ -140,6 +141,24 @@ func (id ID) State() State {
 	default:
 		return Alive
 	}
+}
+
+// Ending reports whether the process is gone, or so far on its way out that it
+// runs no code of its own any more: the kernel closes what it had open. What we may
+// not look at is not.
+func (id ID) Ending() bool {
+	here, err := place()
+	if err != nil {
+		return false
+	}
+	if s, known := id.judge(here); known {
+		return s == Gone
+	}
+	p, err := look(id.PID)
+	if err != nil {
+		return errors.Is(err, os.ErrProcessDone)
+	}
+	return p.start != id.Start || p.dead() || p.exiting
 }
 
 // Ancestors names the parent of this process, its parent and so on, up to the

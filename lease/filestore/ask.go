@@ -31,7 +31,7 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 			m.ix.line--
 			return nil
 		}
-		f, _, err := m.pool.openID(m.where, m.name, id, writing)
+		f, _, err := m.pool.openID(m.at, id, writing)
 		if err != nil {
 			return err
 		}
@@ -41,73 +41,110 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 	return e, err
 }
 
-// Keepalive implements lease.Store.
-func (s *Store) Keepalive(ctx context.Context, id string) error {
-	return s.find(ctx, id, func(m match) error {
-		if m.lease == nil {
-			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
-		}
-		f, _, err := m.pool.openID(m.where, m.name, id, writing)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = f.WriteAt(fmt.Appendf(nil, "%20d", s.Clock()), keepaliveAt)
-		return err
-	})
-}
-
 // match is where a record was found.
 type match struct {
 	*record
-	pool        *pool
-	ix          *index
-	where, name string
+	pool *pool
+	ix   *index
+	at
 }
 
 // find calls fn, under the pool's lock, with the record id. Records of jobs
 // that are over do not count. It looks without writing: each slot that is
 // closed after writing wakes the head of the line.
 func (s *Store) find(ctx context.Context, id string, fn func(match) error) error {
-	name, err := lease.PoolOf(id)
-	if err != nil {
-		return err
-	}
-	p, err := s.pool(name, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", id, lease.ErrNotFound)
-	}
+	p, err := s.poolOf(id)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	near := p.near(id) // before the lock: it may have to read all there is
 	return p.locked(ctx, func(ix *index) error {
-		for i, limit := range ix.limits {
-			if limit == 0 || p.look(i).free() {
-				continue
-			}
-			n := strconv.Itoa(i)
-			if r := p.readID(slots, n, id); r != nil {
-				return fn(match{r, p, ix, slots, n})
-			}
+		if r := p.inUse(ix, near, id); r != nil {
+			return fn(match{r, p, ix, near})
 		}
-		tickets, err := p.tickets()
+		all, err := p.places(ix)
 		if err != nil {
 			return err
 		}
-		for _, n := range tickets {
-			if r := p.readID(line, n, id); r != nil {
-				return fn(match{r, p, ix, line, n})
+		for _, a := range all {
+			if r := p.inUse(ix, a, id); r != nil {
+				return fn(match{r, p, ix, a})
 			}
 		}
-		return fmt.Errorf("%s: %w", id, lease.ErrNotFound)
+		return notFound(id)
 	})
+}
+
+func notFound(id string) error { return fmt.Errorf("%s: %w", id, lease.ErrNotFound) }
+
+// poolOf opens the pool that an id is of.
+func (s *Store) poolOf(id string) (*pool, error) {
+	name, err := lease.PoolOf(id)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.pool(name, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, notFound(id)
+	}
+	return p, err
+}
+
+// at is the name of a record: of a slot, or of a ticket.
+type at struct{ where, name string }
+
+// places lists all records that count by the index.
+func (p *pool) places(ix *index) (all []at, err error) {
+	for i, limit := range ix.limits {
+		if limit != 0 {
+			all = append(all, at{slots, strconv.Itoa(i)})
+		}
+	}
+	tickets, err := p.tickets()
+	for _, n := range tickets {
+		all = append(all, at{line, n})
+	}
+	return all, err
+}
+
+// near guesses where the record of id is, without the pool's lock: it may have
+// gone since. Without a hint it reads what there is, the line first, because a
+// record goes from there into a slot.
+func (p *pool) near(id string) at {
+	if i, ok := p.s.o.SlotOf(id); ok && i >= 0 {
+		return at{slots, strconv.Itoa(i)}
+	}
+	for _, where := range []string{line, slots} {
+		names, _ := p.names(where)
+		for _, n := range names {
+			if p.readID(at{where, n}, id) != nil {
+				return at{where, n}
+			}
+		}
+	}
+	return at{}
+}
+
+// inUse returns the record of id if it is there and counts. It needs the pool's
+// lock.
+func (p *pool) inUse(ix *index, a at, id string) *record {
+	if a.where == slots {
+		i, err := strconv.Atoi(a.name)
+		if err != nil || i < 0 || i >= len(ix.limits) || ix.limits[i] == 0 || p.look(i).free() {
+			return nil
+		}
+	}
+	if a.name == "" {
+		return nil
+	}
+	return p.readID(a, id)
 }
 
 // readID returns the record in a file if it is that of id. What cannot be opened
 // or read is not the one that is looked for.
-func (p *pool) readID(where, name, id string) *record {
-	f, r, err := p.openID(where, name, id, reading)
+func (p *pool) readID(a at, id string) *record {
+	f, r, err := p.openID(a, id, reading)
 	if err != nil {
 		return nil
 	}
@@ -116,15 +153,15 @@ func (p *pool) readID(where, name, id string) *record {
 }
 
 // openID opens a file that has the record of id; else it is lease.ErrNotFound.
-func (p *pool) openID(where, name, id string, to purpose) (*os.File, *record, error) {
-	f, err := p.openFile(where, name, to)
+func (p *pool) openID(a at, id string, to purpose) (*os.File, *record, error) {
+	f, err := p.openFile(a.where, a.name, to)
 	if err != nil {
 		return nil, nil, err
 	}
 	r, err := readRecord(f)
 	if err != nil || r == nil || (r.lease == nil || r.lease.ID != id) && (r.ticket == nil || r.ticket.ID != id) {
 		f.Close()
-		return nil, nil, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
+		return nil, nil, notFound(id)
 	}
 	return f, r, nil
 }

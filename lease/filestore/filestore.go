@@ -20,6 +20,7 @@ package filestore
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -41,9 +42,15 @@ type Options struct {
 	// Frozen whether it lives and is stopped. Neither may block.
 	Alive  func(lease.Process) bool
 	Frozen func(lease.Process) bool
+	// Ending reports whether it is gone, or on its way out and closing what it had
+	// open; nil: what Alive does not report. It is asked outside of the pool's lock.
+	Ending func(lease.Process) bool
 	// Started returns a process that lives and was started with this lease id in
 	// its environment; nil: there is none.
 	Started func(id string) *lease.Process
+	// SlotOf says in which slot the lease id may be, for who knows; a wrong answer
+	// costs time. nil: nobody knows.
+	SlotOf func(id string) (slot int, ok bool)
 	// Boot identifies this boot of this machine, PIDNS the pid namespace we see.
 	Boot  string
 	PIDNS uint64
@@ -97,6 +104,8 @@ type Store struct {
 	uid    uint32 // its owner
 	gid    uint32
 	shared bool // with a group
+
+	lockOwner func(*os.File) int // flockOwner, but in tests
 }
 
 var _ lease.Store = (*Store)(nil)
@@ -120,13 +129,19 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Frozen == nil {
 		o.Frozen = func(lease.Process) bool { return false }
 	}
+	if o.Ending == nil {
+		o.Ending = func(p lease.Process) bool { return !o.Alive(p) }
+	}
 	if o.Started == nil {
 		o.Started = func(string) *lease.Process { return nil }
+	}
+	if o.SlotOf == nil {
+		o.SlotOf = func(string) (int, bool) { return 0, false }
 	}
 	if o.Slow == nil {
 		o.Slow = func(error) {}
 	}
-	s := &Store{dir: abs, strict: strict, o: o, boot: hash([]byte(o.Boot))}
+	s := &Store{dir: abs, strict: strict, o: o, boot: hash([]byte(o.Boot)), lockOwner: flockOwner}
 	if err := s.claim(); err != nil {
 		return nil, err
 	}
@@ -153,7 +168,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 		if err != nil {
 			return err
 		}
-		h, v, err = p.take(ix, asking{r, ahead, lease.Asked{}}, nil, true)
+		h, v, err = p.take(ix, asking{r, ahead, lease.Asked{}}, everySlot(), true)
 		return err
 	})
 	if err != nil || h == nil {

@@ -37,6 +37,9 @@ func init() {
 	}
 }
 
+// stopsItself is the id of a waiter that stops once it has its slot.
+const stopsItself = "stops-itself"
+
 // waitIn stands in the line, says "standing", says "got" when it has the slot
 // and gives it back when its stdin ends. Once it said "standing" it does not
 // touch the pool's lock without a reason, so that it cannot be frozen in it.
@@ -62,6 +65,9 @@ func waitIn(dir, id, look string) error {
 		}
 		if h != nil {
 			fmt.Println("got")
+			if id == stopsItself {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			}
 			_, _ = io.Copy(io.Discard, os.Stdin)
 			return h.Release(ctx)
 		}
@@ -102,7 +108,7 @@ func stateOf(p lease.Process) byte {
 }
 
 func frozenRequest(id string) lease.Request {
-	return lease.Request{ID: "p/" + id, Pool: "p", Limit: 1, Weight: 1, Owner: lease.Process{PID: os.Getpid()}}
+	return lease.Request{ID: "p/" + id, Pool: "p", Fallback: 1, Weight: 1, Owner: lease.Process{PID: os.Getpid()}}
 }
 
 // waiterProcess is a waiter in a process of its own.
@@ -285,4 +291,33 @@ func TestFrozenWaitersAreAllPassed(t *testing.T) {
 		}
 		w.release()
 	}
+}
+
+// TestWinnerIsStopped: right after its grant. It had its ticket until its command
+// ran, and the next one waited for that beside a free slot.
+func TestWinnerIsStopped(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	s, err := openFrozen(dir, never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := 2
+	err = s.Set(ctx, "p", func(lease.Settings, error) (lease.Settings, error) { return lease.Settings{Limit: &two}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := frozenRequest("holder")
+	r.Weight = 2
+	h, _, err := s.TryAcquire(ctx, r)
+	if err != nil || h == nil {
+		t.Fatalf("TryAcquire = %v, %v", h, err)
+	}
+	first := line(t, dir, stopsItself, never)
+	second := line(t, dir, "second", never)
+	if err := h.Release(ctx); err != nil {
+		t.Fatal(err)
+	}
+	first.says("got")
+	second.says("got")
+	second.release()
 }

@@ -36,17 +36,10 @@ type place struct {
 	pred    string // the waiter before us then, "" for the head
 	passing bool   // we passed a frozen waiter, who may go on at any moment
 
-	slow    bool         // the next look also asks whether the one before us is frozen
-	suspect map[int]bool // slots that events named since the last look; nil: all
-	again   int          // how often we looked again after the last event
-	lookAt  time.Time    // when the head looks at all slots by itself
+	slow   bool                     // the next look also asks whether the one before us is frozen
+	blocks map[string]chan struct{} // tickets that we wait for, or once did and they still stand
 
-	pacedUntil time.Time // when the pool's paces let us start
-
-	blocked     chan struct{} // closed when the wait for blockedOn is over
-	blockedOn   string
-	watch       *watch
-	watchFailed bool
+	head head // of use once pred is ""
 
 	size    int64 // of the ticket's file as far as we wrote or read it
 	stopped bool  // somebody asked us to leave
@@ -327,8 +320,8 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (h lease.Hold
 			v = lease.Verdict{Reason: lease.Behind, Ahead: ahead}
 			return nil
 		}
-		if h, v, err = t.pool.take(ix, asking{t.ticket.Request, 0, asked}, t.suspect, false); err != nil || h == nil {
-			t.looked(v)
+		if h, v, err = t.pool.take(ix, asking{t.ticket.Request, 0, asked}, t.head.survey.begin(), false); err != nil || h == nil {
+			t.head.looked(&t.pool.s.o.Timings, v)
 			return err
 		}
 		return t.remove(ix)
@@ -336,10 +329,9 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (h lease.Hold
 	if err != nil || h == nil {
 		return nil, v, abandon(h, err) // the next look puts the ticket back
 	}
-	h.(*holding).putOff(func() {
-		t.done()
-		t.closeWatch()
-	})
+	if t.head.watch != nil {
+		h.(*holding).putOff(t.head.close)
+	}
 	return h, v, nil
 }
 
@@ -379,7 +371,8 @@ func (t *place) turn(ix *index) (int, error) {
 			return 0, nil
 		}
 		if _, err := t.pool.stat(line, t.pred); errors.Is(err, fs.ErrNotExist) {
-			t.pred, t.suspect = "", nil
+			t.pred = ""
+			t.head.survey.all = true
 			return 0, nil
 		}
 	}
@@ -389,13 +382,16 @@ func (t *place) turn(ix *index) (int, error) {
 		return 0, err
 	}
 	if pred == "" && (was != "" || !t.listed) {
-		t.suspect = nil // nobody has looked at the slots for us yet
+		t.head.survey.all = true // nobody has looked at the slots for us yet
 	}
 	t.listed, t.change, t.pred, t.passing, t.slow = true, ix.change, pred, passed, false
 	return ahead, nil
 }
 
-// remove takes the ticket out of the line, without waking anybody yet.
+// remove takes the ticket out of the line and lets the next one look, which comes
+// to wait for the pool's lock that we have. Put off until that is free, a stop in
+// between would keep it asleep, and nobody sees why: who is stopped with the
+// pool's lock is told of.
 func (t *place) remove(ix *index) error {
 	if !t.listed || t.pred != "" || t.passing || t.change != ix.change {
 		if err := t.pool.willRemove(ix); err != nil {
@@ -413,35 +409,37 @@ func (t *place) remove(ix *index) error {
 	case ix.line > 0:
 		ix.line--
 	}
+	t.own.Unlock()
 	return nil
 }
-
-// done lets the next in the line look.
-func (t *place) done() { t.own.Unlock() }
 
 // Leave implements lease.Place.
 func (t *place) Leave(ctx context.Context) error {
 	err := t.pool.locked(ctx, func(ix *index) error {
 		if t.ticket.Key != "" && t.readNotes(ix) == nil && !t.stopped {
-			return t.pool.note(t.name, t.pool.asideNow(true))
+			if err := t.pool.note(t.name, t.pool.asideNow(true)); err != nil {
+				return err
+			}
+			t.own.Unlock()
+			return nil
 		}
 		return t.remove(ix)
 	})
-	t.done()
-	t.closeWatch()
+	t.own.Unlock() // also when the pool's lock was not to be had
+	t.head.close()
 	t.pool.close()
 	return err
 }
 
 // StepAside implements lease.Place.
 func (t *place) StepAside(ctx context.Context) error {
-	err := t.pool.locked(ctx, func(*index) error {
-		return t.pool.note(t.name, t.pool.asideNow(false))
+	return t.pool.locked(ctx, func(*index) error {
+		if err := t.pool.note(t.name, t.pool.asideNow(false)); err != nil {
+			return err
+		}
+		t.own.Unlock() // here, as in remove
+		return nil
 	})
-	if err == nil {
-		t.own.Unlock()
-	}
-	return err
 }
 
 // Return implements lease.Place.

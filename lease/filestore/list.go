@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sort"
 	"time"
 
@@ -60,21 +61,21 @@ func (s *Store) names() ([]string, error) {
 	return root.names()
 }
 
-// Summary implements lease.Store. Tickets are counted by their names.
+// Summary implements lease.Store. Tickets are counted by their names, and only the
+// first of them is read.
 func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (lease.Pool, error) {
-	v, err := s.view(ctx, name, func(p *pool, v *lease.Pool, _ bool) error {
+	v, err := s.view(ctx, name, func(p *pool, v *lease.Pool, probe bool) error {
 		tickets, err := p.tickets()
 		own := ticketName(t.Priority, t.Seq, t.Key)
-		there, before := 0, 0
-		for _, n := range tickets {
-			switch {
-			case n < own:
-				before++
-			case n == own:
-				there = 1
-			}
+		there := slices.Contains(tickets, own)
+		v.Line = len(tickets)
+		before := slices.DeleteFunc(tickets, func(n string) bool { return n >= own })
+		if there {
+			v.Place = len(before) + 1
 		}
-		v.Line, v.Place = len(tickets), there*(before+1)
+		if there && probe && len(before) > 0 {
+			v.First = p.unseen(slices.Min(before))
+		}
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -259,6 +260,8 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 		case !probe:
 		case st.standing && st.passed && p.s.o.Frozen(st.ticket.Owner):
 			e.Aside, e.Note = true, "stopped"
+		case st.standing && !p.s.here(st.ticket.Owner):
+			e.Note = unseenNote
 		case st.kept && !st.orphan:
 			e.Aside, e.Note = true, "stopped"
 		case st.kept:
@@ -267,4 +270,17 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 		v.Waiters = append(v.Waiters, e)
 	}
 	return nil
+}
+
+// unseenNote is said of a waiter of another machine, container or pid namespace.
+// Nobody here passes it when it is stopped.
+const unseenNote = "cannot be seen from here, so it holds up the line when it is stopped"
+
+// unseen returns the waiter of a ticket if its state cannot be seen from here.
+func (p *pool) unseen(name string) *lease.Entry {
+	st, err := p.lookTicket(name)
+	if err != nil || !st.standing || st.ticket == nil || p.s.here(st.ticket.Owner) {
+		return nil
+	}
+	return &lease.Entry{Ticket: st.ticket, Beat: -1, Note: unseenNote}
 }

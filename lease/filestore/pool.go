@@ -267,44 +267,72 @@ func (p *pool) lock(ctx context.Context, try func(*fileLock) (bool, error), bloc
 	pause := p.s.o.Explain / 2
 	look := time.NewTimer(pause)
 	defer look.Stop()
-	for before := -1; ; {
+	before := glimpse{index: p.header()}
+	for first := true; ; first = false {
 		select {
 		case err := <-done:
 			return l, err
 		case <-look.C:
-			held := p.whoHolds()
-			// A lock that changes hands is nobody's until the next one has woken up,
-			// which on a busy machine takes longer than he will hold it.
-			taken, err := lockedByAnother(p.file)
-			nobody := held.PID == 0 && err == nil && !taken
-			if held.PID == before && !nobody {
-				if err := stuck(held); err != nil {
+			now := p.glimpse()
+			if !first && now.sameHolder(before) {
+				if err := stuck(p.held(now)); err != nil {
 					return giveUp(err)
 				}
 				break // once is enough
 			}
-			// Ever more rarely: a look reads the locks of the whole machine, and
+			// More and more rarely: a look reads the locks of the whole machine, and
 			// with a thousand who wait here there are many of them.
-			if before >= 0 {
+			if !first {
 				pause *= 2
 			}
-			if before = held.PID; nobody {
-				before = -1
-			}
+			before = now
 			look.Reset(pause)
 		case <-ctx.Done():
-			return giveUp(fmt.Errorf("%w: %w", context.Cause(ctx), p.whoHolds()))
+			now := p.glimpse()
+			held := p.held(now)
+			held.Busy = now.pid == 0 && (!now.taken || now.index != before.index)
+			return giveUp(fmt.Errorf("%w: %w", context.Cause(ctx), held))
 		}
 	}
 }
 
-func (p *pool) whoHolds() *lease.LockHeldError {
-	e := &lease.LockHeldError{Pool: p.name, Path: p.path("lock")}
-	e.PID = flockOwner(p.file)
+// glimpse is the pool's lock as it was at one moment.
+type glimpse struct {
+	taken bool
+	pid   int    // who has it, 0: not known
+	index string // what the index began with
+}
+
+// glimpse looks at the lock. On a busy machine it is often nobody's: the next one
+// has not woken up, which takes longer than it will hold it.
+func (p *pool) glimpse() (g glimpse) {
+	g.index = p.header()
+	g.pid = p.s.lockOwner(p.file)
+	taken, err := lockedByAnother(p.file)
+	g.taken = g.pid != 0 || taken || err != nil
+	return g
+}
+
+// sameHolder reports whether one process has had the lock at both moments. One that
+// cannot be named has not, when others have changed the index since: it was missed
+// while the lock changed hands.
+func (g glimpse) sameHolder(before glimpse) bool {
+	return g.taken && before.taken && g.pid == before.pid && (g.pid != 0 || g.index == before.index)
+}
+
+func (p *pool) held(g glimpse) *lease.LockHeldError {
+	e := &lease.LockHeldError{Pool: p.name, Path: p.path("lock"), PID: g.pid}
 	if e.PID != 0 {
 		e.Frozen = p.s.o.Frozen(lease.Process{PID: e.PID})
 	}
 	return e
+}
+
+// header is what the index begins with, as a sign of whether it changes.
+func (p *pool) header() string {
+	b := make([]byte, headerLen)
+	n, _ := p.file.ReadAt(b, 0)
+	return string(b[:n])
 }
 
 // reopen opens the pool again, and makes what is gone of it.

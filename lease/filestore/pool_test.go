@@ -44,6 +44,54 @@ func TestLockOfNobodyIsNotStuck(t *testing.T) {
 	}
 }
 
+// TestLockThatChangesHands: among a thousand who want it, the one who has it was
+// missed at each look. That was told as "held by a process that cannot be seen from
+// here", too.
+func TestLockThatChangesHands(t *testing.T) {
+	s := newStore(t)
+	s.o.Explain = 20 * time.Millisecond
+	s.lockOwner = func(*os.File) int { return 0 }
+	p, err := s.pool("p", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	hog := p.keep.lock("lock")
+	if err := hog.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	defer hog.Unlock()
+	busy := func(*fileLock) (bool, error) { return false, nil }
+	over := make(chan struct{})
+	defer close(over)
+	asleep := func(*fileLock) error { <-over; return errors.New("over") }
+	told := func(e *lease.LockHeldError) error { return e }
+	var held *lease.LockHeldError
+
+	// It stays with one, who cannot be seen.
+	if _, err := p.lock(t.Context(), busy, asleep, told); !errors.As(err, &held) || held.Busy || held.PID != 0 {
+		t.Errorf("somebody has it, and it says: %v", err)
+	}
+
+	// Each who has it changes the index.
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	s.lockOwner = func(f *os.File) int {
+		ix, err := loadIndex(f)
+		if err != nil {
+			ix = &index{file: f}
+		}
+		ix.ticket++
+		if err := ix.save(); err != nil {
+			t.Error(err)
+		}
+		return 0
+	}
+	if _, err := p.lock(ctx, busy, asleep, told); !errors.As(err, &held) || !held.Busy {
+		t.Errorf("it changes hands, and it says: %v", err)
+	}
+}
+
 // TestReleaseWhileTheLockIsHeld: the slots are free all the same, so it is no
 // failure of the release. It was told as "context deadline exceeded".
 func TestReleaseWhileTheLockIsHeld(t *testing.T) {

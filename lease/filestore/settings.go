@@ -42,11 +42,15 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 		return err
 	}
 	defer p.close()
-	err = p.locked(ctx, func(*index) error {
+	return p.locked(ctx, func(*index) error {
 		own, err := change(p.own())
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
+		}
+		// Now: the head, once awake, waits for the lock that we have. Killed after
+		// the change, we could not wake it, and if this fails it has looked in vain.
+		_ = p.poke(anySlot)
+		switch {
 		case own.None():
 			return p.remove(itself, "limit")
 		}
@@ -56,11 +60,6 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 		}
 		return p.replace("limit", file)
 	})
-	if err != nil {
-		return err
-	}
-	_ = p.poke(anySlot) // it is done; the head looks by itself, too
-	return nil
 }
 
 // anySlot is no slot: an event of it has the head look at all of them.

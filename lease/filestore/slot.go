@@ -25,6 +25,10 @@ type slotState struct {
 	err    error   // it cannot be opened, or its record not be read
 }
 
+// leaving: its release is under way, or it died in there. No job has such a slot:
+// marks are made, and leases written, under the pool's lock or at the end.
+func (st slotState) leaving() bool { return st.locked && st.record == nil }
+
 func (st slotState) free() bool { return !st.locked && !st.orphan && st.err == nil }
 
 // damaged: what is there may stand for a job, and nobody can tell.
@@ -95,17 +99,17 @@ func (p *pool) judge(f *os.File) slotState {
 }
 
 // verify checks slots that the index has in use against their locks, and frees
-// in the index those whose jobs are gone: their owners were killed. only nil
-// means all of them. When none is left in use but such that cannot be judged,
-// the first of these is returned: waiting for it could last for ever.
-func (p *pool) verify(ix *index, only map[int]bool) *lease.DamagedError {
+// in the index those whose jobs are gone: their owners were killed. When none is
+// left in use but such that cannot be judged, the first of these is returned:
+// waiting for it could last for ever.
+func (p *pool) verify(ix *index, v *survey) *lease.DamagedError {
 	var bad *lease.DamagedError
 	sound := false
 	for i, limit := range ix.limits {
 		if limit == 0 {
 			continue
 		}
-		if only != nil && !only[i] {
+		if !v.checks(i) {
 			sound = true // as far as is known: it was looked at before
 			continue
 		}
@@ -115,6 +119,8 @@ func (p *pool) verify(ix *index, only map[int]bool) *lease.DamagedError {
 		}
 		if st.free() {
 			ix.mark(i, 0)
+		} else {
+			v.note(i, st)
 		}
 		sound = sound || st.locked || st.orphan
 	}
@@ -132,10 +138,10 @@ type asking struct {
 	asked lease.Asked
 }
 
-// take decides, and takes the slots if the answer is yes. suspect are the slots
-// that may have been given back without a word in the index (nil: any of them);
-// with lazily set they are looked at only when something is in the way.
-func (p *pool) take(ix *index, r asking, suspect map[int]bool, lazily bool) (lease.Holding, lease.Verdict, error) {
+// take decides, and takes the slots if the answer is yes. look checks the slots
+// that may have been given back without a word in the index; with lazily set it
+// does so only when something is in the way.
+func (p *pool) take(ix *index, r asking, look *survey, lazily bool) (lease.Holding, lease.Verdict, error) {
 	own, err := p.own()
 	if err != nil {
 		return nil, lease.Verdict{}, err
@@ -154,7 +160,7 @@ func (p *pool) take(ix *index, r asking, suspect map[int]bool, lazily bool) (lea
 	v := decide()
 	var bad *lease.DamagedError
 	if !lazily || v.Reason == lease.Full || v.Limit < lease.Smallest(own.Limit, r.Ask(own.Limit)) {
-		bad = p.verify(ix, suspect)
+		bad = p.verify(ix, look)
 		v = decide()
 	}
 	paces := r.Paces(own)
@@ -170,7 +176,8 @@ func (p *pool) take(ix *index, r asking, suspect map[int]bool, lazily bool) (lea
 		if h != nil {
 			return h, v, nil
 		}
-		bad = p.verify(ix, nil) // a slot was taken after all, and is marked now
+		look.all = true // a slot was taken after all, and is marked now
+		bad = p.verify(ix, look)
 		v = decide()
 	}
 	if v.Reason == lease.Ready { // slots came and went, and none was had
@@ -307,14 +314,40 @@ func (p *pool) poke(slot string) error {
 // abandon gives back slots that nothing was started in, after err.
 func abandon(h lease.Holding, err error) error {
 	if h, ok := h.(*holding); ok && h != nil {
-		for _, f := range h.files {
-			_ = markFree(f)
-			_ = unlock(f)
-			f.Close()
-		}
-		h.files = nil
+		_ = h.letGo()
 	}
 	return err
+}
+
+// letGo gives the slots back.
+func (h *holding) letGo() (err error) {
+	for _, step := range h.goes() {
+		err = errors.Join(err, step())
+	}
+	h.files = nil
+	return err
+}
+
+// goes are the steps of a release: it marks the slots free, wakes the head of the
+// line and unlocks them. It unlocks explicitly: a daemon that the command left
+// behind still has the descriptor, and closing ours would leave the slot locked.
+//
+// The head finds them marked and locked, and looks until they are free. Woken
+// after the unlock, it would sleep beside a free slot when we are stopped in
+// between, or killed while such a daemon keeps the file from being closed.
+func (h *holding) goes() (steps []func() error) {
+	add := func(step func() error) { steps = append(steps, step) }
+	for _, f := range h.files {
+		add(func() error { _ = markFree(f); return nil }) // unlocked, it is free without
+	}
+	for i := range h.files { // each: the head looks only at what was named
+		add(func() error { return h.pool.poke(strconv.Itoa(h.lease.Slots[i])) })
+	}
+	for _, f := range h.files {
+		add(func() error { return unlock(f) })
+		add(f.Close)
+	}
+	return steps
 }
 
 // holding is a lease of ours.
@@ -342,32 +375,25 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	}
 	h.lease.Child, h.lease.State = &child, lease.Running
 	if h.later != nil {
-		time.AfterFunc(settle, h.later)
+		time.AfterFunc(afterStart, h.later)
 	}
 	return nil
 }
 
 const (
-	// settle is how long a started child has the machine to itself before the
-	// next in the line wakes up to become the head: it needs 0.3 ms for that,
-	// and on two busy cores they would come out of the child's start.
-	settle = time.Millisecond
-	// putOffAtMost: a lease may stay reserved for long, and others must not
-	// wait for its child.
+	// afterStart is how long a started child has the machine to itself before what
+	// was put off is done: it needs 0.3 ms, and on two busy cores that would come
+	// out of the child's start.
+	afterStart = time.Millisecond
+	// putOffAtMost: a lease may stay reserved for long.
 	putOffAtMost = 50 * time.Millisecond
 )
 
-// putOff has f called once: when the child has started, when the lease is
-// released, and soon in any case.
+// putOff has f called once: when the child has started, and soon in any case.
+// Nobody may have to wait for it: we can be stopped, or end, before that.
 func (h *holding) putOff(f func()) {
 	h.later = sync.OnceFunc(f)
 	time.AfterFunc(putOffAtMost, h.later)
-}
-
-func (h *holding) doLater() {
-	if h.later != nil {
-		h.later()
-	}
 }
 
 // Renew writes the heartbeat. ErrLost when a slot's file is no longer the one
@@ -391,6 +417,13 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Signs, error) {
 	}
 	if r != nil && r.pulse != nil {
 		h.signs.Keepalive = time.Duration(r.pulse.Keepalive)
+	}
+	if at := h.pool.keptAlive(&h.lease); at > h.signs.Keepalive {
+		h.signs.Keepalive = at
+		// Into the record, which is what people read.
+		if _, err := f.WriteAt(fmt.Appendf(nil, "%20d", at), keepaliveAt); err != nil {
+			return h.signs, err
+		}
 	}
 	if r != nil && r.stop != nil {
 		h.signs.Stop = r.stop
@@ -416,11 +449,8 @@ func (h *holding) Unused(ctx context.Context) error {
 	return errors.Join(err, h.Release(ctx))
 }
 
-// Release marks the slots free, unlocks them and wakes the head of the line.
-// It unlocks explicitly: a daemon that the command left behind still has the
-// descriptor, and closing ours would leave the slot locked. It wakes after the
-// unlock, so that who is woken finds the lock gone, and before it takes the
-// pool's lock, which that one may have by then.
+// Release gives the slots back, before it takes the pool's lock, which the head of
+// the line, woken by that, may have by then.
 //
 // The order matters when we are killed in between. Marked free but locked: the
 // lock goes with the last process that has it. Unlocked but in use in the
@@ -429,18 +459,8 @@ func (h *holding) Release(ctx context.Context) error {
 	if h.files == nil {
 		return nil
 	}
-	for _, f := range h.files {
-		_ = markFree(f)
-		_ = unlock(f)
-		f.Close()
-	}
-	h.files = nil
-	var err error
-	for _, i := range h.lease.Slots { // each: the head looks only at what was named
-		err = errors.Join(err, h.pool.poke(strconv.Itoa(i)))
-	}
+	err := h.letGo()
 	defer h.pool.close()
-	h.doLater()
 	if lineHint(h.pool.file) > 0 {
 		return err // whoever was woken checks the mark, and would wait for us here
 	}

@@ -72,7 +72,7 @@ func headOf(t *testing.T, s *Store, r lease.Request) *place {
 		t.Fatal(err)
 	}
 	p := l.(*place)
-	for p.watch == nil || p.suspect == nil || len(p.suspect) > 0 {
+	for p.head.watch == nil || p.head.survey.all || p.head.again < len(s.o.Again) {
 		if g, v, err := p.TryAcquire(t.Context(), lease.Asked{}); g != nil || err != nil {
 			t.Fatalf("%v, %v, %v", g, v, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -101,4 +102,11 @@ func localLocks(mountinfo, dir string) string {
 		}
 	}
 	return ""
+}
+
+// doze sleeps in the kernel, in this thread: the runtime's own sleep would wake two
+// others for it.
+func doze(d time.Duration) {
+	left := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&left, nil)
 }

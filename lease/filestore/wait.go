@@ -5,14 +5,12 @@ package filestore
 import (
 	"context"
 	"time"
-
-	"berth/lease"
 )
 
 // Wait implements lease.Place. It sleeps in the kernel: behind others in
 // flock(2) on the ticket before ours, as the head on events of the slots.
 // Every now and then it looks by itself, for what makes no event: a waiter
-// that is frozen, an orphan without a lock that ended, an event that was lost.
+// that is frozen, a process that cannot be followed, an event that was lost.
 func (t *place) Wait(ctx context.Context) error {
 	if t.pred != "" {
 		return t.waitBehind(ctx)
@@ -21,15 +19,12 @@ func (t *place) Wait(ctx context.Context) error {
 }
 
 func (t *place) waitBehind(ctx context.Context) error {
-	t.closeWatch()
-	if t.blockedOn != t.pred {
-		t.blocked, t.blockedOn = t.block(t.pred), t.pred
-	}
+	t.head.close()
 	look := time.NewTimer(t.pool.s.o.Look)
 	defer look.Stop()
 	select {
-	case <-t.blocked:
-		t.blockedOn = ""
+	case <-t.block(t.pred):
+		delete(t.blocks, t.pred)
 		return nil
 	case <-look.C:
 		t.slow = true
@@ -39,13 +34,36 @@ func (t *place) waitBehind(ctx context.Context) error {
 	}
 }
 
+// settle is how long the next in the line sleeps on after it was woken. A winner
+// lets its ticket go together with its grant: put off until its child runs, a stop
+// or a slow moment in between would keep the next one from a slot that is free.
+// But to become the head takes 0.3 ms of a CPU, and on two busy cores these would
+// come out of the start of that child.
+const settle = 2 * time.Millisecond
+
 // block returns a channel that is closed when the ticket name is no longer
 // held. The lock is asked for shared, so that those who wait for the same
-// ticket, and those who look at it, do not wait for each other. A goroutine
-// whose result nobody wants any more sleeps on until that ticket goes; that
-// costs a thread, once for each waiter that we pass.
-func (t *place) block(name string) chan struct{} {
+// ticket, and those who look at it, do not wait for each other.
+//
+// A goroutine whose result is not wanted any more sleeps on until that ticket
+// goes, and takes a thread with it. It is kept for when we wait for the same
+// ticket again: one that is stopped and continued a hundred times costs one.
+func (t *place) block(name string) <-chan struct{} {
+	if done, ok := t.blocks[name]; ok {
+		return done
+	}
+	for n, done := range t.blocks {
+		select {
+		case <-done:
+			delete(t.blocks, n)
+		default:
+		}
+	}
 	done := make(chan struct{})
+	if t.blocks == nil {
+		t.blocks = map[string]chan struct{}{}
+	}
+	t.blocks[name] = done
 	l, err := t.pool.ticketLock(name)
 	if err != nil {
 		close(done) // it is gone
@@ -54,105 +72,8 @@ func (t *place) block(name string) chan struct{} {
 	go func() {
 		defer close(done)
 		_ = l.RLock()
+		doze(settle)
 		l.Unlock()
 	}()
 	return done
-}
-
-func (t *place) waitHead(ctx context.Context) error {
-	if t.watch == nil && !t.watchFailed {
-		var w *watch
-		d, err := t.pool.in(slots, true)
-		if err == nil {
-			w, err = newWatch(d)
-		}
-		t.watch, t.watchFailed = w, err != nil
-		t.suspect, t.again = nil, len(t.pool.s.o.Again)
-		if err == nil {
-			return nil // look once more, for what happened before the watch began
-		}
-	}
-	slots, err := t.await(ctx)
-	switch {
-	case len(slots) > 0: // before the end of ctx: nobody will tell us twice
-		t.suspectAlso(slots)
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case err != nil: // of the watch: look at all slots, then try another one
-		t.closeWatch()
-		t.suspect = nil
-	case t.again < len(t.pool.s.o.Again):
-		t.again++
-	case !time.Now().Before(t.lookAt):
-		t.suspect = nil
-	}
-	return nil
-}
-
-// looked is told what came of a look at the suspect slots.
-func (t *place) looked(v lease.Verdict) {
-	now := time.Now()
-	if t.suspect == nil {
-		t.lookAt = now.Add(t.pool.s.o.Head)
-	}
-	if t.watch != nil && t.again >= len(t.pool.s.o.Again) {
-		t.suspect = map[int]bool{} // all were looked at; now events name them
-	}
-	t.pacedUntil = now.Add(v.After)
-}
-
-// await sleeps until a slot is closed, or for as long as the head has patience.
-func (t *place) await(ctx context.Context) ([]int, error) {
-	if t.watch != nil {
-		return t.watch.wait(ctx, t.patience())
-	}
-	select {
-	case <-time.After(t.patience()):
-	case <-ctx.Done():
-	}
-	return nil, nil
-}
-
-// suspectAlso has the next look check these slots. Those of the last event are
-// still suspect while that one is being followed up.
-func (t *place) suspectAlso(slots []int) {
-	if t.again >= len(t.pool.s.o.Again) {
-		t.suspect = map[int]bool{}
-	}
-	t.again = 0
-	for _, i := range slots {
-		if i < 0 {
-			t.suspect = nil
-		}
-		if t.suspect != nil {
-			t.suspect[i] = true
-		}
-	}
-}
-
-// patience is how long the head sleeps without an event. A Wait that somebody
-// ends ever again does not put off the look at all slots.
-func (t *place) patience() time.Duration {
-	o := &t.pool.s.o
-	d := time.Until(t.lookAt)
-	switch {
-	case t.watch == nil:
-		d = o.Poll
-	case t.again < len(o.Again):
-		d = o.Again[t.again]
-	}
-	if paced := time.Until(t.pacedUntil); paced > 0 {
-		d = min(d, paced)
-	}
-	return d
-}
-
-// closeWatch closes the watch on the side, for that takes 10 to 20 ms. A head
-// that got its slot does so only once the child runs: a fork in between would
-// make the child's close-on-exec the last close, and the child wait for it.
-func (t *place) closeWatch() {
-	if t.watch != nil {
-		go t.watch.close()
-		t.watch = nil
-	}
 }

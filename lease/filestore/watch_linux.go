@@ -7,16 +7,31 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/lease"
 )
 
 // watch reports slots whose files were closed by somebody who could write
 // them: a holder that ended, a release, or a poke. Heartbeats and other writes
 // make no such event. A process may have only few of these (128 instances a
 // user by default), so only heads of lines have one.
-type watch struct{ f *os.File }
+type watch struct {
+	f *os.File
+
+	mu       sync.Mutex
+	followed map[int]follow // by slot
+	ended    []int          // slots of processes that ended since the last wait
+}
+
+// follow is a process whose end is waited for.
+type follow struct {
+	process lease.Process
+	pidfd   *os.File
+}
 
 // newWatch watches the directory that is open, whatever its path leads to now.
 func newWatch(d *dir) (*watch, error) {
@@ -35,23 +50,26 @@ func newWatch(d *dir) (*watch, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("inotify_add_watch", err)
 	}
-	return &watch{os.NewFile(uintptr(fd), "inotify")}, nil
+	return &watch{f: os.NewFile(uintptr(fd), "inotify")}, nil
 }
 
 // wait returns the slots that were closed since the last call (-1 stands for
-// any), as soon as there is one; none when d is over or ctx ended. An error
-// means that this watch will not report any more.
+// any), or whose processes ended, as soon as there is one; none when d is over or
+// ctx ended. An error means that this watch will not report any more.
 func (w *watch) wait(ctx context.Context, d time.Duration) ([]int, error) {
 	// Read here and not in a goroutine that sends: a hop less at each hand-over.
 	if err := w.f.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = w.f.SetReadDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, w.wake)()
+	if slots := w.takeEnded(); len(slots) > 0 { // one that ends from now on ends the read
+		return slots, nil
+	}
 	var buf [4096]byte
 	n, err := w.f.Read(buf[:])
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, nil
+		return w.takeEnded(), nil
 	case err != nil:
 		return nil, err
 	}
@@ -79,4 +97,97 @@ func parseEvents(b []byte) ([]int, error) {
 	return slots, nil
 }
 
-func (w *watch) close() { _ = w.f.Close() }
+func (w *watch) wake() { _ = w.f.SetReadDeadline(time.Unix(1, 0)) }
+
+func (w *watch) takeEnded() []int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slots := w.ended
+	w.ended = nil
+	return slots
+}
+
+// follow has wait report slot when the first of these processes that lives ends.
+// The kernel tells of an end only after the process has closed all it had, so the
+// lock is gone then. It is false when none lives, or can be followed.
+func (w *watch) follow(slot int, processes []lease.Process, alive func(lease.Process) bool) bool {
+	w.mu.Lock()
+	before := w.followed[slot]
+	w.mu.Unlock()
+	for _, p := range processes {
+		if before.pidfd != nil && before.process == p {
+			return true
+		}
+		f, err := openPidfd(p.PID)
+		if err != nil {
+			continue
+		}
+		if !alive(p) { // asked after it was opened: now it is known whose it is
+			f.Close()
+			continue
+		}
+		w.mu.Lock()
+		if w.followed == nil {
+			w.followed = map[int]follow{}
+		}
+		w.followed[slot] = follow{p, f}
+		w.mu.Unlock()
+		if before.pidfd != nil {
+			_ = before.pidfd.Close() // perhaps it has just ended
+		}
+		go w.awaitEnd(slot, f)
+		return true
+	}
+	return false
+}
+
+// openPidfd opens a pidfd that the runtime can poll, without a thread for each.
+func openPidfd(pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	if err := f.SetReadDeadline(time.Time{}); err != nil { // it cannot be polled
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (w *watch) awaitEnd(slot int, f *os.File) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 0)
+		return err == nil && n > 0
+	})
+	if err != nil { // it was closed: nobody wants to know
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.followed[slot].pidfd == f {
+		delete(w.followed, slot)
+		w.ended = append(w.ended, slot)
+		w.wake()
+	}
+	f.Close()
+}
+
+func (w *watch) close() {
+	w.mu.Lock()
+	for _, f := range w.followed {
+		f.pidfd.Close()
+	}
+	w.followed = nil
+	w.mu.Unlock()
+	_ = w.f.Close()
+}

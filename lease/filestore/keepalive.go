@@ -1,0 +1,80 @@
+//go:build unix
+
+package filestore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"berth/lease"
+)
+
+// Jobs leave their keepalives in a file of their own, with a record of a fixed
+// length for each slot: the token of the lease, and when, on the boot clock. Left
+// in the slot's file, each would wake the head of the line: that one hears of every
+// slot that is closed after writing, which is how it learns that a holder ended.
+//
+// Nobody needs a lock for it. A record lies within a page, so it is never torn; one
+// that comes too late has another token than the slot's next lease.
+
+const (
+	keepaliveFmt = "%20d %20d"
+	keepaliveLen = 64 // so many fill a page
+)
+
+// Keepalive implements lease.Store. It does not wait for the pool's lock when it
+// can see by itself that the job lives.
+func (s *Store) Keepalive(ctx context.Context, id string) error {
+	p, err := s.poolOf(id)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if a := p.near(id); a.where == slots {
+		if r := p.readID(a, id); r != nil && r.lease != nil && p.s.runs(r) {
+			return p.keepAlive(r.lease)
+		}
+	}
+	return s.find(ctx, id, func(m match) error {
+		if m.lease == nil {
+			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+		}
+		return p.keepAlive(m.lease)
+	})
+}
+
+// runs reports whether a process of a lease lives, as far as can be seen from here.
+func (s *Store) runs(r *record) bool {
+	return s.o.Alive(r.lease.Owner) || r.child != nil && s.o.Alive(*r.child)
+}
+
+func (p *pool) keepAlive(l *lease.Lease) error {
+	f, err := p.openFile(itself, "keepalive", making)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := fmt.Sprintf("%-*s\n", keepaliveLen-1, fmt.Sprintf(keepaliveFmt, l.Token, p.s.Clock()))
+	_, err = f.WriteAt([]byte(b), int64(l.Slots[0])*keepaliveLen)
+	return err
+}
+
+// keptAlive is when the job of l last called, 0 for never.
+func (p *pool) keptAlive(l *lease.Lease) time.Duration {
+	f, err := p.openFile(itself, "keepalive", reading)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	b := make([]byte, keepaliveLen)
+	if _, err := f.ReadAt(b, int64(l.Slots[0])*keepaliveLen); err != nil {
+		return 0
+	}
+	var token uint64
+	var at int64
+	if n, _ := fmt.Sscanf(string(b), "%d %d", &token, &at); n < 2 || token != l.Token || at < 0 {
+		return 0
+	}
+	return time.Duration(at)
+}

@@ -1,0 +1,337 @@
+package filestore
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/lease"
+)
+
+// mortal is a process that a test ends, with what the store is to think of it:
+// dying is true once the kernel takes it apart.
+type mortal struct {
+	cmd   *exec.Cmd
+	dying atomic.Bool
+}
+
+func bear(t *testing.T) *mortal {
+	t.Helper()
+	m := &mortal{cmd: exec.Command("sleep", "1h")}
+	if err := m.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.end)
+	return m
+}
+
+func (m *mortal) process() lease.Process { return lease.Process{PID: m.cmd.Process.Pid} }
+
+func (m *mortal) alive() bool { return unix.Kill(m.cmd.Process.Pid, 0) == nil }
+
+func (m *mortal) end() {
+	_ = m.cmd.Process.Kill()
+	_ = m.cmd.Wait() // until then it is a zombie, and alive says that it lives
+}
+
+// storeOf makes a store in which nobody looks by himself, and that sees these
+// processes and ours.
+func storeOf(t *testing.T, all ...*mortal) *Store {
+	s := eventsOnly(t)
+	s.o.Alive = func(p lease.Process) bool {
+		for _, m := range all {
+			if p == m.process() {
+				return m.alive()
+			}
+		}
+		return p.PID == os.Getpid()
+	}
+	s.o.Ending = func(p lease.Process) bool {
+		for _, m := range all {
+			if p == m.process() && m.dying.Load() {
+				return true
+			}
+		}
+		return !s.o.Alive(p)
+	}
+	return s
+}
+
+// silently puts the lock of h's slot into a descriptor whose close is no event, as
+// if h's own had been closed by an end and the lock not gone with it yet.
+func silently(t *testing.T, s *Store, h *holding) *os.File {
+	t.Helper()
+	f, err := os.Open(s.path("p", "slots", "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, own := range h.files {
+		_ = unlock(own)
+		own.Close()
+	}
+	if ok, err := tryLock(f); !ok || err != nil {
+		t.Fatalf("cannot lock it: %v, %v", ok, err)
+	}
+	return f
+}
+
+// TestLockGoesAfterItsEvent: a process closes what it had when it ends, and the
+// kernel tells of that before the lock is gone. A waiter that became the head in
+// between had neither the event nor a reason to look.
+func TestLockGoesAfterItsEvent(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(m *mortal, lock *os.File)
+	}{
+		{"its owner ends after that", func(m *mortal, lock *os.File) { lock.Close(); m.end() }},
+		{"its owner is gone by then", func(m *mortal, lock *os.File) { m.end(); time.Sleep(time.Millisecond); lock.Close() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := bear(t)
+			s := storeOf(t, m)
+			r := request(1, 1)
+			r.Owner = m.process()
+			h := takeSlot(t, s, r)
+			if err := h.Running(t.Context(), m.process()); err != nil { // as with --exec
+				t.Fatal(err)
+			}
+			lock := silently(t, s, h)
+			m.dying.Store(true)
+			p := headOf(t, s, request(1, 1))
+			c.end(m, lock)
+			granted(t, p)
+		})
+	}
+}
+
+// TestOrphanWithoutALockEnds: nothing is closed when a job ends that closed what it
+// inherited.
+func TestOrphanWithoutALockEnds(t *testing.T) {
+	owner, child := bear(t), bear(t)
+	s := storeOf(t, owner, child)
+	r := request(1, 1)
+	r.Owner = owner.process()
+	h := takeSlot(t, s, r)
+	if err := h.Running(t.Context(), child.process()); err != nil {
+		t.Fatal(err)
+	}
+	silently(t, s, h).Close()
+	owner.end()
+	p := headOf(t, s, request(1, 1))
+	child.end()
+	granted(t, p)
+}
+
+// TestDaemonKeepsTheSlot: its berth was killed, its command is gone, and what is
+// left of that has the lock. The head must not look for that without an end.
+func TestDaemonKeepsTheSlot(t *testing.T) {
+	m := bear(t)
+	s := storeOf(t, m)
+	s.o.Timings.Again = []time.Duration{time.Millisecond}
+	r := request(1, 1)
+	r.Owner = m.process()
+	h := takeSlot(t, s, r)
+	m.end()
+	l, err := s.Line(t.Context(), request(1, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := l.(*place)
+	for looks := 0; p.head.watch == nil || p.head.patience(&s.o.Timings) < time.Second; looks++ {
+		if looks > 15 {
+			t.Fatalf("%d looks, and the next is to come in %v", looks, p.head.patience(&s.o.Timings))
+		}
+		if g, v, err := p.TryAcquire(t.Context(), lease.Asked{}); g != nil || err != nil {
+			t.Fatalf("%v, %v, %v", g, v, err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+		_ = p.Wait(ctx)
+		stop()
+	}
+	for _, f := range h.files {
+		f.Close() // the daemon ends
+	}
+	granted(t, p)
+}
+
+// TestReleaserIsStopped: in a release, after each of its steps. A daemon has the
+// slot's descriptor, too, so nothing is closed. When a step frees the slot, a head
+// that slept since before that step hears of it, and so does one that came before
+// the release began.
+func TestReleaserIsStopped(t *testing.T) {
+	const early, late = "a head from before the release", "a head from before the step"
+	for _, head := range []string{early, late} {
+		t.Run(head, func(t *testing.T) {
+			freed := false
+			for last := 0; !freed; last++ {
+				s := eventsOnly(t)
+				h := takeSlot(t, s, request(1, 1))
+				daemon, err := unix.Dup(int(h.files[0].Fd()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer unix.Close(daemon)
+				var p *place
+				for i, step := range h.goes()[:last+1] {
+					if head == early && i == 0 || head == late && i == last {
+						p = headOf(t, s, request(1, 1))
+					}
+					if err := step(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if freed = !p.pool.look(0).locked; freed {
+					granted(t, p)
+				}
+			}
+		})
+	}
+}
+
+// TestLimitIsToldOfFirst: killed after it had changed the limit and before it told
+// anybody, 'berth limit' left the head asleep beside free slots. Told of before
+// that, the head waits for the pool's lock until the change is made.
+func TestLimitIsToldOfFirst(t *testing.T) {
+	s, one, two := eventsOnly(t), 1, 2
+	if err := setLimit(t.Context(), s, &one); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	// One queue for both, so that it has the order in which they happened.
+	said, err := unix.InotifyAddWatch(fd, s.path("p", "slots"), unix.IN_CLOSE_WRITE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := unix.InotifyAddWatch(fd, s.path("p"), unix.IN_MOVED_TO)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := setLimit(t.Context(), s, &two); err != nil {
+		t.Fatal(err)
+	}
+	var order []int
+	buf := make([]byte, 4096)
+	for len(order) < 2 {
+		n, err := unix.Read(fd, buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for b := buf[:n]; len(b) > 0; b = b[unix.SizeofInotifyEvent+int(b[12]):] {
+			order = append(order, int(b[0]))
+		}
+	}
+	if order[0] != said || order[1] != done {
+		t.Errorf("events %v, want that of the slots (%d) and then that of the limit (%d)", order, said, done)
+	}
+}
+
+// TestKeepaliveWakesNobody: it was written into the slot's file, whose close wakes
+// the head, and under the pool's lock, after a look at every slot in use.
+func TestKeepaliveWakesNobody(t *testing.T) {
+	s := eventsOnly(t)
+	takeSlot(t, s, request(3, 1))
+	h := takeSlot(t, s, request(3, 1))
+	s.o.SlotOf = func(string) (int, bool) { return 1, true }
+	d, err := h.pool.in(slots, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWatch(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	hog := h.pool.keep.lock("lock")
+	if err := hog.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	defer hog.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	before := s.Clock()
+	for range 3 {
+		if err := s.Keepalive(ctx, h.lease.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signs, err := h.Renew(ctx, 0)
+	if err != nil || signs.Keepalive < before {
+		t.Errorf("Renew: %+v, %v; want a keepalive from %v on", signs, err, before)
+	}
+	if slots, err := w.wait(ctx, 0); len(slots) > 0 || err != nil {
+		t.Errorf("events of slots %v, %v", slots, err)
+	}
+	// What people see, and what an earlier berth reads, has it since.
+	if r, err := readRecord(h.files[0]); err != nil || time.Duration(r.pulse.Keepalive) != signs.Keepalive {
+		t.Errorf("the record: %+v, %v", r, err)
+	}
+}
+
+// TestKeepaliveOfAnotherLease: one that comes too late is not the next job's.
+func TestKeepaliveOfAnotherLease(t *testing.T) {
+	s := newStore(t)
+	h := takeSlot(t, s, request(1, 1))
+	late := h.lease
+	giveBack(t, h)
+	h = takeSlot(t, s, request(1, 1))
+	if err := h.pool.keepAlive(&late); err != nil {
+		t.Fatal(err)
+	}
+	if signs, err := h.Renew(t.Context(), 0); err != nil || signs.Keepalive != 0 {
+		t.Errorf("Renew: %+v, %v", signs, err)
+	}
+}
+
+// TestThreadsOfAFlappingWaiter: whoever waited for one that was stopped and went on
+// again and again had a thread for each time.
+func TestThreadsOfAFlappingWaiter(t *testing.T) {
+	s := eventsOnly(t)
+	h := takeSlot(t, s, request(1, 1))
+	defer giveBack(t, h)
+	a, b, p := inLine(t, s), inLine(t, s), inLine(t, s)
+	before := runtime.NumGoroutine()
+	for range 20 {
+		for _, pred := range []*place{a, b} {
+			p.pred = pred.name
+			ctx, stop := context.WithTimeout(t.Context(), time.Millisecond)
+			if err := p.Wait(ctx); err == nil {
+				t.Error("it does not wait")
+			}
+			stop()
+		}
+	}
+	if n := runtime.NumGoroutine() - before; n > 2 {
+		t.Errorf("%d goroutines for two waiters before it", n)
+	}
+	for _, pred := range []*place{a, b} { // and both are still heard
+		p.pred = pred.name
+		if err := pred.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := p.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func inLine(t *testing.T, s *Store) *place {
+	t.Helper()
+	l, err := s.Line(t.Context(), request(1, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.(*place)
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"strings"
+	"unsafe"
+)
+
+const MP = 5
+
+// program counters of a berth
+const (
+	START = iota
+	LOCK  // waits for the pool's lock; mode says what for
+	NOTES // lstat own ticket
+	TURN
+	BEFORE
+	WILLREM // sweep: change++ saved
+	SWEEP   // unlink of a dead ticket
+	BEND
+	VERIFY
+	LOOKING // slot vi's lock held by our look
+	DECIDE
+	GRAB
+	WLEASE
+	REMOVE
+	REMSAVE
+	UNLINK
+	TUNLOCK
+	SAVE
+	UNLOCK
+	JSAVE
+	JCREATE
+	JTRYLOCK
+	JFILL
+	WAIT
+	FORK
+	EXECVE
+	RUNWAIT
+	RLMARK
+	RLUNLOCK
+	RLCLOSE
+	RLPOKE
+	RLHINT
+	RLLOOK
+	RLLOOKING
+	SANOTE
+	SAUNLOCK
+	SASTOP
+	RTLOCK
+	RTNOTE
+	SETPOKE
+	SETWRITE
+	DYING
+	GONE
+)
+
+var pcName = strings.Split("START LOCK NOTES TURN BEFORE WILLREM SWEEP BEND VERIFY LOOKING DECIDE GRAB WLEASE REMOVE REMSAVE UNLINK TUNLOCK SAVE UNLOCK JSAVE JCREATE JTRYLOCK JFILL WAIT FORK EXECVE RUNWAIT RLMARK RLUNLOCK RLCLOSE RLPOKE RLHINT RLLOOK RLLOOKING SANOTE SAUNLOCK SASTOP RTLOCK RTNOTE SETPOKE SETWRITE DYING GONE", " ")
+
+const (
+	mNew = iota
+	mTry
+	mJoin
+	mLeave
+	mRel
+	mAside
+	mReturn
+	mSet
+)
+
+var modeName = []string{"new", "try", "join", "leave", "release", "aside", "return", "set"}
+
+// flags
+const (
+	fStopped = 1 << iota
+	fListed
+	fPassing
+	fSlow
+	fWatch
+	fLater // done() is put off
+	fOwn   // own ticket's flock is held
+	fFile  // own ticket's file exists
+	fNoted // somebody noted: passed (aside without Back)
+	fPre   // child between fork and exec: holds a copy of the ticket's lock
+	fSwept
+	fPassed // of before(): it passed a frozen one
+	fNil    // suspect == nil
+	fAll    // this verify looks at all
+	fSlept  // of before(): 2nd pass of a newcomer
+	fGot
+)
+
+type Proc struct {
+	f                      uint16
+	pc, mode               uint8
+	seq                    uint8 // ticket number, 0 none
+	change, pred, suspect  uint8
+	again, events          uint8
+	blockedOn, bstate      uint8
+	has, childHas, closing uint8
+	child                  uint8 // 0 none 1 runs 2 dying 3 gone 5 daemon left 6 daemon dying
+	it, vi, stage, tries   uint8
+	bpred                  uint8
+	asideSelf              uint8    // 1: its own aside note stands (kept)
+	leave                  uint8    // slots found marked free and locked
+	held                   uint8    // slots found in use by the last look, not yet asked about
+	heldRec                [2]uint8 // whose they were; +16: without a lock
+	fol, over              [2]uint8 // followed by pidfd: p+1 a berth, 16+p+1 a child; leases known to be over
+}
+
+type G struct {
+	lock                              uint8 // pool lock's holder+1
+	sChange, sLine, sSeq, sTok        uint8 // index as saved
+	sLim                              [2]uint8
+	mChange, mLine, mSeq, mTok        uint8
+	mLim                              [2]uint8
+	owner                             [2]uint8 // slot's flock: 0, p+1 hold, 16+p+1 look
+	rec                               [2]uint8 // 0 free, p+1
+	own                               uint8    // pool's own limit, 255 none
+	kills, stops, leaves, sets, slows uint8
+	stopDuring                        uint8
+	lastTok                           uint8
+	lateClose                         uint8
+}
+
+type S struct {
+	g G
+	p [MP]Proc
+}
+
+const SZ = int(unsafe.Sizeof(S{}))
+
+func (s *S) bytes() []byte { return (*[SZ]byte)(unsafe.Pointer(s))[:] }
+
+type Cfg struct {
+	P, N       int
+	weight     [MP]int
+	ask        [MP]int // -n, 0: none
+	exec       [MP]bool
+	closer     [MP]bool
+	daemon     [MP]bool
+	prio       [MP]int
+	isSet      [MP]bool // this process is `berth limit`
+	setTo      int
+	own0       int
+	kills      int
+	stops      int
+	leaves     int
+	slows      int
+	asides     int
+	strictTime bool // the last re-look comes after the kernel has finished closing
+	rel        [MP]bool
+	again      int
+	mut        string
+	fallback   int
+	lifo       bool
+	held       int
+}
+
+var c Cfg
+
+var again uint8
+
+const noLimit = 200
+
+func mut(x string) bool { return c.mut != "" && strings.Contains("+"+c.mut+"+", "+"+x+"+") }

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"fmt"
+)
+
+// take decides and takes slots, or a place in the line.
+func (x *step) take() {
+	s, p, q := x.s, x.p, x.q
+	n := &x.n
+	m, g := &n.p[p], &n.g
+	switch q.pc {
+	case DECIDE:
+		decide(n, p)
+		x.emit(n, "decides")
+	case GRAB:
+		i := int(q.vi)
+		for i < c.N && g.mLim[i] != 0 {
+			i++
+		}
+		if i >= c.N {
+			viol(s, "MODEL: more slots needed")
+			return
+		}
+		fail := func(asks uint8, l string) {
+			n.fire(1 << i)
+			g.mLim[i] = asks
+			for j := 0; j < c.N; j++ { // ungrab: close without a word
+				if m.has&(1<<j) != 0 {
+					m.has &^= 1 << j
+					g.owner[j], g.rec[j] = 0, 0
+					g.mLim[j] = 0
+					n.fire(1 << j)
+				}
+			}
+			m.tries++
+			set(m, fAll)
+			m.vi, m.pc = 0, VERIFY
+			x.emit(n, fmt.Sprintf("grab: slot %d %s", i, l))
+		}
+		if g.owner[i] != 0 {
+			fail(noLimit, "is locked after all")
+			return
+		}
+		if s.orphan(g.rec[i]) {
+			a := c.ask[g.rec[i]-1]
+			if a == 0 {
+				a = noLimit
+			}
+			fail(uint8(a), "is an orphan's")
+			return
+		}
+		g.owner[i] = uint8(p + 1)
+		m.has |= 1 << i
+		mk := c.ask[p]
+		if mk == 0 {
+			mk = noLimit
+		}
+		g.mLim[i] = uint8(mk)
+		m.vi = uint8(i + 1)
+		if bits(m.has) == c.weight[p] {
+			g.mTok++
+			m.pc, m.vi = WLEASE, 0
+			// FIRST COME: nobody who lives, runs and stands before us
+			for o := 0; o < c.P; o++ {
+				if o == p || !s.fl(o, fFile) || !s.fl(o, fOwn) || !s.aliveBerth(o) || g.stopDuring&(1<<o) != 0 || s.p[o].asideSelf != 0 {
+					continue
+				}
+				if s.p[o].pc == LOCK && (s.p[o].mode == mLeave || s.p[o].mode == mAside) || s.p[o].pc == SAUNLOCK {
+					continue
+				}
+				if q.mode == mNew && c.prio[o] <= c.prio[p] || q.mode == mTry && key(o, s.p[o].seq) < key(p, q.seq) {
+					viol(n, fmt.Sprintf("OVERTAKES: P%d overtakes P%d", p, o))
+				}
+			}
+		}
+		x.emit(n, fmt.Sprintf("grab: locks slot %d", i))
+	case WLEASE:
+		for j := 0; j < c.N; j++ {
+			if m.has&(1<<j) != 0 && g.rec[j] != uint8(p+1) {
+				g.rec[j] = uint8(p + 1)
+				x.emit(n, fmt.Sprintf("writes the lease into slot %d", j))
+				return
+			}
+		}
+		set(m, fGot)
+		if q.mode == mTry {
+			m.pc = REMOVE
+		} else {
+			m.pc = SAVE
+		}
+		// no step of its own
+		procSucc(n, p, x.out)
+	case REMOVE:
+		if q.f&fListed == 0 || q.pred != 0 || q.f&fPassing != 0 || q.change != g.mChange {
+			if !mut("removelate") {
+				g.mChange++
+				m.pc = REMSAVE
+				n2 := *n
+				n2.saveIndex()
+				n2.p[p].pc = UNLINK
+				x.emit(&n2, "saves index (change++) before it removes its ticket")
+				return
+			}
+			g.mChange++
+		}
+		m.pc = UNLINK
+		procSucc(n, p, x.out)
+	case UNLINK:
+		if m.f&fFile != 0 {
+			clr(m, fFile|fNoted)
+			if g.mLine > 0 {
+				g.mLine--
+			}
+		}
+		m.pc = TUNLOCK
+		if mut("ticketlate") && q.f&fGot != 0 {
+			m.pc = SAVE
+		}
+		x.emit(n, "unlinks its ticket")
+	case TUNLOCK:
+		clr(m, fOwn)
+		m.pc = SAVE
+		x.emit(n, "unlocks its ticket")
+	case SAVE:
+		if mut("nosave") && q.f&fGot != 0 {
+			// the mark is saved only after the child has started: never, here
+			g.mLim = g.sLim
+		}
+		n.saveIndex()
+		m.pc = UNLOCK
+		x.emit(n, "saves index")
+	case UNLOCK:
+		g.lock = 0
+		n.clearMem()
+		clr(m, fAll|fSwept|fPassed|fSlept)
+		m.it, m.vi, m.bpred, m.stage, m.tries = 0, 0, 0, 0, 0
+		l := "unlocks the pool"
+		switch q.mode {
+		case mNew:
+			if q.f&fGot != 0 {
+				n.granted(p, s)
+			} else {
+				m.pc, m.mode = LOCK, mJoin
+				l += "; joins the line next"
+			}
+		case mTry:
+			if q.f&fGot != 0 {
+				if m.f&(fWatch|fOwn) != 0 {
+					set(m, fLater)
+				}
+				n.granted(p, s)
+			} else {
+				m.pc = WAIT
+				if m.pred != 0 { // waitBehind
+					clr(m, fWatch)
+					m.events = 0
+					m.leave, m.held, m.heldRec, m.fol, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
+					if m.blockedOn != m.pred {
+						m.blockedOn, m.bstate = m.pred, 1
+					}
+				}
+			}
+		case mJoin:
+			m.pc, m.mode = LOCK, mTry
+		case mLeave:
+			m.pc = GONE
+			n.tidy(p)
+		case mRel, mSet:
+			m.pc = GONE
+			if q.mode == mSet && mut("setpokelate") {
+				m.pc = SETPOKE
+			}
+			n.tidy(p)
+		case mAside:
+			m.pc = SASTOP
+		case mReturn:
+			m.pc, m.mode = LOCK, mTry
+		}
+		clr(m, fGot)
+		x.emit(n, l)
+
+	case JSAVE:
+		if !mut("countlate") {
+			n.saveIndex()
+		}
+		m.pc = JCREATE
+		x.emit(n, "saves index (line++, ticket++)")
+	case JCREATE:
+		set(m, fFile)
+		m.pc = JTRYLOCK
+		x.emit(n, fmt.Sprintf("creates its ticket, number %d", q.seq))
+	case JTRYLOCK:
+		set(m, fOwn)
+		m.pc = SAVE
+		clr(m, fGot)
+		x.emit(n, "locks its ticket, writes it")
+
+	}
+}
+
+func startTake(n *S, p int) {
+	m := &n.p[p]
+	m.pc, m.vi, m.stage = VERIFY, 0, 1
+	m.leave, m.held, m.heldRec = 0, 0, [2]uint8{}
+	clr(m, fAll)
+	if m.f&fNil != 0 {
+		set(m, fAll)
+	}
+}
+
+func decide(n *S, p int) {
+	m := &n.p[p]
+	g := &n.g
+	m.bpred, m.it = 0, 0
+	used, asked := n.used()
+	ask := n.askOf(p)
+	limit := smallest(g.own, asked, ask)
+	ready := limit > 0 && used+c.weight[p] <= limit
+	full := limit > 0 && !ready
+	if m.mode == mNew && m.stage == 0 {
+		m.stage = 1
+		if full || limit < smallest(g.own, ask) {
+			set(m, fAll)
+			m.pc, m.vi = VERIFY, 0
+			return
+		}
+	}
+	if ready && int(m.tries) <= c.N+c.weight[p] {
+		m.pc, m.vi = GRAB, 0
+		return
+	}
+	if m.mode == mTry { // looked()
+		if m.f&fWatch != 0 && m.again >= again {
+			m.suspect = m.leave
+			clr(m, fNil)
+		}
+	}
+	m.pc = SAVE
+}
+
+func (n *S) granted(p int, s *S) {
+	m := &n.p[p]
+	if s.g.mTok <= n.g.lastTok {
+		viol(n, "TOKEN: not above the last one")
+	}
+	n.g.lastTok = s.g.mTok
+	clr(m, fListed|fPassing|fSlow|fNil)
+	m.change, m.pred, m.suspect, m.again, m.blockedOn, m.bstate, m.it = 0, 0, 0, 0, 0, 0, 0
+	m.leave, m.held, m.heldRec, m.fol, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
+	m.pc = FORK
+	if c.exec[p] {
+		m.pc = EXECVE
+	}
+}

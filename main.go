@@ -7,4 +7,4 @@ import (
 	"berth/cmd"
 )
 
-func main() { os.Exit(cmd.Main(os.Args)) }
+func main() { cmd.Main(os.Args).Exit() }

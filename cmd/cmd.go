@@ -14,9 +14,9 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Main runs berth with the arguments and returns its exit code. Only main
+// Main runs berth with the arguments and returns how it is to end. Only main
 // exits: a defer that gives a slot back must always run.
-func Main(args []string) int {
+func Main(args []string) Outcome {
 	defer stderr.flush(lastWords)
 	say := newSpeaker(false, false)
 	result := codeOK
@@ -27,12 +27,12 @@ func Main(args []string) int {
 		err = app.Run(args)
 	}
 	if err == nil {
-		return result
+		return Outcome{Code: result}
 	}
 	if !errors.Is(err, errSaid) {
 		say.explain(err)
 	}
-	return code(err)
+	return outcomeOf(err)
 }
 
 // askHelp turns 'help run' and '--help run' into 'run --help'.

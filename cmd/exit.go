@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"errors"
+	"os"
+	"os/signal"
 	"syscall"
 
 	"berth/lease"
@@ -52,7 +54,31 @@ func code(err error) int {
 	}
 }
 
-// signalError says that a signal ended the wait for a slot.
+// Outcome is how berth ends.
+type Outcome struct {
+	Code   int
+	Signal syscall.Signal // that ended the command, or our wait; Code is 128 more
+}
+
+func outcomeOf(err error) Outcome {
+	o := Outcome{Code: code(err)}
+	if sig := (signalError{}); errors.As(err, &sig) {
+		o.Signal = sig.Signal
+	}
+	return o
+}
+
+// Exit ends this process. Of a signal it dies itself: a shell goes on with a loop after
+// Ctrl-C, unless the command died of it. Where that cannot be (pid 1, whom the kernel
+// spares; a signal that our caller ignores), the code says it.
+func (o Outcome) Exit() {
+	if o.Signal != 0 && !signal.Ignored(o.Signal) {
+		dieOf(o.Signal)
+	}
+	os.Exit(o.Code)
+}
+
+// signalError says that a signal ended the command, or the wait for a slot.
 type signalError struct{ syscall.Signal }
 
 func (e signalError) Error() string { return e.Signal.String() }

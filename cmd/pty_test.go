@@ -302,3 +302,10 @@ func screen(b string) string {
 	}
 	return out.String()
 }
+
+// screen is all that came to the screen.
+func (s *terminalShell) screen() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.seen)
+}

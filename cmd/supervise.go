@@ -22,8 +22,9 @@ type supervisor struct {
 	ending   error     // why the tree is being ended; nil: it is not
 	killAt   time.Time // then it is killed
 	exited   bool
-	code     int        // the child's, once it exited
-	done     chan error // End or WaitTree has returned
+	code     int            // the child's, once it exited
+	died     syscall.Signal // that ended the child, or 0
+	done     chan error     // End or WaitTree has returned
 	renewals <-chan lease.Renewal
 	deadline <-chan time.Time
 	idle     *time.Timer
@@ -189,7 +190,7 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 		s.stops++
 		s.follow(ev.Signal)
 	case procwatch.Exited:
-		s.exited, s.code = true, ev.Code
+		s.exited, s.code, s.died = true, ev.Code, ev.Signal
 		switch {
 		case s.ending != nil:
 			return s.gaveUp // else not before the tree is gone, too
@@ -262,7 +263,7 @@ func (s *supervisor) treeGone(err error) {
 	select {
 	case ev := <-s.child.Events():
 		if ev.Kind == procwatch.Exited {
-			s.exited, s.code = true, ev.Code
+			s.exited, s.code, s.died = true, ev.Code, ev.Signal
 		}
 	case <-time.After(time.Second):
 	}
@@ -316,6 +317,8 @@ func (s *supervisor) outcome() (int, error) {
 		return 0, fmt.Errorf("%w; the job was ended", s.ending)
 	case errors.As(s.ending, &stopped):
 		s.say.errorf("job %s was %v", s.spec.request.ID, stopped)
+	case s.died != 0:
+		return 0, signalError{s.died}
 	}
 	return s.code, nil
 }

@@ -291,7 +291,8 @@ func TestTerminalHangup(t *testing.T) {
 func TestTerminalOfAnotherSession(t *testing.T) {
 	t.Parallel()
 	s := openTerminal(t, "sh", 80)
-	s.line("setsid -w berth run -n 1 -p p -- sh -c 'echo $PPID >berth; exec job hold a'")
+	// A shell takes what berth dies of for a code; setsid would say that it "did not exit normally".
+	s.line("setsid -w sh -c 'berth run -n 1 -p p -- sh -c \"echo \\$PPID >berth; exec job hold a\"; exit $?'")
 	pid := s.pid("a")
 	if err := syscall.Kill(s.pid("berth"), syscall.SIGHUP); err != nil {
 		t.Fatal(err)

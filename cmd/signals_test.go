@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -69,6 +70,9 @@ func TestInboxLosesNoSignal(t *testing.T) {
 	}
 	b.again(syscall.SIGTERM)
 	b.again(syscall.SIGWINCH)
+	for len(b.in) > 0 { // then none is behind what close gets first
+		runtime.Gosched()
+	}
 	if left := b.close(); !slices.Equal(left, []syscall.Signal{sigCONT, syscall.SIGTERM, sigWINCH}) {
 		t.Errorf("left are %v, want CONT, TERM and WINCH", left)
 	}

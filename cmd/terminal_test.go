@@ -340,3 +340,26 @@ func TestTerminalOutputIsStopped(t *testing.T) {
 	s.keys(ctrlQ)
 	s.code(0)
 }
+
+// What only looks is stopped by Ctrl-Z, goes on, and ends by Ctrl-C as anything does.
+func TestTerminalWatchStops(t *testing.T) {
+	t.Parallel()
+	inShells(t, func(t *testing.T, shell string) {
+		s := openTerminal(t, shell, 80)
+		if _, err := s.berth("limit", "p", "7"); err != nil {
+			t.Fatal(err)
+		}
+		s.line("berth ls --watch p")
+		for range 2 {
+			s.expect("0 of 7 in use")
+			s.expect("0 of 7 in use") // again: it looks for signals by now
+			s.keys(ctrlZ)
+			s.expect("Stopped")
+			s.expect(prompt)
+			s.line("fg")
+		}
+		s.expect("0 of 7 in use")
+		s.keys(ctrlC)
+		s.code(130)
+	})
+}

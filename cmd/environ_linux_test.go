@@ -39,7 +39,7 @@ func environOfChild(t *testing.T, env []string, words ...string) []string {
 // TestEnvironmentByteForByte: what programs in Go lose of an environment, and variables
 // of ours that are the caller's own, reach the command as they were.
 func TestEnvironmentByteForByte(t *testing.T) {
-	store := t.TempDir() // is there, so that nothing is said of it
+	store := t.TempDir()          // is there, so that nothing is said of it
 	ours := func(e string) bool { // what berth tells, and so may put elsewhere
 		k, _, _ := strings.Cut(e, "=")
 		return slices.Contains([]string{"BERTH_LEASE", "BERTH_LIMIT", "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_STORE", "BERTH_TOKEN", "BERTH_LABEL_k"}, k)

@@ -17,7 +17,7 @@ func heldCommand(result *int) *cli.Command {
 Processes are asked, not BERTH_POOL: a variable outlives the job, in what the
 job leaves behind. What --on-busy run starts without a slot is outside.`,
 		Flags: []cli.Flag{
-			storeFlag(""),
+			storeFlag(""), ownerFlag(""),
 			newBool(cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say which job it is, or why it is none [$BERTH_VERBOSE]"}),
 		},
 		Action: func(c *cli.Context) error {

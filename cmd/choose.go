@@ -205,7 +205,11 @@ func (c choice) none() string {
 // one is the id that a word names, for what is asked of a single job.
 func (st *store) one(ctx context.Context, word string) (string, error) {
 	ids, unknown, err := st.ids(ctx, choice{words: []string{word}})
-	if err = errors.Join(append(unknown, err)...); err != nil {
+	var pool *hintedError
+	switch err = errors.Join(append(unknown, err)...); {
+	case errors.Is(err, lease.ErrNotFound) && errors.As(err, &pool): // how to stop it is not what is asked
+		return "", &hintedError{pool.error, "berth ls " + strings.TrimSuffix(word, "/")}
+	case err != nil:
 		return "", err
 	}
 	return ids[0], nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -165,13 +166,13 @@ func writeProbe(w io.Writer, p *probeJSON) error {
 	if r.Load != nil {
 		row("load", "host", "%.2f, %.2f per CPU", r.Load.Load1, r.Load.PerCPU)
 	}
-	for _, k := range sortedKeys(r.Pressure) {
+	for _, k := range slices.Sorted(maps.Keys(r.Pressure)) {
 		row("pressure", "host, "+k, "%.2f%% of the last 10 s", r.Pressure[k])
 	}
 	for _, d := range r.Disk {
 		row("disk", d.Path, "%s free", gate.Bytes(d.Free))
 	}
-	for _, k := range sortedKeys(r.Errors) {
+	for _, k := range slices.Sorted(maps.Keys(r.Errors)) {
 		row("not readable", k, "%s", oneLine(r.Errors[k]))
 	}
 	for _, g := range p.Gates {
@@ -187,13 +188,4 @@ func writeProbe(w io.Writer, p *probeJSON) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

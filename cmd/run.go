@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -191,7 +192,7 @@ func withVars(env []string, told map[string]string, drop func(string) bool) []st
 		_, again := told[k]
 		return again || drop != nil && drop(k)
 	})
-	for _, k := range sortedKeys(told) {
+	for _, k := range slices.Sorted(maps.Keys(told)) {
 		env = append(env, k+"="+told[k])
 	}
 	return env

@@ -31,7 +31,7 @@ func Ancestors() ([]ID, error) { return nil, unsupported("list ancestors") }
 func (ID) StartedWith(string) bool { return false }
 
 // TreeUsage is not supported on Windows.
-func TreeUsage(ID) (Usage, error) { return Usage{}, unsupported("measure a process") }
+func TreeUsage(...ID) (map[ID]Usage, error) { return nil, unsupported("measure processes") }
 
 // TreeUsages is not supported on Windows.
 func TreeUsages(...Tree) (map[Tree]Usage, error) { return nil, unsupported("measure processes") }

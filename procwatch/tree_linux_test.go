@@ -122,10 +122,7 @@ func TestTreeUsage(t *testing.T) {
 	c := start(t, nil, "/bin/sh", "-c", "sleep 1000 & sleep 1000 & sleep 1000 & wait")
 	var u procwatch.Usage
 	until(t, "four processes", func() bool {
-		var err error
-		if u, err = procwatch.TreeUsage(c.ID()); err != nil {
-			t.Fatal(err)
-		}
+		u = usage(t, c.ID())
 		return u.Procs == 4
 	})
 	if u.RSS < 4*100<<10 || u.RSS > 1<<30 {
@@ -140,8 +137,15 @@ func TestTreeUsage(t *testing.T) {
 	}
 	stale := c.ID()
 	stale.Start++
-	if _, err := procwatch.TreeUsage(stale); err == nil {
-		t.Error("no error for a process that is gone")
+	self, err := procwatch.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := procwatch.TreeUsage(stale, self, c.ID()); err != nil || len(all) != 2 || all[c.ID()].Procs != 4 || all[self].Procs < 5 {
+		t.Errorf("%+v, %v: want two, without the one that is gone", all, err)
+	}
+	if c.ID().Dir() == "" || stale.Dir() != "" {
+		t.Errorf("directory %q, and %q of a process that is gone", c.ID().Dir(), stale.Dir())
 	}
 	if all, err := procwatch.TreeUsages(procwatch.Tree{ID: stale}); err != nil || len(all) > 0 {
 		t.Errorf("%+v, %v for a process that is gone", all, err)
@@ -153,13 +157,19 @@ func TestTreeUsage(t *testing.T) {
 func TestTreeUsageCountsFinishedChildren(t *testing.T) {
 	c := start(t, nil, "/bin/sh", "-c", `sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'; sleep 1000`)
 	until(t, "CPU time is seen after its user has ended", func() bool {
-		u, err := procwatch.TreeUsage(c.ID())
-		if err != nil {
-			t.Fatal(err)
-		}
+		u := usage(t, c.ID())
 		kids := childrenOf(t, c.ID().PID)
 		return u.CPU >= 20*time.Millisecond && len(kids) == 1 && comm(kids[0]) == "sleep\n"
 	})
+}
+
+func usage(t *testing.T, id procwatch.ID) procwatch.Usage {
+	t.Helper()
+	all, err := procwatch.TreeUsage(id)
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	return all[id]
 }
 
 func comm(pid int) string {

@@ -192,20 +192,7 @@ func ancestors() (list []ID, whole bool, err error) {
 	return list, true, nil
 }
 
-// TreeUsage adds up what a process and all its descendants take that are alive
-// now, but for Anon. The error wraps os.ErrProcessDone when the process itself is
-// gone: its descendants cannot be told from others' then.
-func TreeUsage(id ID) (Usage, error) {
-	table, err := scan()
-	if err != nil {
-		return Usage{}, fmt.Errorf("cannot read the process table: %w", err)
-	}
-	u, _, err := usageIn(table, id)
-	return u, err
-}
-
-// TreeUsages is TreeUsage of several at the price of one look at the machine, and
-// with Anon, which takes a look at each process. Those that are gone are left out.
+// TreeUsages is TreeUsage with Anon, which takes a look at each process.
 func TreeUsages(of ...Tree) (map[Tree]Usage, error) {
 	all := map[Tree]Usage{}
 	if len(of) == 0 {

@@ -3,21 +3,14 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/user"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"berth/lease"
-	"berth/limiter/gate"
-	"berth/procwatch"
 )
 
 func lsCommand() *cli.Command {
@@ -28,10 +21,15 @@ func lsCommand() *cli.Command {
 		Description: `Reading disturbs nobody. States: reserved (slot taken, command not started),
 running, orphaned (its berth is gone, its command still runs), stalled (its
 berth gives no sign of life; with a directory the slot stays taken), damaged
-(its record cannot be read; the slot stays taken).`,
+(its record cannot be read; the slot stays taken); of waiters: waiting, stopped
+and kept (for its key), whom the others pass. The columns are slot or place,
+state, time, user@host, pid of berth>command, lease, labels, command. A terminal
+gets them cut to its width, anything else whole.`,
 		Flags: []cli.Flag{
+			newBool(cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also pools in which nothing runs and nobody waits"}),
+			newBool(cli.BoolFlag{Name: "long", Aliases: []string{"l"}, Usage: "all that is known: token, use, directory, time limits, what each waits for"}),
 			newBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
-			newBool(cli.BoolFlag{Name: "watch", Usage: "print again every second, until interrupted"}),
+			newBool(cli.BoolFlag{Name: "watch", Usage: "keep the screen up to date until interrupted; without a terminal, print again at every change"}),
 			poolFlag("show this pool, instead of POOL"),
 			storeFlag(""), ownerFlag(""),
 		},
@@ -48,373 +46,127 @@ berth gives no sign of life; with a directory the slot stays taken), damaged
 			if _, err := os.Stat(st.where); errors.Is(err, fs.ErrNotExist) && storeOf(c).where != "" && !st.remote {
 				say.notef("store %s does not exist yet", st.where) // or is a slip
 			}
-			return list(st, names, c.Bool("json"), c.Bool("watch"))
+			l := &lister{
+				store: st, say: say, pools: names,
+				json: c.Bool("json"), all: c.Bool("all"), long: c.Bool("long"), out: os.Stdout,
+			}
+			if !c.Bool("watch") {
+				st.minded()
+				return l.once()
+			}
+			return l.watch()
 		},
 	}
 }
 
-func list(st *store, pools []string, asJSON, watch bool) error {
-	st.minded()
-	for {
-		found, err := st.List(context.Background(), pools...)
-		if len(pools) > 0 && !asJSON && !watch { // else one that is not there yet is an idle one
-			there, none := st.known(context.Background(), found)
-			found, err = there, errors.Join(err, none)
-		}
-		if asJSON {
-			err = errors.Join(err, writeJSON(os.Stdout, found, st.Clock()))
-		} else {
-			if watch && isTerminal(1) {
-				fmt.Print("\x1b[H\x1b[2J")
+// lister shows pools.
+type lister struct {
+	store           *store
+	say             *speaker
+	pools           []string // all, if none is named
+	json, all, long bool
+	out             io.Writer
+}
+
+// read looks at the pools. What could be read is there also with an error.
+func (l *lister) read(ctx context.Context) ([]poolJSON, error) {
+	found, err := l.store.List(ctx, l.pools...)
+	return l.view(found), err
+}
+
+func (l *lister) view(found []lease.Pool) []poolJSON {
+	return view(found, l.store.Clock(), l.json || l.long, l.long && !l.json)
+}
+
+func (l *lister) once() error {
+	if l.json {
+		pools, err := l.read(context.Background())
+		return errors.Join(err, writeJSON(l.out, pools))
+	}
+	found, err := l.store.List(context.Background(), l.pools...)
+	if len(l.pools) > 0 { // to a program, and to who watches, one that is not there yet is an idle one
+		there, none := l.store.known(context.Background(), found)
+		found, err = there, errors.Join(err, none)
+	}
+	pools := l.view(found)
+	if err != nil && len(pools) == 0 {
+		return err
+	}
+	columns, _ := windowSize(1)
+	return errors.Join(err, printLines(l.out, flat(l.table(pools, columns)), isTerminal(1) && os.Getenv("NO_COLOR") == ""))
+}
+
+// table is what people see of the pools, cut to so many columns; 0: whole.
+func (l *lister) table(pools []poolJSON, columns int) []block {
+	shown := pools
+	if !l.all && len(l.pools) == 0 {
+		shown = nil
+		for _, p := range pools {
+			if !p.idle() {
+				shown = append(shown, p)
 			}
-			err = errors.Join(err, writeTable(os.Stdout, found, st.Clock(), isTerminal(1) && os.Getenv("NO_COLOR") == ""))
-		}
-		if err != nil || !watch {
-			return err
-		}
-		time.Sleep(time.Second)
-	}
-}
-
-// poolJSON is the stable schema of 'berth ls --json': fields are added, never
-// renamed or given another meaning.
-type poolJSON struct {
-	Pool      string       `json:"pool"`
-	Limit     *int         `json:"limit"`      // in force; null: nobody asks for one
-	LimitFrom string       `json:"limit_from"` // "pool", a lease id, or ""
-	OwnLimit  *int         `json:"own_limit"`  // set by 'berth limit'; null: none
-	OwnGates  []string     `json:"own_gates"`  // the same, as its flags
-	Used      int          `json:"used"`
-	Holders   []holderJSON `json:"holders"`
-	Waiters   []waiterJSON `json:"waiters"`
-	LockHeld  string       `json:"lock_held_by,omitempty"`
-}
-
-type holderJSON struct {
-	Lease    string            `json:"lease"` // "": its record cannot be read
-	Slots    []int             `json:"slots"`
-	State    lease.State       `json:"state"`
-	Command  []string          `json:"command"`
-	PID      int               `json:"pid"`       // of berth
-	ChildPID *int              `json:"child_pid"` // of the command
-	User     string            `json:"user"`
-	Host     string            `json:"host"`
-	Since    *time.Time        `json:"since"`
-	Held     *float64          `json:"held_seconds"`
-	Beat     *float64          `json:"heartbeat_age_seconds"` // null: does not beat
-	CPU      *float64          `json:"cpu_seconds"`           // of the tree; null: not seen from here
-	RSS      *uint64           `json:"memory_bytes"`
-	Procs    *int              `json:"processes"`
-	Labels   map[string]string `json:"labels"`
-	Token    uint64            `json:"token"`
-	Weight   int               `json:"weight"`
-	Priority int               `json:"priority"`
-	Limit    *int              `json:"asks_for_limit"`
-	Need     *gate.Need        `json:"need"`
-	Note     string            `json:"note,omitempty"`
-}
-
-type waiterJSON struct {
-	Lease    string            `json:"lease"`
-	Place    int               `json:"place"` // 1 is next; 0: the others pass it for now
-	Weight   int               `json:"weight"`
-	Priority int               `json:"priority"`
-	Command  []string          `json:"command"`
-	PID      int               `json:"pid"`
-	User     string            `json:"user"`
-	Host     string            `json:"host"`
-	Since    time.Time         `json:"since"`
-	Waited   float64           `json:"waited_seconds"`
-	For      string            `json:"waits_for"`
-	Labels   map[string]string `json:"labels"`
-	Limit    *int              `json:"asks_for_limit"`
-	Gates    []string          `json:"gates"` // of its own, as flags
-}
-
-func writeJSON(w io.Writer, pools []lease.Pool, clock time.Duration) error {
-	out := []poolJSON{}
-	for _, p := range pools {
-		if p.Err == nil { // said on stderr
-			out = append(out, viewOf(p, clock))
 		}
 	}
-	return encodeJSON(w, out)
+	switch {
+	case len(shown) > 0 && l.long:
+		return longTable(shown, columns)
+	case len(shown) > 0:
+		return table(shown, columns)
+	case len(pools) > 0:
+		return []block{{head: []textLine{{text: "nothing runs and nobody waits (" + plural(len(pools), "idle pool") + ": berth ls -a)"}}}}
+	}
+	return []block{{head: []textLine{{text: "nothing runs and nobody waits: there is no pool yet"}}}}
 }
 
-func viewOf(p lease.Pool, clock time.Duration) poolJSON {
-	v := poolJSON{
-		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: flagsOf(p.Own.Terms), Used: p.Used,
-		Holders: []holderJSON{}, Waiters: []waiterJSON{}, LockHeld: p.LockHeldBy,
-	}
-	for _, h := range p.Holders {
-		v.Holders = append(v.Holders, holderView(h))
-	}
-	place := 0
-	for _, e := range p.Waiters {
-		t := e.Ticket
-		wv := waiterJSON{
-			Lease: t.ID, Weight: t.Weight, Priority: t.Priority, Command: t.Command, PID: t.Owner.PID,
-			User: nameOf(t.UID), Host: t.Owner.Host, Since: t.Since, Waited: max(0, time.Since(t.Since).Seconds()),
-			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: flagsOf(t.Terms), For: e.Note,
-		}
-		if !e.Aside {
-			ahead := place
-			place++
-			wv.Place = place
-			wv.For = verdict(&p, t.Request, ahead, clock).String()
-		}
-		v.Waiters = append(v.Waiters, wv)
-	}
-	return v
+// idle: there is nothing to tell of the pool. One that lets nobody start is not: it
+// may have been forgotten so.
+func (p *poolJSON) idle() bool {
+	drained := p.OwnLimit != nil && *p.OwnLimit == 0
+	return len(p.Holders)+len(p.Waiters) == 0 && !p.unread && p.LockHeld == "" && !drained
 }
 
-func holderView(e lease.Entry) holderJSON {
-	l := e.Lease
-	v := holderJSON{
-		Lease: l.ID, Slots: l.Slots, State: l.State, Command: l.Command, PID: l.Owner.PID,
-		User: nameOf(l.UID), Host: l.Owner.Host,
-		Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.Asks), Note: e.Note,
-	}
-	if l.Need != (lease.Need{}) {
-		v.Need = (*gate.Need)(&l.Need)
-	}
-	if l.State == lease.Damaged {
-		v.User = ""
-	} else {
-		held := max(0, time.Since(l.Since).Seconds())
-		v.Since, v.Held = &l.Since, &held
-	}
-	if e.Beat >= 0 {
-		age := e.Beat.Seconds()
-		v.Beat = &age
-	}
-	if l.Child != nil {
-		v.ChildPID = &l.Child.PID
-		if u, err := procwatch.TreeUsage(procwatch.ID(*l.Child)); err == nil {
-			cpu := u.CPU.Seconds()
-			v.CPU, v.RSS, v.Procs = &cpu, &u.RSS, &u.Procs
-		}
-	}
-	return v
+// textLine is a line of the screen, already cut and escaped, of which one part may
+// have a colour.
+type textLine struct {
+	text     string
+	color    string // "" none
+	from, to int    // that part, in bytes
 }
 
-// flagsOf are terms as they would be typed.
-func flagsOf(t lease.Terms) []string {
-	v, err := termsOf(t)
-	if err != nil {
-		return []string{"(" + err.Error() + ")"}
+func (t textLine) paint(color bool) string {
+	if !color || t.color == "" || t.to > len(t.text) {
+		return t.text
 	}
-	return append([]string{}, v.flags()...) // [] in JSON, not null
+	return t.text[:t.from] + "\x1b[" + t.color + "m" + t.text[t.from:t.to] + "\x1b[0m" + t.text[t.to:]
 }
 
-func orDash(s *float64) string {
-	if s == nil {
-		return "-"
-	}
-	return short(seconds(*s))
+// block is what is shown of one pool.
+type block struct {
+	head    []textLine
+	jobs    [][]textLine
+	holders int // so many of the jobs; the others wait
 }
 
-func orNull(n int) *int {
-	if n == 0 {
-		return nil
-	}
-	return &n
-}
-
-func orEmpty(m map[string]string) map[string]string {
-	if m == nil {
-		return map[string]string{}
-	}
-	return m
-}
-
-func nameOf(uid int) string {
-	id := strconv.Itoa(uid)
-	if u, err := user.LookupId(id); err == nil {
-		return u.Username
-	}
-	return id
-}
-
-// writeTable prints for people, within 80 columns unless a name needs more.
-func writeTable(w io.Writer, pools []lease.Pool, clock time.Duration, color bool) error {
-	var b strings.Builder
-	paint := func(code, s string) string {
-		if !color {
-			return s
-		}
-		return "\x1b[" + code + "m" + s + "\x1b[0m"
-	}
-	for i, p := range pools {
+// flat are the lines of the blocks, with an empty one between two.
+func flat(blocks []block) []textLine {
+	var out []textLine
+	for i, b := range blocks {
 		if i > 0 {
-			b.WriteByte('\n')
+			out = append(out, textLine{})
 		}
-		v := viewOf(p, clock)
-		if p.Err != nil {
-			fmt.Fprintf(&b, "%s  cannot be read\n", paint("1", oneLine(v.Pool)))
-			continue
+		out = append(out, b.head...)
+		for _, j := range b.jobs {
+			out = append(out, j...)
 		}
-		fmt.Fprintf(&b, "%s  %s\n", paint("1", oneLine(v.Pool)), summary(v))
-		if len(v.OwnGates) > 0 {
-			b.WriteString(details(pairs(v.OwnGates)))
-		}
-		if v.LockHeld != "" {
-			fmt.Fprintf(&b, "  %s\n", v.LockHeld)
-		}
-		for _, h := range v.Holders {
-			state := fmt.Sprintf("%-8s", h.State)
-			if h.State != lease.Running && h.State != lease.Reserved {
-				state = paint("33", state)
-			}
-			fmt.Fprintf(&b, "  slot %-4s %s %7s  %s\n", slotList(h.Slots), state, orDash(h.Held), shorten(commandLine(h.Command), 46))
-			b.WriteString(details(holderDetails(h)))
-			if h.Note != "" {
-				for _, l := range wrap(oneLine(h.Note), 73) {
-					b.WriteString("       " + l + "\n")
-				}
-			}
-		}
-		for _, t := range v.Waiters {
-			place := fmt.Sprintf("wait %-4d", t.Place)
-			if t.Place == 0 {
-				place = "wait -   "
-			}
-			fmt.Fprintf(&b, "  %s waiting  %7s  %s\n", place, short(seconds(t.Waited)), shorten(commandLine(t.Command), 46))
-			b.WriteString(details(waiterDetails(t)))
-		}
+	}
+	return out
+}
+
+func printLines(w io.Writer, lines []textLine, color bool) error {
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l.paint(color) + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// details fills indented lines with words, two blanks between them where
-// they are facts of their own.
-func details(facts []string) string {
-	const indent, width = "       ", 80
-	var b strings.Builder
-	line := ""
-	for _, f := range facts {
-		if line != "" && len([]rune(indent+line+"  "+f)) > width {
-			b.WriteString(indent + line + "\n")
-			line = ""
-		}
-		if line != "" {
-			line += "  "
-		}
-		line += shorten(f, width-len(indent))
-	}
-	if line != "" {
-		b.WriteString(indent + line + "\n")
-	}
-	return b.String()
-}
-
-func summary(v poolJSON) string {
-	s := fmt.Sprintf("%d in use", v.Used)
-	if v.Limit != nil {
-		s = fmt.Sprintf("%d of %d in use", v.Used, *v.Limit)
-		if v.LimitFrom == "pool" {
-			s += " (the pool's own limit)"
-		} else {
-			s += " (limit of " + oneLine(v.LimitFrom) + ")"
-		}
-	}
-	waiting, kept := 0, 0
-	for _, w := range v.Waiters {
-		if w.Place > 0 {
-			waiting++
-		} else {
-			kept++
-		}
-	}
-	if waiting > 0 {
-		s += fmt.Sprintf(", %d waiting", waiting)
-	}
-	if kept > 0 {
-		s += fmt.Sprintf(", %s kept", plural(kept, "place"))
-	}
-	return s
-}
-
-func holderDetails(h holderJSON) []string {
-	if h.State == lease.Damaged {
-		return nil
-	}
-	pid := "pid " + strconv.Itoa(h.PID)
-	if h.ChildPID != nil && *h.ChildPID != h.PID {
-		pid += ">" + strconv.Itoa(*h.ChildPID)
-	}
-	d := []string{oneLine(h.Lease), pid, h.User + "@" + oneLine(h.Host), fmt.Sprintf("token %d", h.Token)}
-	if h.CPU != nil {
-		d = append(d, fmt.Sprintf("cpu %s", short(seconds(*h.CPU))), "mem "+size(*h.RSS))
-	}
-	if h.Beat != nil {
-		d = append(d, "beat "+short(seconds(*h.Beat))+" ago")
-	}
-	if h.Need != nil {
-		d = append(d, "need "+h.Need.String())
-	}
-	if h.Priority != 0 {
-		d = append(d, fmt.Sprintf("priority %d", h.Priority))
-	}
-	return append(d, labelList(h.Labels)...)
-}
-
-func waiterDetails(t waiterJSON) []string {
-	d := []string{oneLine(t.Lease), "pid " + strconv.Itoa(t.PID), t.User + "@" + oneLine(t.Host), oneLine(t.For)}
-	if t.Weight > 1 {
-		d = append(d, fmt.Sprintf("weight %d", t.Weight))
-	}
-	if t.Priority != 0 {
-		d = append(d, fmt.Sprintf("priority %d", t.Priority))
-	}
-	return append(d, labelList(t.Labels)...)
-}
-
-// pairs joins each flag and its value.
-func pairs(flags []string) []string {
-	var out []string
-	for f := range slices.Chunk(flags, 2) {
-		out = append(out, oneLine(strings.Join(f, " ")))
-	}
-	return out
-}
-
-func labelList(m map[string]string) []string {
-	var out []string
-	for k, v := range m {
-		out = append(out, oneLine(k+"="+v))
-	}
-	slices.Sort(out)
-	return out
-}
-
-// slotList prints 0,1,2,5 as 0-2,5.
-func slotList(slots []int) string {
-	var parts []string
-	for i := 0; i < len(slots); {
-		j := i
-		for j+1 < len(slots) && slots[j+1] == slots[j]+1 {
-			j++
-		}
-		part := strconv.Itoa(slots[i])
-		if j > i {
-			part += "-" + strconv.Itoa(slots[j])
-		}
-		parts = append(parts, part)
-		i = j + 1
-	}
-	return strings.Join(parts, ",")
-}
-
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-func size(n uint64) string {
-	for _, u := range []string{"B", "K", "M", "G"} {
-		if n < 1024*10 || u == "G" {
-			return strconv.FormatUint(n, 10) + u
-		}
-		n /= 1024
-	}
-	return ""
 }

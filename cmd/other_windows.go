@@ -33,10 +33,12 @@ func catchSignals(chan os.Signal, []os.Signal) {}
 
 var drastic, harmless []os.Signal
 
-func foreground() bool    { return false }
-func columns() int        { return 0 }
-func isTerminal(int) bool { return false }
-func stopSelf()           {}
+func foreground() bool                   { return false }
+func columns() int                       { return 0 }
+func isTerminal(int) bool                { return false }
+func windowSize(int) (columns, rows int) { return 0, 0 }
+func ours(int) bool                      { return true }
+func stopSelf()                          {}
 
 func lockFile(*os.File) (func(), error) { return nil, errors.ErrUnsupported }
 

@@ -53,12 +53,3 @@ func (s *speaker) verbosef(format string, args ...any) {
 		s.line("", format, args...)
 	}
 }
-
-// shorten cuts s to n columns, counting every rune as one.
-func shorten(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:max(0, n-1)]) + "…"
-}

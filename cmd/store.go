@@ -16,6 +16,8 @@ type store struct {
 	owner  string // as BERTH_STORE_OWNER does
 	remote bool   // leases end by a clock, and owners may be on other machines
 	self   procwatch.ID
+	// changes tells when there may be something new to list; nil: nothing does.
+	changes func(ctx context.Context, pools []string) <-chan struct{}
 	// inherits reports whether we hold the lock of a lease's slot by a
 	// descriptor that a parent left us.
 	inherits func(*lease.Lease) bool

@@ -75,7 +75,7 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 	if fs, first := s.Network(); first {
 		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &store{still: &still{Store: s}, where: s.Dir(), owner: o.owner, self: self, inherits: s.Inherits}, nil
+	return &store{still: &still{Store: s}, where: s.Dir(), owner: o.owner, self: self, inherits: s.Inherits, changes: s.Changes}, nil
 }
 
 // lookUp returns the uid of the owner; nil when none was named.

@@ -1,0 +1,234 @@
+package cmd
+
+import (
+	"io"
+	"os/user"
+	"strconv"
+	"time"
+
+	"berth/lease"
+	"berth/limiter/gate"
+	"berth/procwatch"
+)
+
+// poolJSON is the stable schema of 'berth ls --json': fields are added, never
+// renamed or given another meaning.
+type poolJSON struct {
+	Pool      string       `json:"pool"`
+	Limit     *int         `json:"limit"`      // in force; null: nobody asks for one
+	LimitFrom string       `json:"limit_from"` // "pool", a lease id, or ""
+	OwnLimit  *int         `json:"own_limit"`  // set by 'berth limit'; null: none
+	OwnGates  []string     `json:"own_gates"`  // the same, as its flags
+	Used      int          `json:"used"`
+	Holders   []holderJSON `json:"holders"`
+	Waiters   []waiterJSON `json:"waiters"`
+	LockHeld  string       `json:"lock_held_by,omitempty"`
+
+	unread bool // it could not be read, which is said on stderr
+}
+
+type holderJSON struct {
+	Lease    string            `json:"lease"` // "": its record cannot be read
+	Slots    []int             `json:"slots"`
+	State    lease.State       `json:"state"`
+	Command  []string          `json:"command"`
+	PID      int               `json:"pid"`       // of berth
+	ChildPID *int              `json:"child_pid"` // of the command
+	User     string            `json:"user"`
+	Host     string            `json:"host"`
+	Since    *time.Time        `json:"since"`
+	Held     *float64          `json:"held_seconds"`
+	Beat     *float64          `json:"heartbeat_age_seconds"` // null: does not beat
+	Busy     *float64          `json:"keepalive_age_seconds"` // null: there was none
+	Timeout  *float64          `json:"timeout_seconds"`       // null: none
+	Idle     *float64          `json:"idle_timeout_seconds"`
+	Deadline *time.Time        `json:"deadline"`    // when the time-out ends it
+	CPU      *float64          `json:"cpu_seconds"` // of the tree; null: not seen from here
+	RSS      *uint64           `json:"memory_bytes"`
+	Procs    *int              `json:"processes"`
+	Labels   map[string]string `json:"labels"`
+	Token    uint64            `json:"token"`
+	Weight   int               `json:"weight"`
+	Priority int               `json:"priority"`
+	Limit    *int              `json:"asks_for_limit"`
+	Need     *gate.Need        `json:"need"`
+	Note     string            `json:"note,omitempty"`
+
+	dir string // where it runs, as far as that is seen from here
+}
+
+type waiterJSON struct {
+	Lease    string            `json:"lease"`
+	Place    int               `json:"place"` // 1 is next; 0: the others pass it for now
+	Weight   int               `json:"weight"`
+	Priority int               `json:"priority"`
+	Command  []string          `json:"command"`
+	PID      int               `json:"pid"`
+	User     string            `json:"user"`
+	Host     string            `json:"host"`
+	Since    time.Time         `json:"since"`
+	Waited   float64           `json:"waited_seconds"`
+	For      string            `json:"waits_for"`
+	Labels   map[string]string `json:"labels"`
+	Limit    *int              `json:"asks_for_limit"`
+	Gates    []string          `json:"gates"` // of its own, as flags
+
+	reason lease.Reason
+}
+
+func writeJSON(w io.Writer, pools []poolJSON) error {
+	out := []poolJSON{}
+	for _, p := range pools {
+		if !p.unread {
+			out = append(out, p)
+		}
+	}
+	return encodeJSON(w, out)
+}
+
+// viewer makes of what a store tells what is shown.
+type viewer struct {
+	clock time.Duration // the store's
+	used  map[procwatch.ID]procwatch.Usage
+	dirs  bool           // also tell where jobs run
+	users map[int]string // by their number: looking one up may ask a server
+}
+
+// view shows pools at one moment. measure: look what the jobs' processes use.
+func view(pools []lease.Pool, clock time.Duration, measure, dirs bool) []poolJSON {
+	v := &viewer{clock: clock, dirs: dirs, users: map[int]string{}}
+	if measure {
+		v.measure(pools)
+	}
+	out := []poolJSON{}
+	for _, p := range pools {
+		out = append(out, v.pool(p))
+	}
+	return out
+}
+
+func (v *viewer) measure(pools []lease.Pool) {
+	var children []procwatch.ID
+	for _, p := range pools {
+		for _, h := range p.Holders {
+			if h.Lease.Child != nil {
+				children = append(children, procwatch.ID(*h.Lease.Child))
+			}
+		}
+	}
+	v.used, _ = procwatch.TreeUsage(children...) // what cannot be seen is not shown
+}
+
+func (v *viewer) pool(p lease.Pool) poolJSON {
+	j := poolJSON{
+		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: flagsOf(p.Own.Terms), Used: p.Used,
+		Holders: []holderJSON{}, Waiters: []waiterJSON{}, LockHeld: p.LockHeldBy, unread: p.Err != nil,
+	}
+	for _, h := range p.Holders {
+		j.Holders = append(j.Holders, v.holder(h))
+	}
+	place := 0
+	for _, e := range p.Waiters {
+		t := e.Ticket
+		w := waiterJSON{
+			Lease: t.ID, Weight: t.Weight, Priority: t.Priority, Command: t.Command, PID: t.Owner.PID,
+			User: v.user(t.UID), Host: t.Owner.Host, Since: t.Since, Waited: max(0, time.Since(t.Since).Seconds()),
+			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: flagsOf(t.Terms), For: e.Note,
+		}
+		if !e.Aside {
+			why := verdict(&p, t.Request, place, v.clock)
+			place++
+			w.Place, w.For, w.reason = place, why.String(), why.Reason
+		}
+		j.Waiters = append(j.Waiters, w)
+	}
+	return j
+}
+
+func (v *viewer) holder(e lease.Entry) holderJSON {
+	l := e.Lease
+	j := holderJSON{
+		Lease: l.ID, Slots: l.Slots, State: l.State, Command: l.Command, PID: l.Owner.PID,
+		User: v.user(l.UID), Host: l.Owner.Host,
+		Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.Asks), Note: e.Note,
+	}
+	if l.Need != (lease.Need{}) {
+		j.Need = (*gate.Need)(&l.Need)
+	}
+	if e.Beat >= 0 {
+		j.Beat = inSeconds(e.Beat)
+	}
+	if l.State == lease.Damaged {
+		j.User = ""
+		return j
+	}
+	j.Since, j.Held = &l.Since, inSeconds(max(0, time.Since(l.Since)))
+	if e.Keepalive > 0 {
+		j.Busy = inSeconds(max(0, v.clock-e.Keepalive))
+	}
+	if l.Timeout > 0 {
+		ends := l.Since.Add(l.Timeout)
+		j.Timeout, j.Deadline = inSeconds(l.Timeout), &ends
+	}
+	if l.IdleTimeout > 0 {
+		j.Idle = inSeconds(l.IdleTimeout)
+	}
+	if l.Child != nil {
+		j.ChildPID = &l.Child.PID
+		v.process(&j, procwatch.ID(*l.Child))
+	}
+	return j
+}
+
+// process adds what is seen of a job's processes.
+func (v *viewer) process(j *holderJSON, id procwatch.ID) {
+	if u, ok := v.used[id]; ok {
+		j.CPU, j.RSS, j.Procs = inSeconds(u.CPU), &u.RSS, &u.Procs
+	}
+	if v.dirs {
+		j.dir = id.Dir()
+	}
+}
+
+func (v *viewer) user(uid int) string {
+	if _, known := v.users[uid]; !known {
+		v.users[uid] = nameOf(uid)
+	}
+	return v.users[uid]
+}
+
+func nameOf(uid int) string {
+	id := strconv.Itoa(uid)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return id
+}
+
+// flagsOf are terms as they would be typed.
+func flagsOf(t lease.Terms) []string {
+	v, err := termsOf(t)
+	if err != nil {
+		return []string{"(" + err.Error() + ")"}
+	}
+	return append([]string{}, v.flags()...) // [] in JSON, not null
+}
+
+func inSeconds(d time.Duration) *float64 {
+	s := d.Seconds()
+	return &s
+}
+
+func orNull(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}

@@ -1,0 +1,219 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+)
+
+const (
+	// watchEvery is how often we look when nothing tells us to: for the times, and for
+	// what makes no event.
+	watchEvery = time.Second
+	// watchPause is how long we look at most once, whatever happens in the pools.
+	watchPause = 250 * time.Millisecond
+)
+
+// watch shows the pools until it is interrupted. What cannot be read at first is an
+// error; later it is said, and passes.
+func (l *lister) watch() error {
+	if _, err := l.store.List(context.Background(), l.pools...); err != nil {
+		return err
+	}
+	var changes <-chan struct{}
+	if l.store.changes != nil {
+		changes = l.store.changes(context.Background(), l.pools)
+	}
+	if !l.json && isTerminal(1) && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != "" {
+		return l.watchScreen(changes)
+	}
+	return l.watchStream(changes)
+}
+
+// watchStream prints at every change.
+func (l *lister) watchStream(changes <-chan struct{}) error {
+	l.store.minded()
+	last, trouble := "", ""
+	for {
+		pools, err := l.read(context.Background())
+		if err == nil {
+			trouble = ""
+		} else if trouble != err.Error() {
+			trouble = err.Error()
+			l.say.errorf("%v", err)
+		}
+		if now := essence(pools); now != last && (err == nil || len(pools) > 0) {
+			if err := l.print(pools, last != ""); err != nil {
+				return err
+			}
+			last = now
+		}
+		time.Sleep(watchPause)
+		select {
+		case <-changes:
+		case <-time.After(watchEvery - watchPause):
+		}
+	}
+}
+
+func (l *lister) print(pools []poolJSON, again bool) error {
+	if l.json {
+		return writeJSON(l.out, pools)
+	}
+	if again {
+		if _, err := io.WriteString(l.out, "\n"); err != nil {
+			return err
+		}
+	}
+	columns, _ := windowSize(1)
+	return printLines(l.out, flat(l.table(pools, columns)), isTerminal(1) && os.Getenv("NO_COLOR") == "")
+}
+
+// essence is what is shown of pools, without what changes while nothing happens: times,
+// what processes use, and the numbers in what a waiter waits for.
+func essence(pools []poolJSON) string {
+	var b strings.Builder
+	for _, p := range pools {
+		p.Holders, p.Waiters = append([]holderJSON{}, p.Holders...), append([]waiterJSON{}, p.Waiters...)
+		for i := range p.Holders {
+			h := &p.Holders[i]
+			h.Held, h.Beat, h.Busy, h.CPU, h.RSS, h.Procs = nil, nil, nil, nil, nil, nil
+			h.Note = noDigits(h.Note)
+		}
+		for i := range p.Waiters {
+			w := &p.Waiters[i]
+			w.Waited, w.For = 0, noDigits(w.For)
+		}
+		text, _ := json.Marshal(p)
+		b.Write(text)
+		if p.unread {
+			b.WriteString("unread")
+		}
+	}
+	return "seen " + b.String()
+}
+
+func noDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) || r == '.' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+var watchSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, sigTSTP, sigCONT, sigWINCH}
+
+// screenWatch keeps one screen. Reading, which a frozen process or a server may hold
+// up, goes on beside it, so that keys and signals always count.
+type screenWatch struct {
+	*lister
+	screen  fullScreen
+	signals *inbox
+	ctl     suspension
+	read    chan looked
+	cancel  context.CancelFunc // of the reading that goes on; nil: none does
+	due     bool               // there may be something new
+	rests   <-chan time.Time   // until then nobody looks again
+	last    looked
+}
+
+// looked is what came of a look at the pools.
+type looked struct {
+	pools []poolJSON
+	err   error
+}
+
+func (l *lister) watchScreen(changes <-chan struct{}) error {
+	w := &screenWatch{
+		lister: l, screen: fullScreen{w: l.out, color: os.Getenv("NO_COLOR") == ""},
+		signals: newInbox(), read: make(chan looked, 1), due: true,
+	}
+	w.signals.catch(watchSignals)
+	go w.signals.see()
+	defer w.screen.leave()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		w.look()
+		var err error
+		select {
+		case sig := <-w.signals.next():
+			err = w.heed(sig)
+		case seen := <-w.read:
+			w.cancel()
+			w.cancel = nil
+			if w.due = errors.Is(seen.err, context.Canceled); !w.due { // else we were stopped
+				w.last = seen
+				err = w.draw()
+			}
+		case <-w.rests:
+			w.rests = nil
+		case <-changes:
+			w.due = true
+		case <-tick.C:
+			w.due = true
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// look begins to read the pools, if it is time to.
+func (w *screenWatch) look() {
+	if !w.due || w.rests != nil || w.cancel != nil {
+		return
+	}
+	var ctx context.Context
+	ctx, w.cancel = context.WithCancel(context.Background())
+	w.due, w.rests = false, time.After(watchPause)
+	go func() {
+		pools, err := w.lister.read(ctx)
+		w.read <- looked{pools, err}
+	}()
+}
+
+func (w *screenWatch) draw() error {
+	columns, rows := windowSize(1)
+	if !ours(1) || w.last.pools == nil && w.last.err == nil {
+		return nil
+	}
+	var blocks []block
+	if err := w.last.err; err != nil {
+		sorry := block{}
+		for _, t := range wrapped(oneLine("cannot read: "+err.Error()), columns) {
+			sorry.head = append(sorry.head, textLine{text: t, color: colorOdd, to: len(t)})
+		}
+		blocks = append(blocks, sorry)
+	}
+	if w.last.err == nil || len(w.last.pools) > 0 {
+		blocks = append(blocks, w.table(w.last.pools, columns)...)
+	}
+	return w.screen.draw(fitRows(blocks, rows), columns)
+}
+
+// heed does what a signal asks for. The error ends the watch.
+func (w *screenWatch) heed(sig syscall.Signal) error {
+	if ended := w.ctl.follow(sig, w.signals.next(), w.suspend); ended != 0 {
+		return signalError{ended}
+	}
+	if classOf(sig, alone) == resume { // what somebody else left on the screen is not ours
+		w.screen.entered, w.due = false, true
+	}
+	return w.draw()
+}
+
+func (w *screenWatch) suspend() {
+	w.screen.leave()
+	if w.cancel != nil {
+		w.cancel() // what holds up the reading must not hold up the stop
+	}
+	w.store.stop()
+}

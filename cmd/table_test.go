@@ -1,0 +1,184 @@
+package cmd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"berth/lease"
+)
+
+func TestShorten(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"abc", 3, "abc"}, {"abcd", 3, "ab…"}, {"abcd", 1, "…"}, {"abcd", 0, ""}, {"", 0, ""}, {"abcd", -1, ""},
+		{"測試測", 6, "測試測"}, {"測試測", 5, "測試…"}, {"測試測", 4, "測…"}, {"測試測", 3, "測…"}, {"測", 1, "…"},
+		{"e\u0301e\u0301", 2, "e\u0301e\u0301"}, {"e\u0301e\u0301e\u0301", 2, "e\u0301…"}, {"éé", 2, "éé"},
+	} {
+		if got := shorten(c.in, c.n); got != c.want {
+			t.Errorf("%q in %d columns: %q, want %q", c.in, c.n, got, c.want)
+		}
+	}
+}
+
+func someJobs() []poolJSON {
+	child, limit := 4242424, 30
+	p := poolJSON{Pool: "ci", Limit: &limit, LimitFrom: "pool", Used: 2}
+	for i, cmd := range []string{"make test", "測試 " + strings.Repeat("long ", 30), "e\u0301 short"} {
+		held := 10.5
+		h := holderJSON{
+			Lease: fmt.Sprintf("ci/%012d", i), Slots: []int{i}, State: lease.Running, Command: []string{cmd}, PID: 4242400 + i, ChildPID: &child,
+			User: "runner", Host: "build-machine-07.example.org", Held: &held, Labels: map[string]string{"job": strings.Repeat("測", i*8)},
+		}
+		if i == 1 {
+			h.State, h.Note = lease.Stalled, "its berth (pid 7) is stopped"
+		}
+		p.Holders = append(p.Holders, h)
+	}
+	for i := range 2 {
+		p.Waiters = append(p.Waiters, waiterJSON{Lease: fmt.Sprintf("ci/%012d", 10+i), Place: i + 1, Command: []string{"make", "it"}, User: "ann", Host: "box", Weight: 1, reason: lease.Full})
+	}
+	return []poolJSON{p}
+}
+
+// TestTableFits: no line is wider than the terminal, and the columns begin in the same
+// one in all rows, whatever has a colour.
+func TestTableFits(t *testing.T) {
+	for columns := 1; columns < 250; columns++ {
+		for _, l := range flat(table(someJobs(), columns)) {
+			if n := columnsOf(l.text); n > columns {
+				t.Errorf("%d columns: %d: %q", columns, n, l.text)
+			}
+		}
+	}
+	for _, columns := range []int{0, 60, 80, 120, 200} {
+		at := map[int]bool{}
+		for _, r := range []string{"running", "stalled", "waiting"} {
+			for _, l := range flat(table(someJobs(), columns))[1:] {
+				if i := strings.Index(l.text, r); i >= 0 {
+					at[columnsOf(l.text[:i])] = true
+				}
+			}
+		}
+		if len(at) != 1 {
+			t.Errorf("%d columns: the states begin in columns %v", columns, at)
+		}
+	}
+	at := map[int]bool{}
+	for i, l := range flat(table(someJobs(), 0))[1:] {
+		word := []string{"make test", "[its berth", "e\u0301 short", "make it", "make it"}[i]
+		at[columnsOf(l.text[:strings.Index(l.text, word)])] = true
+	}
+	if len(at) != 1 {
+		t.Errorf("the commands begin in columns %v", at)
+	}
+}
+
+// TestTableOnEightyColumns: who is on call sees what runs, though names are long.
+func TestTableOnEightyColumns(t *testing.T) {
+	var lines []string
+	for _, l := range flat(table(someJobs(), 80)) {
+		lines = append(lines, l.text)
+	}
+	want := []string{
+		"ci  2 of 30 in use (the pool's own limit), 2 waiting",
+		"  slot 0  running   10s  runner@buil…  4242400  000000000000  make test",
+		"  slot 1  stalled   10s  runner@buil…  4242401  000000000001  [its berth (pid 7…",
+		"  slot 2  running   10s  runner@buil…  4242402  000000000002  e\u0301 short",
+		"  wait 1  waiting  0.0s  ann@box       0        000000000010  make it",
+		"  wait 2  waiting  0.0s  ann@box       0        000000000011  make it",
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestColorsChangeNoWidth(t *testing.T) {
+	for _, columns := range []int{0, 10, 13, 17, 40, 80} {
+		for _, blocks := range [][]block{table(someJobs(), columns), longTable(someJobs(), columns)} {
+			for _, l := range flat(blocks) {
+				if plain := ourColors.ReplaceAllString(l.paint(true), ""); plain != l.paint(false) {
+					t.Errorf("%q with colours is %q", l.paint(false), plain)
+				}
+			}
+		}
+	}
+}
+
+func TestFitRows(t *testing.T) {
+	jobs := func(n, lines int) (all [][]textLine) {
+		for i := range n {
+			all = append(all, slices.Repeat([]textLine{{text: fmt.Sprint(i)}}, lines))
+		}
+		return all
+	}
+	pool := func(name string, holders, waiters, lines int) block {
+		return block{head: []textLine{{text: name}}, jobs: jobs(holders+waiters, lines), holders: holders}
+	}
+	for _, c := range []struct {
+		name   string
+		blocks []block
+		rows   int
+		want   string
+	}{
+		{"all", []block{pool("a", 2, 1, 1), pool("b", 0, 1, 1)}, 7, "a 0 1 2  b 0"},
+		{"no empty line", []block{pool("a", 2, 1, 1), pool("b", 0, 1, 1)}, 6, "a 0 1 2 b 0"},
+		{"the line is hidden", []block{pool("a", 30, 5, 1)}, 10, "a 0 1 2 3 4 5 30 31   and 27 more, 3 of them in the line"},
+		{"nobody waits", []block{pool("a", 30, 0, 1)}, 5, "a 0 1 2   and 27 more"},
+		{"only waiters", []block{pool("a", 1, 9, 1)}, 5, "a 0 1 2   and 7 more in the line"},
+		{"shared", []block{pool("a", 100, 0, 1), pool("b", 3, 0, 1), pool("c", 100, 0, 1)}, 14, "a 0 1 2   and 97 more b 0 1 2 c 0 1 2   and 97 more"},
+		{"three lines a job", []block{pool("a", 5, 0, 3)}, 9, "a 0 0 0 1 1 1   and 3 more"},
+		{"no room for a job", []block{pool("a", 5, 0, 3)}, 3, "a   and 5 more"},
+		{"not even heads", []block{pool("a", 5, 0, 1), pool("b", 5, 0, 1), pool("c", 1, 0, 1)}, 3, "a 0 and 14 lines more"},
+		{"one row", []block{pool("a", 5, 0, 1)}, 1, "and 6 lines more"},
+	} {
+		var got []string
+		for _, l := range fitRows(c.blocks, c.rows) {
+			got = append(got, l.text)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %q, want %q", c.name, strings.Join(got, " "), c.want)
+		}
+		if len(got) > c.rows {
+			t.Errorf("%s: %d rows, not %d", c.name, len(got), c.rows)
+		}
+	}
+}
+
+// TestEssence: what changes by itself is no change, what happened is one.
+func TestEssence(t *testing.T) {
+	change := func(f func(*poolJSON)) string {
+		p := someJobs()
+		f(&p[0])
+		return essence(p)
+	}
+	still := essence(someJobs())
+	n, rss, procs := 99.0, uint64(9), 3
+	for name, f := range map[string]func(*poolJSON){
+		"times": func(p *poolJSON) {
+			p.Holders[0].Held, p.Holders[0].Beat, p.Holders[0].Busy, p.Waiters[0].Waited = &n, &n, &n, 7
+		},
+		"use":    func(p *poolJSON) { p.Holders[0].CPU, p.Holders[0].RSS, p.Holders[0].Procs = &n, &rss, &procs },
+		"a note": func(p *poolJSON) { p.Holders[1].Note = "its berth (pid 8) is stopped" },
+	} {
+		if change(f) != still {
+			t.Errorf("%s: a change", name)
+		}
+	}
+	for name, f := range map[string]func(*poolJSON){
+		"a state":            func(p *poolJSON) { p.Holders[0].State = lease.Orphaned },
+		"a job":              func(p *poolJSON) { p.Holders = p.Holders[1:] },
+		"a waiter":           func(p *poolJSON) { p.Waiters = p.Waiters[1:] },
+		"a reason":           func(p *poolJSON) { p.Waiters[0].For = "its gates have not answered yet" },
+		"a limit":            func(p *poolJSON) { p.Limit = nil },
+		"no more to be read": func(p *poolJSON) { p.unread = true },
+	} {
+		if change(f) == still {
+			t.Errorf("%s: no change", name)
+		}
+	}
+}

@@ -20,7 +20,7 @@ func poolsNamed(c *cli.Context) ([]string, error) {
 	names := c.Args().Slice()
 	if c.IsSet("pool") {
 		if len(names) > 0 {
-			return nil, fmt.Errorf("-p %s and POOL %s: name them one way, as POOL...", c.String("pool"), names[0])
+			return nil, fmt.Errorf("-p %s and POOL %s: name them one way, as operands", c.String("pool"), names[0])
 		}
 		names = []string{c.String("pool")}
 	}

@@ -148,7 +148,6 @@ type Cfg struct {
 	slows      int
 	asides     int
 	strictTime bool // the last re-look comes after the kernel has finished closing
-	rel        [MP]bool
 	again      int
 	mut        string
 	fallback   int

@@ -47,6 +47,8 @@ func TestNormal(t *testing.T) {
 		{"run", "-qvn2 make", "--quiet=true --verbose=true --slots=2 -- make"},
 		{"run", "-vpqn make", "--verbose=true --pool=qn -- make"},
 		{"stop", "-pci", "--pool=ci --"},
+		{"run", "-pstore make", "--pool=store -- make"},
+		{"run", "-qpexec make", "--quiet=true --pool=exec -- make"},
 
 		// values
 		{"run", "--label a=b=c --label=d= x", "--label=a=b=c --label=d= -- x"},

@@ -39,12 +39,13 @@ func meant(typed string, known []cli.Flag) cli.Flag {
 	return begins
 }
 
-// isSlip reports whether a word of short flags is one letter off from a long name.
+// isSlip reports whether a word of short flags is one letter off from a long name
+// that begins like it: -pools, but not -pstore.
 func isSlip(word string, known []cli.Flag) bool {
 	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	for _, f := range known {
 		for _, n := range f.Names() {
-			if len(name) > 3 && near(name, n) {
+			if len(name) > 3 && name[0] == n[0] && near(name, n) {
 				return true
 			}
 		}

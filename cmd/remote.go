@@ -106,7 +106,7 @@ func discreet(where string) string {
 func openRemote(o storeOptions, say *speaker) (lease.Store, error) {
 	d, err := lease.ParseURL(o.where)
 	if err != nil {
-		return nil, fmt.Errorf("--store: %w", err)
+		return nil, fmt.Errorf("%s: %w", o.from, err)
 	}
 	d.Replicas = o.replicas
 	d.Trouble = func(err error) { say.notef("%v; trying again", err) }
@@ -119,7 +119,7 @@ func openRemote(o storeOptions, say *speaker) (lease.Store, error) {
 	case slices.Contains(elsewhere, d.Scheme) && len(openers) == 0:
 		return nil, beRemote(d, again)
 	}
-	return nil, fmt.Errorf("--store: %q is not a store: a directory, or a URL that begins with one of %s", d.Name(), strings.Join(elsewhere, ", "))
+	return nil, fmt.Errorf("%s: %q is not a store: a directory, or a URL that begins with one of %s", o.from, d.Name(), strings.Join(elsewhere, ", "))
 }
 
 // beRemote replaces this process by berth-remote, which has the same command line,

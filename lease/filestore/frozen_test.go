@@ -193,6 +193,26 @@ func (w *waiterProcess) signal(sig syscall.Signal) {
 	}
 }
 
+// blocks returns when w waits in the kernel for a lock.
+func (w *waiterProcess) blocks() {
+	w.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		b, err := os.ReadFile("/proc/locks")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for l := range strings.Lines(string(b)) {
+			// "3: -> FLOCK  ADVISORY  READ 812 fe:00:1234 0 EOF"
+			if f := strings.Fields(l); len(f) > 5 && f[1] == "->" && f[5] == strconv.Itoa(w.cmd.Process.Pid) {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("%s did not wait for a lock in %v", w.name, patience)
+		}
+	}
+}
+
 // release lets w give its slot back.
 func (w *waiterProcess) release() { _ = w.stdin.Close() }
 
@@ -314,6 +334,7 @@ func TestWinnerIsStopped(t *testing.T) {
 	}
 	first := line(t, dir, stopsItself, never)
 	second := line(t, dir, "second", never)
+	second.blocks()
 	if err := h.Release(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -335,3 +335,29 @@ func inLine(t *testing.T, s *Store) *place {
 	}
 	return l.(*place)
 }
+
+// TestUnseenWaiter: nobody can tell whether one of another pid namespace is stopped,
+// so nobody passes it. Who waits behind it, and who looks, is told.
+func TestUnseenWaiter(t *testing.T) {
+	s := eventsOnly(t)
+	r := request(1, 1)
+	r.Owner = lease.Process{PID: 812, PIDNS: 7, Host: "other"}
+	first, err := s.Line(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := inLine(t, s)
+	p, err := s.Summary(t.Context(), "p", second.Ticket())
+	if err != nil || p.First == nil || p.First.Ticket.Owner != r.Owner || p.First.Note == "" {
+		t.Errorf("Summary: %+v, %v", p.First, err)
+	}
+	pools, err := s.List(t.Context(), "p")
+	if err != nil || pools[0].Waiters[0].Note == "" || pools[0].Waiters[1].Note != "" {
+		t.Errorf("List: %+v, %v", pools[0].Waiters, err)
+	}
+	for _, l := range []lease.Place{first, second} {
+		if err := l.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

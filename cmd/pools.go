@@ -87,5 +87,5 @@ func poolMeant(typed string, all []lease.Pool) string {
 			return fmt.Sprintf("did you mean %s?", p.Name)
 		}
 	}
-	return "berth ls shows those there are"
+	return "berth ls -a shows those there are"
 }

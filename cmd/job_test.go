@@ -28,6 +28,7 @@ import (
 //	job deaf FILE                     like hold, and ignores TERM, INT and HUP
 //	job eat FILE NAME BYTES AFTER FOR  like record; takes so much memory after the one time, for the other
 //	job unread - CMD [ARG...]         becomes CMD with a pipe for stderr that is full and open, and that nobody reads
+//	job nounlock - CMD [ARG...]       becomes CMD, for which flock(2) gives no lock back (Linux)
 //	job latecont -                    what TestLateCont runs
 //	job storm FILE PLAN               what TestStorm runs: see stormJob
 func job(args []string) int {
@@ -54,6 +55,8 @@ func job(args []string) int {
 		after, _ := time.ParseDuration(args[4])
 		d, _ := time.ParseDuration(args[5])
 		eat(args[1], args[2], bytes, after, d)
+	case args[0] == "nounlock" && len(args) > 2:
+		return nounlock(args[2:])
 	case args[0] == "hold":
 		hold(args[1])
 	case args[0] == "args":

@@ -308,8 +308,10 @@ type glimpse struct {
 func (p *pool) glimpse() (g glimpse) {
 	g.index = p.header()
 	g.pid = p.s.lockOwner(p.file)
-	taken, err := lockedByAnother(p.file)
-	g.taken = g.pid != 0 || taken || err != nil
+	l := p.keep.lock("lock") // not p.file: an unlock that fails would leave us the lock
+	free, err := l.TryRLock()
+	l.Unlock()
+	g.taken = g.pid != 0 || !free || err != nil
 	return g
 }
 

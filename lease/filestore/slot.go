@@ -343,11 +343,22 @@ func (h *holding) goes() (steps []func() error) {
 	for i := range h.files { // each: the head looks only at what was named
 		add(func() error { return h.pool.poke(strconv.Itoa(h.lease.Slots[i])) })
 	}
-	for _, f := range h.files {
-		add(func() error { return unlock(f) })
+	for i, f := range h.files {
+		var failed error
+		add(func() error { failed = unlock(f); return nil }) // closed as well, it is ours no more
 		add(f.Close)
+		add(func() error { return h.kept(h.lease.Slots[i], failed) })
 	}
 	return steps
+}
+
+// kept is the error of a slot that could not be unlocked, when something that the
+// command left behind has its lock.
+func (h *holding) kept(slot int, failed error) error {
+	if failed == nil || !h.pool.leftLocked(slot) {
+		return nil
+	}
+	return fmt.Errorf("cannot unlock slot %d of pool %s, which stays taken until what the command left behind has ended: %w", slot, h.pool.name, failed)
 }
 
 // holding is a lease of ours.
@@ -429,6 +440,17 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Signs, error) {
 		h.signs.Stop = r.stop
 	}
 	return h.signs, nil
+}
+
+// leftLocked reports whether the slot is locked and says that it is free: nobody has
+// taken it since. Who takes it just now says so after a moment.
+func (p *pool) leftLocked(i int) bool {
+	st := p.look(i)
+	for try := 0; st.locked && st.record == nil && try < 5; try++ {
+		time.Sleep(2 * time.Millisecond)
+		st = p.look(i)
+	}
+	return st.locked && st.record == nil
 }
 
 // Expires implements lease.Holding.

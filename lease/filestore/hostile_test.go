@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package filestore
 
@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"berth/lease"
 	"berth/lease/storetest"
@@ -247,6 +250,84 @@ func TestBoundsOfSmallFiles(t *testing.T) {
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestThingsThatAreNoFiles: a socket or a device without a driver cannot be opened at
+// all. One made the pool unusable without a word where it is.
+func TestThingsThatAreNoFiles(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to make a device")
+	}
+	for what, mode := range map[string]uint32{"a socket": unix.S_IFSOCK, "a device": unix.S_IFCHR, "a directory": unix.S_IFDIR} {
+		put := func(path string) {
+			t.Helper()
+			err := os.Mkdir(path, 0o700)
+			if mode != unix.S_IFDIR {
+				_ = os.Remove(path)
+				err = unix.Mknod(path, mode|0o600, int(unix.Mkdev(250, 250)))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		names := func(err error, path string) bool {
+			return err != nil && strings.Contains(err.Error(), path) && strings.Contains(err.Error(), "is "+what)
+		}
+		s := newStore(t)
+		giveBack(t, takeSlot(t, s, request(1, 1)))
+		put(s.path("p", "line", ticketName(0, 0, "")))
+		put(s.path("p", "line", ticketName(0, 1, "k")))
+		h := takeSlot(t, s, request(1, 1))
+		r := request(1, 1)
+		r.Key, r.Grace = "k", time.Hour
+		l, err := s.Line(t.Context(), r)
+		if err != nil {
+			t.Fatalf("%s in the line: %v", what, err)
+		}
+		if _, v, err := l.TryAcquire(t.Context(), lease.Asked{}); err != nil || v.Ahead > 0 {
+			t.Errorf("%s in the line: %+v, %v; want the head", what, v, err)
+		}
+		if _, err := s.List(t.Context(), "p"); err != nil {
+			t.Errorf("%s in the line: %v", what, err)
+		}
+		if _, err := s.Stop(t.Context(), l.Ticket().ID, lease.Stop{}); err != nil { // so that no place is kept
+			t.Error(err)
+		}
+		if err := l.Leave(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for _, n := range []string{ticketName(0, 0, ""), ticketName(0, 1, "k")} {
+			if err := os.Remove(s.path("p", "line", n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		giveBack(t, h)
+		giveBack(t, takeSlot(t, s, request(1, 1))) // nobody in the line now: the index says free
+
+		slot := s.path("p", "slots", "0")
+		if err := os.Remove(slot); err != nil {
+			t.Fatal(err)
+		}
+		put(slot)
+		if h, _, err := s.TryAcquire(t.Context(), request(1, 1)); h != nil || !names(err, slot) {
+			t.Errorf("%s as the slot: %v, %v", what, h, err)
+		}
+		giveBack(t, takeSlot(t, s, request(2, 1))) // the next one is well
+		if pools, err := s.List(t.Context(), "p"); err != nil || len(pools[0].Holders) != 1 || pools[0].Holders[0].Lease.State != lease.Damaged {
+			t.Errorf("%s as the slot: %+v, %v", what, pools, err)
+		}
+		for _, name := range []string{"pace", "limit", "lock"} {
+			path := s.path("p", name)
+			_ = os.Remove(path)
+			put(path)
+			r := request(2, 1)
+			r.Rate = lease.Pace{Every: time.Second, Burst: 2}
+			if h, _, err := s.TryAcquire(t.Context(), r); h != nil || !names(err, path) {
+				t.Errorf("%s as the file %s: %v, %v", what, name, h, err)
+			}
+			_ = os.Remove(path)
 		}
 	}
 }

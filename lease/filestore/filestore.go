@@ -68,6 +68,10 @@ type Timings struct {
 	Poll    time.Duration // the same where slots cannot be watched: 100ms
 	Explain time.Duration // the pool's lock is held so long: 2s
 	Release time.Duration // a release waits so long for the pool's lock: 5s
+	Forget  time.Duration // a pool without settings goes when nobody has used it for so long: 7 days
+	Sweep   time.Duration // somebody looks for such pools so often: 1 day
+	// SweepFor is for how long, then: 50ms. It is in nobody's way but his own.
+	SweepFor time.Duration
 	// Again is when the head looks again after an event that found the slot
 	// still locked: the event of a closed file can come 0.3 ms before its lock
 	// is gone, and a dying process takes its time to close.
@@ -81,6 +85,7 @@ func (t *Timings) fill() {
 	}{
 		{&t.Look, 45 * time.Second}, {&t.Head, 3 * time.Second}, {&t.Poll, 100 * time.Millisecond},
 		{&t.Explain, 2 * time.Second}, {&t.Release, 5 * time.Second},
+		{&t.Forget, 7 * 24 * time.Hour}, {&t.Sweep, 24 * time.Hour}, {&t.SweepFor, 50 * time.Millisecond},
 	} {
 		if *f.d <= 0 {
 			*f.d = f.def

@@ -45,16 +45,21 @@ const (
 )
 
 // pool opens a pool, and makes it when create is set. Without, a pool that is
-// not there is fs.ErrNotExist, and nothing is written.
+// not there is fs.ErrNotExist, and nothing is written. One with settings is there.
 func (s *Store) pool(name string, create bool) (*pool, error) {
 	if err := lease.CheckPool(name); err != nil {
 		return nil, err
 	}
 	p := &pool{s: s, name: name, dir: s.path(name)}
 	err := p.open(false)
-	if create && errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && p.keep != nil {
+		if _, serr := p.keep.stat("limit"); serr == nil {
+			create = true // a cleaner left the settings and nothing else
+		}
+	}
+	for try := 0; create && errors.Is(err, fs.ErrNotExist) && try < 10; try++ {
 		p.close()
-		err = p.open(true)
+		err = p.open(true) // not there either: somebody forgets the pool just now
 	}
 	if err != nil {
 		p.close()

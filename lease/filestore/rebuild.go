@@ -78,6 +78,9 @@ func olderThanBoot(t time.Time) bool {
 	return t.Before(time.Now().Add(-lease.Boottime()))
 }
 
+// mostToken bounds what is believed of a token that is not the index's own.
+const mostToken = 1 << 62
+
 // far is above every number that was handed out in what cannot be read any more.
 const far = 1_000_000
 
@@ -110,7 +113,7 @@ func (p *pool) rebuild() (*index, error) {
 	if old != nil {
 		ix.ticket, ix.token, ix.start = max(old.ticket, ix.ticket), old.token, old.start
 	} else {
-		ix.token = uint64(time.Now().UnixMicro())
+		ix.token = max(uint64(time.Now().UnixMicro()), p.s.floor())
 		if len(found) > 0 {
 			ix.ticket += far
 			ix.start = uint64(lease.Boottime()) // it was before now: no pace is kept less than it should
@@ -178,7 +181,7 @@ func (p *pool) lastToken(i int) (token uint64) {
 		var l struct {
 			Token uint64 `json:"token"`
 		}
-		if json.Unmarshal(line, &l) == nil && l.Token < 1<<62 {
+		if json.Unmarshal(line, &l) == nil && l.Token < mostToken {
 			token = max(token, l.Token)
 		}
 	}

@@ -249,6 +249,12 @@ func (p *pool) replace(name string, v any) error {
 		return d.failed("create", tmp, err)
 	}
 	f := os.NewFile(uintptr(fd), d.sub(tmp))
+	if name == "limit" {
+		// A pool may be idle for longer than cleaners of temporary files leave
+		// alone. systemd-tmpfiles passes a file with the sticky bit; where it
+		// means something else, it is not to be had.
+		_ = unix.Fchmod(fd, p.s.fileMode()&^0o022|unix.S_ISVTX)
+	}
 	if err = p.s.handOver(fd); err == nil {
 		_, err = f.Write(b)
 	}

@@ -482,6 +482,7 @@ func (h *holding) Release(ctx context.Context) error {
 		return nil
 	}
 	err := h.letGo()
+	defer h.pool.s.sweep()
 	defer h.pool.close()
 	if lineHint(h.pool.file) > 0 {
 		return err // whoever was woken checks the mark, and would wait for us here

@@ -1,0 +1,263 @@
+//go:build unix
+
+package filestore
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A pool that nobody has used for Timings.Forget and that has no settings goes by our
+// own hand: CI makes a pool for every run, and nobody should have to clean up. Once in
+// Timings.Sweep somebody who has given his slots back looks for such pools, and for
+// no longer than Timings.SweepFor.
+//
+// Somebody may be about to use the pool just then. Whoever has it open holds a shared
+// flock on its directory, we an exclusive one; who could not get his, because of us,
+// decides nothing before he has the pool's lock, which we have, and then finds that the
+// pool is another one now. The rename is the one step that counts: killed before it we
+// have done nothing, and after it the rest is swept by the next.
+
+const (
+	// stamp is a file of the store. Its time is that of the last sweep, and it has the
+	// highest token of all pools that are gone.
+	stamp     = ".swept"
+	gone      = ".gone-"
+	sweepSoon = time.Minute // when the time was not enough
+)
+
+// sweep forgets idle pools, if it is time. That it fails is no news to anybody.
+func (s *Store) sweep() {
+	root, err := s.rootDir()
+	if err != nil {
+		return
+	}
+	st, err := root.stat(stamp)
+	if err == nil && !s.past(st.Mtim, s.o.Sweep) {
+		return
+	}
+	f, err := s.openFile(root, stamp, making)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	// Of several who have seen that it is time, one does it.
+	if got, err := tryLock(f); !got || err != nil || st.Nlink == 0 {
+		return // or it is new, like the store
+	}
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || !s.past(st.Mtim, s.o.Sweep) {
+		return
+	}
+	next := time.Now()
+	if !s.sweepPools(root, f, next.Add(s.o.SweepFor)) {
+		next = next.Add(sweepSoon - s.o.Sweep)
+	}
+	at := unix.NsecToTimeval(next.UnixNano())
+	_ = unix.Futimes(int(f.Fd()), []unix.Timeval{at, at})
+}
+
+// past reports whether that was so long ago. Of a time that is still to come nobody
+// can tell, so it counts as past: somebody has set the clock.
+func (s *Store) past(at unix.Timespec, d time.Duration) bool {
+	ago := time.Since(time.Unix(at.Unix()))
+	return ago >= d || ago < -d
+}
+
+// sweepPools returns false if it was not through at the end.
+func (s *Store) sweepPools(root *dir, f *os.File, end time.Time) bool {
+	found, err := root.names()
+	if err != nil {
+		return true
+	}
+	for _, n := range found {
+		if time.Now().After(end) {
+			return false
+		}
+		switch {
+		case strings.HasPrefix(n, gone):
+			s.removeGone(root, n)
+		case s.looksIdle(root, n):
+			s.forget(root, n, f)
+		}
+	}
+	return true
+}
+
+// looksIdle says without opening the pool whether it is worth that.
+func (s *Store) looksIdle(root *dir, name string) bool {
+	d, err := s.openDir(root, name)
+	if err != nil {
+		return false
+	}
+	defer d.close()
+	st, err := d.stat("lock")
+	_, lerr := d.stat("limit")
+	return err == nil && lerr == unix.ENOENT && time.Since(time.Unix(st.Mtim.Unix())) >= s.o.Forget
+}
+
+// forget removes a pool if it is idle.
+func (s *Store) forget(root *dir, name string, f *os.File) {
+	p, err := s.pool(name, false)
+	if err != nil {
+		return
+	}
+	defer p.close()
+	if got, err := tryLock(p.keep.f); !got || err != nil {
+		return // somebody has it open
+	}
+	l := p.keep.lock("lock")
+	if got, err := l.TryLock(); !got || err != nil {
+		return
+	}
+	defer l.Unlock()
+	if p.root != root || !sameFile(l.f, p.file) || !p.inPlace() || !s.looksIdle(root, name) {
+		return
+	}
+	_ = p.withIndex(func(ix *index) error {
+		if p.paces(ix) || !p.empty(ix) {
+			return nil
+		}
+		// Before it is gone: who makes it again must find the token.
+		err := s.setFloor(f, ix.token)
+		if err == nil {
+			err = root.rename(name, gone+name)
+		}
+		if err == nil {
+			s.removeGone(root, gone+name)
+		}
+		return err
+	})
+}
+
+// paces reports whether a start is still to count for somebody who keeps to a pace.
+func (p *pool) paces(ix *index) bool {
+	starts, err := p.starts(ix)
+	for _, b := range starts.Buckets {
+		if b.Next > p.s.Clock() {
+			return true
+		}
+	}
+	return err != nil
+}
+
+// empty reports whether there is nobody in the pool, and nothing that is not ours.
+func (p *pool) empty(ix *index) bool {
+	if _, _, _, err := p.before(ix, lastName, false); err != nil || ix.save() != nil {
+		return false
+	}
+	waiting, err := p.names(line)
+	if err != nil || len(waiting) > 0 {
+		return false
+	}
+	places, err := p.names(slots)
+	if err != nil {
+		return false
+	}
+	for _, n := range places {
+		if i, ok := slotOf(n); n != anySlot && (!ok || !p.look(i).free()) {
+			return false
+		}
+	}
+	all, err := p.names(itself)
+	for _, n := range all {
+		switch n {
+		case "lock", slots, line, "pace", "report", "report.new", "limit.new":
+		default:
+			return false
+		}
+	}
+	return err == nil
+}
+
+// removeGone removes what is left of a pool. What berth has not written stays, and the
+// directory with it.
+func (s *Store) removeGone(root *dir, name string) {
+	d, err := s.openDir(root, name)
+	if err != nil {
+		return
+	}
+	defer d.close()
+	for _, n := range []string{slots, line} {
+		if sub, err := s.openDir(d, n); err == nil {
+			found, _ := sub.names()
+			for _, file := range found {
+				s.removeOurs(sub, file)
+			}
+			sub.close()
+			_ = d.rmdir(n)
+		}
+	}
+	found, _ := d.names()
+	for _, file := range found {
+		s.removeOurs(d, file)
+	}
+	_ = root.rmdir(name)
+}
+
+// removeOurs removes a file if it is one of a pool by its name and its content.
+func (s *Store) removeOurs(d *dir, name string) {
+	f, err := s.openFile(d, name, reading)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	b, err := readAll(f)
+	_, slot := slotOf(name)
+	switch {
+	case err != nil:
+	case name == "lock" && versionOf(b) > 0, slot && isRecord(b), name == anySlot && len(b) == 0,
+		(name == "report" || name == "pace") && json.Valid(b), name == "report.new" || name == "limit.new":
+		_ = d.remove(name)
+	}
+}
+
+func isRecord(b []byte) bool {
+	r, err := parseRecord(b)
+	return err == nil && (r == nil || r.lease != nil)
+}
+
+func (d *dir) rmdir(name string) error {
+	return d.failed("rmdir", name, d.do(func(at int) error { return unix.Unlinkat(at, name, unix.AT_REMOVEDIR) }))
+}
+
+const floorFmt = "token %020d"
+
+// setFloor remembers the token of a pool that goes, if it is the highest.
+func (s *Store) setFloor(f *os.File, token uint64) error {
+	if floorOf(f) >= token {
+		return nil
+	}
+	text := fmt.Appendf(nil, floorFmt, token)
+	_, err := f.WriteAt(fmt.Appendf(text, " sum %016x\n", hash(text)), 0)
+	return err
+}
+
+// floor is what no token of a new pool may be below.
+func (s *Store) floor() uint64 {
+	root, err := s.rootDir()
+	if err != nil {
+		return 0
+	}
+	f, err := s.openFile(root, stamp, reading)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	return floorOf(f)
+}
+
+func floorOf(f *os.File) (token uint64) {
+	b := make([]byte, len("token ")+20+sumLen)
+	if n, err := f.ReadAt(b, 0); n < len(b) && err != nil || !addsUp(b) {
+		return 0
+	}
+	if _, err := fmt.Sscanf(string(b), "token %d", &token); err != nil || token > mostToken {
+		return 0
+	}
+	return token
+}

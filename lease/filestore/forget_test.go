@@ -1,0 +1,226 @@
+//go:build unix
+
+package filestore
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"berth/lease"
+)
+
+func in(pool string, limit int) lease.Request {
+	r := request(limit, 1)
+	r.ID, r.Pool = lease.NewID(pool), pool
+	return r
+}
+
+// age makes files of the store as old as that.
+func age(t *testing.T, s *Store, old time.Duration, names ...string) {
+	t.Helper()
+	at := time.Now().Add(-old)
+	for _, n := range names {
+		if err := os.Chtimes(s.path(n), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func exists(s *Store, name string) bool {
+	_, err := os.Lstat(s.path(name))
+	return err == nil
+}
+
+const week = 7*24*time.Hour + time.Minute
+
+// TestForget: a pool goes that nobody has used for a week and that has no settings, and
+// no other one.
+func TestForget(t *testing.T) {
+	s := newStore(t)
+	s.o.SweepFor = time.Hour
+	use := func(pool string) { giveBack(t, takeSlot(t, s, in(pool, 1))) }
+	for _, pool := range []string{"idle", "young", "set", "held", "orphan", "waiting", "junk", "paced"} {
+		use(pool)
+	}
+	four := 4
+	if err := s.Set(t.Context(), "set", func(lease.Settings, error) (lease.Settings, error) { return lease.Settings{Limit: &four}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	held := takeSlot(t, s, in("held", 1))
+	unlock(held.pool.keep.f) // as when its berth was killed, and its command has the slot
+	orphan := takeSlot(t, s, in("orphan", 1))
+	if err := orphan.Running(t.Context(), lease.Process{PID: os.Getpid()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(orphan.files, orphan.pool.keep.f) {
+		unlock(f) // and its command has closed that
+	}
+	l, err := s.Line(t.Context(), in("waiting", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock(l.(*place).pool.keep.f)
+	if err := os.WriteFile(s.path("junk", "letters"), []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := in("paced", 1)
+	r.Rate = lease.Pace{Every: 20 * 24 * time.Hour, Burst: 2}
+	giveBack(t, takeSlot(t, s, r))
+
+	p, err := s.pool("idle", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := uint64(time.Now().Add(1000 * time.Hour).UnixMicro()) // the clock was, and is set back
+	if err := p.locked(t.Context(), func(ix *index) error { ix.token = ahead; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	p.close()
+	for _, pool := range []string{"idle", "set", "held", "orphan", "waiting", "junk", "paced"} {
+		age(t, s, week, pool+"/lock", pool)
+	}
+	age(t, s, week-2*time.Minute, "young/lock")
+
+	use("other")
+	if !exists(s, "idle") {
+		t.Error("forgotten before it was time to look")
+	}
+	age(t, s, 25*time.Hour, stamp)
+	use("other")
+	for pool, want := range map[string]bool{"idle": false, "young": true, "set": true, "held": true, "orphan": true, "waiting": true, "junk": true, "paced": true} {
+		if exists(s, pool) != want {
+			t.Errorf("%s is there: %v, want %v", pool, !want, want)
+		}
+	}
+	if left, _ := filepath.Glob(s.path(gone + "*")); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+	h := takeSlot(t, s, in("idle", 1))
+	if got := h.Lease().Token; got <= ahead {
+		t.Errorf("token %d after %d", got, ahead)
+	}
+	giveBack(t, h)
+
+	// Not again on the same day.
+	age(t, s, week, "idle/lock")
+	use("other")
+	if !exists(s, "idle") {
+		t.Error("looked twice on a day")
+	}
+}
+
+// TestForgottenHalf: whoever was killed while he removed a pool leaves something that
+// the next one removes, but for what is not berth's.
+func TestForgottenHalf(t *testing.T) {
+	s := newStore(t)
+	s.o.SweepFor = time.Hour
+	for pool, lost := range map[string]string{"a": "", "b": "slots/0", "c": "slots", "d": "lock"} {
+		giveBack(t, takeSlot(t, s, in(pool, 1)))
+		if lost != "" {
+			if err := os.RemoveAll(s.path(pool, lost)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Rename(s.path(pool), s.path(gone+pool)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := []string{"a/letters", "a/slots/0.bak", "b/line/20-000000000001"}
+	for _, n := range kept {
+		if err := os.WriteFile(s.path(gone+n), []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if pools, err := s.List(t.Context()); err != nil || len(pools) > 0 {
+		t.Errorf("%+v, %v; want no pools", pools, err)
+	}
+	age(t, s, 25*time.Hour, stamp)
+	giveBack(t, takeSlot(t, s, in("a", 1)))
+	for _, n := range kept {
+		if b, err := os.ReadFile(s.path(gone + n)); string(b) != "precious" {
+			t.Errorf("%s is %q, %v", n, b, err)
+		}
+	}
+	for _, pool := range []string{"c", "d"} {
+		if exists(s, gone+pool) {
+			t.Errorf("%s is left", gone+pool)
+		}
+	}
+}
+
+// TestForgottenWhileOpen: who has opened a pool and has not got its lock yet finds it
+// gone, makes it again, and is alone in it.
+func TestForgottenWhileOpen(t *testing.T) {
+	s := newStore(t)
+	s.o.SweepFor = time.Hour
+	giveBack(t, takeSlot(t, s, in("p", 1)))
+	p, err := s.pool("p", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweep := func() {
+		age(t, s, week, "p/lock")
+		age(t, s, 25*time.Hour, stamp)
+		s.sweep()
+	}
+	if sweep(); !exists(s, "p") {
+		t.Fatal("it was forgotten while somebody had it open")
+	}
+	unlock(p.keep.f) // he did not get that lock, because somebody swept
+	if sweep(); exists(s, "p") {
+		t.Fatal("it was not forgotten")
+	}
+	err = p.locked(t.Context(), func(ix *index) error {
+		h, _, err := p.take(ix, asking{in("p", 1), 0, lease.Asked{}}, nil, true)
+		if h == nil || err != nil {
+			t.Errorf("%v, %v", h, err)
+		}
+		t.Cleanup(func() { giveBack(t, h) })
+		return nil
+	})
+	if err != nil || !p.inPlace() {
+		t.Errorf("%v; in place: %v", err, p.inPlace())
+	}
+	if g, v, err := s.TryAcquire(t.Context(), in("p", 1)); g != nil || err != nil || v.Reason != lease.Full {
+		t.Errorf("%v, %+v, %v; a second one in the pool", g, v, err)
+	}
+}
+
+// TestForgetStorm: pools that are forgotten all the time are still counted right.
+func TestForgetStorm(t *testing.T) {
+	s := newStore(t)
+	s.o.SweepFor = time.Hour
+	s.o.Forget, s.o.Sweep = time.Nanosecond, time.Nanosecond
+	var inside, rounds atomic.Int32
+	var last atomic.Uint64
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for rounds.Add(1) <= 400 {
+				h, _, err := s.TryAcquire(t.Context(), in("p", 1))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if h == nil {
+					continue
+				}
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d at once", n)
+				}
+				if token := h.Lease().Token; last.Swap(token) >= token {
+					t.Errorf("token %d did not rise", token)
+				}
+				inside.Add(-1)
+				if err := h.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}

@@ -29,6 +29,7 @@ type runSpec struct {
 	signal  syscall.Signal
 	kill    time.Duration // from signal to KILL
 	hold    string        // command, tree
+	rest    string        // keep, kill: what the command leaves behind
 	onLost  string        // kill, warn
 	nested  string        // reuse, take, fail
 	exec    bool
@@ -56,9 +57,10 @@ func runFlags() []cli.Flag {
 		newNumber(cli.StringFlag{Category: job, Name: "idle-timeout", Usage: "`D` the same after this time without 'berth keepalive' (default: 0, never)"}),
 		newNumber(cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` end a job with this signal first (default: TERM)"}),
 		newNumber(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` and with KILL so much later (default: 10s)"}),
+		newString(cli.StringFlag{Category: job, Name: "leftovers", Value: "keep", Usage: "`WHAT` what the command leaves running when it ends runs on (keep), or is ended in the same way before the slot is given back (kill) (default: keep)"}),
 		newNumber(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` write a sign of life this often, for 'berth ls' (default: 5s)"}),
 		newList(cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` show it in 'berth ls', and give it to the command as BERTH_LABEL_K; repeatable"}),
-		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold or --heartbeat, nor with a store on a server"}),
+		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers or --heartbeat, nor with a store on a server"}),
 
 		newNumber(cli.StringFlag{Category: server, Name: "ttl", Value: "30s", Usage: "`D` the slot is free again when the store has not heard of its berth for about so long; from 1s to 24h (default: 30s)"}),
 		newString(cli.StringFlag{Category: server, Name: "on-lost", Usage: "`WHAT` when the lease is lost: end the command before anyone else may start, exit code 74 (kill), or let it run uncounted (warn) (default: kill; warn with a directory)"}),
@@ -90,6 +92,7 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 		wait:    p.wait(),
 		onBusy:  p.oneOf("on-busy", "fail", "skip", "run"),
 		hold:    p.oneOf("hold", "command", "tree"),
+		rest:    p.oneOf("leftovers", "keep", "kill"),
 		nested:  p.oneOf("nested", "reuse", "take", "fail"),
 		onLost:  p.onLost(),
 		signal:  p.signal("signal"),
@@ -183,7 +186,7 @@ func (p *flagParser) beat(ttl time.Duration) time.Duration {
 // disagree says which words, each right by itself, do not go together.
 func (p *flagParser) disagree(s *runSpec) error {
 	none := map[string]bool{"timeout": s.timeout == 0, "idle-timeout": s.idle == 0}
-	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "heartbeat"} {
+	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "leftovers", "heartbeat"} {
 		if s.exec && p.c.IsSet(f) && !none[f] {
 			return fmt.Errorf("--exec: leaves nobody to take care of --%s; drop one of them", f)
 		}
@@ -206,6 +209,10 @@ func (p *flagParser) disagree(s *runSpec) error {
 		return fmt.Errorf("--weight %d needs more than the %d slots that -n allows", r.Weight, r.Limit)
 	case s.hold == "tree" && !procwatch.CanWaitTree():
 		return fmt.Errorf("--hold tree needs Linux: this system does not tell when the last descendant ends")
+	case s.hold == "tree" && s.rest == "kill":
+		return fmt.Errorf("--leftovers kill leaves nothing that --hold tree could wait for; drop one of them")
+	case s.rest == "kill" && !procwatch.CanWaitTree():
+		return fmt.Errorf("--leftovers kill needs Linux: on this system what has lost its parent cannot be found")
 	case s.idle > 0 && s.onBusy == "run":
 		return fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", p.c.String("idle-timeout"))
 	case r.Key == "" && p.c.IsSet("ticket-grace"):

@@ -197,6 +197,9 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 		case s.spec.hold == "tree":
 			go func() { s.done <- s.child.WaitTree(context.Background()) }()
 			return false
+		case s.spec.rest == "kill":
+			s.end(errLeftovers, s.spec.kill)
+			return false
 		}
 		return true
 	}
@@ -322,6 +325,9 @@ func (s *supervisor) outcome() (int, error) {
 	}
 	return s.code, nil
 }
+
+// errLeftovers: the command ended by itself, and what it left behind is being ended.
+var errLeftovers = errors.New("leftovers")
 
 // timeLimitError says that a time limit ended the job.
 type timeLimitError struct {

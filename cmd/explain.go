@@ -102,6 +102,10 @@ func (e *busyError) Error() string {
 	var busy *limiter.BusyError
 	switch {
 	case e.state == nil || errors.As(e.err, &busy) && (busy.Verdict.Reason == lease.Gated || busy.Verdict.Reason == lease.Recovers):
+	case drained(e.state.Own) != "" && busy != nil && busy.Verdict.Reason == lease.Drained:
+		msg += drained(e.state.Own)
+	case drained(e.state.Own) != "":
+		msg += "; the pool's own limit is 0" + drained(e.state.Own)
 	case busy != nil && busy.Verdict.Reason == lease.Behind && whyOfHead(e.state, e.clock) != "":
 		msg += "; the first waits for " + whyOfHead(e.state, e.clock)
 	default:
@@ -120,9 +124,7 @@ func (e *busyError) hint() string {
 	switch {
 	case errors.As(e.err, &held):
 		return heldHint(held)
-	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Drained:
-		return fmt.Sprintf("berth limit %s none", e.pool)
-	case busy != nil && busy.Verdict.Reason == lease.Recovers:
+	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Recovers:
 		return "it passes by itself; --wait 1m waits for it"
 	case busy != nil && busy.Verdict.Reason == lease.Gated:
 		return "berth probe with the same gates shows what they read"
@@ -234,7 +236,11 @@ func (r *runner) whose(limit int) string {
 		p = nil
 	}
 	if p != nil && p.Own.Limit != nil && *p.Own.Limit <= limit {
-		return fmt.Sprintf("'berth limit %s' says so", p.Name)
+		says := fmt.Sprintf("'berth limit %s' says so", p.Name)
+		if by := setBy(p.Own); by != "" && p.Own.Reason != "" {
+			says += ", " + by
+		}
+		return says
 	}
 	if p != nil {
 		for _, h := range p.Holders {

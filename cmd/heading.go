@@ -57,7 +57,7 @@ func summary(v *poolJSON) string {
 	if v.Limit != nil {
 		s = fmt.Sprintf("%d of %d in use", v.Used, *v.Limit)
 		if v.LimitFrom == "pool" {
-			s += " (the pool's own limit)"
+			s += " (the pool's own limit" + ownWords(v) + ")"
 		} else {
 			s += " (limit of " + oneLine(v.LimitFrom) + ")"
 		}

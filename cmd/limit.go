@@ -27,6 +27,7 @@ of the CPUs of this machine now, and set as a number, also for other machines.`,
 		Flags: append([]cli.Flag{
 			poolFlag("the pool, instead of POOL"),
 			newBool(cli.BoolFlag{Name: "clear", Usage: "first remove all that was set before"}),
+			newString(cli.StringFlag{Name: "reason", Usage: "`TEXT` tell it, with your name and the time, to everybody who waits or is refused"}),
 			storeFlag(""), ownerFlag(""),
 		}, gateFlags()...),
 		Action: func(c *cli.Context) error {
@@ -52,7 +53,11 @@ of the CPUs of this machine now, and set as a number, also for other machines.`,
 			case !e.changes():
 				return errors.Join(showLimit(st, e.pool), noteNone(st, say, e.pool))
 			case !e.sets() && nothingSet(st, e.pool):
-				return noteNone(st, say, e.pool) // no pool is made for it
+				// No pool is made for it.
+				if err := e.baseless(); err != nil {
+					return err
+				}
+				return noteNone(st, say, e.pool)
 			}
 			return st.Set(context.Background(), e.pool, e.change)
 		},
@@ -64,13 +69,16 @@ type limitEdit struct {
 	c     *cli.Context
 	pool  string
 	word  string // N, auto, none or ""
+	why   string // --reason; "" none
 	limit int    // when word is a number
 	some  bool   // there are flags of gates
 	given terms  // what they say by themselves
 }
 
 // changes reports whether anything is to be changed at all.
-func (e *limitEdit) changes() bool { return e.word != "" || e.some || e.c.Bool("clear") }
+func (e *limitEdit) changes() bool {
+	return e.word != "" || e.some || e.why != "" || e.c.Bool("clear")
+}
 
 // sets reports whether anything is to be set, not only removed.
 func (e *limitEdit) sets() bool { return e.some || e.word != "" && e.word != "none" }
@@ -91,6 +99,13 @@ func parseLimit(c *cli.Context) (*limitEdit, error) {
 				return nil, err
 			}
 		}
+	}
+	if c.IsSet("reason") {
+		why, err := parseReason(c.String("reason"))
+		if err != nil {
+			return nil, fmt.Errorf("--reason: %w", err)
+		}
+		e.why = why
 	}
 	for _, f := range gateFlags() {
 		e.some = e.some || c.IsSet(f.Names()[0])
@@ -169,8 +184,18 @@ func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error
 	if p.err != nil {
 		return old, &usageError{p.err, "berth limit"}
 	}
-	old.Terms = t.pack()
-	return old, nil
+	if old.Terms = t.pack(); old.None() {
+		return lease.Settings{}, e.baseless()
+	}
+	return noted(old, e.word != "", e.why), nil
+}
+
+// baseless refuses a reason for nothing.
+func (e *limitEdit) baseless() error {
+	if e.why == "" {
+		return nil
+	}
+	return &usageError{fmt.Errorf("--reason: pool %s has no limit and no gates then that it could be the reason of", e.pool), "berth limit"}
 }
 
 // words reads the flags on top of t, and what is said of the limit.
@@ -224,10 +249,24 @@ func showLimit(st *store, pool string) error {
 	if err != nil {
 		return err
 	}
-	words := "none"
-	if p.Own.Limit != nil {
-		words = fmt.Sprint(*p.Own.Limit)
-	}
-	_, err = fmt.Fprintln(os.Stdout, strings.Join(append([]string{words}, pairs(quoted(flagsOf(p.Own.Terms)))...), "\n"))
+	_, err = fmt.Fprintln(os.Stdout, strings.Join(limitLines(p.Own, isTerminal(1)), "\n"))
 	return err
+}
+
+// limitLines are settings as they would be typed, and for a person who set them: what
+// is pasted into a command line has no use for that.
+func limitLines(own lease.Settings, person bool) []string {
+	words := "none"
+	if own.Limit != nil {
+		words = fmt.Sprint(*own.Limit)
+	}
+	flags := flagsOf(own.Terms)
+	if own.Reason != "" {
+		flags = append(flags, "--reason", oneLine(own.Reason))
+	}
+	lines := append([]string{words}, pairs(quoted(flags))...)
+	if by := setBy(own); by != "" && person {
+		lines = append(lines, "# "+by)
+	}
+	return lines
 }

@@ -19,6 +19,9 @@ type poolJSON struct {
 	LimitFrom string       `json:"limit_from"` // "pool", a lease id, or ""
 	OwnLimit  *int         `json:"own_limit"`  // set by 'berth limit'; null: none
 	OwnGates  []string     `json:"own_gates"`  // the same, as its flags
+	OwnReason string       `json:"own_reason"` // why, who and when; "" and null: not known
+	OwnSetBy  string       `json:"own_set_by"`
+	OwnSetAt  *time.Time   `json:"own_set_at"`
 	Used      int          `json:"used"`
 	Holders   []holderJSON `json:"holders"`
 	Waiters   []waiterJSON `json:"waiters"`
@@ -123,6 +126,10 @@ func (v *viewer) pool(p lease.Pool) poolJSON {
 	j := poolJSON{
 		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: flagsOf(p.Own.Terms), Used: p.Used,
 		Holders: []holderJSON{}, Waiters: []waiterJSON{}, LockHeld: p.LockHeldBy, unread: p.Err != nil,
+		OwnReason: p.Own.Reason, OwnSetBy: p.Own.SetBy,
+	}
+	if !p.Own.SetAt.IsZero() {
+		j.OwnSetAt = &p.Own.SetAt
 	}
 	for _, h := range p.Holders {
 		j.Holders = append(j.Holders, v.holder(h))

@@ -102,6 +102,9 @@ func (w *waiting) describe(p *lease.Pool, err error) string {
 		msg += fmt.Sprintf(", place %d of %d", p.Place, p.Line)
 	}
 	v := verdict(p, w.r.spec.request, 0, w.r.store.Clock())
+	if v.Reason == lease.Drained {
+		return oneLine(msg + ", " + v.String() + drained(p.Own))
+	}
 	if v.Reason == lease.Paced || v.Reason == lease.Gated || v.Reason == lease.Recovers { // the slots are not what is waited for
 		return oneLine(msg + ", " + v.String())
 	}

@@ -95,6 +95,11 @@ type Need struct {
 type Settings struct {
 	Limit *int `json:"limit,omitempty"` // nil: none, 0: nobody new
 	Terms
+	// Who has set the limit, or where there is none the rest, when and why: for people.
+	// Who does not know of these loses no more than the words.
+	SetBy  string    `json:"set_by,omitempty"`
+	SetAt  time.Time `json:"set_at,omitzero"`
+	Reason string    `json:"reason,omitempty"`
 	// UID is who set them, -1 when that is not known: a command of somebody
 	// else's is not to be run.
 	UID int `json:"-"`

@@ -43,8 +43,15 @@ func set(t *testing.T, s *suite) {
 	}
 	want := lease.Terms{Gates: "g", MinSlots: 2, Ramp: time.Minute, Rate: lease.Pace{Every: time.Second, Burst: 3}, Need: lease.Need{Mem: 5, CPU: 0.5}}
 	s.setTerms("p", want)
+	at := time.Now().Round(0)
+	if err := s.Set(s.ctx, "p", func(old lease.Settings, err error) (lease.Settings, error) {
+		old.SetBy, old.SetAt, old.Reason = "ann@box", at, "tea\nbreak"
+		return old, err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Set(s.ctx, "p", func(old lease.Settings, _ error) (lease.Settings, error) {
-		old.Limit, old.Gates = nil, ""
+		old.Limit, old.Gates, old.Reason = nil, "", ""
 		return old, boom
 	}); !errors.Is(err, boom) {
 		t.Errorf("%v, want what change returned", err)
@@ -52,6 +59,17 @@ func set(t *testing.T, s *suite) {
 	pools, err := s.List(s.ctx, "p")
 	if err != nil || pools[0].Own.Limit == nil || *pools[0].Own.Limit != 4 || pools[0].Own.Terms != want {
 		t.Errorf("%+v, %v; want a limit of 4 and %+v", pools, err, want)
+	}
+	if own := pools[0].Own; own.SetBy != "ann@box" || !own.SetAt.Equal(at) || own.Reason != "tea\nbreak" {
+		t.Errorf("set by %q at %v for %q", own.SetBy, own.SetAt, own.Reason)
+	}
+	five := 5
+	if err := s.setLimit("p", &five); err != nil {
+		t.Fatal(err)
+	}
+	s.setTerms("p", lease.Terms{})
+	if v := s.refused(with(Request("p", 5), func(r *lease.Request) { r.Weight = 9 }), lease.TooHeavy); v.Own.Reason != "tea\nbreak" {
+		t.Errorf("verdict %+v; want the reason in it", v)
 	}
 }
 

@@ -1,0 +1,72 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"berth/lease"
+)
+
+// maxReason bounds what is said to everybody who is refused, in one line.
+const maxReason = 200
+
+func parseReason(s string) (string, error) {
+	said := strings.Join(strings.Fields(s), " ")
+	switch {
+	case !utf8.ValidString(s):
+		return "", fmt.Errorf("%q is not UTF-8", s)
+	case said == "":
+		return "", fmt.Errorf("%q says nothing; 'berth limit POOL N' without it removes it", s)
+	case len(said) > maxReason:
+		return "", fmt.Errorf("a reason of %d bytes is too long (at most %d)", len(said), maxReason)
+	}
+	return said, nil
+}
+
+// me is who types, for others to read.
+func me() string { return nameOf(os.Getuid()) + "@" + here() }
+
+// setBy says who has set a pool's settings, when and why; "" if nobody knows, as of
+// those that an older berth has set.
+func setBy(own lease.Settings) string {
+	if own.SetBy == "" || own.SetAt.IsZero() {
+		return ""
+	}
+	s := fmt.Sprintf("set by %s %s ago", shorten(oneLine(own.SetBy), maxReason), ago(own.SetAt))
+	if own.Reason != "" {
+		s += ": " + shorten(oneLine(own.Reason), maxReason)
+	}
+	return s
+}
+
+// drained says of a pool in which nobody new starts what is known of that.
+func drained(own lease.Settings) string {
+	if by := setBy(own); by != "" && own.Limit != nil && *own.Limit == 0 {
+		return ", " + by
+	}
+	return ""
+}
+
+// ownWords say it of a pool that is drained, or has a reason.
+func ownWords(v *poolJSON) string {
+	own := lease.Settings{Limit: v.OwnLimit, SetBy: v.OwnSetBy, Reason: v.OwnReason}
+	if v.OwnSetAt != nil {
+		own.SetAt = *v.OwnSetAt
+	}
+	if by := setBy(own); by != "" && own.Reason != "" {
+		return ", " + by
+	}
+	return drained(own)
+}
+
+// noted are settings as they are now changed: by us, and with that reason. Who adds a
+// gate to a pool that somebody has drained has not drained it.
+func noted(own lease.Settings, limit bool, reason string) lease.Settings {
+	if limit || reason != "" || own.Limit == nil {
+		own.SetBy, own.SetAt, own.Reason = me(), time.Now(), reason
+	}
+	return own
+}

@@ -208,7 +208,7 @@ func (p *pool) entry(r *record) *lease.Entry {
 		if r.lease.Heartbeat > 0 {
 			e.Beat = max(0, p.s.Clock()-time.Duration(r.pulse.Beat))
 		}
-		e.Keepalive = time.Duration(r.pulse.Keepalive)
+		e.Keepalive = max(time.Duration(r.pulse.Keepalive), p.keptAlive(r.lease)) // seen by its berth, or not yet
 	}
 	p.state(e)
 	return e

@@ -1,0 +1,164 @@
+//go:build unix
+
+package filestore
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/lease"
+)
+
+// asking is a request with what it may say for itself: how many waiters go
+// first, and which gates have been asked and are open.
+type asking struct {
+	lease.Request
+	ahead int
+	asked lease.Asked
+}
+
+// take decides, and takes the slots if the answer is yes. look checks the slots
+// that may have been given back without a word in the index; with lazily set it
+// does so only when something is in the way.
+func (p *pool) take(ix *index, r asking, look *survey, lazily bool) (lease.Holding, lease.Verdict, error) {
+	own, err := p.own()
+	if err != nil {
+		return nil, lease.Verdict{}, err
+	}
+	starts, err := p.starts(ix)
+	if err != nil {
+		return nil, lease.Verdict{}, err
+	}
+	want := r.Request
+	decide := func() lease.Verdict {
+		used, asked := ix.used()
+		return lease.Decide(lease.PoolState{
+			Own: own, Used: used, Asked: asked, Ahead: r.ahead, Starts: starts, Clock: p.s.Clock(),
+		}, want, r.asked)
+	}
+	v := decide()
+	var bad *lease.DamagedError
+	if !lazily || v.Reason == lease.Full || v.Limit < lease.Smallest(own.Limit, r.Ask(own.Limit)) {
+		bad = p.verify(ix, look)
+		v = decide()
+	}
+	paces := r.Paces(own)
+	r.Terms = lease.Terms{Need: r.Needs(own)} // the rest is over with the start
+	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+r.Weight; try++ {
+		h, err := p.grab(ix, r.Request, v.Limit)
+		if err == nil && h != nil {
+			h.lease.Start, err = p.started(ix, &starts, paces...)
+		}
+		if err != nil {
+			return nil, v, p.ungrab(ix, h, err)
+		}
+		if h != nil {
+			return h, v, nil
+		}
+		look.all = true // a slot was taken after all, and is marked now
+		bad = p.verify(ix, look)
+		v = decide()
+	}
+	if v.Reason == lease.Ready { // slots came and went, and none was had
+		v.Reason = lease.Full
+	}
+	if v.Reason == lease.Full && bad != nil {
+		return nil, v, bad
+	}
+	return nil, v, nil
+}
+
+// grab locks r.Weight free slots, the lowest first, and writes the lease into
+// each. It returns nil, nil after it found (and marked in the index) a slot
+// that somebody holds, or may hold.
+func (p *pool) grab(ix *index, r lease.Request, inForce int) (_ *holding, err error) {
+	h := &holding{pool: p}
+	defer func() {
+		if err != nil || len(h.files) < r.Weight {
+			_ = p.ungrab(ix, h, nil)
+		}
+	}()
+	mark := r.Limit
+	if mark == 0 {
+		mark = noLimit
+	}
+	for i := ix.nextFree(0); len(h.files) < r.Weight; i = ix.nextFree(i + 1) {
+		f, st := p.lockSlot(i)
+		if st.err != nil && !st.damaged() {
+			return nil, st.err
+		}
+		if f == nil {
+			ix.mark(i, st.asks())
+			return nil, nil
+		}
+		h.files, h.lease.Slots = append(h.files, f), append(h.lease.Slots, i)
+		ix.mark(i, mark) // and saved before the child can start
+	}
+	ix.token++
+	h.lease = lease.Lease{
+		Version: lease.Version, Request: r, Slots: h.lease.Slots, Token: ix.token,
+		InForce: inForce, Asks: r.Limit, State: lease.Reserved, Since: time.Now(),
+	}
+	for i, f := range h.files {
+		if err := p.s.writeLease(f, &h.lease); err != nil {
+			return nil, err
+		}
+		h.files[i] = aboveCaller(f)
+	}
+	return h, nil
+}
+
+// ungrab gives back what grab took, if it did, after err.
+func (p *pool) ungrab(ix *index, h *holding, err error) error {
+	if h != nil {
+		for i, f := range h.files {
+			_ = markFree(f)
+			ix.mark(h.lease.Slots[i], 0)
+			f.Close()
+		}
+	}
+	return err
+}
+
+// lockSlot locks slot i, or says why not: the state then is in use or damaged.
+func (p *pool) lockSlot(i int) (*os.File, slotState) {
+	f, err := p.openSlot(i, making)
+	if err != nil {
+		return nil, slotState{err: err}
+	}
+	got, err := tryLock(f)
+	if err != nil || !got {
+		f.Close()
+		return nil, slotState{locked: err == nil, err: err}
+	}
+	st := p.judge(f)
+	if st.free() && !p.hasSlot(i, f) {
+		st.err = errors.New("the file was replaced while it was being locked")
+	}
+	if st.free() {
+		return f, st
+	}
+	f.Close()
+	return nil, st
+}
+
+// firstOwnFD is where descriptors that a child inherits from us are put. 0 to
+// 9 are the caller's and the shell's redirections, bash uses 10 and up and 255
+// for itself; a script that opens its own 3 must not close our slot with it.
+const firstOwnFD = 100
+
+// aboveCaller moves f out of the way and lets children inherit it: so the
+// kernel keeps the slot for the child when we are killed. It stays where it is
+// when so high a number is not allowed.
+func aboveCaller(f *os.File) *os.File {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, firstOwnFD)
+	if err != nil {
+		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETFD, 0)
+		return f
+	}
+	defer f.Close()
+	return os.NewFile(uintptr(fd), f.Name())
+}

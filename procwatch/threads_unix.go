@@ -32,11 +32,13 @@ func reserve(bound bool) {
 	if bound {
 		n++
 	}
-	var taken, free sync.WaitGroup
+	var taken, free, over sync.WaitGroup
 	taken.Add(n)
 	free.Add(1)
+	over.Add(n)
 	for range n {
 		go func() {
+			defer over.Done()
 			runtime.LockOSThread() // waiting then keeps the thread from all others
 			defer runtime.UnlockOSThread()
 			taken.Done()
@@ -45,6 +47,8 @@ func reserve(bound bool) {
 	}
 	taken.Wait()
 	free.Done()
+	over.Wait()
+	settle()
 }
 
 // boundProcessors keeps the runtime to the reserved threads. That stops the world, hence not

@@ -28,6 +28,7 @@ var edges = map[string][]string{
 	"berth/lease/storetest/engine": {},
 	"berth/procwatch":              {},
 	"berth/scripts/benchmark":      {},
+	"berth/scripts/model":          {},
 }
 
 // only says who alone may import a package from elsewhere.

@@ -31,6 +31,10 @@ func newTerminal() terminal                    { return terminal{} }
 func (terminal) sent(syscall.Signal) bool      { return false }
 func catchSignals(chan os.Signal, []os.Signal) {}
 
+type rawStderr struct{}
+
+func (rawStderr) Write(b []byte) (int, error) { return os.Stderr.Write(b) }
+
 var drastic, harmless []os.Signal
 
 func foreground() bool                   { return false }

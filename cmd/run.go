@@ -65,9 +65,9 @@ func (r *runner) catchDrastic() {
 		r.signals.catch([]os.Signal{sigCONT})
 	}
 	r.signals.catch(drastic)
-	r.mark()
 	procwatch.Reserve(r.store.remote)
 	close(r.caught)
+	r.mark()
 	r.signals.see()
 }
 

@@ -32,7 +32,7 @@ const (
 	leftover              // what the command left behind
 )
 
-// classes is the one table of it. PIPE is about what we say ourselves.
+// classes is the one table of it.
 var classes = map[syscall.Signal][3]class{
 	syscall.SIGINT:  {alone: terminate, running: forward, leftover: terminate},
 	syscall.SIGTERM: {alone: terminate, running: forward, leftover: terminate},
@@ -42,7 +42,6 @@ var classes = map[syscall.Signal][3]class{
 	sigUSR2:         {alone: terminate, running: forward, leftover: ignore},
 	syscall.SIGALRM: {alone: terminate, running: forward, leftover: ignore},
 	sigWINCH:        {alone: ignore, running: forward, leftover: ignore},
-	syscall.SIGPIPE: {alone: ignore, running: ignore, leftover: ignore},
 	sigTSTP:         {alone: suspend, running: suspend, leftover: suspend},
 	sigCONT:         {alone: resume, running: resume, leftover: resume},
 }

@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,18 +17,35 @@ func init() {
 }
 
 // Signals that would end or stop berth are caught before there is a child. The
-// others come after: each costs a round trip to a thread of the runtime.
+// others come after: each costs a round trip to a thread of the runtime, which drops
+// them until then.
 var (
-	drastic = []os.Signal{
-		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP,
-		// A note that nobody reads any more must not end whoever looks after a job.
-		syscall.SIGPIPE,
-	}
+	drastic  = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP}
 	harmless = []os.Signal{
-		syscall.SIGCONT, syscall.SIGWINCH,
+		syscall.SIGCONT, syscall.SIGWINCH, syscall.SIGUSR1, syscall.SIGUSR2,
 		syscall.SIGALRM, // the runtime would swallow the time limit of 'perl -e "alarm 9; exec …"'
 	}
 )
+
+// rawStderr writes to descriptor 2. Through an os.File a write to a pipe that has no
+// reader any more would end this process by SIGPIPE, unless that is caught.
+type rawStderr struct{}
+
+func (rawStderr) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		m, err := unix.Write(2, b[n:])
+		switch {
+		case err == nil:
+			n += m
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN): // somebody made it non-blocking
+			_, _ = unix.Poll([]unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}, -1)
+		default:
+			return n, err
+		}
+	}
+	return n, nil
+}
 
 // catchSignals has these signals sent to ch. One that was ignored when we
 // started (nohup, a background job of a plain sh) is not caught, so that the

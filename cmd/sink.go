@@ -3,7 +3,6 @@ package cmd
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -42,7 +41,7 @@ const (
 	wipe // the live line goes
 )
 
-var stderr = &sink{w: os.Stderr}
+var stderr = &sink{w: rawStderr{}}
 
 const (
 	// sinkRoom bounds what nobody reads: some ten thousand bytes.

@@ -95,7 +95,8 @@ func start(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
 	attr := &syscall.ProcAttr{Env: env, Files: stdio(), Sys: sys}
 	err = launch(argv, env, func(path string, argv []string) error {
 		// Finding out by exec would cost a fork for each directory of PATH.
-		if err := stat(path); err != nil {
+		var st syscall.Stat_t
+		if err := there(path, &st); err != nil {
 			return err
 		}
 		pid, err = syscall.ForkExec(path, argv, attr)

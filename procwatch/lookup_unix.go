@@ -39,7 +39,7 @@ func launch(argv, env []string, exec func(path string, argv []string) error) err
 			}
 		case isAbsent(err):
 			// execve says ENOENT for a missing interpreter, too.
-			if stat(path) == nil {
+			if !errors.As(err, &missing{}) && stat(path) == nil {
 				return fmt.Errorf("cannot run %q: %w: what %s needs to run is missing: %v", argv[0], ErrCannotExec, path, err)
 			}
 		case isShortage(err):
@@ -65,7 +65,7 @@ func launch(argv, env []string, exec func(path string, argv []string) error) err
 func Find(argv, env []string) error {
 	return launch(argv, env, func(path string, _ []string) error {
 		var st syscall.Stat_t
-		switch err := syscall.Stat(path, &st); {
+		switch err := there(path, &st); {
 		case err != nil:
 			return err
 		case st.Mode&syscall.S_IFMT == syscall.S_IFDIR:
@@ -136,6 +136,20 @@ func isAny(err error, list ...syscall.Errno) bool {
 		}
 	}
 	return false
+}
+
+// missing says of a candidate that a look at it, and no execve, found it absent.
+type missing struct{ error }
+
+func (m missing) Unwrap() error { return m.error }
+
+// there looks at a candidate. One look is enough for each that is absent: with a long
+// PATH a start makes dozens of them.
+func there(path string, st *syscall.Stat_t) error {
+	if err := syscall.Stat(path, st); err != nil {
+		return missing{err}
+	}
+	return nil
 }
 
 func stat(path string) error {

@@ -1,3 +1,8 @@
+// See berth's main.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command berth-remote is berth with the clients for stores on a server, Redis and
 // etcd. They cost every start some milliseconds and megabytes, which whoever has a
 // directory for a store should not pay; berth replaces itself by this program when

@@ -65,7 +65,6 @@ func (r *runner) catchDrastic() {
 		r.signals.catch([]os.Signal{sigCONT})
 	}
 	r.signals.catch(drastic)
-	procwatch.Reserve(r.store.remote)
 	close(r.caught)
 	r.mark()
 	r.signals.see()

@@ -116,6 +116,9 @@ type Options struct {
 	Interrupts *Interrupts
 	// Joined is told the ticket, once there is one; nil: nobody asks.
 	Joined func(lease.Ticket)
+	// First is called whenever this caller is the first in the line and has to wait;
+	// nil: not interested. It is the moment to prepare what a start needs.
+	First func()
 }
 
 // Acquire takes the slots r asks for, first come first served. It returns
@@ -204,6 +207,9 @@ func stand(ctx context.Context, s lease.Store, p lease.Place, o Options) (lease.
 			if err := refuse(p.Ticket().Request, v); err != nil {
 				return nil, v, err
 			}
+		}
+		if o.First != nil && v.Reason != lease.Behind {
+			o.First()
 		}
 		if asked, err = w.wait(ctx, v); err != nil {
 			return nil, w.explain(v), err

@@ -4,4 +4,4 @@ package procwatch
 
 import "syscall"
 
-func bound() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
+func dieWithThread() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }

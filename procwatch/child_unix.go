@@ -47,7 +47,7 @@ type Child struct {
 //
 // Afterwards the calling process runs on two processors at most, see Reserve, and is,
 // on Linux, a subreaper.
-func Start(argv, env []string) (*Child, error) { return startOnce(argv, env, &syscall.SysProcAttr{}) }
+func Start(argv, env []string) (*Child, error) { return startOnce(argv, env, false) }
 
 // StartBound is Start of a child that does not outlive us, where the kernel can do
 // that (Linux). What the child has started is not killed.
@@ -58,7 +58,7 @@ func StartBound(argv, env []string) (c *Child, err error) {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		c, err = startOnce(argv, env, bound())
+		c, err = startOnce(argv, env, true)
 		close(done)
 		if err == nil {
 			<-c.ended
@@ -68,11 +68,11 @@ func StartBound(argv, env []string) (c *Child, err error) {
 	return c, err
 }
 
-func startOnce(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
+func startOnce(argv, env []string, bound bool) (*Child, error) {
 	if !busy.CompareAndSwap(false, true) {
 		return nil, errors.New("cannot start a command: descendants of the one before are left")
 	}
-	c, err := start(argv, env, sys)
+	c, err := start(argv, env, bound)
 	if err != nil {
 		busy.Store(false)
 		return nil, err
@@ -82,17 +82,20 @@ func startOnce(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
 	return c, nil
 }
 
-func start(argv, env []string, sys *syscall.SysProcAttr) (*Child, error) {
+func start(argv, env []string, bound bool) (*Child, error) {
 	if env == nil {
 		env = syscall.Environ()
 	}
-	Reserve(true)
+	Reserve(bound)
 	w, others, err := newWatch()
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch over a command: %w", err)
 	}
 	pid := 0
-	attr := &syscall.ProcAttr{Env: env, Files: stdio(), Sys: sys}
+	attr := &syscall.ProcAttr{Env: env, Files: stdio(), Sys: &syscall.SysProcAttr{}}
+	if bound {
+		attr.Sys = dieWithThread()
+	}
 	err = launch(argv, env, func(path string, argv []string) error {
 		// Finding out by exec would cost a fork for each directory of PATH.
 		var st syscall.Stat_t

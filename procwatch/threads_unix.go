@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// processors is enough for who mostly waits. With more of them the runtime, and its
-// garbage collector above all, may want a thread for each at any moment.
+// processors is enough for a process that mostly waits. With more of them the
+// runtime, above all its garbage collector, may want a thread for each at any moment.
 const processors = 2
 
 // reserved is how many threads may be wanted at once while a child runs: one for each
@@ -19,10 +19,10 @@ const reserved = processors + 1 + 2
 // Reserve makes the threads that this process will want to look after a child. The
 // Go runtime ends a program that cannot have one more, and a job at its limit of
 // processes, which a time-out is to end, leaves room for none. The runtime keeps
-// threads that have nothing to do, so it is enough to want them all at once.
+// threads that have nothing to do, so it is enough to want them all at once. A bound
+// child keeps one thread more.
 //
-// Start does it, unless it was done before: beside other work it takes no time.
-// StartBound keeps one thread more.
+// Start does it, unless it was done before, when there was time.
 func Reserve(bound bool) { reserving.Do(func() { reserve(bound) }) }
 
 var reserving sync.Once
@@ -51,8 +51,8 @@ func reserve(bound bool) {
 	settle()
 }
 
-// boundProcessors keeps the runtime to the reserved threads. That stops the world, hence not
-// before the child has started; the first collection of garbage comes later.
+// boundProcessors keeps the runtime to the reserved threads. That stops the world, so
+// it waits until the child has started; the first collection of garbage comes later.
 func boundProcessors() {
 	if runtime.GOMAXPROCS(0) > processors {
 		runtime.GOMAXPROCS(processors)

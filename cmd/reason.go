@@ -52,9 +52,12 @@ func drained(own lease.Settings) string {
 
 // ownWords say it of a pool that is drained, or has a reason.
 func ownWords(v *poolJSON) string {
-	own := lease.Settings{Limit: v.OwnLimit, SetBy: v.OwnSetBy, Reason: v.OwnReason}
-	if v.OwnSetAt != nil {
-		own.SetAt = *v.OwnSetAt
+	own := lease.Settings{Limit: v.OwnLimit}
+	if v.OwnSetAt != nil { // and so the others
+		own.SetBy, own.SetAt = *v.OwnSetBy, *v.OwnSetAt
+	}
+	if v.OwnReason != nil {
+		own.Reason = *v.OwnReason
 	}
 	if by := setBy(own); by != "" && own.Reason != "" {
 		return ", " + by

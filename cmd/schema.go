@@ -19,8 +19,8 @@ type poolJSON struct {
 	LimitFrom string       `json:"limit_from"` // "pool", a lease id, or ""
 	OwnLimit  *int         `json:"own_limit"`  // set by 'berth limit'; null: none
 	OwnGates  []string     `json:"own_gates"`  // the same, as its flags
-	OwnReason string       `json:"own_reason"` // why, who and when; "" and null: not known
-	OwnSetBy  string       `json:"own_set_by"`
+	OwnReason *string      `json:"own_reason"` // why, who and when; null: not known
+	OwnSetBy  *string      `json:"own_set_by"`
 	OwnSetAt  *time.Time   `json:"own_set_at"`
 	Used      int          `json:"used"`
 	Holders   []holderJSON `json:"holders"`
@@ -126,7 +126,7 @@ func (v *viewer) pool(p lease.Pool) poolJSON {
 	j := poolJSON{
 		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: flagsOf(p.Own.Terms), Used: p.Used,
 		Holders: []holderJSON{}, Waiters: []waiterJSON{}, LockHeld: p.LockHeldBy, unread: p.Err != nil,
-		OwnReason: p.Own.Reason, OwnSetBy: p.Own.SetBy,
+		OwnReason: orNull(p.Own.Reason), OwnSetBy: orNull(p.Own.SetBy),
 	}
 	if !p.Own.SetAt.IsZero() {
 		j.OwnSetAt = &p.Own.SetAt
@@ -226,11 +226,12 @@ func inSeconds(d time.Duration) *float64 {
 	return &s
 }
 
-func orNull(n int) *int {
-	if n == 0 {
+func orNull[T comparable](v T) *T {
+	var none T
+	if v == none {
 		return nil
 	}
-	return &n
+	return &v
 }
 
 func orEmpty(m map[string]string) map[string]string {

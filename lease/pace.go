@@ -31,6 +31,11 @@ type Starts struct {
 	// empty, for Undo.
 	Count uint64        `json:"count,omitempty"`
 	Over  time.Duration `json:"over_ns,omitempty"`
+	// Slow is the slowest pace without a burst that a start kept to, if it is slower
+	// than one in a day, and Used is when the last one was, also if it was taken back:
+	// for those who forget a pool.
+	Slow time.Duration `json:"slow_ns,omitempty"`
+	Used time.Duration `json:"used_ns,omitempty"`
 }
 
 // Start is what a lease remembers of its own one, so that it can be taken back.
@@ -91,6 +96,9 @@ func (s *Starts) next(now time.Duration, p Pace) time.Duration {
 // Add counts a start of somebody who keeps to these paces.
 func (s *Starts) Add(now time.Duration, paces ...Pace) Start {
 	for _, p := range paces {
+		if p.Burst <= 1 && p.Every > bucketKept {
+			s.Slow = max(s.Slow, p.Every)
+		}
 		if p.Burst > 1 {
 			next := s.next(now, p)
 			s.Buckets = slices.DeleteFunc(s.Buckets, func(b Bucket) bool { return b.Pace == p })
@@ -109,8 +117,22 @@ func (s *Starts) Add(now time.Duration, paces ...Pace) Start {
 		s.Buckets[i].Next = min(max(now, b.Next), empty) + b.Every
 	}
 	start := Start{At: now, Before: s.Last, Nth: s.Count + 1}
-	s.Last, s.Count = now, start.Nth
+	s.Last, s.Count, s.Used = now, start.Nth, now
 	return start
+}
+
+// Until is when the last of the paces is over that somebody kept to, and that have a
+// burst or are slower than one in a day: a pool that is forgotten after that, and not
+// before a day is over, lets nobody of them start too soon.
+func (s *Starts) Until() time.Duration {
+	until := time.Duration(0)
+	if s.Last > 0 && s.Slow > 0 {
+		until = s.Last + s.Slow
+	}
+	for _, b := range s.Buckets {
+		until = max(until, b.Next)
+	}
+	return until
 }
 
 // Undo takes a start back: nothing ran. If nobody has started since, all is as if it

@@ -239,3 +239,36 @@ func TestUndoIsSafe(t *testing.T) {
 		t.Errorf("%d of %d times as if it had not been", asIfNot, of)
 	}
 }
+
+// TestPaceUntil: what is remembered of the starts lets nobody start too soon until then.
+func TestPaceUntil(t *testing.T) {
+	const day, now = 24 * time.Hour, 100 * time.Hour
+	for _, c := range []struct {
+		why   string
+		paces []Pace
+		want  time.Duration
+	}{
+		{"none", nil, 0},
+		{"one that a day is long for", []Pace{{time.Hour, 1}}, 0},
+		{"a slow one", []Pace{{30 * day, 1}}, now + time.Hour + 30*day},
+		{"the slowest", []Pace{{30 * day, 1}, {3 * day, 1}}, now + time.Hour + 30*day},
+		{"a burst", []Pace{{20 * day, 2}}, now + 40*day},
+		{"both", []Pace{{time.Hour, 5}, {2 * day, 1}}, now + time.Hour + 2*day},
+	} {
+		var s Starts
+		s.Add(now, c.paces...)
+		last := s.Add(now+time.Hour, Pace{time.Minute, 1})
+		if got := s.Until(); got != c.want {
+			t.Errorf("%s: until %v, want %v", c.why, got, c.want)
+		}
+		s.Undo(last)
+		if s.Used != now+time.Hour {
+			t.Errorf("%s: used %v, want %v", c.why, s.Used, now+time.Hour)
+		}
+		for _, p := range c.paces {
+			if wait, _ := s.Wait(max(now+day, s.Until()), p); wait > 0 {
+				t.Errorf("%s: %v would wait for %v after that", c.why, p, wait)
+			}
+		}
+	}
+}

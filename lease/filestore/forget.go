@@ -137,12 +137,7 @@ func (s *Store) forget(root *dir, name string, f *os.File) {
 // paces reports whether a start is still to count for somebody who keeps to a pace.
 func (p *pool) paces(ix *index) bool {
 	starts, err := p.starts(ix)
-	for _, b := range starts.Buckets {
-		if b.Next > p.s.Clock() {
-			return true
-		}
-	}
-	return err != nil
+	return err != nil || starts.Until() > p.s.Clock()
 }
 
 // empty reports whether there is nobody in the pool, and nothing that is not ours.

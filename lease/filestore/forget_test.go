@@ -70,6 +70,10 @@ func TestForget(t *testing.T) {
 	r := in("paced", 1)
 	r.Rate = lease.Pace{Every: 20 * 24 * time.Hour, Burst: 2}
 	giveBack(t, takeSlot(t, s, r))
+	r = in("slow", 1)
+	r.Rate = lease.Pace{Every: 30 * 24 * time.Hour, Burst: 1}
+	giveBack(t, takeSlot(t, s, r))
+	use("slow") // who keeps to it waits for a month after that one, too
 
 	p, err := s.pool("idle", false)
 	if err != nil {
@@ -80,7 +84,7 @@ func TestForget(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.close()
-	for _, pool := range []string{"idle", "set", "held", "orphan", "waiting", "junk", "paced"} {
+	for _, pool := range []string{"idle", "set", "held", "orphan", "waiting", "junk", "paced", "slow"} {
 		age(t, s, week, pool+"/lock", pool)
 	}
 	age(t, s, week-2*time.Minute, "young/lock")
@@ -91,7 +95,7 @@ func TestForget(t *testing.T) {
 	}
 	age(t, s, 25*time.Hour, stamp)
 	use("other")
-	for pool, want := range map[string]bool{"idle": false, "young": true, "set": true, "held": true, "orphan": true, "waiting": true, "junk": true, "paced": true} {
+	for pool, want := range map[string]bool{"idle": false, "young": true, "set": true, "held": true, "orphan": true, "waiting": true, "junk": true, "paced": true, "slow": true} {
 		if exists(s, pool) != want {
 			t.Errorf("%s is there: %v, want %v", pool, !want, want)
 		}

@@ -109,11 +109,12 @@ type paceFile struct {
 	Buckets []lease.Bucket `json:"buckets"`
 	Count   uint64         `json:"count,omitempty"`
 	Over    time.Duration  `json:"over_ns,omitempty"`
+	Slow    time.Duration  `json:"slow_ns,omitempty"`
 }
 
 // starts is what the pool remembers of its starts: the last one from the index,
-// which each start writes anyway, and the buckets of those who keep to a pace
-// with a burst, if there are any. A damaged file is an empty one: its buckets
+// which each start writes anyway, and what is known of those who keep to a pace with
+// a burst or a slow one, if there are any. A damaged file is an empty one: its buckets
 // are full, which is what they are after a while anyway.
 func (p *pool) starts(ix *index) (lease.Starts, error) {
 	s := lease.Starts{Last: time.Duration(ix.start)}
@@ -129,18 +130,18 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 		return s, &fs.PathError{Op: "read", Path: p.path("pace"), Err: fmt.Errorf("%w (version %d)", errNewer, f.Version)}
 	}
 	if f.Boot == p.s.boot {
-		s.Buckets, s.Count, s.Over = f.Buckets, f.Count, f.Over
+		s.Buckets, s.Count, s.Over, s.Slow = f.Buckets, f.Count, f.Over, f.Slow
 	}
 	return s, nil
 }
 
 // started counts a start, before there is one: killed in between, one too many
-// is counted, never one too few. Where there are no buckets nobody numbers them.
+// is counted, never one too few. Where there is no file nobody numbers them.
 func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.Start, error) {
 	had := len(s.Buckets)
 	start := s.Add(p.s.Clock(), paces...)
 	ix.start = uint64(s.Last)
-	if had+len(s.Buckets) == 0 {
+	if had+len(s.Buckets) == 0 && s.Slow == 0 {
 		start.Nth = 0
 		return start, nil
 	}
@@ -155,7 +156,7 @@ func (p *pool) undo(ix *index, start lease.Start) error {
 	}
 	s.Undo(start)
 	ix.start = uint64(s.Last)
-	if len(s.Buckets) == 0 {
+	if len(s.Buckets) == 0 && s.Slow == 0 {
 		return nil
 	}
 	return p.writePace(&s)
@@ -164,7 +165,7 @@ func (p *pool) undo(ix *index, start lease.Start) error {
 func (p *pool) writePace(s *lease.Starts) error {
 	// In place and in one write, which a kill does not tear: once the file is there,
 	// a full disk does not keep jobs from starting.
-	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets, s.Count, s.Over})
+	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets, s.Count, s.Over, s.Slow})
 	if err != nil {
 		return err
 	}

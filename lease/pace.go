@@ -121,18 +121,14 @@ func (s *Starts) Add(now time.Duration, paces ...Pace) Start {
 	return start
 }
 
-// Until is when the last of the paces is over that somebody kept to, and that have a
-// burst or are slower than one in a day: a pool that is forgotten after that, and not
-// before a day is over, lets nobody of them start too soon.
-func (s *Starts) Until() time.Duration {
-	until := time.Duration(0)
-	if s.Last > 0 && s.Slow > 0 {
-		until = s.Last + s.Slow
+// Hold reports whether a start still counts for a pace that somebody kept to, and that
+// has a burst or is slower than one in a day. A pool that is forgotten when none does,
+// and nobody has started for a day, lets nobody start too soon.
+func (s *Starts) Hold(now time.Duration) bool {
+	if s.Slow > 0 && s.Last > 0 && s.Last <= now && now < s.Last+s.Slow {
+		return true
 	}
-	for _, b := range s.Buckets {
-		until = max(until, b.Next)
-	}
-	return until
+	return slices.ContainsFunc(s.Buckets, func(b Bucket) bool { return b.Asked <= now && now < b.Next })
 }
 
 // Undo takes a start back: nothing ran. If nobody has started since, all is as if it

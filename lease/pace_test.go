@@ -240,13 +240,14 @@ func TestUndoIsSafe(t *testing.T) {
 	}
 }
 
-// TestPaceUntil: what is remembered of the starts lets nobody start too soon until then.
-func TestPaceUntil(t *testing.T) {
+// TestPacesHold: what is remembered of the starts may be forgotten, after a day, when it
+// holds nobody up any more.
+func TestPacesHold(t *testing.T) {
 	const day, now = 24 * time.Hour, 100 * time.Hour
 	for _, c := range []struct {
 		why   string
 		paces []Pace
-		want  time.Duration
+		until time.Duration
 	}{
 		{"none", nil, 0},
 		{"one that a day is long for", []Pace{{time.Hour, 1}}, 0},
@@ -258,17 +259,23 @@ func TestPaceUntil(t *testing.T) {
 		var s Starts
 		s.Add(now, c.paces...)
 		last := s.Add(now+time.Hour, Pace{time.Minute, 1})
-		if got := s.Until(); got != c.want {
-			t.Errorf("%s: until %v, want %v", c.why, got, c.want)
+		if c.until > 0 && !s.Hold(c.until-1) {
+			t.Errorf("%s: over before %v", c.why, c.until)
 		}
-		s.Undo(last)
-		if s.Used != now+time.Hour {
-			t.Errorf("%s: used %v, want %v", c.why, s.Used, now+time.Hour)
+		over := max(now+time.Hour+day, c.until)
+		if s.Hold(over) {
+			t.Errorf("%s: not over at %v", c.why, over)
 		}
 		for _, p := range c.paces {
-			if wait, _ := s.Wait(max(now+day, s.Until()), p); wait > 0 {
+			if wait, _ := s.Wait(over, p); wait > 0 {
 				t.Errorf("%s: %v would wait for %v after that", c.why, p, wait)
 			}
+		}
+		if s.Hold(now - 1) {
+			t.Errorf("%s: of another boot, and it holds", c.why)
+		}
+		if s.Undo(last); s.Used != now+time.Hour {
+			t.Errorf("%s: used %v, want %v", c.why, s.Used, now+time.Hour)
 		}
 	}
 }

@@ -67,7 +67,8 @@ func (s *Store) timed(ctx context.Context, pool, step string, ttl time.Duration,
 
 func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, time.Duration, error) {
 	sent := lease.Boottime()
-	keys, all := keysOf(pool), append([]any{step, "0", micros(ttl), prefix + "wake:", micros(s.timings.Recover)}, args...)
+	t := s.timings
+	keys, all := keysOf(pool), append([]any{step, "0", micros(ttl), prefix + "wake:", micros(t.Recover), micros(t.Forget), micros(t.Sweep)}, args...)
 	got, err := s.eval(ctx, func(c redis.Scripter) *redis.Cmd { return c.EvalSha(ctx, digest, keys, all...) }, copied)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
 		all[1] = "1"

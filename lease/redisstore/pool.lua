@@ -5,7 +5,8 @@
 -- KEYS: epoch, pool, held, line, wait, data, pools
 -- ARGV: the name of the step, 1 if no script of ours was known to this server, the
 --       caller's TTL in microseconds, the prefix of wake lists, how long nobody new
---       starts at least when the state may be lost; then the step's own
+--       starts at least when the state may be lost, how long a pool is remembered that
+--       nobody uses, and how often somebody looks for such pools; then the step's own
 --
 -- held  id -> due suspect ttl weight asks token limit since slots
 -- wait  id -> due suspect ttl aside since      (aside: 0 no, 1 stopped, 2 kept for a key)
@@ -15,6 +16,7 @@
 -- All instants and durations are microseconds of this server's clock, and fit a double.
 local epochK, poolK, heldK, lineK, waitK, dataK, poolsK = unpack(KEYS)
 local TTL, WAKE = tonumber(ARGV[3]), ARGV[4]
+local FORGET, SWEEP = tonumber(ARGV[6]), tonumber(ARGV[7])
 local DAY = 86400e6
 
 local function int(n) return string.format('%.0f', n) end
@@ -31,7 +33,7 @@ local now = time[1] * 1e6 + time[2]
 local info, copies = redis.call('INFO', 'server'), redis.call('INFO', 'replication')
 local run = string.match(info, 'run_id:(%x+)')
 local history = string.match(copies, 'master_replid:(%x+)')
-local epoch = redis.call('HMGET', epochK, 'run', 'at', 'name', 'history')
+local epoch = redis.call('HMGET', epochK, 'run', 'at', 'name', 'history', 'swept', 'cursor', 'floor')
 if epoch[1] ~= run or epoch[4] and epoch[4] ~= history then
   local at = now
   if not epoch[1] and ARGV[2] == '1' and string.find(copies, 'master_replid2:0+%s') then
@@ -46,6 +48,8 @@ end
 local forgotten = tonumber(epoch[2]) -- since when
 -- FLUSHALL loses the state of a process that goes on.
 run = run .. '.' .. (epoch[3] or '')
+-- The highest token of all pools that are gone.
+local floor = tonumber(epoch[7] or 0)
 
 -- A sign of life is due every so often. Who misses it is suspected, and is dropped
 -- only when a whole TTL has passed since: a clock that is set forward makes everybody
@@ -224,12 +228,13 @@ local function smallest(own, ...)
 end
 
 -- The paces: lease.Starts, in microseconds.
-local last, buckets, count, over
+local last, buckets, count, over, slow, touched
 
 local function readStarts()
   if last then return end
-  local got = redis.call('HMGET', poolK, 'last', 'buckets', 'count', 'over')
+  local got = redis.call('HMGET', poolK, 'last', 'buckets', 'count', 'over', 'slow', 'used')
   last, buckets, count, over = tonumber(got[1] or 0), {}, tonumber(got[3] or 0), tonumber(got[4] or 0)
+  slow, touched = tonumber(got[5] or 0), tonumber(got[6] or 0)
   for e, b, n, a in string.gmatch(got[2] or '', '(%d+) (%d+) (%d+) (%d+);') do
     buckets[#buckets + 1] = { every = tonumber(e), burst = tonumber(b), next = tonumber(n), asked = tonumber(a) }
   end
@@ -240,7 +245,8 @@ local function writeStarts()
   for i, b in ipairs(buckets) do
     text[i] = table.concat({ int(b.every), b.burst, int(b.next), int(b.asked) }, ' ') .. ';'
   end
-  redis.call('HSET', poolK, 'last', int(last), 'buckets', table.concat(text), 'count', int(count), 'over', int(over))
+  redis.call('HSET', poolK, 'last', int(last), 'buckets', table.concat(text), 'count', int(count), 'over', int(over),
+    'slow', int(slow), 'used', int(now))
   last = nil -- to be read again, as others will read it
 end
 
@@ -285,6 +291,9 @@ local function countStart(terms)
   for _, b in ipairs(buckets) do keep(b) end
   for _, t in ipairs(terms) do
     local p = t.rate and { every = t.rate.every_ns, burst = t.rate.burst }
+    for _, every in ipairs({ t.ramp_ns or 0, p and p.burst <= 1 and p.every or 0 }) do
+      if every > DAY * 1000 then slow = math.max(slow, every) end
+    end
     if p and p.burst > 1 then keep({ every = p.every, burst = p.burst, next = nextTurn(p), asked = now }) end
   end
   buckets = {}
@@ -313,15 +322,14 @@ local function undoStart(start, lost)
   at, before, nth = tonumber(at), tonumber(before), tonumber(nth)
   readStarts()
   local newest = last == at and nth == count
-  if newest or count > nth and not lost then
-    local n = count - nth
-    for _, b in ipairs(buckets) do
-      if over < at and n < b.burst then
-        local every = b.every / 1000
-        local latest = math.max(b.next - every, last + n * every)
-        if n > 0 and before > 0 then latest = math.max(latest, before + (n + 1) * every) end
-        b.next = math.min(b.next, latest)
-      end
+  if not newest and (lost or count <= nth) then return end
+  local n = count - nth
+  for _, b in ipairs(buckets) do
+    if over < at and n < b.burst then
+      local every = b.every / 1000
+      local latest = math.max(b.next - every, last + n * every)
+      if n > 0 and before > 0 then latest = math.max(latest, before + (n + 1) * every) end
+      b.next = math.min(b.next, latest)
     end
   end
   if newest then last, count = before, count - 1 end
@@ -354,12 +362,12 @@ local function decide(r, ahead, answers)
   return 'ready', limit
 end
 
--- nextToken starts anew, after the state was lost, from the clock: tokens never come
+-- nextToken starts anew, after the state was lost or the pool was forgotten, from the clock: tokens never come
 -- again, and never fall unless the clock was set back as well.
 local function nextToken()
   local t = redis.call('HMGET', poolK, 'token', 'run')
   if t[2] ~= run then
-    redis.call('HSET', poolK, 'run', run, 'token', int(math.max(tonumber(t[1] or 0), now)))
+    redis.call('HSET', poolK, 'run', run, 'token', int(math.max(tonumber(t[1] or 0), floor, now)))
   end
   return int(redis.call('HINCRBY', poolK, 'token', 1))
 end

@@ -48,6 +48,8 @@ type Timings struct {
 	// forgotten who holds slots: lease.DefaultTTL. Longer than the TTL of any lease
 	// there may be; a longer one of the caller's own counts as well.
 	Recover time.Duration
+	Forget  time.Duration // a pool without settings goes when nobody has used it for so long: 7 days
+	Sweep   time.Duration // a release looks for such pools so often: 1 day
 }
 
 func (t Timings) orDefault() Timings {
@@ -60,6 +62,8 @@ func (t Timings) orDefault() Timings {
 	def(&t.Release, 5*time.Second)
 	def(&t.Undo, time.Second)
 	def(&t.Recover, lease.DefaultTTL)
+	def(&t.Forget, 7*24*time.Hour)
+	def(&t.Sweep, 24*time.Hour)
 	return t
 }
 

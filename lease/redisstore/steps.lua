@@ -162,6 +162,7 @@ local function giveBack(id, start)
   end
   undoStart(known or start)
   redis.call('HDEL', dataK, 'b:' .. id)
+  redis.call('HSET', poolK, 'used', int(now))
   redis.call('DEL', WAKE .. id)
   changed = true
   readHeld()
@@ -190,6 +191,7 @@ function step.leave(id, key, grace)
     forget(id)
     unkey(key, id)
   end
+  if w then redis.call('HSET', poolK, 'used', int(now)) end
   changed = true
   local done = step.release(id, UNSEEN)
   redis.call('DEL', WAKE .. id)
@@ -228,6 +230,7 @@ function step.set(pool, old, new)
     redis.call('HSET', poolK, 'own', new)
     own = decodeTable(new) or {}
   end
+  redis.call('HSET', poolK, 'used', int(now))
   redis.call('SADD', poolsK, pool)
   ownText, changed = new, true
   settle()
@@ -297,6 +300,54 @@ function step.summary(id)
   return { 'ok', int(now), run, o, l, b, r, at, left, holders(), {}, redis.call('ZCARD', lineK), rank and rank + 1 or 0 }
 end
 
-local result = step[ARGV[1]](unpack(ARGV, 6))
+-- A pool without settings goes by our own hand when nobody has used it for FORGET: CI
+-- makes one for every run, and nobody should have to clean up. Once in SWEEP a release
+-- looks at some of the pools, and at more a minute later until it has seen all. Keys that
+-- expire would be less to do, but a clock that is set forward ends them under living jobs.
+local SOME, SOON = 100, 60e6
+
+-- idle reports whether there is nobody in a pool, nor anything that still counts. Who is
+-- dead is dropped first. An instant that is far ahead is of a clock that was set back.
+local function idle()
+  if (redis.call('HGET', poolK, 'own') or '') ~= '' then return false end
+  last = nil
+  readStarts()
+  if math.abs(now - math.max(last, touched)) < FORGET then return false end
+  if last <= now and now < last + slow / 1000 then return false end
+  for _, b in ipairs(buckets) do
+    if b.asked <= now and now < b.next then return false end
+  end
+  readHeld()
+  return not next(held) and not head() and redis.call('ZCARD', lineK) == 0
+end
+
+-- forgetPool turns all of this script to another pool, so it comes last.
+local function forgetPool(pool)
+  local start = string.sub(poolsK, 1, -#'pools' - 1)
+  poolK, heldK, lineK = start .. 'pool:' .. pool, start .. 'held:' .. pool, start .. 'line:' .. pool
+  waitK, dataK = start .. 'wait:' .. pool, start .. 'data:' .. pool
+  if not idle() then return end
+  local token = tonumber(redis.call('HGET', poolK, 'token') or 0)
+  if token > floor then
+    floor = token
+    redis.call('HSET', epochK, 'floor', int(floor))
+  end
+  redis.call('DEL', poolK, heldK, lineK, waitK, dataK)
+  redis.call('SREM', poolsK, pool)
+end
+
+local function sweep()
+  local swept = tonumber(epoch[5] or 0)
+  if swept <= now and now < swept + SWEEP then return end
+  local got = redis.call('SSCAN', poolsK, epoch[6] or '0', 'COUNT', SOME)
+  for _, pool in ipairs(got[2]) do
+    pcall(forgetPool, pool) -- one whose keys are not ours stays
+  end
+  local at = got[1] == '0' and now or now - math.max(0, SWEEP - SOON)
+  redis.call('HSET', epochK, 'swept', int(at), 'cursor', got[1])
+end
+
+local result = step[ARGV[1]](unpack(ARGV, 8))
 if changed and not READS then settle() end
+if ARGV[1] == 'release' then pcall(sweep) end -- the slots are given back, whatever becomes of it
 return result

@@ -16,6 +16,7 @@ func TestStore(t *testing.T) {
 		Open:        func(*testing.T) lease.Store { return &memstore.Store{} },
 		NoTTL:       "it has no clock, and nobody who could be gone",
 		NoLostReply: "a step is a call of a function",
+		NoForget:    "its pools end with it",
 	})
 }
 

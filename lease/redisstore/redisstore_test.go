@@ -60,5 +60,29 @@ func TestStore(t *testing.T) {
 		Another: func(t *testing.T, _ lease.Store) lease.Store { return open(t, server, "") },
 		TTL:     time.Second,
 		Grants:  true,
+		Forgets: func(t *testing.T, age time.Duration) (lease.Store, func(string) []string) {
+			fresh(t, server)
+			return openAt(t, server.Addr, nil, redisstore.Timings{Forget: age, Sweep: time.Microsecond}),
+				func(pool string) []string { return left(t, server, pool) }
+		},
 	})
+}
+
+// left are the keys of a pool, and its name among those of all pools.
+func left(t testing.TB, server *engine.Server, pool string) []string {
+	t.Helper()
+	c := client(t, server)
+	defer c.Close()
+	keys, err := c.Keys(within(t), "{berth}:*:"+pool).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, err := c.SIsMember(within(t), "{berth}:pools", pool).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if named {
+		keys = append(keys, "{berth}:pools")
+	}
+	return keys
 }

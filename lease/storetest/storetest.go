@@ -31,6 +31,11 @@ type Shape struct {
 	Grants bool
 	// NoLostReply says why a step cannot have happened when the caller saw an error.
 	NoLostReply string
+	// Forgets makes an empty store that forgets a pool which nobody has used for that
+	// long, and looks for such at each release. left is what there is of a pool where the
+	// store keeps it: keys, files. Or NoForget says why there is nothing to forget.
+	Forgets  func(t *testing.T, age time.Duration) (s lease.Store, left func(pool string) []string)
+	NoForget string
 }
 
 // Run runs the suite on fresh stores.
@@ -80,6 +85,9 @@ func Run(t *testing.T, shape Shape) {
 		{"Expires", expires},
 		{"RenewedLeaseDoesNotExpire", renewed},
 		{"DeadWaiterIsPassed", deadWaiter},
+		{"Forgets", forgets},
+		{"Remembers", remembers},
+		{"ForgottenInUse", forgottenInUse},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), Deadline)

@@ -50,6 +50,10 @@ type Store struct {
 	spare spare
 	// lookEvery is how long a waiter trusts its watches.
 	lookEvery time.Duration
+	// forgetAfter is how long a pool is there that nobody uses, and sweepEvery how often
+	// somebody looks for such. swept is what the last release read of the last look.
+	forgetAfter, sweepEvery time.Duration
+	swept                   atomic.Pointer[record[swept]]
 	// unsaid are holdings with a child that etcd may not know of yet.
 	unsaid sync.Map
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"berth/lease"
 	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
@@ -33,5 +35,23 @@ func TestStore(t *testing.T) {
 			return open(t, fmt.Sprintf("/test/%d", n.Load()), server)
 		},
 		TTL: 2 * time.Second,
+		Forgets: func(t *testing.T, age time.Duration) (lease.Store, func(string) []string) {
+			s := open(t, fmt.Sprintf("/test/%d", n.Add(1)), server)
+			s.forgetAfter, s.sweepEvery = age, time.Nanosecond
+			return s, func(pool string) []string { return left(t, s, pool) }
+		},
 	})
+}
+
+// left are the keys of a pool.
+func left(t *testing.T, s *Store, name string) (keys []string) {
+	t.Helper()
+	resp, err := s.client.Get(soon(t), s.dir+name+"/", clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kv := range resp.Kvs {
+		keys = append(keys, string(kv.Key))
+	}
+	return keys
 }

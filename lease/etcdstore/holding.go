@@ -216,8 +216,10 @@ func (h *holding) release(ctx context.Context, used bool) error {
 		h.mu.Lock()
 		h.gone = false // so that it can be tried again
 		h.mu.Unlock()
+		return err
 	}
-	return err
+	h.s.sweep()
+	return nil
 }
 
 func (s *Store) release(ctx context.Context, p pool, l lease.Lease, used bool) error {
@@ -295,10 +297,12 @@ func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, used bool, 
 	if used {
 		lag = append(lag, clientv3.WithSerializable())
 	}
-	resp, err := s.commit(ctx, txn{then: append(p.looking(lag...), p.atHead(lag...))})
+	resp, err := s.commit(ctx, txn{then: append(p.looking(lag...), p.atHead(lag...), clientv3.OpGet(s.sweptKey(), lag...))})
 	if err != nil {
 		return freed
 	}
+	last, _ := decode[swept](only(kvs(resp.Responses[looked+1])))
+	s.swept.Store(&last)
 	seen, err := p.seen(resp.Header.Revision, resp.Responses)
 	if err != nil {
 		return freed

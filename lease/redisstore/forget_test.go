@@ -1,0 +1,139 @@
+package redisstore_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"berth/lease"
+	"berth/lease/redisstore"
+)
+
+// in is a request for the only slot of a pool.
+func in(pool string, ttl time.Duration) lease.Request {
+	r := job(1, ttl)
+	r.ID, r.Pool = lease.NewID(pool), pool
+	return r
+}
+
+// use takes the slot of a pool and gives it back.
+func use(t testing.TB, s lease.Store, pool string) (token uint64) {
+	t.Helper()
+	h := try(t, s, in(pool, time.Minute))
+	release(t, h)
+	return h.Lease().Token
+}
+
+var always = redisstore.Timings{Forget: time.Microsecond, Sweep: time.Microsecond}
+
+// TestForgetMany: there are more pools than a release looks at.
+func TestForgetMany(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	maker, s := open(t, server, ""), openAt(t, server.Addr, nil, always)
+	for i := range 350 {
+		use(t, maker, fmt.Sprintf("run-%d", i))
+	}
+	use(t, s, "other")
+	if n := command(t, server, "SCARD", "{berth}:pools").(int64); n < 100 {
+		t.Errorf("%d pools are left: one release has looked at them all", n)
+	}
+	eventually(t, "all have gone", func() bool {
+		use(t, s, "other")
+		return command(t, server, "DBSIZE").(int64) <= 3 // the epoch, the pool, the set of pools
+	})
+}
+
+// TestForgetTheDead: who was killed in a pool that nobody uses any more does not keep it.
+func TestForgetTheDead(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := openAt(t, server.Addr, nil, always)
+	key := in("killed", shortTTL)
+	key.Key, key.Grace = "k", shortTTL
+	try(t, s, in("killed", shortTTL))
+	line(t, s, in("killed", shortTTL))
+	line(t, s, key)
+	eventually(t, "it has gone", func() bool {
+		use(t, s, "other")
+		return len(left(t, server, "killed")) == 0
+	})
+}
+
+// TestForgetNotOurs: what somebody else has put there stays, and is in nobody's way.
+func TestForgetNotOurs(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := openAt(t, server.Addr, nil, always)
+	for _, pool := range []string{"text", "holder", "idle"} {
+		use(t, s, pool)
+		command(t, server, "SADD", "{berth}:pools", pool)
+	}
+	command(t, server, "SET", "{berth}:held:text", "precious")
+	command(t, server, "HSET", "{berth}:held:holder", "holder/1", "nonsense")
+	eventually(t, "the idle one has gone", func() bool {
+		use(t, s, "other")
+		return len(left(t, server, "idle")) == 0
+	})
+	if got := command(t, server, "GET", "{berth}:held:text"); got != "precious" {
+		t.Errorf("%v is left", got)
+	}
+	if got := command(t, server, "HGET", "{berth}:held:holder", "holder/1"); got != "nonsense" {
+		t.Errorf("%v is left", got)
+	}
+}
+
+// TestForgetOnceInAWhile: a release looks for such pools only when it is time.
+func TestForgetOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := openAt(t, server.Addr, nil, redisstore.Timings{Forget: time.Microsecond, Sweep: time.Hour})
+	use(t, s, "other")
+	use(t, s, "idle")
+	for range 3 {
+		use(t, s, "other")
+	}
+	if len(left(t, server, "idle")) == 0 {
+		t.Error("looked twice in an hour")
+	}
+	command(t, server, "HSET", "{berth}:epoch", "swept", time.Now().Add(-time.Hour).UnixMicro())
+	use(t, s, "other")
+	if keys := left(t, server, "idle"); len(keys) > 0 {
+		t.Errorf("%v are left", keys)
+	}
+}
+
+// TestForgetWhenTheClockIsSet: a month ahead, what nobody uses goes, and nobody who is
+// alive; tokens do not fall when the clock is set back.
+func TestForgetWhenTheClockIsSet(t *testing.T) {
+	t.Parallel()
+	const month = 30 * 24 * time.Hour
+	server, set := stepped(t)
+	s := open(t, server, "")
+	held, waits := try(t, s, in("held", time.Minute)), line(t, s, in("held", time.Minute))
+	use(t, s, "idle")
+	set(month)
+	use(t, s, "other")
+	if keys := left(t, server, "idle"); len(keys) > 0 {
+		t.Errorf("%v are left after a month", keys)
+	}
+	refused(t, s, in("held", time.Minute), lease.Full)
+	if _, err := held.Renew(within(t), time.Minute); err != nil {
+		t.Error(err)
+	}
+	was := use(t, s, "idle")
+	set(2 * month)
+	use(t, s, "other")
+	if keys := left(t, server, "idle"); len(keys) > 0 {
+		t.Errorf("%v are left after another month", keys)
+	}
+	set(0)
+	if again := use(t, s, "idle"); again <= was {
+		t.Errorf("token %d after %d", again, was)
+	}
+	if _, err := held.Renew(within(t), time.Minute); err != nil {
+		t.Error(err)
+	}
+	release(t, held)
+	release(t, get(t, waits))
+}

@@ -60,8 +60,8 @@ func forgets(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	use("set")
-	held := s.take(in("held"))
-	waits := s.line(in("held"))
+	held, first := s.take(in("held")), s.take(in("line"))
+	waits := s.line(in("line"))
 	s.notYet(waits, lease.Full)
 	kept := s.line(in("kept", func(r *lease.Request) { r.Key = "k" }))
 	if err := kept.Leave(s.ctx); err != nil {
@@ -92,14 +92,14 @@ func forgets(t *testing.T, s *suite) {
 	}
 	for pool, want := range map[string]bool{
 		"idle": false, "unused": false, "left": false, "fast": false,
-		"slow": true, "burst": true, "set": true, "held": true, "kept": true, "aside": true,
+		"slow": true, "burst": true, "set": true, "held": true, "line": true, "kept": true, "aside": true,
 	} {
 		if _, is := there[pool]; is != want || len(left(pool)) > 0 != want {
 			t.Errorf("pool %s is listed: %v, and there is %v of it; want it to be there: %v", pool, is, left(pool), want)
 		}
 	}
-	if p := there["held"]; len(p.Holders) != 1 || len(p.Waiters) != 1 {
-		t.Errorf("%+v; want a holder and a waiter", p)
+	if h, l := there["held"], there["line"]; len(h.Holders) != 1 || len(l.Holders) != 1 || len(l.Waiters) != 1 {
+		t.Errorf("%+v, %+v; want a holder in each, and a waiter", h, l)
 	}
 	if own := there["set"].Own.Limit; own == nil || *own != three {
 		t.Errorf("the limit of a pool with settings is %v", own)
@@ -109,6 +109,7 @@ func forgets(t *testing.T, s *suite) {
 		t.Errorf("token %d after %d", again, was)
 	}
 	s.release(held)
+	s.release(first)
 	s.release(s.get(waits))
 	back := s.line(in("kept", func(r *lease.Request) { r.Key = "k" }))
 	if back.Ticket().Seq != kept.Ticket().Seq {

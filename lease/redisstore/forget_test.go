@@ -72,15 +72,16 @@ func TestForgetNotOurs(t *testing.T) {
 	t.Parallel()
 	server := known(t)
 	s := openAt(t, server.Addr, nil, always)
-	for _, pool := range []string{"text", "holder", "idle"} {
-		use(t, s, pool)
-		command(t, server, "SADD", "{berth}:pools", pool)
-	}
+	command(t, server, "SADD", "{berth}:pools", "text", "holder")
 	command(t, server, "SET", "{berth}:held:text", "precious")
 	command(t, server, "HSET", "{berth}:held:holder", "holder/1", "nonsense")
-	eventually(t, "the idle one has gone", func() bool {
+	maker := open(t, server, "")
+	for i := range 30 { // some of them come after those
+		use(t, maker, fmt.Sprintf("idle-%d", i))
+	}
+	eventually(t, "the idle ones have gone", func() bool {
 		use(t, s, "other")
-		return len(left(t, server, "idle")) == 0
+		return command(t, server, "SCARD", "{berth}:pools").(int64) == 3
 	})
 	if got := command(t, server, "GET", "{berth}:held:text"); got != "precious" {
 		t.Errorf("%v is left", got)
@@ -88,6 +89,42 @@ func TestForgetNotOurs(t *testing.T) {
 	if got := command(t, server, "HGET", "{berth}:held:holder", "holder/1"); got != "nonsense" {
 		t.Errorf("%v is left", got)
 	}
+}
+
+// TestForgetAfterALongJob: a pool was in use until its last job ended.
+func TestForgetAfterALongJob(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := openAt(t, server.Addr, nil, redisstore.Timings{Forget: time.Hour, Sweep: time.Microsecond})
+	long := func(pool string) {
+		command(t, server, "HSET", "{berth}:pool:"+pool, "last", 1, "used", 1) // in 1970
+	}
+	h := try(t, s, in("job", time.Minute))
+	long("job")
+	use(t, s, "other")
+	release(t, h)
+	h = try(t, s, in("line", time.Minute))
+	p := line(t, s, in("line", time.Minute))
+	release(t, h)
+	h = get(t, p)
+	p = line(t, s, in("line", time.Minute))
+	long("line")
+	if err := p.Leave(within(t)); err != nil {
+		t.Error(err)
+	}
+	use(t, s, "idle")
+	long("idle")
+	eventually(t, "the idle one has gone", func() bool {
+		use(t, s, "other")
+		return len(left(t, server, "idle")) == 0
+	})
+	if len(left(t, server, "job")) == 0 {
+		t.Error("it was forgotten when its job had ended")
+	}
+	if command(t, server, "HGET", "{berth}:pool:line", "used") == "1" {
+		t.Error("who left the line has not used the pool")
+	}
+	release(t, h)
 }
 
 // TestForgetOnceInAWhile: a release looks for such pools only when it is time.
@@ -103,10 +140,13 @@ func TestForgetOnceInAWhile(t *testing.T) {
 	if len(left(t, server, "idle")) == 0 {
 		t.Error("looked twice in an hour")
 	}
-	command(t, server, "HSET", "{berth}:epoch", "swept", time.Now().Add(-time.Hour).UnixMicro())
-	use(t, s, "other")
-	if keys := left(t, server, "idle"); len(keys) > 0 {
-		t.Errorf("%v are left", keys)
+	for _, at := range []time.Duration{-time.Hour, time.Hour} { // or the clock was set back
+		use(t, s, "idle")
+		command(t, server, "HSET", "{berth}:epoch", "swept", time.Now().Add(at).UnixMicro())
+		use(t, s, "other")
+		if keys := left(t, server, "idle"); len(keys) > 0 {
+			t.Errorf("%v are left", keys)
+		}
 	}
 }
 

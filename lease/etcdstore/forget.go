@@ -13,9 +13,9 @@ import (
 
 // A pool without settings goes by our own hand when nobody has used it for a week: CI
 // makes one for every run, and nobody should have to clean up. Holders and waiters end
-// with their lives; what stays are the starts and the report. Once a day who has given
-// slots back looks at some of the pools, and the next one at more a minute later, until
-// all were seen. That it is time he learns from the look that a release takes anyway.
+// with their lives; what stays are the starts and the report. Once a day a holder that
+// has given its slots back looks at some of the pools, and another at more a minute later,
+// until all were seen. The look that a release takes anyway tells when it is time.
 //
 // A pool is deleted only if none of its keys was written since it was read: who grants in
 // it at that moment has either written, or finds the starts gone and looks again.
@@ -24,7 +24,7 @@ const (
 	forgetAfter = 7 * 24 * time.Hour
 	sweepEvery  = 24 * time.Hour
 	sweepSoon   = time.Minute     // when there was more to look at
-	sweepFor    = time.Second / 2 // is how long whoever looks for them may be kept
+	sweepFor    = time.Second / 2 // a holder may look for so long
 
 	someKeys  = 1000 // are read at once
 	somePools = 100  // are forgotten at once: less than etcd takes in one transaction

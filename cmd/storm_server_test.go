@@ -176,7 +176,7 @@ func (s *storm) etcdLeft() (string, error) {
 	var left []string
 	for _, kv := range found.Kvs {
 		key := string(kv.Key)
-		if !slices.ContainsFunc([]string{"/own", "/grants", "/report"}, func(of string) bool { return strings.HasSuffix(key, of) }) {
+		if !slices.ContainsFunc([]string{"/own", "/grants", "/report", "berth/swept"}, func(of string) bool { return strings.HasSuffix(key, of) }) {
 			left = append(left, key)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
@@ -54,6 +55,21 @@ func TestForgetMany(t *testing.T) {
 	}
 }
 
+// TestForgetHalfRead: of a pool whose other keys are still to be read nothing is known.
+func TestForgetHalfRead(t *testing.T) {
+	s := &Store{dir: "d/", forgetAfter: time.Hour}
+	var keys []*mvccpb.KeyValue
+	for _, k := range []string{"d/a/grants", "d/b/own", "d/c/grants", "d/c/report"} {
+		keys = append(keys, &mvccpb.KeyValue{Key: []byte(k), Value: []byte("{}")})
+	}
+	for more, want := range map[bool]string{true: "[{a d/a/}] d/c/grants", false: "[{a d/a/} {c d/c/}] "} {
+		pools, next := s.idle(keys, more)
+		if got := fmt.Sprint(pools, " ", next); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // TestForgetOnceInAWhile: a release looks for such pools only when it is time.
 func TestForgetOnceInAWhile(t *testing.T) {
 	s := open(t, "", engine.Etcd(t))
@@ -65,6 +81,10 @@ func TestForgetOnceInAWhile(t *testing.T) {
 	}
 	if len(left(t, s, "idle")) == 0 {
 		t.Error("looked twice in an hour")
+	}
+	s.swept.Store(&record[swept]{}) // as it was read before somebody else looked
+	if s.sweep(); len(left(t, s, "idle")) == 0 {
+		t.Error("two have looked at once")
 	}
 	for _, at := range []time.Duration{s.Clock() - time.Hour, s.Clock() + 2*time.Hour} {
 		use(t, s, "idle")

@@ -19,8 +19,9 @@ type supervisor struct {
 	keeper *lease.Keeper // of h
 	child  *procwatch.Child
 
-	ending   error     // why the tree is being ended; nil: it is not
-	killAt   time.Time // then it is killed
+	ending   error          // why the tree is being ended; nil: it is not
+	first    syscall.Signal // that it is ended with
+	killAt   time.Time      // then it is killed
 	exited   bool
 	code     int            // the child's, once it exited
 	died     syscall.Signal // that ended the child, or 0
@@ -246,7 +247,10 @@ func (s *supervisor) end(why error, killAfter time.Duration) {
 	killAt := time.Now().Add(killAfter)
 	switch {
 	case s.ending == nil:
-		s.ending, s.killAt = why, killAt
+		s.ending, s.killAt, s.first = why, killAt, s.spec.signal
+		if killAfter == 0 { // then End sends no other
+			s.first = syscall.SIGKILL
+		}
 		go func() { s.done <- s.child.End(context.Background(), s.spec.signal, killAfter) }()
 	case killAt.Before(s.killAt):
 		s.killAt = killAt
@@ -309,7 +313,9 @@ func (s *supervisor) renewed(g lease.Renewal) {
 	}
 }
 
-// outcome is the exit code, and what is to be said of it.
+// outcome is the exit code, and what is to be said of it. It is the command's own,
+// except that a job which was stopped never looks like one that has done its work: many
+// programs end with 0 after a TERM, and the script goes on to what needs their result.
 func (s *supervisor) outcome() (int, error) {
 	var stopped *lease.StoppedError
 	var limit *timeLimitError
@@ -320,6 +326,9 @@ func (s *supervisor) outcome() (int, error) {
 		return 0, fmt.Errorf("%w; the job was ended", s.ending)
 	case errors.As(s.ending, &stopped):
 		s.say.errorf("job %s was %v", s.spec.request.ID, stopped)
+		if s.code == 0 {
+			return codeSignal + int(s.first), nil
+		}
 	case s.died != 0:
 		return 0, signalError{s.died}
 	}

@@ -21,8 +21,9 @@ func limitCommand() *cli.Command {
 		UsageText: "berth limit [flags] POOL [N|P%|auto|none]",
 		Description: `0 drains the pool: nobody new starts, nobody is ended. A caller's -n still
 counts when it is smaller, and a caller's gates are asked as well. What is not
-named stays as it is; none removes the limit alone. To remove one gate, give
---clear and the others anew. Waiters see it at once. A percentage like 50% is
+named stays as it is, but another limit ends the reason of the last one; none
+removes the limit alone. To remove one gate, give --clear and the others again.
+Waiters see it at once. A percentage like 50% is
 of the CPUs of this machine now, and set as a number, also for other machines.`,
 		Flags: append([]cli.Flag{
 			poolFlag("the pool, instead of POOL"),
@@ -172,6 +173,7 @@ func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error
 			return old, err
 		}
 	}
+	was := old.Limit
 	if t, err = e.words(t, &old); err != nil {
 		return old, err
 	}
@@ -187,7 +189,7 @@ func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error
 	if old.Terms = t.pack(); old.None() {
 		return lease.Settings{}, e.baseless()
 	}
-	return noted(old, e.word != "", e.why), nil
+	return noted(old, was, e.why), nil
 }
 
 // baseless refuses a reason for nothing.

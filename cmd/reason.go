@@ -19,7 +19,7 @@ func parseReason(s string) (string, error) {
 	case !utf8.ValidString(s):
 		return "", fmt.Errorf("%q is not UTF-8", s)
 	case said == "":
-		return "", fmt.Errorf("%q says nothing; 'berth limit POOL N' without it removes it", s)
+		return "", fmt.Errorf("%q says nothing; another limit ends a reason, and --clear removes it with the rest", s)
 	case len(said) > maxReason:
 		return "", fmt.Errorf("a reason of %d bytes is too long (at most %d)", len(said), maxReason)
 	}
@@ -65,10 +65,12 @@ func ownWords(v *poolJSON) string {
 	return drained(own)
 }
 
-// noted are settings as they are now changed: by us, and with that reason. Who adds a
-// gate to a pool that somebody has drained has not drained it.
-func noted(own lease.Settings, limit bool, reason string) lease.Settings {
-	if limit || reason != "" || own.Limit == nil {
+// noted are settings as they are now changed, from that limit: by us, and with that
+// reason. Who adds a gate to a pool that somebody has drained, or drains it once more,
+// has not drained it.
+func noted(own lease.Settings, was *int, reason string) lease.Settings {
+	same := was == nil && own.Limit == nil || was != nil && own.Limit != nil && *was == *own.Limit
+	if reason != "" || !same || own.Limit == nil && own.Reason == "" {
 		own.SetBy, own.SetAt, own.Reason = me(), time.Now(), reason
 	}
 	return own

@@ -35,8 +35,12 @@ func Main(args []string) Outcome {
 	return outcomeOf(err)
 }
 
-// askHelp turns 'help run' and '--help run' into 'run --help'.
+// askHelp turns 'help run' and '--help run' into 'run --help', and '--version' into
+// 'version'.
 func askHelp(args []string) []string {
+	if len(args) > 1 && args[1] == "--version" {
+		return append([]string{args[0], "version"}, args[2:]...)
+	}
 	if len(args) > 2 && slices.Contains([]string{"help", "--help", "-h"}, args[1]) {
 		return []string{args[0], args[2], "--help"}
 	}
@@ -99,6 +103,7 @@ func knownCommands(result *int) []knownCommand {
 		{"run", func() *cli.Command { return runCommand(result) }},
 		{"ls", lsCommand}, {"limit", limitCommand}, {"probe", func() *cli.Command { return probeCommand(result) }}, {"stop", stopCommand},
 		{"held", func() *cli.Command { return heldCommand(result) }}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
+		{"version", versionCommand},
 	}
 }
 

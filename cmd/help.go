@@ -19,6 +19,7 @@ Usage:
   berth keepalive [LEASE]                  reset a job's idle clock
   berth held POOL                          does this run inside a job of POOL?
   berth token check FILE                   refuse a job that lost its lease
+  berth --version                          which berth this is
 
   berth COMMAND --help                     tells more
 

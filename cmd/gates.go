@@ -194,11 +194,16 @@ func (p *flagParser) auto(t terms) (terms, int) {
 	cpu, mem := 0.9, 0.8
 	parsed(p, "target-cpu", &cpu, gate.ParsePercent)
 	parsed(p, "target-mem", &mem, gate.ParsePercent)
+	for _, read := range []string{"cpu", "mem"} {
+		if m, t := "max-"+read, "target-"+read; p.err == nil && p.c.IsSet(m) && p.c.IsSet(t) {
+			p.err = fmt.Errorf("--%s %s and --%s %s are the same with auto: leave one out", m, p.c.String(m), t, p.c.String(t))
+		}
+	}
 	// What was asked for already stays, unless the target is stricter.
-	if t.gates.MaxCPU == 0 || cpu < t.gates.MaxCPU || p.c.IsSet("target-cpu") && !p.c.IsSet("max-cpu") {
+	if t.gates.MaxCPU == 0 || cpu < t.gates.MaxCPU || p.c.IsSet("target-cpu") {
 		t.gates.MaxCPU = cpu
 	}
-	if t.gates.MaxMem == 0 || mem < t.gates.MaxMem || p.c.IsSet("target-mem") && !p.c.IsSet("max-mem") {
+	if t.gates.MaxMem == 0 || mem < t.gates.MaxMem || p.c.IsSet("target-mem") {
 		t.gates.MaxMem = mem
 	}
 	if !p.c.IsSet("ramp") && t.Ramp == 0 {

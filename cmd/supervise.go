@@ -347,7 +347,11 @@ type timeLimitError struct {
 }
 
 func (e *timeLimitError) Error() string {
-	return fmt.Sprintf("the job ran into %s %v and was ended (%s, and KILL after %v)", e.flag, e.after, signalName(e.signal), e.kill)
+	how := fmt.Sprintf("%s, and KILL after %v", signalName(e.signal), e.kill)
+	if e.signal == syscall.SIGKILL || e.kill == 0 {
+		how = "KILL"
+	}
+	return fmt.Sprintf("the job ran into %s %v and was ended (%s)", e.flag, e.after, how)
 }
 
 func (e *timeLimitError) Unwrap() error { return errTimeout }

@@ -58,13 +58,13 @@ func percent(share float64) string {
 func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // ParseSize reads bytes: 1073741824, 500M, 1.5G. Units are K, M, G and T of
-// 1024, in either case, with B or iB after them if you like.
+// 1024, in either case, with B, i or iB after them if you like.
 func ParseSize(s string) (uint64, error) {
 	wrong := fmt.Errorf("%q is not a size from 1 byte to 1048576T, like 500M or 1.5G", s)
 	digits, unit := s, uint64(1)
 	upper := strings.ToUpper(s)
 	for i, u := range units {
-		for _, tail := range []string{"IB", "B", ""} {
+		for _, tail := range []string{"IB", "B", "I", ""} {
 			if rest, ok := strings.CutSuffix(upper, string(u)+tail); ok && unit == 1 {
 				digits, unit = rest, 1<<(10*(len(units)-i))
 			}

@@ -132,9 +132,17 @@ func (a *argv) take(f cli.Flag, typed, value string, attached bool, rest []strin
 // lacks refuses a value that is somebody's next word, and says how to mean it.
 func (a *argv) lacks(f cli.Flag, typed, next string) {
 	err := fmt.Errorf("%s lacks its value: %q follows", typed, next)
-	if next != "--" && !isNumeric(f) {
-		way := "--" + f.Names()[0] + "=" + quoted([]string{next})[0]
-		err = &hintedError{err, fmt.Sprintf("%s if %s is the value", way, quoted([]string{next})[0])}
+	value := "value"
+	if d, ok := f.(cli.DocGenerationFlag); ok {
+		value, _ = valueOf(d)
+	}
+	switch missing := fmt.Sprintf("name the %s behind %s; perhaps a variable there is not set", value, typed); {
+	case isNumeric(f):
+	case next == "--":
+		err = &hintedError{err, missing}
+	default:
+		word := quoted([]string{next})[0]
+		err = &hintedError{err, fmt.Sprintf("%s; if %s is the value: --%s=%s", missing, word, f.Names()[0], word)}
 	}
 	a.fail(err)
 }
@@ -143,7 +151,11 @@ func (a *argv) unknown(word string) {
 	name, _, _ := strings.Cut(word, "=")
 	err := fmt.Errorf("unknown flag %s", name)
 	if f := meant(name, a.known); f != nil {
-		err = &hintedError{err, fmt.Sprintf("did you mean %s?", strings.Join(dashed(f), ", "))}
+		way := strings.Join(dashed(f), ", ")
+		if doesNotWait[strings.TrimLeft(name, "-")] {
+			way = "--wait 0"
+		}
+		err = &hintedError{err, fmt.Sprintf("did you mean %s?", way)}
 	}
 	a.fail(err)
 }

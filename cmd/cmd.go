@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -57,6 +58,7 @@ func inOneForm(args []string, commands []*cli.Command) ([]string, error) {
 	if err != nil {
 		return nil, &usageError{err, "berth " + c.Name}
 	}
+	typed.note(args[2:], words)
 	return append(args[:2:2], words...), nil
 }
 
@@ -107,18 +109,50 @@ func knownCommands(result *int) []knownCommand {
 	}
 }
 
+// misplaced is about a flag before the command that it belongs to: the one that is
+// typed behind it, else the first that has such a flag.
+func misplaced(words []string, result *int) error {
+	var command *cli.Command
+	rest := slices.Clone(words)
+	for _, k := range knownCommands(result) {
+		c := k.build()
+		if i := slices.Index(words, k.name); i > 0 && !slices.Contains(words[:i], "--") {
+			command, rest = c, slices.Delete(rest, i, i+1)
+			break
+		}
+		if a := (argv{known: c.Flags, given: map[string]given{}}); command == nil {
+			if a.flag(words[0], words[1:]); a.err == nil {
+				command = c
+			}
+		}
+	}
+	if command == nil {
+		a := argv{known: runFlags(), given: map[string]given{}}
+		a.flag(words[0], words[1:])
+		return a.err
+	}
+	normal, err := normal(rest, command.Flags, command.Name != "run")
+	if err != nil {
+		return err
+	}
+	operands := 0
+	if i := slices.Index(normal, "--"); i >= 0 && command.Name == "run" {
+		operands = len(normal) - i - 1
+	}
+	typed.note(rest, normal)
+	next := "berth " + command.Name + " " + typed.before(operands)
+	if operands > 0 {
+		next += "-- " + strings.Join(quoted(rest[len(rest)-operands:]), " ")
+	}
+	name, _, _ := strings.Cut(words[0], "=")
+	return &hintedError{fmt.Errorf("%s stands before the name of the command it belongs to", name), strings.TrimSpace(next)}
+}
+
 // newApp builds the command that args name and no other: flags take time to
 // build, and a start is short.
 func newApp(result *int, args []string) *cli.App {
 	// Of a command nothing wrong is left; this is a flag before its name.
-	onUsage := func(*cli.Context, error, bool) error {
-		a := argv{known: runFlags(), given: map[string]given{}}
-		a.flag(args[1], args[2:])
-		if a.err == nil {
-			a.err = &hintedError{fmt.Errorf("%s stands before the name of the command it belongs to", args[1]), "berth run " + args[1] + " …"}
-		}
-		return &usageError{a.err, "berth"}
-	}
+	onUsage := func(*cli.Context, error, bool) error { return &usageError{misplaced(args[1:], result), "berth"} }
 	var commands []*cli.Command
 	var names []string
 	for _, known := range knownCommands(result) {

@@ -93,6 +93,7 @@ func (s *speaker) explain(err error) {
 type busyError struct {
 	err   error
 	pool  string
+	terms lease.Terms // of the caller
 	state *lease.Pool // nil: could not be read
 	clock time.Duration
 }
@@ -127,7 +128,7 @@ func (e *busyError) hint() string {
 	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Recovers:
 		return "it passes by itself; --wait 1m waits for it"
 	case busy != nil && busy.Verdict.Reason == lease.Gated:
-		return "berth probe with the same gates shows what they read"
+		return strings.Join(quoted(append([]string{"berth", "probe", "-p", e.pool}, flagsOf(e.terms)...)), " ")
 	case busy != nil && busy.Kept:
 		return "the place in the line is kept for the same --ticket"
 	default:

@@ -67,13 +67,7 @@ func printFlag(w io.Writer, f cli.Flag) {
 	if !ok {
 		return
 	}
-	// The first word in backquotes of the usage names the value.
-	value, usage := "", d.GetUsage()
-	if a, rest, ok := strings.Cut(usage, "`"); ok {
-		if v, b, ok := strings.Cut(rest, "`"); ok {
-			value, usage = v, strings.TrimSpace(a+b)
-		}
-	}
+	value, usage := valueOf(d)
 	names := dashed(f)
 	head := strings.Join(names, ", ")
 	if len(names[0]) > 2 {
@@ -88,6 +82,18 @@ func printFlag(w io.Writer, f cli.Flag) {
 		fmt.Fprintf(w, "%-*s%s\n", helpIndent, head, line)
 		head = ""
 	}
+}
+
+// valueOf is what the first word in backquotes of a flag's usage calls its value, and
+// the usage without it.
+func valueOf(f cli.DocGenerationFlag) (value, usage string) {
+	usage = f.GetUsage()
+	if a, rest, ok := strings.Cut(usage, "`"); ok {
+		if v, b, ok := strings.Cut(rest, "`"); ok {
+			return v, strings.TrimSpace(a + b)
+		}
+	}
+	return "", usage
 }
 
 func wrap(text string, width int) []string {

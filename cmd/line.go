@@ -223,7 +223,7 @@ func (r *runner) unlucky(err error) error {
 		return out // whoever does not wait has waited for the store, and not for a slot
 	}
 	if errors.As(err, new(*lease.LockHeldError)) { // nothing more is to be seen behind it
-		return &busyError{err, r.spec.request.Pool, nil, r.store.Clock()}
+		return &busyError{err, r.spec.request.Pool, r.spec.request.Terms, nil, r.store.Clock()}
 	}
-	return &busyError{err, r.spec.request.Pool, r.inTheWay(), r.store.Clock()}
+	return &busyError{err, r.spec.request.Pool, r.spec.request.Terms, r.inTheWay(), r.store.Clock()}
 }

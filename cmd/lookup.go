@@ -27,10 +27,35 @@ func (r *runner) advised(err error) error {
 	} else {
 		r.say.verbosef("looked for %q in %s, because PATH is not set", name, path)
 	}
+	if next := r.secondValue(); next != "" {
+		return &hintedError{err, next}
+	}
 	if words := shellWords(r.spec.argv, os.Environ(), errors.Is(err, procwatch.ErrNotFound)); words != nil {
-		return &hintedError{err, "berth run … -- " + strings.Join(quoted(words), " ")}
+		return &hintedError{err, "berth run " + typed.before(len(r.spec.argv)) + "-- " + strings.Join(quoted(words), " ")}
 	}
 	return err
+}
+
+// secondValue is for 'run --need mem=2G cpu=1 -- make': a flag has one value, and what
+// follows it is a command.
+func (r *runner) secondValue() string {
+	argv := r.spec.argv
+	end := slices.Index(argv, "--")
+	if end < 1 || len(typed.flags) == 0 || slices.ContainsFunc(argv[:end], func(w string) bool { return !strings.Contains(w, "=") }) {
+		return ""
+	}
+	next := "berth run " + typed.before(len(argv))
+	switch flag, _, _ := strings.Cut(typed.flags[len(typed.flags)-1], "="); flag {
+	case "--need", "--max-pressure":
+		next = strings.TrimSuffix(next, " ") + "," + strings.Join(quoted(argv[:end]), ",") + " "
+	case "--label", "--min-disk":
+		for _, value := range quoted(argv[:end]) {
+			next += flag + " " + value + " "
+		}
+	default:
+		return ""
+	}
+	return next + strings.Join(quoted(argv[end:]), " ")
 }
 
 var (
@@ -55,6 +80,9 @@ func shellWords(argv, env []string, missing bool) []string {
 	case !missing:
 		return nil
 	case assigns && isVariable(variable) && len(argv) > 1:
+		if argv[1] == "--" { // env would take it for the command
+			argv = append([]string{name}, argv[2:]...)
+		}
 		return append([]string{"env"}, argv...)
 	case strings.ContainsAny(name, " \t\n;|&<>()$`*?"):
 		return []string{"sh", "-c", line}

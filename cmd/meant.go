@@ -10,7 +10,11 @@ import (
 
 // What other programs call what berth has under another name.
 var (
-	otherFlags    = map[string]string{"j": "slots", "jobs": "slots", "slot": "slots"}
+	otherFlags = map[string]string{
+		"j": "slots", "jobs": "slots", "slot": "slots", "limit": "slots",
+		"no-wait": "wait", "nowait": "wait", "nonblock": "wait",
+	}
+	doesNotWait   = map[string]bool{"no-wait": true, "nowait": true, "nonblock": true}
 	otherCommands = map[string]string{"status": "ls", "list": "ls", "ps": "ls", "kill": "stop", "cancel": "stop"}
 )
 

@@ -8,7 +8,8 @@ import (
 //
 //   - "berth: error: FACT" says what is the case, with the pool, the numbers and
 //     who holds; no period, no capital, no "failed to".
-//   - "berth: hint: NEXT COMMAND" follows where there is something to do.
+//   - "berth: hint: NEXT COMMAND" follows where there is something to do. It can be
+//     pasted as it is: no "…", and with the --store that was typed.
 //   - "berth: note: FACT" is said when all is well and yet worth a line.
 //   - "berth: FACT" tells how it goes: while waiting, and with --verbose.
 //   - Success is silent. --quiet silences notes and waiting, never errors.
@@ -25,7 +26,7 @@ func newSpeaker(quiet, verbose bool) *speaker {
 }
 
 func (s *speaker) line(kind, format string, args ...any) {
-	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, oneLine(fmt.Sprintf(format, args...)))}
+	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, oneLine(typed.inSameStore(fmt.Sprintf(format, args...))))}
 	if kind == errorKind || kind == hintKind {
 		e.kind = vital
 	}

@@ -39,7 +39,7 @@ beside what it guards. It is made when it is missing.`,
 				text, from = c.String("token"), "--token"
 			}
 			if text == "" {
-				return bad("berth run -- sh -c 'berth token check FILE && …'", "no --token, and BERTH_TOKEN is not set: this does not run in a job of berth")
+				return bad("berth run -- sh -c 'berth token check FILE && COMMAND'", "no --token, and BERTH_TOKEN is not set: this does not run in a job of berth")
 			}
 			token, err := strconv.ParseUint(text, 10, 64)
 			if err != nil {

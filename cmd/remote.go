@@ -60,6 +60,11 @@ func checkStore(o storeOptions) error {
 		return &hintedError{errors.New("--store: \"\" names no store"), "without --store it is the one of BERTH_STORE, else /var/tmp/berth-UID"}
 	case isURL(o.where):
 		return nil
+	case strings.HasPrefix(o.where, "~"):
+		return &hintedError{
+			fmt.Errorf("%s: %q begins with a ~ that no shell has expanded", o.from, o.where),
+			fmt.Sprintf("write the whole path%s: ~ stays as it is in a crontab, in YAML, in quotes and behind --store=", atHome(o.where)),
+		}
 	case ok && slices.Contains(elsewhere, strings.ToLower(scheme)):
 		where := strings.TrimLeft(rest, "/")
 		return &hintedError{fmt.Errorf("%s: %q is no directory's name and no URL", o.from, discreet(o.where)), fmt.Sprintf("%s://%s for a server; ./%s for a directory of that name", scheme, discreet(where), discreet(o.where))}
@@ -72,6 +77,15 @@ func checkStore(o storeOptions) error {
 		return &hintedError{fmt.Errorf("%s: %q looks like the address of a server, and is no directory's name", o.from, where), fmt.Sprintf("redis://%s or etcd://%s for a server; ./%s for a directory of that name", host, host, where)}
 	}
 	return nil
+}
+
+// atHome is the path that a shell makes of ~/DIR, as far as we know it.
+func atHome(where string) string {
+	home, rest := os.Getenv("HOME"), where[1:]
+	if home == "" || rest != "" && rest[0] != '/' {
+		return ""
+	}
+	return ", " + quoted([]string{home + rest})[0]
 }
 
 // isAddress reports whether where is HOST:PORT, USER@HOST, an IP address, or a list

@@ -70,7 +70,7 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 		return nil, err
 	}
 	if s.Made() && dir != "" {
-		say.notef("store %s was not there and is made: nobody is counted in it yet", s.Dir())
+		say.notef("created store %s; no job is counted in it yet", s.Dir())
 	}
 	if fs, first := s.Network(); first {
 		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)

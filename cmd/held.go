@@ -11,11 +11,16 @@ import (
 func heldCommand(result *int) *cli.Command {
 	return &cli.Command{
 		Name:      "held",
-		Usage:     "Tell whether this runs inside a job of the pool that has its slot still.",
-		UsageText: "berth held [flags] POOL\nberth held POOL || exec berth run -n 1 -p POOL -- sh \"$0\" \"$@\"",
+		Usage:     "Exit with 0 if called from inside a job that still holds its slot in POOL.",
+		UsageText: "berth held [flags] POOL",
 		Description: `Exit code 0 only inside such a job, 1 outside, 125 when that cannot be told.
 Processes are asked, not BERTH_POOL: a variable outlives the job, in what the
-job leaves behind. What --on-busy run starts without a slot is outside.`,
+job leaves behind. What --on-busy run starts without a slot is outside.
+
+At the top of a script that must not run twice at once (bash "$0" for bash):
+  pool=nightly
+  berth held "$pool" || exec berth run -n 1 -p "$pool" -- sh "$0" "$@"
+Name the pool once: with two names the script would start itself without end.`,
 		Flags: []cli.Flag{
 			storeFlag(""), ownerFlag(""),
 			newBool(cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say which job it is, or why it is none [$BERTH_VERBOSE]"}),

@@ -52,6 +52,47 @@ func TestReadmeHelp(t *testing.T) {
 	}
 }
 
+// TestReadmeGuard: the README's guard for a script is the one that a script of ours
+// tries, 'held --help' shows it, and neither names the pool twice.
+func TestReadmeGuard(t *testing.T) {
+	guard := strings.Join(strings.SplitAfter(tried(t, "held-guard", "guarded"), "\n")[:2], "")
+	if strings.Count(guard, "nightly") != 1 || !strings.Contains(readme(t), "#!/bin/sh\n"+guard) {
+		t.Errorf("the README does not show the guard that is tried:\n%s", guard)
+	}
+	shown := strings.ReplaceAll(help(t, "held"), "\n  ", "\n")
+	if want := strings.Replace(guard, " --wait 10m", "", 1); !strings.Contains(shown, want) {
+		t.Errorf("held --help does not show it:\n%s", shown)
+	}
+}
+
+func TestReadmeDrain(t *testing.T) {
+	if drain := tried(t, "limit-drain-recipe", "drain"); !strings.Contains(readme(t), "```sh\n"+drain+"```\n") {
+		t.Errorf("the README does not show the drain that is tried:\n%s", drain)
+	}
+}
+
+func readme(t *testing.T) string {
+	b, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// tried is a file of a script of ours.
+func tried(t *testing.T, script, file string) string {
+	b, err := os.ReadFile(filepath.Join("..", "testdata", "script", script+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(b), "\n-- "+file+" --\n")
+	if !ok {
+		t.Fatalf("script %s has no file %s", script, file)
+	}
+	text, _, _ := strings.Cut(rest, "\n-- ")
+	return strings.TrimSuffix(text, "\n") + "\n"
+}
+
 func help(t *testing.T, words string) string {
 	result := 0
 	args := append(append([]string{"berth"}, strings.Fields(words)...), "--help")

@@ -136,7 +136,7 @@ func (a *argv) lacks(f cli.Flag, typed, next string) {
 	if d, ok := f.(cli.DocGenerationFlag); ok {
 		value, _ = valueOf(d)
 	}
-	switch missing := fmt.Sprintf("name the %s behind %s; perhaps a variable there is not set", value, typed); {
+	switch missing := fmt.Sprintf("%s takes a %s; perhaps a variable there is not set", typed, value); {
 	case isNumeric(f):
 	case next == "--":
 		err = &hintedError{err, missing}

@@ -151,7 +151,7 @@ func mark(id string) string { return "berth " + id }
 // started with its BERTH_LEASE, in this store, by the user whose job it is, or have
 // an ancestor that was. Nobody can put that into the environment of somebody else's.
 func (st *store) chaseOrphan(c *chase, l *lease.Lease, stop lease.Stop) (over bool, err error) {
-	shown, err := procwatch.StartedBy(l.UID, st.isOfJob(l.ID))
+	shown, err := procwatch.StartedBy(l.UID, "BERTH_", st.isOfJob(l.ID))
 	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool { return p.PID == st.self.PID })
 	switch {
 	case len(shown) > 0:

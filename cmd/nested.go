@@ -60,15 +60,19 @@ func (st *store) around(pool lease.Pool) (*lease.Lease, error) {
 	return nil, nil
 }
 
-// isAround reports whether we run inside the job l. That is asked of processes,
-// not of the environment alone, which a process can outlive: the command is above
-// us, or, if we have lost it, its berth, which takes the orphans. Above what a
-// shell put into the background before it became that berth is only the berth.
+// isAround reports whether we run inside the job l. That is asked of processes, not of
+// the environment alone, which a process can outlive, nor of the record alone, which
+// may name any process: the command, or if we have lost it the berth, which takes the
+// orphans, is above us, and something above us shows that it is of that job. Above what
+// a shell put into the background before it became that berth is only the berth.
 func isAround(l *lease.Lease, above []procwatch.ID) bool {
 	for _, a := range above {
 		p := lease.Process(a)
 		notYet := l.Child == nil // recorded
-		if !notYet && p == *l.Child || p == l.Owner && (notYet || startedIn(l, above)) {
+		switch {
+		case !notYet && p == *l.Child, p == l.Owner && notYet:
+			return startedIn(l, above) || slices.ContainsFunc(above, func(a procwatch.ID) bool { return a.Marked(mark(l.ID)) })
+		case p == l.Owner && startedIn(l, above):
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package procwatch_test
 import (
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -33,10 +34,10 @@ func TestMark(t *testing.T) {
 func TestStartedBy(t *testing.T) {
 	c := start(t, append(os.Environ(), "THIS=job"), "sleep", "1000")
 	is := func(env []string) bool { return slices.Contains(env, "THIS=job") }
-	if got, err := procwatch.StartedBy(os.Getuid(), is); err != nil || !slices.Equal(got, []procwatch.ID{c.ID()}) {
+	if got, err := procwatch.StartedBy(os.Getuid(), "", is); err != nil || !slices.Equal(got, []procwatch.ID{c.ID()}) {
 		t.Errorf("%v, %v", got, err)
 	}
-	if got, err := procwatch.StartedBy(os.Getuid()+1, is); err != nil || len(got) > 0 {
+	if got, err := procwatch.StartedBy(os.Getuid()+1, "", is); err != nil || len(got) > 0 {
 		t.Errorf("of another user: %v, %v", got, err)
 	}
 }
@@ -56,5 +57,16 @@ func TestSend(t *testing.T) {
 	}
 	if got := exit(t, c); got.Signal != syscall.SIGTERM {
 		t.Errorf("%+v", got)
+	}
+}
+
+// An entry is found behind one that is longer than what is read at once.
+func TestStartedWithALongEnvironment(t *testing.T) {
+	c := start(t, append(os.Environ(), "LONG="+strings.Repeat("x", 100_000), "THIS=job"), "sleep", "1000")
+	if !c.ID().StartedWith("THIS=job") || c.ID().StartedWith("THIS=jo") || c.ID().StartedWith("x") {
+		t.Error("its environment is not read")
+	}
+	if v, ok := c.ID().Started("LONG"); ok || v != "" {
+		t.Error("an entry of any length is kept")
 	}
 }

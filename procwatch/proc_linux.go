@@ -1,8 +1,11 @@
 package procwatch
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -153,12 +156,13 @@ func StartedWith(entry string) (oldest ID, ok bool) {
 // StartedWith reports whether this process was started with entry ("NAME=value")
 // in its environment, as far as we may look.
 func (id ID) StartedWith(entry string) bool {
-	return slices.Contains(environ(id.PID), entry)
+	return slices.Contains(environ(id.PID, entry), entry)
 }
 
-// StartedBy lists the processes that live, that is accepts the environment of with
-// which they were started, and whose real user is uid; as far as we may look.
-func StartedBy(uid int, is func(env []string) bool) (list []ID, err error) {
+// StartedBy lists the processes that live, whose real user is uid, and that were
+// started with variables that is accepts; it is shown those whose names begin with
+// prefix. As far as we may look.
+func StartedBy(uid int, prefix string, is func(env []string) bool) (list []ID, err error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
@@ -172,17 +176,43 @@ func StartedBy(uid int, is func(env []string) bool) (list []ID, err error) {
 		}
 		// Named first: if the name still holds when it is used, all this was its.
 		id, err := Identify(pid)
-		if err == nil && is(environ(pid)) && realUser(pid) == uid {
+		if err == nil && realUser(pid) == uid && is(environ(pid, prefix)) {
 			list = append(list, id)
 		}
 	}
 	return list, err
 }
 
-func environ(pid int) []string {
-	env, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	return strings.Split(string(env), "\x00")
+// environ lists the entries with that prefix of the environment that a process was
+// started with, as far as we may look.
+//
+// The kernel believes a process that says (PR_SET_MM) where its environment is, and
+// that may be any of its memory: what is read is bounded, and not kept. The environment
+// that a process is started with has less than 6 MB.
+func environ(pid int, prefix string) (found []string) {
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(io.LimitReader(f, mostEnviron), 16<<10)
+	for whole := true; len(found) < mostEntries; {
+		e, err := r.ReadSlice(0)
+		if whole && bytes.HasPrefix(e, []byte(prefix)) && err == nil {
+			found = append(found, string(e[:len(e)-1]))
+		}
+		whole = err == nil // else the rest of a long one comes next
+		if err != nil && err != bufio.ErrBufferFull {
+			break
+		}
+	}
+	return found
 }
+
+const (
+	mostEnviron = 8 << 20
+	mostEntries = 1000 // of a prefix
+)
 
 // realUser is -1 where it cannot be read. The owner of /proc/PID is another one, the
 // effective, or root.

@@ -99,7 +99,7 @@ func StartedWith(string) (ID, bool) { return ID{}, false }
 func (ID) StartedWith(string) bool { return false }
 
 // StartedBy cannot be told here either.
-func StartedBy(int, func([]string) bool) ([]ID, error) {
+func StartedBy(int, string, func([]string) bool) ([]ID, error) {
 	return nil, fmt.Errorf("cannot read the environment of a process on this system: %w", errors.ErrUnsupported)
 }
 

@@ -80,7 +80,9 @@ func EndOrphans(context.Context, []ID, syscall.Signal, time.Duration) error {
 func (ID) Send(syscall.Signal) error { return unsupported("signal a process") }
 
 // StartedBy is not supported on Windows.
-func StartedBy(int, func([]string) bool) ([]ID, error) { return nil, unsupported("list processes") }
+func StartedBy(int, string, func([]string) bool) ([]ID, error) {
+	return nil, unsupported("list processes")
+}
 
 // Mark does nothing on Windows.
 func Mark(string) error { return nil }

@@ -136,10 +136,10 @@ func (e *busyError) hint() string {
 	}
 }
 
-// inTheWay reads the pool for an explanation; nil when that fails, or when a signal
-// says that nobody waits for one. Not its whole line: a thousand waiters may ask at
-// the same time.
-func (r *runner) inTheWay() *lease.Pool {
+// inTheWay reads the pool for an explanation; nil when that fails. A signal that ends
+// it is the error: a shell goes on with its loop after Ctrl-C unless we die of it. Not
+// the whole line: a thousand waiters may ask at the same time.
+func (r *runner) inTheWay() (*lease.Pool, error) {
 	seen := make(chan *lease.Pool, 1)
 	go func() {
 		p, err := r.look(lease.Ticket{}, time.Second)
@@ -151,10 +151,10 @@ func (r *runner) inTheWay() *lease.Pool {
 	for {
 		select {
 		case p := <-seen:
-			return p
+			return p, nil
 		case sig := <-r.signals.next():
 			if classOf(sig, alone) == terminate {
-				return nil
+				return nil, signalError{sig}
 			}
 		}
 	}

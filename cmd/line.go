@@ -225,5 +225,9 @@ func (r *runner) unlucky(err error) error {
 	if errors.As(err, new(*lease.LockHeldError)) { // nothing more is to be seen behind it
 		return &busyError{err, r.spec.request.Pool, r.spec.request.Terms, nil, r.store.Clock()}
 	}
-	return &busyError{err, r.spec.request.Pool, r.spec.request.Terms, r.inTheWay(), r.store.Clock()}
+	state, ended := r.inTheWay()
+	if ended != nil {
+		return ended
+	}
+	return &busyError{err, r.spec.request.Pool, r.spec.request.Terms, state, r.store.Clock()}
 }

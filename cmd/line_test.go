@@ -85,7 +85,8 @@ func (s *silentStore) Summary(context.Context, string, lease.Ticket) (lease.Pool
 }
 
 // TestNobodyWaitsForAnExplanation: a TERM is heard while the store is asked what an
-// error could tell besides.
+// error could tell besides, and berth dies of it. (It ended with 75, and after Ctrl-C a
+// shell went on with its loop.)
 func TestNobodyWaitsForAnExplanation(t *testing.T) {
 	s := &silentStore{until: make(chan struct{})}
 	defer close(s.until)
@@ -99,8 +100,8 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 	r.signals.again(sigWINCH)
 	r.signals.again(syscall.SIGTERM)
 	var busy *limiter.BusyError
-	if _, err := r.acquire(); !errors.As(err, &busy) || code(err) != codeBusy {
-		t.Error(err)
+	if _, err := r.acquire(); errors.As(err, &busy) || outcomeOf(err).Signal != syscall.SIGTERM {
+		t.Errorf("%v, want to die of TERM", err)
 	}
 	r.signals.close()
 }
@@ -115,5 +116,29 @@ func TestWaitingReadsBeside(t *testing.T) {
 	close(s.until)
 	if now := <-w.read; now.err == nil {
 		t.Errorf("read %v", now.pool)
+	}
+}
+
+// granted counts how often it was given back as unused.
+type granted struct {
+	lease.Holding
+	unused int
+}
+
+func (g *granted) Unused(context.Context) error {
+	g.unused++
+	return nil
+}
+
+// TestSignalAtTheGrant: a slot that a signal has met on its way is given back as one in
+// which nothing was started, and so does not count for the pool's rate.
+func TestSignalAtTheGrant(t *testing.T) {
+	g := &granted{}
+	l := &inLine{r: &runner{}, signal: signalError{syscall.SIGTERM}}
+	if h, err := l.over(outcome{h: g}); h != nil || outcomeOf(err).Signal != syscall.SIGTERM {
+		t.Errorf("got %v, %v; want to die of TERM", h, err)
+	}
+	if g.unused != 1 {
+		t.Errorf("given back as unused %d times, want once", g.unused)
 	}
 }

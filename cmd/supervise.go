@@ -23,6 +23,7 @@ type supervisor struct {
 	first    syscall.Signal // that it is ended with
 	killAt   time.Time      // then it is killed
 	exited   bool
+	exitedAt time.Time
 	code     int            // the child's, once it exited
 	died     syscall.Signal // that ended the child, or 0
 	done     chan error     // End or WaitTree has returned
@@ -191,7 +192,7 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 		s.stops++
 		s.follow(ev.Signal)
 	case procwatch.Exited:
-		s.exited, s.code, s.died = true, ev.Code, ev.Signal
+		s.left(ev)
 		switch {
 		case s.ending != nil:
 			return s.gaveUp // else not before the tree is gone, too
@@ -207,16 +208,21 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 	return false
 }
 
+// left: the child has exited.
+func (s *supervisor) left(ev procwatch.Event) {
+	s.exited, s.exitedAt, s.code, s.died = true, time.Now(), ev.Code, ev.Signal
+}
+
 func (s *supervisor) signal(sig syscall.Signal) {
 	phase := running
-	if s.exited && s.ending == nil { // the slot follows what the command left behind
+	if s.exited { // the slot follows what the command left behind
 		phase = leftover
 	}
 	switch class := classOf(sig, phase); {
 	case class == ignore, class == suspend && !s.ask():
 		return
 	case class == terminate:
-		s.end(signalError{sig}, s.spec.kill)
+		s.endLeftovers(sig)
 		return
 	case class == resume:
 		s.resume()
@@ -225,7 +231,8 @@ func (s *supervisor) signal(sig syscall.Signal) {
 		}
 	}
 	if phase == leftover {
-		if sig == sigTSTP && s.take() && !s.continuedSoon() {
+		// Not while they are being ended: stopped, we could not kill what is left.
+		if sig == sigTSTP && s.take() && s.ending == nil && !s.continuedSoon() {
 			s.halt()
 		}
 		return
@@ -239,6 +246,18 @@ func (s *supervisor) signal(sig syscall.Signal) {
 	}
 	if err := s.child.Signal(sig); err != nil {
 		s.say.notef("cannot pass %v on to pid %d: %v", sig, s.child.ID().PID, err)
+	}
+}
+
+// endLeftovers ends what the command left behind. While that is under way there is
+// nobody else whom the signal could be for: it means at once. But not a Ctrl-C of which
+// the command has ended and that we hear of after that.
+func (s *supervisor) endLeftovers(sig syscall.Signal) {
+	switch {
+	case s.ending == nil:
+		s.end(signalError{sig}, s.spec.kill)
+	case time.Since(s.exitedAt) > keystrokeTime || !s.tty.sent(sig):
+		s.end(signalError{sig}, 0)
 	}
 }
 
@@ -270,7 +289,7 @@ func (s *supervisor) treeGone(err error) {
 	select {
 	case ev := <-s.child.Events():
 		if ev.Kind == procwatch.Exited {
-			s.exited, s.code, s.died = true, ev.Code, ev.Signal
+			s.left(ev)
 		}
 	case <-time.After(time.Second):
 	}

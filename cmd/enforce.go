@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -48,6 +49,8 @@ type chase struct {
 	wake   time.Time     // when its owner is woken next: it may not have listened yet
 	pause  time.Duration // and how much later again
 	ending chan error    // its tree is being ended from here
+	tree   []procwatch.ID
+	killed time.Time // by then KILL has ended them, unless nothing can
 }
 
 // enforce sees to it that requests to stop are followed, until neither a line nor a
@@ -110,6 +113,9 @@ func (st *store) follow(c *chase, e *lease.Entry, stop lease.Stop) (over bool, e
 			c.ending = nil
 			return err != nil, err
 		default:
+			if time.Now().After(c.killed) {
+				return true, c.stuck()
+			}
 			return false, nil
 		}
 	case e == nil:
@@ -119,7 +125,7 @@ func (st *store) follow(c *chase, e *lease.Entry, stop lease.Stop) (over bool, e
 	case e.Ticket != nil:
 		c.rouse(e.Ticket.Owner)
 	case late:
-		return true, fmt.Errorf("job %s still has slot %s of pool %s: something that cannot be reached from here, or outlived its command, holds it", c.id, slotList(e.Lease.Slots), e.Lease.Pool)
+		return true, fmt.Errorf("job %s still holds slot %s of pool %s: something out of reach, or something it left behind, has the lock", c.id, slotList(e.Lease.Slots), e.Lease.Pool)
 	case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && !st.remote:
 		// Nobody is there to do it, or it is the command itself (--exec). With a server
 		// the lease ends by its clock.
@@ -128,6 +134,16 @@ func (st *store) follow(c *chase, e *lease.Entry, stop lease.Stop) (over bool, e
 		c.rouse(e.Lease.Owner)
 	}
 	return false, nil
+}
+
+// stuck says what KILL does not end: who waits in the kernel for a disk or a server
+// (state D) dies when that answers, which may be never.
+func (c *chase) stuck() error {
+	left := procwatch.Left(c.tree)
+	if len(left) == 0 {
+		left = []string{"what it has started"}
+	}
+	return fmt.Errorf("job %s: KILL does not end %s", c.id, strings.Join(left, ", "))
 }
 
 // rouse sends CONT to the berth of c, which makes it read what was left for it, and
@@ -155,12 +171,12 @@ func (st *store) chaseOrphan(c *chase, l *lease.Lease, stop lease.Stop) (over bo
 	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool { return p.PID == st.self.PID })
 	switch {
 	case len(shown) > 0:
-		c.ending = make(chan error, 1)
+		c.ending, c.tree, c.killed = make(chan error, 1), shown, time.Now().Add(graceOf(l, stop)+patience)
 		go func() {
 			c.ending <- procwatch.EndOrphans(context.Background(), shown, syscall.Signal(l.Signal), graceOf(l, stop))
 		}()
 	case l.Child != nil && isHere(*l.Child):
-		return true, &strangerError{l, err}
+		return true, &strangerError{l, err, st.where}
 	}
 	return false, nil
 }
@@ -190,18 +206,41 @@ func sameDir(a, b string) bool {
 type strangerError struct {
 	lease *lease.Lease
 	err   error // why nothing can be found out; nil: it can
+	where string
+}
+
+// hidden reports whether others could find it out: whose job it is, and root.
+func (e *strangerError) hidden() bool {
+	return os.Geteuid() != 0 && procwatch.ID(*e.lease.Child).Hidden()
 }
 
 func (e *strangerError) Error() string {
-	why := "it was not started with BERTH_LEASE and BERTH_STORE of this job by " + nameOf(e.lease.UID) + ", or has cleared them"
-	if errors.Is(e.err, errors.ErrUnsupported) {
+	owner := nameOf(e.lease.UID)
+	why := "it was not started with BERTH_LEASE and BERTH_STORE of this job by " + owner + ", or has cleared them"
+	switch {
+	case errors.Is(e.err, errors.ErrUnsupported):
 		why = e.err.Error()
+	case e.hidden() && e.lease.UID == os.Geteuid():
+		return fmt.Sprintf("job %s: only root can end it: the environment of pid %d cannot be read", e.lease.ID, e.lease.Child.PID)
+	case e.hidden():
+		return fmt.Sprintf("job %s: only %s or root can end it: the environment of pid %d cannot be read", e.lease.ID, owner, e.lease.Child.PID)
 	}
-	return fmt.Sprintf("job %s: nothing but its record says that pid %d is its command, so it is not ended: %s", e.lease.ID, e.lease.Child.PID, why)
+	return fmt.Sprintf("job %s: only its record says that pid %d is its command, so it was not ended: %s", e.lease.ID, e.lease.Child.PID, why)
 }
 
 func (e *strangerError) hint() string {
-	return fmt.Sprintf("look at pid %d, and if it is: kill %d", e.lease.Child.PID, e.lease.Child.PID)
+	words := []string{"berth", "stop", "--store", e.where, e.lease.ID}
+	switch owner := nameOf(e.lease.UID); {
+	case !e.hidden():
+		return fmt.Sprintf("check with ps -fp %d; if it is the job: kill %d", e.lease.Child.PID, e.lease.Child.PID)
+	case e.lease.UID == os.Geteuid():
+		words = append([]string{"sudo"}, slices.Insert(words, 4, "--store-owner", owner)...)
+	case owner == strconv.Itoa(e.lease.UID): // it has no name here
+		words = append([]string{"sudo", "-u", "#" + owner}, words...)
+	default:
+		words = append([]string{"sudo", "-u", owner}, words...)
+	}
+	return strings.Join(quoted(words), " ")
 }
 
 // graceOf is the time from the first signal to KILL.

@@ -3,10 +3,13 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"os"
+	"regexp"
 	"testing"
 	"time"
 
 	"berth/lease"
+	"berth/procwatch"
 )
 
 // deafStore has holders that do not listen, until it was looked at so often.
@@ -39,5 +42,26 @@ func TestOneLookForAll(t *testing.T) {
 	}
 	if deaf.looks != -1 {
 		t.Errorf("%d looks too many", -1-deaf.looks)
+	}
+}
+
+// A process that waits in the kernel does not die of KILL, and 'berth stop' of its job
+// waited for it for ever.
+func TestKillThatEndsNobody(t *testing.T) {
+	self, err := procwatch.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &chase{id: "p/000000000000", ending: make(chan error), tree: []procwatch.ID{self}, killed: time.Now().Add(time.Hour)}
+	e := &lease.Entry{Lease: &lease.Lease{State: lease.Orphaned}}
+	st := &store{}
+	if over, err := st.follow(c, e, lease.Stop{}); over || err != nil {
+		t.Errorf("over %v, %v, before KILL has had its time", over, err)
+	}
+	c.killed = time.Now().Add(-time.Second)
+	over, err := st.follow(c, e, lease.Stop{})
+	want := regexp.MustCompile(fmt.Sprintf(`^job p/000000000000: KILL does not end pid %d( \(state [A-Z]\))?$`, os.Getpid()))
+	if !over || err == nil || !want.MatchString(err.Error()) {
+		t.Errorf("over %v, %v; want it to name pid and state", over, err)
 	}
 }

@@ -75,6 +75,22 @@ func EndOrphans(ctx context.Context, ids []ID, sig syscall.Signal, killAfter tim
 	return t.end(ctx, sig, killAfter)
 }
 
+// Left names those of the processes that are not gone, as "pid 812 (state D)" with the
+// letter of ps where a look tells it.
+func Left(ids []ID) (left []string) {
+	for _, id := range ids {
+		if id.State() == Gone {
+			continue
+		}
+		name := "pid " + strconv.Itoa(id.PID)
+		if p, err := look(id.PID); err == nil && p.state != 0 {
+			name += " (state " + string(rune(p.state)) + ")"
+		}
+		left = append(left, name)
+	}
+	return left
+}
+
 // Send sends sig to the process, or to nobody when id no longer names one.
 func (id ID) Send(sig syscall.Signal) error {
 	switch id.State() {

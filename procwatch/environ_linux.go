@@ -1,6 +1,12 @@
 package procwatch
 
-import "strings"
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+)
 
 // Started returns a variable of the environment that this process was started with,
 // as far as we may look.
@@ -9,4 +15,15 @@ func (id ID) Started(name string) (value string, ok bool) {
 		return strings.CutPrefix(e, name+"=")
 	}
 	return "", false
+}
+
+// Hidden reports whether we may not read the environment of this process: it is another
+// user's, or a program that the kernel keeps from its own.
+func (id ID) Hidden() bool {
+	f, err := os.Open("/proc/" + strconv.Itoa(id.PID) + "/environ")
+	if err == nil {
+		_, err = f.Read(make([]byte, 1))
+		f.Close()
+	}
+	return errors.Is(err, fs.ErrPermission)
 }

@@ -76,6 +76,9 @@ func EndOrphans(context.Context, []ID, syscall.Signal, time.Duration) error {
 	return unsupported("end a process")
 }
 
+// Left is empty on Windows.
+func Left([]ID) []string { return nil }
+
 // Send is not supported on Windows.
 func (ID) Send(syscall.Signal) error { return unsupported("signal a process") }
 

@@ -175,8 +175,8 @@ func (st *store) chaseOrphan(c *chase, l *lease.Lease, stop lease.Stop) (over bo
 		go func() {
 			c.ending <- procwatch.EndOrphans(context.Background(), shown, syscall.Signal(l.Signal), graceOf(l, stop))
 		}()
-	case l.Child != nil && isHere(*l.Child):
-		return true, &strangerError{l, err, st.where}
+	case l.Child != nil && isHere(*l.Child) && !procwatch.ID(*l.Child).Ending():
+		return true, &strangerError{l, err, st.where} // one that is about to end shows nothing any more
 	}
 	return false, nil
 }
@@ -231,6 +231,8 @@ func (e *strangerError) Error() string {
 func (e *strangerError) hint() string {
 	words := []string{"berth", "stop", "--store", e.where, e.lease.ID}
 	switch owner := nameOf(e.lease.UID); {
+	case !e.hidden() && e.lease.Child.PID == 1:
+		return "ps -fp 1"
 	case !e.hidden():
 		return fmt.Sprintf("check with ps -fp %d; if it is the job: kill %d", e.lease.Child.PID, e.lease.Child.PID)
 	case e.lease.UID == os.Geteuid():

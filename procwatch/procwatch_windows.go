@@ -98,3 +98,6 @@ func CanWaitTree() bool { return false }
 
 // Reserve has nothing to do here.
 func Reserve(bool) {}
+
+// Ending is false on Windows.
+func (ID) Ending() bool { return false }

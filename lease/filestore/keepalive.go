@@ -16,7 +16,8 @@ import (
 // slot that is closed after writing, which is how it learns that a holder ended.
 //
 // Nobody needs a lock for it. A record lies within a page, so it is never torn; one
-// that comes too late has another token than the slot's next lease.
+// that comes too late has another token than the slot's next lease. A job that may
+// need its record finds it written: a full disk later does not end it.
 
 const (
 	keepaliveFmt = "%20d %20d"
@@ -33,14 +34,14 @@ func (s *Store) Keepalive(ctx context.Context, id string) error {
 	defer p.close()
 	if a := p.near(id); a.where == slots {
 		if r := p.readID(a, id); r != nil && r.lease != nil && p.s.runs(r) {
-			return p.keepAlive(r.lease)
+			return p.keepAlive(r.lease, s.Clock())
 		}
 	}
 	return s.find(ctx, id, func(m match) error {
 		if m.lease == nil {
 			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 		}
-		return p.keepAlive(m.lease)
+		return p.keepAlive(m.lease, s.Clock())
 	})
 }
 
@@ -49,13 +50,14 @@ func (s *Store) runs(r *record) bool {
 	return s.o.Alive(r.lease.Owner) || r.child != nil && s.o.Alive(*r.child)
 }
 
-func (p *pool) keepAlive(l *lease.Lease) error {
+// keepAlive notes when the job of l called; 0: not yet.
+func (p *pool) keepAlive(l *lease.Lease, at time.Duration) error {
 	f, err := p.openFile(itself, "keepalive", making)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	b := fmt.Sprintf("%-*s\n", keepaliveLen-1, fmt.Sprintf(keepaliveFmt, l.Token, p.s.Clock()))
+	b := fmt.Sprintf("%-*s\n", keepaliveLen-1, fmt.Sprintf(keepaliveFmt, l.Token, at))
 	_, err = f.WriteAt([]byte(b), int64(l.Slots[0])*keepaliveLen)
 	return err
 }

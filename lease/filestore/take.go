@@ -108,6 +108,11 @@ func (p *pool) grab(ix *index, r lease.Request, inForce int) (_ *holding, err er
 		}
 		h.files[i] = aboveCaller(f)
 	}
+	if r.IdleTimeout > 0 {
+		if err := p.keepAlive(&h.lease, 0); err != nil {
+			return nil, err
+		}
+	}
 	return h, nil
 }
 

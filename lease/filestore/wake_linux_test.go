@@ -284,7 +284,7 @@ func TestKeepaliveOfAnotherLease(t *testing.T) {
 	late := h.lease
 	giveBack(t, h)
 	h = takeSlot(t, s, request(1, 1))
-	if err := h.pool.keepAlive(&late); err != nil {
+	if err := h.pool.keepAlive(&late, s.Clock()); err != nil {
 		t.Fatal(err)
 	}
 	if signs, err := h.Renew(t.Context(), 0); err != nil || signs.Keepalive != 0 {

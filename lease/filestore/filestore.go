@@ -5,6 +5,8 @@
 //	STORE/POOL/
 //	  lock            held for one short decision at a time; content: the index
 //	  limit           the pool's own settings, when someone set them
+//	  pace, report    the starts that paces count; what the gates last said
+//	  keepalive       when the jobs in the slots last called berth keepalive
 //	  slots/0 1 2 …   a slot each: an exclusive flock on it IS holding it
 //	  line/…          a ticket each, named so that sorting gives the order;
 //	                  an exclusive flock on it: its waiter lives and waits

@@ -3,6 +3,7 @@
 package filestore
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -160,13 +161,33 @@ func (p *pool) empty(ix *index) bool {
 	}
 	all, err := p.names(itself)
 	for _, n := range all {
-		switch n {
-		case "lock", slots, line, "pace", "report", "report.new", "limit.new":
-		default:
+		if n != slots && n != line && poolFiles[n] == nil {
 			return false
 		}
 	}
 	return err == nil
+}
+
+// poolFiles are those that a pool without settings may have beside its directories, and
+// whether a content is one that berth has written there. What another has is not ours.
+var poolFiles = map[string]func([]byte) bool{
+	"lock":       func(b []byte) bool { return versionOf(b) > 0 },
+	"pace":       json.Valid,
+	"report":     json.Valid,
+	"keepalive":  func(b []byte) bool { return len(bytes.Trim(b, "0123456789 \n\x00")) == 0 }, // it has holes
+	"report.new": func([]byte) bool { return true },
+	"limit.new":  func([]byte) bool { return true },
+}
+
+// subFile is the same for the files in its directories. Tickets are swept as such.
+func subFile(name string) func([]byte) bool {
+	if _, slot := slotOf(name); slot {
+		return isRecord
+	}
+	if name == anySlot {
+		return func(b []byte) bool { return len(b) == 0 }
+	}
+	return nil
 }
 
 // removeGone removes what is left of a pool. What berth has not written stays, and the
@@ -181,7 +202,7 @@ func (s *Store) removeGone(root *dir, name string) {
 		if sub, err := s.openDir(d, n); err == nil {
 			found, _ := sub.names()
 			for _, file := range found {
-				s.removeOurs(sub, file)
+				s.removeOurs(sub, file, subFile(file))
 			}
 			sub.close()
 			_ = d.rmdir(n)
@@ -189,24 +210,23 @@ func (s *Store) removeGone(root *dir, name string) {
 	}
 	found, _ := d.names()
 	for _, file := range found {
-		s.removeOurs(d, file)
+		s.removeOurs(d, file, poolFiles[file])
 	}
 	_ = root.rmdir(name)
 }
 
-// removeOurs removes a file if it is one of a pool by its name and its content.
-func (s *Store) removeOurs(d *dir, name string) {
+// removeOurs removes a file if it is one of a pool by its name and its content; ours
+// is nil for a name that is none.
+func (s *Store) removeOurs(d *dir, name string, ours func([]byte) bool) {
+	if ours == nil {
+		return
+	}
 	f, err := s.openFile(d, name, reading)
 	if err != nil {
 		return
 	}
 	defer f.Close()
-	b, err := readAll(f)
-	_, slot := slotOf(name)
-	switch {
-	case err != nil:
-	case name == "lock" && versionOf(b) > 0, slot && isRecord(b), name == anySlot && len(b) == 0,
-		(name == "report" || name == "pace") && json.Valid(b), name == "report.new" || name == "limit.new":
+	if b, err := readAll(f); err == nil && ours(b) {
 		_ = d.remove(name)
 	}
 }

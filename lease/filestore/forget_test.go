@@ -43,7 +43,7 @@ func TestForget(t *testing.T) {
 	s := newStore(t)
 	s.o.SweepFor = time.Hour
 	use := func(pool string) { giveBack(t, takeSlot(t, s, in(pool, 1))) }
-	for _, pool := range []string{"idle", "young", "set", "held", "orphan", "waiting", "junk", "paced"} {
+	for _, pool := range []string{"idle", "young", "set", "held", "orphan", "waiting", "junk", "paced", "kept-alive", "kept-junk"} {
 		use(pool)
 	}
 	four := 4
@@ -67,6 +67,14 @@ func TestForget(t *testing.T) {
 	if err := os.WriteFile(s.path("junk", "letters"), []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	kept := takeSlot(t, s, in("kept-alive", 1))
+	if err := s.Keepalive(t.Context(), kept.lease.ID); err != nil {
+		t.Fatal(err)
+	}
+	giveBack(t, kept)
+	if err := os.WriteFile(s.path("kept-junk", "keepalive"), []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r := in("paced", 1)
 	r.Rate = lease.Pace{Every: 20 * 24 * time.Hour, Burst: 2}
 	giveBack(t, takeSlot(t, s, r))
@@ -84,7 +92,7 @@ func TestForget(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.close()
-	for _, pool := range []string{"idle", "set", "held", "orphan", "waiting", "junk", "paced", "slow"} {
+	for _, pool := range []string{"idle", "set", "held", "orphan", "waiting", "junk", "paced", "slow", "kept-alive", "kept-junk"} {
 		age(t, s, week, pool+"/lock", pool)
 	}
 	age(t, s, week-2*time.Minute, "young/lock")
@@ -95,13 +103,13 @@ func TestForget(t *testing.T) {
 	}
 	age(t, s, 25*time.Hour, stamp)
 	use("other")
-	for pool, want := range map[string]bool{"idle": false, "young": true, "set": true, "held": true, "orphan": true, "waiting": true, "junk": true, "paced": true, "slow": true} {
+	for pool, want := range map[string]bool{"idle": false, "young": true, "set": true, "held": true, "orphan": true, "waiting": true, "junk": true, "paced": true, "slow": true, "kept-alive": false, "kept-junk": false} {
 		if exists(s, pool) != want {
 			t.Errorf("%s is there: %v, want %v", pool, !want, want)
 		}
 	}
-	if left, _ := filepath.Glob(s.path(gone + "*")); len(left) > 0 {
-		t.Errorf("%v is left", left)
+	if left, _ := filepath.Glob(s.path(gone+"*", "*")); len(left) != 1 || left[0] != s.path(gone+"kept-junk", "keepalive") {
+		t.Errorf("%v is left, want what no berth has written", left)
 	}
 	h := takeSlot(t, s, in("idle", 1))
 	if got := h.Lease().Token; got <= ahead {

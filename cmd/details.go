@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"berth/lease"
@@ -34,40 +35,63 @@ func longTable(pools []poolJSON, columns int) []block {
 func holderLines(h *holderJSON, columns int) []textLine {
 	first := fmt.Sprintf("  slot %-4s ", slotList(h.Slots))
 	state := oneLine(string(h.State))
-	t := textLine{text: cut(fmt.Sprintf("%s%-8s %7s  %s", first, state, orDash(h.Held), commandLine(h.Command)), columns)}
+	lines := hanging(fmt.Sprintf("%s%-8s %7s  %s", first, state, orDash(h.Held), commandLine(h.Command)), columns)
 	if h.State != lease.Running && h.State != lease.Reserved {
-		t.color, t.from, t.to = colorOdd, len(first), len(first)+len(state)
+		lines[0].color, lines[0].from, lines[0].to = colorOdd, len(first), len(first)+len(state)
 	}
-	lines := append([]textLine{t}, details(holderFacts(h), columns)...)
+	lines = append(lines, details(holderFacts(h), columns)...)
 	if h.Note == "" {
 		return lines
 	}
-	for _, l := range wrap(oneLine(h.Note), atLeast(columns)-len(detailIndent)) {
+	return append(lines, indented(oneLine(h.Note), columns)...)
+}
+
+func waiterLines(w *waiterJSON, columns int) []textLine {
+	r := waiterRow(w)
+	lines := hanging(fmt.Sprintf("  %-9s %-8s %7s  %s", r.place, r.state, r.time, r.command), columns)
+	return append(lines, details(waiterFacts(w), columns)...)
+}
+
+// hanging is text whose first line may be wider than the indented ones that it goes on in.
+func hanging(text string, columns int) []textLine {
+	if columns == 0 || columnsOf(text) <= columns {
+		return []textLine{{text: text}}
+	}
+	first := wrapped(text, columns)[0]
+	rest := strings.TrimLeft(text[min(len(text), len(first)):], " ")
+	if rest == "" || columns <= len(detailIndent) {
+		return []textLine{{text: cut(text, columns)}}
+	}
+	return append([]textLine{{text: first}}, indented(rest, columns)...)
+}
+
+// indented breaks text into lines below a job's first one.
+func indented(text string, columns int) []textLine {
+	if columns == 0 {
+		return []textLine{{text: detailIndent + text}}
+	}
+	var lines []textLine
+	for _, l := range wrapped(text, columns-len(detailIndent)) {
 		lines = append(lines, textLine{text: cut(detailIndent+l, columns)})
 	}
 	return lines
 }
 
-func waiterLines(w *waiterJSON, columns int) []textLine {
-	r := waiterRow(w)
-	t := textLine{text: cut(fmt.Sprintf("  %-9s %-8s %7s  %s", r.place, r.state, r.time, r.command), columns)}
-	return append([]textLine{t}, details(waiterFacts(w), columns)...)
-}
-
-func atLeast(columns int) int {
+func orDetail(columns int) int {
 	if columns == 0 {
 		return detailColumns
 	}
-	return max(columns, len(detailIndent)+leastCommand)
+	return columns
 }
 
-// details fills indented lines with facts, two blanks between them.
+// details fills indented lines with facts, two blanks between them. None is broken but
+// one that is wider than a line.
 func details(facts []string, columns int) []textLine {
 	var lines []textLine
 	line := ""
 	for _, f := range facts {
-		if line != "" && columnsOf(detailIndent+line+gap+f) > atLeast(columns) {
-			lines = append(lines, textLine{text: cut(detailIndent+line, columns)})
+		if line != "" && columnsOf(detailIndent+line+gap+f) > orDetail(columns) {
+			lines = append(lines, indented(line, columns)...)
 			line = ""
 		}
 		if line != "" {
@@ -76,7 +100,7 @@ func details(facts []string, columns int) []textLine {
 		line += f
 	}
 	if line != "" {
-		lines = append(lines, textLine{text: cut(detailIndent+line, columns)})
+		lines = append(lines, indented(line, columns)...)
 	}
 	return lines
 }

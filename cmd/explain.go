@@ -110,8 +110,8 @@ func (e *busyError) Error() string {
 	case busy != nil && busy.Verdict.Reason == lease.Behind && whyOfHead(e.state, e.clock) != "":
 		msg += "; the first waits for " + whyOfHead(e.state, e.clock)
 	default:
-		if l := longest(e.state); l != nil {
-			msg += ", longest by " + describe(l)
+		if h := longest(e.state); h != nil {
+			msg += ", longest by " + describe(h.Lease) + stalledNotes(e.state, h)[0]
 		}
 	}
 	return msg
@@ -176,28 +176,46 @@ func (r *runner) look(t lease.Ticket, atMost time.Duration) (*lease.Pool, error)
 	return &p, err
 }
 
-// longest is the lease that has been held for the longest time.
-func longest(p *lease.Pool) *lease.Lease {
-	var l *lease.Lease
+// longest is who has held a slot for the longest time.
+func longest(p *lease.Pool) *lease.Entry {
+	var l *lease.Entry
 	for _, h := range p.Holders {
-		if h.Lease.State != lease.Damaged && (l == nil || h.Lease.Token < l.Token) {
-			l = h.Lease
+		if h.Lease.State != lease.Damaged && (l == nil || h.Lease.Token < l.Lease.Token) {
+			l = &h
 		}
 	}
 	return l
 }
 
+// stalledNotes say of the longest holder, or else of another one, that it is stopped,
+// long and short: then it is no use to wait for it. "" and "": nobody is.
+func stalledNotes(p *lease.Pool, longest *lease.Entry) []string {
+	if longest.Lease.State == lease.Stalled {
+		return []string{", " + orElse(longest.Note, "stalled"), ", stopped"}
+	}
+	for _, h := range p.Holders {
+		if h.Lease.State == lease.Stalled && h.Note != "" {
+			return []string{"; one is stopped: " + describe(h.Lease), "; one is stopped"}
+		}
+	}
+	return []string{"", ""}
+}
+
 // describe names a job: its command, pid, and for how long.
 func describe(l *lease.Lease) string {
-	pid := l.Owner.PID
-	if l.Child != nil {
-		pid = l.Child.PID
-	}
 	where := ""
 	if l.Owner.Host != "" && l.Owner.Host != here() {
 		where = " on " + oneLine(l.Owner.Host)
 	}
-	return fmt.Sprintf("%s (pid %d%s, %s)", shorten(commandLine(l.Command), 40), pid, where, ago(l.Since))
+	return fmt.Sprintf("%s (pid %d%s, %s)", shorten(commandLine(l.Command), 40), describedPID(l), where, ago(l.Since))
+}
+
+// describedPID is of the command, or of its berth before there is one.
+func describedPID(l *lease.Lease) int {
+	if l.Child != nil {
+		return l.Child.PID
+	}
+	return l.Owner.PID
 }
 
 func commandLine(argv []string) string { return oneLine(strings.Join(argv, " ")) }

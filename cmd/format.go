@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/width"
 )
@@ -60,13 +61,52 @@ func runeColumns(r rune) int {
 func padRight(s string, n int) string { return s + strings.Repeat(" ", max(0, n-columnsOf(s))) }
 func padLeft(s string, n int) string  { return strings.Repeat(" ", max(0, n-columnsOf(s))) + s }
 
-// wrapped breaks text between words, and where a word is wider than all there is.
-func wrapped(text string, columns int) []string {
-	var lines []string
-	for _, l := range wrap(text, columns) {
-		lines = append(lines, shorten(l, columns))
+// middle cuts s to n columns in the middle: what tells labels apart is mostly at their
+// end, and what they are at their beginning.
+func middle(s string, n int) string {
+	if columnsOf(s) <= n || n < 3 {
+		return shorten(s, n)
 	}
-	return lines
+	front := shorten(s, n/3+1) // ends with the mark
+	room, from := n-columnsOf(front), len(s)
+	for from > 0 {
+		r, size := utf8.DecodeLastRuneInString(s[:from])
+		if room -= runeColumns(r); room < 0 {
+			break
+		}
+		from -= size
+	}
+	return front + s[from:]
+}
+
+// wrapped breaks text at the last blank that fits, and where a word is wider than all
+// there is within it. Nothing is left out but the blanks where it breaks.
+func wrapped(text string, columns int) []string {
+	if columns < 2 { // not even a wide character
+		return []string{shorten(text, columns)}
+	}
+	var lines []string
+	for columnsOf(text) > columns {
+		end, used, blank := 0, 0, -1
+		for i, r := range text {
+			if used += runeColumns(r); used > columns {
+				end = i
+				if r == ' ' {
+					blank = i
+				}
+				break
+			}
+			if r == ' ' {
+				blank = i
+			}
+		}
+		if blank > 0 {
+			end = blank
+		}
+		lines = append(lines, strings.TrimRight(text[:end], " "))
+		text = strings.TrimLeft(text[end:], " ")
+	}
+	return append(lines, text)
 }
 
 // pairs joins each flag and its value.

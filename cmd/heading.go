@@ -10,18 +10,26 @@ import (
 // heading is what is said of a pool before its jobs.
 func heading(p *poolJSON, columns int) []textLine {
 	name := oneLine(p.Pool)
-	if p.unread {
-		return []textLine{{text: cut(name+"  cannot be read", columns), color: colorPool, to: len(name)}}
+	switch {
+	case p.unread:
+		return []textLine{{text: cut(name+gap+"cannot be read", columns), color: colorPool, to: len(name)}}
+	case p.missing:
+		return []textLine{{text: cut(name+gap+"no such pool", columns), color: colorPool, to: len(name)}}
 	}
-	lines := []textLine{{text: cut(name+gap+summary(p), columns), color: colorPool, to: len(name)}}
+	var lines []textLine
 	under := func(s string) {
 		all := []string{s}
 		if columns > 0 {
 			all = wrapped(s, columns-len(gap))
 		}
 		for _, l := range all {
-			lines = append(lines, textLine{text: gap + l})
+			lines = append(lines, textLine{text: cut(gap+l, columns)})
 		}
+	}
+	under(name + gap + summary(p))
+	lines[0] = textLine{text: cut(strings.TrimPrefix(lines[0].text, gap), columns), color: colorPool, to: len(name)}
+	if own := ownWords(p); own != "" {
+		under(own)
 	}
 	if len(p.OwnGates) > 0 {
 		under(strings.Join(pairs(p.OwnGates), gap))
@@ -43,7 +51,7 @@ func whyFirst(p *poolJSON) string {
 		case w.Place != 1:
 		case w.reason == lease.Full && w.Weight > 1:
 			return fmt.Sprintf("it takes %d slots at once", w.Weight)
-		case w.reason == lease.Full || w.reason == lease.Ready:
+		case w.reason == lease.Full, w.reason == lease.Ready, w.reason == lease.Drained:
 			return ""
 		default:
 			return w.For
@@ -54,27 +62,37 @@ func whyFirst(p *poolJSON) string {
 
 func summary(v *poolJSON) string {
 	s := fmt.Sprintf("%d in use", v.Used)
-	if v.Limit != nil {
-		s = fmt.Sprintf("%d of %d in use", v.Used, *v.Limit)
-		if v.LimitFrom == "pool" {
-			s += " (the pool's own limit" + ownWords(v) + ")"
-		} else {
-			s += " (limit of " + oneLine(v.LimitFrom) + ")"
-		}
+	switch {
+	case v.Limit == nil:
+	case *v.Limit == 0 && v.LimitFrom == "pool": // "1 of 0" reads like a mistake of ours
+		s += ", draining (limit 0)"
+	case v.LimitFrom == "pool":
+		s = fmt.Sprintf("%d of %d in use (the pool's own limit)", v.Used, *v.Limit)
+	default:
+		s = fmt.Sprintf("%d of %d in use (limit of %s)", v.Used, *v.Limit, oneLine(v.LimitFrom))
 	}
-	waiting, kept := 0, 0
+	waiting, stopped, kept := 0, 0, 0
 	for _, w := range v.Waiters {
-		if w.Place > 0 {
+		switch {
+		case w.Place > 0:
 			waiting++
-		} else {
+		case w.For == stoppedWaiter:
+			stopped++
+		default:
 			kept++
 		}
 	}
 	if waiting > 0 {
 		s += fmt.Sprintf(", %d waiting", waiting)
 	}
+	if stopped > 0 {
+		s += fmt.Sprintf(", %d stopped", stopped)
+	}
 	if kept > 0 {
 		s += fmt.Sprintf(", %s kept", plural(kept, "place"))
 	}
 	return s
 }
+
+// stoppedWaiter is what a store says of one that Ctrl-Z has stopped in the line.
+const stoppedWaiter = "stopped"

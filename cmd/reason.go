@@ -50,7 +50,7 @@ func drained(own lease.Settings) string {
 	return ""
 }
 
-// ownWords say it of a pool that is drained, or has a reason.
+// ownWords say it of a pool that is drained, or has a reason: first why.
 func ownWords(v *poolJSON) string {
 	own := lease.Settings{Limit: v.OwnLimit}
 	if v.OwnSetAt != nil { // and so the others
@@ -59,10 +59,14 @@ func ownWords(v *poolJSON) string {
 	if v.OwnReason != nil {
 		own.Reason = *v.OwnReason
 	}
-	if by := setBy(own); by != "" && own.Reason != "" {
-		return ", " + by
+	by := setBy(lease.Settings{SetBy: own.SetBy, SetAt: own.SetAt})
+	switch {
+	case by != "" && own.Reason != "":
+		return fmt.Sprintf("its limit: %s (%s)", shorten(oneLine(own.Reason), maxReason), by)
+	case drained(own) != "":
+		return "its limit was " + by
 	}
-	return drained(own)
+	return ""
 }
 
 // noted are settings as they are now changed, from that limit: by us, and with that

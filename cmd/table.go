@@ -27,44 +27,73 @@ type cells [cellsOfARow]string
 
 // row is what a row's cells are made of, escaped.
 type row struct {
-	place, state, time, user, host, pid, child, lease, labels, command string
+	place, state, time, user, host, pid, child, lease, labels, command, note string
 
-	odd bool // its state is worth a look
+	odd   bool // its state is worth a look
+	usual bool // whose it is tells nothing: the same in all rows, or ours
 }
 
 // levels are how narrow a row can be made, one after the other.
-const levels = 6
+const levels = 10
 
 // at are the cells of a row at a level. What is left out first is what the line above
-// says (the pool), what is the same in all rows of most stores (this machine), and
-// what a person finds elsewhere (-l).
+// says (the pool), what tells no row from another, and what a person finds elsewhere
+// (-l); last the labels, which people give to tell jobs apart. Where something is left
+// out there is a mark, but for the pool.
 func (r *row) at(level int) cells {
 	c := cells{r.place, r.state, r.time, r.user, r.pid, r.lease, r.labels, r.command}
-	if r.child != "" && level < 1 {
+	if r.child != "" {
 		c[inPID] += ">" + r.child
+	}
+	if r.host != "" {
+		c[inWho] += "@" + r.host
 	}
 	if _, short, ok := strings.Cut(r.lease, "/"); ok && level >= 1 {
 		c[inLease] = short
 	}
-	if r.host != "" && (level < 2 || r.host != oneLine(here())) {
-		c[inWho] += "@" + r.host
+	if level >= 1 && r.child != "" {
+		c[inPID] = r.pid + ">…"
 	}
-	if level >= 3 {
-		c[inLabels] = shorten(c[inLabels], 16)
-	}
-	if level >= 4 {
+	switch {
+	case level >= 3 && r.usual:
+		c[inWho] = "…"
+	case level >= 2 && r.usual:
+		c[inWho] = shorten(r.user+"@…", columnsOf(c[inWho]))
+	case level >= 4:
 		c[inWho] = shorten(c[inWho], 12)
 	}
-	if level >= 5 {
-		c[inLabels] = ""
+	switch {
+	case level >= 6 && r.pid != "-": // which names the job as well
+		c[inLease] = shorten(c[inLease], 1)
+	case level >= 5:
+		c[inLease] = shorten(c[inLease], 7)
+	}
+	if most := [levels]int{7: 24, 8: 12, 9: 1}[level]; most > 0 {
+		c[inLabels] = middle(c[inLabels], most)
 	}
 	return c
 }
 
+// setUsual says of each row whether it matters whose it is.
+func setUsual(rows []*row) {
+	all := map[string]bool{}
+	for _, r := range rows {
+		if r.host != "" { // else nobody knows
+			all[r.user+"@"+r.host] = true
+		}
+	}
+	us := oneLine(me())
+	for _, r := range rows {
+		who := r.user + "@" + r.host
+		r.usual = r.host != "" && (len(all) == 1 || who == us)
+	}
+}
+
 const (
 	gap = "  "
-	// leastCommand is how much of a command is worth more than other columns whole.
-	leastCommand = 24
+	// leastCommand is how much of a command is worth more than other columns whole, and
+	// besideLabels the same where labels would have to give way.
+	leastCommand, besideLabels = 24, 6
 	// mostCell is how far one odd cell pushes those of all rows to the right.
 	mostCell = 64
 )
@@ -88,10 +117,13 @@ func widths(rows []*row, level int) (w [cellsOfARow]int) {
 func fit(rows []*row, columns int) (level int, w [cellsOfARow]int) {
 	for level = range levels {
 		w = widths(rows, level)
-		need := 0
+		need, least := 0, leastCommand
+		if w[inLabels] > 1 && level >= 6 {
+			least = besideLabels
+		}
 		for i, n := range w {
 			if i == inCommand {
-				n = min(n, leastCommand)
+				n = min(n, least)
 			}
 			if n > 0 {
 				need += len(gap) + n
@@ -104,8 +136,24 @@ func fit(rows []*row, columns int) (level int, w [cellsOfARow]int) {
 	return level, w
 }
 
-// line writes a row.
-func (r *row) line(level int, w [cellsOfARow]int, columns int) textLine {
+// lines are those of a row: one, and more on a terminal on which its note does not fit
+// behind the command.
+func (r *row) lines(level int, w [cellsOfARow]int, columns int) []textLine {
+	t := r.line(level, w)
+	if r.note == "" {
+		t.text = cut(t.text, columns)
+		return []textLine{t}
+	}
+	if whole := t.text + gap + r.note; columns == 0 || columnsOf(whole) <= columns {
+		t.text = whole
+		return []textLine{t}
+	}
+	t.text = cut(t.text, columns)
+	return append([]textLine{t}, indented(r.note, columns)...)
+}
+
+// line writes a row, whole.
+func (r *row) line(level int, w [cellsOfARow]int) textLine {
 	var t textLine
 	for i, c := range r.at(level) {
 		if w[i] == 0 {
@@ -120,7 +168,7 @@ func (r *row) line(level int, w [cellsOfARow]int, columns int) textLine {
 		}
 		t.text += padRight(c, w[i])
 	}
-	t.text = cut(strings.TrimRight(t.text, " "), columns)
+	t.text = strings.TrimRight(t.text, " ")
 	return t
 }
 
@@ -148,10 +196,11 @@ func table(pools []poolJSON, columns int) []block {
 		}
 		rows = append(rows, of[i]...)
 	}
+	setUsual(rows)
 	level, w := fit(rows, columns)
 	for i := range blocks {
 		for _, r := range of[i] {
-			blocks[i].jobs = append(blocks[i].jobs, []textLine{r.line(level, w, columns)})
+			blocks[i].jobs = append(blocks[i].jobs, r.lines(level, w, columns))
 		}
 	}
 	return blocks
@@ -170,8 +219,8 @@ func holderRow(h *holderJSON) *row {
 	if h.State == lease.Damaged {
 		r.user, r.host, r.pid, r.lease = "-", "", "-", orElse(r.lease, "-")
 	}
-	if h.Note != "" { // before the command, which is cut first
-		r.command = strings.TrimRight("["+oneLine(h.Note)+"] "+r.command, " ")
+	if h.Note != "" {
+		r.note = "[" + oneLine(h.Note) + "]"
 	}
 	return r
 }
@@ -184,7 +233,7 @@ func waiterRow(w *waiterJSON) *row {
 	}
 	if w.Place == 0 {
 		r.place, r.state = "wait -", "kept"
-		if w.For == "stopped" {
+		if w.For == stoppedWaiter {
 			r.state = "stopped"
 		}
 	}

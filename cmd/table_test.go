@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"berth/lease"
 )
@@ -70,7 +71,7 @@ func TestTableFits(t *testing.T) {
 	}
 	at := map[int]bool{}
 	for i, l := range flat(table(someJobs(), 0))[1:] {
-		word := []string{"make test", "[its berth", "e\u0301 short", "make it", "make it"}[i]
+		word := []string{"make test", "測試 long", "e\u0301 short", "make it", "make it"}[i]
 		at[columnsOf(l.text[:strings.Index(l.text, word)])] = true
 	}
 	if len(at) != 1 {
@@ -86,11 +87,12 @@ func TestTableOnEightyColumns(t *testing.T) {
 	}
 	want := []string{
 		"ci  2 of 30 in use (the pool's own limit), 2 waiting",
-		"  slot 0  running   10s  runner@buil…  4242400  000000000000  make test",
-		"  slot 1  stalled   10s  runner@buil…  4242401  000000000001  [its berth (pid 7…",
-		"  slot 2  running   10s  runner@buil…  4242402  000000000002  e\u0301 short",
-		"  wait 1  waiting  0.0s  ann@box       0        000000000010  make it",
-		"  wait 2  waiting  0.0s  ann@box       0        000000000011  make it",
+		"  slot 0  running   10s  runner@buil…  4242400>…  …  job=         make test",
+		"  slot 1  stalled   10s  runner@buil…  4242401>…  …  job=…測測測  測試 long lon…",
+		"       [its berth (pid 7) is stopped]",
+		"  slot 2  running   10s  runner@buil…  4242402>…  …  job=…測測測  e\u0301 short",
+		"  wait 1  waiting  0.0s  ann@box       0          …               make it",
+		"  wait 2  waiting  0.0s  ann@box       0          …               make it",
 	}
 	if !slices.Equal(lines, want) {
 		t.Errorf("\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
@@ -179,6 +181,64 @@ func TestEssence(t *testing.T) {
 	} {
 		if change(f) == still {
 			t.Errorf("%s: no change", name)
+		}
+	}
+}
+
+// TestLabelsStay: jobs that differ by their label alone can be told apart on a narrow
+// terminal, and where nothing is left of it a mark says so. (They were identical rows.)
+func TestLabelsStay(t *testing.T) {
+	p := poolJSON{Pool: "nightly"}
+	for i := range 30 {
+		held, child := 3.0, 31000+i
+		p.Holders = append(p.Holders, holderJSON{
+			Lease: fmt.Sprintf("nightly/%012d", i), Slots: []int{i}, State: lease.Running, Command: []string{"make", "-C", "/srv/a/long/path", "all"},
+			PID: 30000 + i, ChildPID: &child, User: "ci", Host: "box", Held: &held, Labels: map[string]string{"job": fmt.Sprintf("nightly-build-%d", i)},
+		})
+	}
+	for _, columns := range []int{64, 80, 100, 0} {
+		for i, l := range flat(table([]poolJSON{p}, columns))[1:] {
+			if !strings.Contains(l.text, fmt.Sprintf("-%d  ", i)) && !strings.Contains(l.text, fmt.Sprintf("d-%d ", i)) {
+				t.Errorf("%d columns: no label in %q", columns, l.text)
+			}
+		}
+	}
+	got := flat(table([]poolJSON{p}, 80))[1].text
+	if want := "  slot 0   running  3.0s  …  30000>…  …  job=nightly-build-0   make -C /srv/a/l…"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, l := range flat(table([]poolJSON{p}, 50))[1:] {
+		if strings.Count(l.text, "…") < 4 {
+			t.Errorf("no mark: %q", l.text)
+		}
+	}
+}
+
+// TestHeadingSaysWhy: the reason of a limit is whole on any terminal, and so is all of
+// the long form. (It was cut.)
+func TestHeadingSaysWhy(t *testing.T) {
+	reason, by := "kernel upgrade, and then the disks: ask ann before you start anything here", "ann@a-machine-with-quite-a-name.example.org"
+	zero, at := 0, time.Now()
+	p := poolJSON{Pool: "tg", Limit: &zero, LimitFrom: "pool", OwnLimit: &zero, Used: 1, OwnReason: &reason, OwnSetBy: &by, OwnSetAt: &at}
+	p.Waiters = []waiterJSON{{Lease: "tg/1", For: "stopped", Command: []string{strings.Repeat("make it ", 30)}}, {Lease: "tg/2", For: "place kept for its key"}, {Lease: "tg/3", Place: 1, For: "the pool's own limit is 0", reason: lease.Drained}}
+	for _, columns := range []int{30, 80, 200, 0} {
+		for name, blocks := range map[string][]block{"rows": table([]poolJSON{p}, columns), "long": longTable([]poolJSON{p}, columns)} {
+			var all []string
+			for _, l := range flat(blocks) {
+				if columns > 0 && columnsOf(l.text) > columns {
+					t.Errorf("%s, %d columns: %q", name, columns, l.text)
+				}
+				all = append(all, strings.TrimSpace(l.text))
+			}
+			text := strings.Join(all, " ")
+			for _, want := range []string{"tg  1 in use, draining (limit 0), 1 waiting, 1 stopped, 1 place kept", "its limit: " + reason + " (set by ann"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s, %d columns: no %q in %q", name, columns, want, text)
+				}
+			}
+			if name == "long" && (strings.Contains(text, "…") || strings.Count(text, "make it") != 30) {
+				t.Errorf("%d columns: cut: %q", columns, text)
+			}
 		}
 	}
 }

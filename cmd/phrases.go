@@ -1,0 +1,60 @@
+package cmd
+
+import "strings"
+
+// phrases are a line whose words can be made fewer where it does not fit.
+type phrases []phrase
+
+type phrase struct {
+	forms []string // from the longest to the shortest
+	rank  int      // the highest is shortened first
+	gives bool     // at last it is cut by what is too much
+}
+
+// giveUpTo is what a phrase that gives keeps.
+const giveUpTo = 10
+
+// and adds what stays as it is.
+func (p phrases) and(s string) phrases { return append(p, phrase{forms: []string{s}}) }
+
+// fit is the line, for a terminal behind berth's name and in so many columns; 0: whole,
+// and without the name, which whoever prints it adds.
+func (p phrases) fit(columns int) string {
+	if columns == 0 {
+		return p.line()
+	}
+	for {
+		s := "berth: " + p.line()
+		if columnsOf(s) <= columns {
+			return s
+		}
+		next := -1
+		for i, f := range p {
+			if len(f.forms) > 1 && (next < 0 || f.rank > p[next].rank) {
+				next = i
+			}
+		}
+		if next < 0 {
+			return shorten(p.given(columnsOf(s)-columns), columns)
+		}
+		p[next].forms = p[next].forms[1:]
+	}
+}
+
+// given is the line with so many columns less in the phrase that gives.
+func (p phrases) given(columns int) string {
+	for i, f := range p {
+		if f.gives {
+			p[i].forms = []string{shorten(f.forms[0], max(giveUpTo, columnsOf(f.forms[0])-columns))}
+		}
+	}
+	return "berth: " + p.line()
+}
+
+func (p phrases) line() string {
+	var b strings.Builder
+	for _, f := range p {
+		b.WriteString(f.forms[0])
+	}
+	return oneLine(b.String())
+}

@@ -24,7 +24,8 @@ berth gives no sign of life; with a directory the slot stays taken), damaged
 (its record cannot be read; the slot stays taken); of waiters: waiting, stopped
 and kept (for its key), whom the others pass. The columns are slot or place,
 state, time, user@host, pid of berth>command, lease, labels, command. A terminal
-gets them cut to its width, anything else whole.`,
+gets them cut to its width, with a mark (…) where something is left out; with -l
+lines are broken instead. Anything else gets them whole.`,
 		Flags: []cli.Flag{
 			newBool(cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also pools in which nothing runs and nobody waits"}),
 			newBool(cli.BoolFlag{Name: "long", Aliases: []string{"l"}, Usage: "all that is known: token, use, directory, time limits, what each waits for"}),
@@ -71,7 +72,14 @@ type lister struct {
 // read looks at the pools. What could be read is there also with an error.
 func (l *lister) read(ctx context.Context) ([]poolJSON, error) {
 	found, err := l.store.List(ctx, l.pools...)
-	return l.view(found), err
+	pools := l.view(found)
+	if len(l.pools) > 0 && !l.json { // to a program it is an idle one
+		not := l.store.missing(ctx, found)
+		for i := range pools {
+			pools[i].missing = not[pools[i].Pool]
+		}
+	}
+	return pools, err
 }
 
 func (l *lister) view(found []lease.Pool) []poolJSON {

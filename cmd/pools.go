@@ -73,6 +73,28 @@ func (st *store) known(ctx context.Context, listed []lease.Pool) ([]lease.Pool, 
 	return there, &hintedError{nowhere(fmt.Sprintf("%s in store %s", what, st.shown())), poolMeant(not[0], all)}
 }
 
+// missing are the names of those that are not there, of those that were listed by
+// name. If that cannot be read, none.
+func (st *store) missing(ctx context.Context, listed []lease.Pool) map[string]bool {
+	if !slices.ContainsFunc(listed, mayBeNone) {
+		return nil
+	}
+	all, err := st.List(ctx)
+	if err != nil {
+		return nil
+	}
+	not := map[string]bool{}
+	for _, p := range listed {
+		if mayBeNone(p) {
+			not[p.Name] = true
+		}
+	}
+	for _, p := range all {
+		delete(not, p.Name)
+	}
+	return not
+}
+
 // mayBeNone reports whether nothing shows that the pool is there.
 func mayBeNone(p lease.Pool) bool {
 	return p.Err == nil && p.LockHeldBy == "" && len(p.Holders)+len(p.Waiters) == 0 && p.Own.None() && p.Starts.Last == 0

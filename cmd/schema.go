@@ -27,7 +27,8 @@ type poolJSON struct {
 	Waiters   []waiterJSON `json:"waiters"`
 	LockHeld  string       `json:"lock_held_by,omitempty"`
 
-	unread bool // it could not be read, which is said on stderr
+	unread  bool // it could not be read, which is said on stderr
+	missing bool // it was asked for by name, and is not there
 }
 
 type holderJSON struct {

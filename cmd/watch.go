@@ -95,6 +95,9 @@ func essence(pools []poolJSON) string {
 		if p.unread {
 			b.WriteString("unread")
 		}
+		if p.missing {
+			b.WriteString("missing")
+		}
 	}
 	return "seen " + b.String()
 }

@@ -53,7 +53,7 @@ func TestWatchKeepsOneScreen(t *testing.T) {
 		s.frameWith("p  1 of 1 in use")
 
 		// A line is never wider than the terminal, whatever its size becomes.
-		for _, columns := range []uint16{30, 100, 50} {
+		for _, columns := range []uint16{30, 100, 40} {
 			s.resize(columns, 24)
 			for cut := columns >= 100; !cut; {
 				f := s.frameWith("p  ")
@@ -189,7 +189,7 @@ func TestWatchStream(t *testing.T) {
 				}
 				t.Errorf("never told: %s", want)
 			}
-			until("0")
+			until(map[string]string{"--json": "0", "--all": "none"}[flag]) // to a program it is an idle one
 			done := s.run("h", "-n", "1", "-p", "p", "--heartbeat", "100ms")
 			until("1 running")
 			// Its berth gives signs of life meanwhile, and gets older.
@@ -215,6 +215,8 @@ func TestWatchStream(t *testing.T) {
 func told1(flag, line string) string {
 	if flag != "--json" {
 		switch {
+		case strings.HasPrefix(line, "p  no such pool"):
+			return "none"
 		case strings.HasPrefix(line, "p  0 in use"):
 			return "0"
 		case strings.HasPrefix(line, "  slot 0  "):

@@ -201,6 +201,7 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 			return false
 		case s.spec.rest == "kill":
 			s.end(errLeftovers, s.spec.kill)
+			s.tellLeftovers()
 			return false
 		}
 		return true

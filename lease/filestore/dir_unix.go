@@ -184,15 +184,40 @@ func (s *Store) makeDir(d *dir, name string) (*dir, error) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	if err == nil && !s.shared && s.uid != uint32(os.Geteuid()) { // see handOver
-		err = d.do(func(at int) error {
-			return unix.Fchownat(at, name, int(s.uid), int(s.gid), unix.AT_SYMLINK_NOFOLLOW)
-		})
-		if err != nil {
+	if err == nil {
+		if err := s.handOverDir(d, name); err != nil {
 			return nil, d.failed("chown", name, err)
 		}
 	}
 	return s.openDir(d, name)
+}
+
+// handOverDir gives a directory that we have just made to the store's owner, see
+// handOver. No call makes a directory and opens it, and the owner may put something
+// else in its place in between. So what was opened is given away, not what has the
+// name, and only if it is what mkdir makes: an empty directory of ours, with that mode.
+func (s *Store) handOverDir(d *dir, name string) error {
+	if s.shared || s.uid == uint32(os.Geteuid()) {
+		return nil
+	}
+	fd, err := d.openat(name, dirFlags, 0)
+	if err != nil {
+		return err
+	}
+	made, err := newDir(fd, d.sub(name))
+	if err != nil {
+		return err
+	}
+	defer made.close()
+	found, err := made.names()
+	if err != nil {
+		return err
+	}
+	st := &made.st
+	if st.Uid != uint32(os.Geteuid()) || st.Mode&0o777 != 0o700 || st.Nlink > 2 || len(found) > 0 {
+		return errors.New("was replaced while it was being made")
+	}
+	return made.do(s.handOver)
 }
 
 func notDir(mode uint32) string {

@@ -1,11 +1,17 @@
 package filestore
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/lease/storetest"
 )
 
 // theirStore is a store of another user that root uses.
@@ -79,5 +85,52 @@ func TestExchangedWhileItIsMade(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestLeasedFile: a member of the store's group has a lease on a file of his own there
+// (not of berth's), and an open for writing would wait until the kernel breaks it.
+func TestLeasedFile(t *testing.T) {
+	for _, name := range []string{"p/slots/0", "p/pace", stamp} {
+		s := newStore(t)
+		s.o.Sweep, s.o.Forget, s.o.SweepFor = time.Nanosecond, time.Hour, time.Second
+		giveBack(t, takeSlot(t, s, burst()))
+		s.sweep() // makes the stamp
+		path := s.path(name)
+		leased, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leased.Close()
+		// The kernel tells its holder by SIGIO, which the runtime ignores.
+		if _, err := unix.FcntlInt(leased.Fd(), unix.F_SETLEASE, unix.F_RDLCK); err != nil {
+			t.Skipf("no lease is to be had here: %v", err)
+		}
+		over := make(chan error, 1)
+		go func() {
+			if name == stamp {
+				s.sweep()
+				over <- nil
+				return
+			}
+			h, _, err := s.TryAcquire(context.Background(), burst())
+			if h != nil {
+				_ = h.Release(context.Background())
+			}
+			over <- err
+		}()
+		select {
+		case err = <-over:
+		case <-time.After(storetest.Deadline):
+			err = errors.New("it waits")
+		}
+		if want := path + ": is leased by another process"; name != stamp && (err == nil || !strings.Contains(err.Error(), want)) || name == stamp && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		// What the lease kept from us is had when it is gone.
+		if _, err := unix.FcntlInt(leased.Fd(), unix.F_SETLEASE, unix.F_UNLCK); err != nil {
+			t.Error(err)
+		}
+		giveBack(t, takeSlot(t, s, burst()))
 	}
 }

@@ -29,7 +29,7 @@ func (l *fileLock) open() error {
 	}
 	fd, err := l.in.openat(l.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return l.in.failed("open", l.name, err)
+		return l.in.failed("open", l.name, l.in.whyNot(l.name, err))
 	}
 	l.f = os.NewFile(uintptr(fd), l.in.sub(l.name))
 	return nil

@@ -3,6 +3,7 @@
 package filestore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -28,8 +29,10 @@ const (
 // like any other and checked like any other. O_NOFOLLOW refuses a planted
 // symbolic link. A planted FIFO opens for reading and writing without anybody at
 // its other end, and with O_NONBLOCK for reading too; the check then refuses it.
+// O_NONBLOCK is for writing, too: who owns a file may have a lease on it (F_SETLEASE),
+// and an open would wait 45 s for that process, deaf and with the pool's lock.
 func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
-	flags := unix.O_RDWR | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_CLOEXEC
+	flags := unix.O_RDWR | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_CLOEXEC
 	if to == reading {
 		flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	}
@@ -54,6 +57,9 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 			unix.Close(fd)
 			return nil, d.failed("open", name, err)
 		}
+		// It is for the open alone. With it os.NewFile would try to have the runtime's
+		// poller watch the file, and a child would inherit it.
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0)
 		return os.NewFile(uintptr(fd), d.sub(name)), nil
 	}
 }
@@ -62,6 +68,8 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 // such a thing fails with: a socket and a device without a driver with ENXIO.
 func (d *dir) whyNot(name string, err error) error {
 	switch err {
+	case unix.EWOULDBLOCK:
+		return errLeased
 	case unix.ELOOP, unix.EMLINK, unix.ENXIO, unix.ENODEV, unix.EISDIR, unix.EOPNOTSUPP:
 	default:
 		return err
@@ -77,6 +85,9 @@ func (d *dir) whyNot(name string, err error) error {
 	}
 	return err
 }
+
+// errLeased is no notOursError: the file is one of ours, and the lease goes.
+var errLeased = errors.New("is leased by another process (fcntl F_SETLEASE), which has to give it up first")
 
 func notAFile(mode uint32) error {
 	if mode&unix.S_IFMT == unix.S_IFDIR {

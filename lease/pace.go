@@ -93,6 +93,16 @@ func (s *Starts) next(now time.Duration, p Pace) time.Duration {
 	return now
 }
 
+// By is what is remembered as a clock has it that shows now: what a clock ahead of
+// it has written of the same boot, as another time namespace's is, was now.
+func (s *Starts) By(now time.Duration) {
+	s.Last, s.Over = min(s.Last, now), min(s.Over, now)
+	for i, b := range s.Buckets {
+		s.Buckets[i].Asked = min(b.Asked, now)
+		s.Buckets[i].Next = min(b.Next, now+time.Duration(b.Burst)*b.Every) // empty is empty
+	}
+}
+
 // Add counts a start of somebody who keeps to these paces.
 func (s *Starts) Add(now time.Duration, paces ...Pace) Start {
 	for _, p := range paces {

@@ -22,6 +22,8 @@ func (p *pool) withIndex(fn func(*index) error) error {
 		ix, err = p.rebuild()
 	case err == nil && ix.boot != p.s.boot:
 		err = p.firstOfBoot(ix)
+	case err == nil && ix.start > uint64(p.s.Clock()):
+		err = p.bringBack(ix)
 	}
 	if errors.Is(err, errNewer) {
 		return &fs.PathError{Op: "read", Path: p.path("lock"), Err: err}
@@ -48,6 +50,21 @@ func (p *pool) firstOfBoot(ix *index) error {
 	}
 	ix.boot, ix.start = p.s.boot, 0 // on a clock that has begun again since
 	return ix.save()
+}
+
+// bringBack says of what is remembered of starts, and was by a clock that is ahead of
+// ours, that it was now: in one boot that is the clock of another time namespace.
+// Written down, it is a moment that passes.
+func (p *pool) bringBack(ix *index) error {
+	s, err := p.starts(ix)
+	if err != nil {
+		return err
+	}
+	ix.start = uint64(s.Last)
+	if len(s.Buckets) == 0 {
+		return nil
+	}
+	return p.writePace(&s)
 }
 
 // mend says that a slot is free if its record was torn by a power cut.

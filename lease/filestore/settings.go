@@ -117,7 +117,8 @@ type paceFile struct {
 // a burst or a slow one, if there are any. A damaged file is an empty one: its buckets
 // are full, which is what they are after a while anyway.
 func (p *pool) starts(ix *index) (lease.Starts, error) {
-	s := lease.Starts{Last: time.Duration(ix.start)}
+	now := p.s.Clock()
+	s := lease.Starts{Last: time.Duration(min(ix.start, uint64(now)))}
 	b, _, err := p.read("pace")
 	if b == nil {
 		return s, err
@@ -131,6 +132,7 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 	}
 	if f.Boot == p.s.boot {
 		s.Buckets, s.Count, s.Over, s.Slow = f.Buckets, f.Count, f.Over, f.Slow
+		s.By(now)
 	}
 	return s, nil
 }

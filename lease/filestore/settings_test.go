@@ -214,6 +214,62 @@ func TestRampAfterABoot(t *testing.T) {
 	}
 }
 
+// TestPaceOfAnotherTimeNamespace: its clock is ahead of ours, in the same boot. A start
+// there counts as if it was now, and that passes.
+func TestPaceOfAnotherTimeNamespace(t *testing.T) {
+	const ahead = 1000 * time.Hour
+	ramp := storetest.Request("p", 9)
+	ramp.Ramp = time.Hour
+	for _, r := range []lease.Request{ramp, burst()} {
+		s := newStore(t)
+		giveBack(t, takeSlot(t, s, burst()))
+		giveBack(t, takeSlot(t, s, burst()))
+		p, err := s.pool("p", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.close()
+		err = p.locked(t.Context(), func(ix *index) error {
+			starts, err := p.starts(ix)
+			if err != nil {
+				return err
+			}
+			ix.start += uint64(ahead)
+			for i := range starts.Buckets {
+				starts.Buckets[i].Asked += ahead
+				starts.Buckets[i].Next += ahead
+			}
+			return p.writePace(&starts)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before time.Duration
+		for range 2 {
+			r.ID = lease.NewID("p")
+			h, v, err := s.TryAcquire(t.Context(), r)
+			if h != nil || err != nil || v.Reason != lease.Paced {
+				t.Fatalf("%v, %+v, %v; want paced", h, v, err)
+			}
+			err = p.locked(t.Context(), func(ix *index) error {
+				starts, err := p.starts(ix)
+				if len(starts.Buckets) != 1 {
+					t.Fatalf("%+v", starts)
+				}
+				next := max(starts.Last, starts.Buckets[0].Next)
+				if before != 0 && next != before {
+					t.Errorf("%v, then %v: it moves on with the clock", before, next)
+				}
+				before = next
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestHeadLooksByItself: the end of an orphan that holds no lock is no event.
 func TestHeadLooksByItself(t *testing.T) {
 	var gone atomic.Bool

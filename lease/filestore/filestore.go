@@ -170,20 +170,23 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 	if err != nil {
 		return nil, v, err
 	}
+	var got *holding
 	err = p.locked(ctx, func(ix *index) error {
 		ahead, err := p.aheadOfNewcomer(ix, r)
 		if err != nil {
 			return err
 		}
-		h, v, err = p.take(ix, asking{r, ahead, lease.Asked{}}, everySlot(), true)
-		return err
+		got, v, err = p.take(ix, asking{r, ahead, lease.Asked{}}, everySlot(), true)
+		if got == nil {
+			return err
+		}
+		return p.settle(ix, got, nil)
 	})
-	if err != nil || h == nil {
-		err = abandon(h, err)
+	if err != nil || got == nil {
 		p.close()
 		return nil, v, err // a nil interface, not a nil *holding in one
 	}
-	return h, v, nil
+	return got, v, nil
 }
 
 // ownFiles is how many descriptors this process has open besides those of its slots.

@@ -15,14 +15,6 @@ import (
 	"berth/lease"
 )
 
-// abandon gives back slots that nothing was started in, after err.
-func abandon(h lease.Holding, err error) error {
-	if h, ok := h.(*holding); ok && h != nil {
-		_ = h.letGo()
-	}
-	return err
-}
-
 // letGo gives the slots back.
 func (h *holding) letGo() (err error) {
 	for _, step := range h.goes() {

@@ -16,6 +16,7 @@ func (t *place) Ticket() lease.Ticket { return t.ticket }
 
 // TryAcquire implements lease.Place.
 func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (h lease.Holding, v lease.Verdict, err error) {
+	var got *holding
 	err = t.pool.locked(ctx, func(ix *index) error {
 		if err := t.readNotes(ix); err != nil {
 			return err
@@ -28,19 +29,20 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (h lease.Hold
 			v = lease.Verdict{Reason: lease.Behind, Ahead: ahead}
 			return nil
 		}
-		if h, v, err = t.pool.take(ix, asking{t.ticket.Request, 0, asked}, t.head.survey.begin(), false); err != nil || h == nil {
+		got, v, err = t.pool.take(ix, asking{t.ticket.Request, 0, asked}, t.head.survey.begin(), false)
+		if got == nil {
 			t.head.looked(&t.pool.s.o.Timings, v)
 			return err
 		}
-		return t.remove(ix)
+		return t.pool.settle(ix, got, t.remove(ix))
 	})
-	if err != nil || h == nil {
-		return nil, v, abandon(h, err) // the next look puts the ticket back
+	if err != nil || got == nil {
+		return nil, v, err // the next look puts the ticket back
 	}
 	if t.head.watch != nil {
-		h.(*holding).putOff(t.head.close)
+		got.putOff(t.head.close)
 	}
-	return h, v, nil
+	return got, v, nil
 }
 
 // readNotes reads what others wrote into our ticket since we last looked, and

@@ -142,12 +142,13 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.Start, error) {
 	had := len(s.Buckets)
 	start := s.Add(p.s.Clock(), paces...)
-	ix.start = uint64(s.Last)
 	if had+len(s.Buckets) == 0 && s.Slow == 0 {
 		start.Nth = 0
-		return start, nil
+	} else if err := p.writePace(s); err != nil {
+		return start, err
 	}
-	return start, p.writePace(s)
+	ix.start = uint64(s.Last)
+	return start, nil
 }
 
 // undo takes a start back, before its slots are free: who is woken by that finds it so.

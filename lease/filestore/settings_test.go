@@ -365,6 +365,73 @@ func TestFailedStart(t *testing.T) {
 	}
 }
 
+// TestFailedCount: the same when the disk is full by then. What could not be counted
+// is not counted by half.
+func TestFailedCount(t *testing.T) {
+	s := newStore(t)
+	giveBack(t, takeSlot(t, s, storetest.Request("p", 1)))
+	p, err := s.pool("p", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	err = p.locked(t.Context(), func(ix *index) error {
+		before := ix.start
+		st, err := p.starts(ix)
+		if err != nil {
+			return err
+		}
+		if err := os.Symlink("nowhere", s.path("p", "pace")); err != nil {
+			return err
+		}
+		if _, err := p.started(ix, &st, burst().Rate); err == nil || ix.start != before {
+			t.Errorf("%v, the last start was at %d, and now at %d", err, before, ix.start)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestGrantThatIsUndone: what nobody heard of counts for no pace.
+func TestGrantThatIsUndone(t *testing.T) {
+	for _, burst := range []int{1, 2} {
+		s := newStore(t)
+		r := storetest.Request("p", 9)
+		r.Rate = lease.Pace{Every: time.Hour, Burst: burst}
+		for range burst - 1 {
+			giveBack(t, takeSlot(t, s, r))
+		}
+		before, err := s.Summary(t.Context(), "p", lease.Ticket{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := s.Line(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := l.(*place).pool
+		good := p.file
+		if p.file, err = os.Open(s.path("p", "lock")); err != nil { // so that the index cannot be written
+			t.Fatal(err)
+		}
+		if h, v, err := l.TryAcquire(t.Context(), lease.Asked{}); h != nil || err == nil {
+			t.Fatalf("%v, %+v, %v: started unseen", h, v, err)
+		}
+		p.file.Close()
+		p.file = good
+		if now, err := s.Summary(t.Context(), "p", lease.Ticket{}); err != nil || now.Starts.Last != before.Starts.Last || now.Starts.Count != before.Starts.Count || now.Used > 0 {
+			t.Errorf("burst %d: %+v, %d in use, %v; it was %+v", burst, now.Starts, now.Used, err, before.Starts)
+		}
+		h, v, err := l.TryAcquire(t.Context(), lease.Asked{})
+		if h == nil || err != nil {
+			t.Fatalf("burst %d: %+v, %v", burst, v, err)
+		}
+		giveBack(t, h)
+	}
+}
+
 // TestReportOfTheFuture: it was written before the machine booted.
 func TestReportOfTheFuture(t *testing.T) {
 	s := newStore(t)

@@ -23,7 +23,7 @@ type asking struct {
 // take decides, and takes the slots if the answer is yes. look checks the slots
 // that may have been given back without a word in the index; with lazily set it
 // does so only when something is in the way.
-func (p *pool) take(ix *index, r asking, look *survey, lazily bool) (lease.Holding, lease.Verdict, error) {
+func (p *pool) take(ix *index, r asking, look *survey, lazily bool) (*holding, lease.Verdict, error) {
 	own, err := p.own()
 	if err != nil {
 		return nil, lease.Verdict{}, err
@@ -116,12 +116,26 @@ func (p *pool) grab(ix *index, r lease.Request, inForce int) (_ *holding, err er
 	return h, nil
 }
 
+// settle has a grant in the index before anybody hears of it. What cannot be there, or
+// after err is not to be, is taken back with the lock that it was made under: then it
+// counts for no pace, either.
+func (p *pool) settle(ix *index, h *holding, err error) error {
+	if err == nil {
+		err = ix.save()
+	}
+	if err == nil {
+		return nil
+	}
+	return p.ungrab(ix, h, errors.Join(err, p.undo(ix, h.lease.Start)))
+}
+
 // ungrab gives back what grab took, if it did, after err.
 func (p *pool) ungrab(ix *index, h *holding, err error) error {
 	if h != nil {
 		for i, f := range h.files {
 			_ = markFree(f)
 			ix.mark(h.lease.Slots[i], 0)
+			_ = unlock(f) // should a child of ours have it by now
 			f.Close()
 		}
 	}

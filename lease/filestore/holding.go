@@ -152,20 +152,10 @@ func (p *pool) leftLocked(i int) bool {
 // Expires implements lease.Holding.
 func (h *holding) Expires() time.Duration { return 0 }
 
-// Unused implements lease.Holding. Somebody who is frozen in the pool's lock holds it
-// up no longer than a release; the start counts then.
-func (h *holding) Unused(ctx context.Context) error {
-	if h.files == nil {
-		return nil
-	}
-	short, cancel := context.WithTimeout(ctx, h.pool.s.o.Release)
-	defer cancel()
-	err := h.pool.locked(short, func(ix *index) error { return h.pool.undo(ix, h.lease.Start) })
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = nil
-	}
-	return errors.Join(err, h.Release(ctx))
-}
+// Unused implements lease.Holding. The slots go first, as in a release: somebody may be
+// frozen in the pool's lock, and the start counts then. The head of the line may find
+// that it does; it is told to look again.
+func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, true) }
 
 // Release gives the slots back, before it takes the pool's lock, which the head of
 // the line, woken by that, may have by then.
@@ -173,14 +163,16 @@ func (h *holding) Unused(ctx context.Context) error {
 // The order matters when we are killed in between. Marked free but locked: the
 // lock goes with the last process that has it. Unlocked but in use in the
 // index: the next who needs the room checks that against the lock.
-func (h *holding) Release(ctx context.Context) error {
+func (h *holding) Release(ctx context.Context) error { return h.release(ctx, false) }
+
+func (h *holding) release(ctx context.Context, unused bool) error {
 	if h.files == nil {
 		return nil
 	}
 	err := h.letGo()
 	defer h.pool.s.sweep()
 	defer h.pool.close()
-	if lineHint(h.pool.file) > 0 {
+	if !unused && lineHint(h.pool.file) > 0 {
 		return err // whoever was woken checks the mark, and would wait for us here
 	}
 	// The job is over. If somebody is frozen in the pool's lock, it must not
@@ -193,10 +185,21 @@ func (h *holding) Release(ctx context.Context) error {
 				ix.mark(i, 0)
 			}
 		}
+		if unused {
+			return h.takeBack(ix)
+		}
 		return nil
 	})
 	if errors.Is(lerr, context.DeadlineExceeded) {
 		lerr = nil // the slots are free all the same, and who is stuck in the lock is no news of this job
 	}
 	return errors.Join(err, lerr)
+}
+
+// takeBack has the start count for no pace any more.
+func (h *holding) takeBack(ix *index) error {
+	if ix.line > 0 {
+		_ = h.pool.poke(anySlot) // before, as in Set: the head waits for the lock that we have
+	}
+	return h.pool.undo(ix, h.lease.Start)
 }

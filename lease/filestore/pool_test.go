@@ -125,3 +125,56 @@ func TestReleaseWhileTheLockIsHeld(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestUnusedWhileTheLockIsHeld: nor does who holds it keep the slots of a lease in which
+// nothing was started.
+func TestUnusedWhileTheLockIsHeld(t *testing.T) {
+	s := eventsOnly(t)
+	s.o.Release = never
+	r := request(1, 1)
+	r.Ramp = never
+	h := takeSlot(t, s, r)
+	p, err := s.pool("p", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	hog := p.keep.lock("lock")
+	if err := hog.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- h.Unused(t.Context()) }()
+	for end := time.Now().Add(20 * time.Second); p.look(0).locked; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Error("the slot stays taken while somebody holds the pool's lock")
+			break
+		}
+	}
+	hog.Unlock()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	g := takeSlot(t, s, r) // its start counts for nobody
+
+	// A head that has seen it counted looks again.
+	line := r
+	line.ID = lease.NewID("p")
+	first := headOf(t, s, line)
+	err = g.letGo()
+	for i := 0; err == nil && (i == 0 || first.head.following(&s.o.Timings)); i++ {
+		if f, v, err := first.TryAcquire(t.Context(), lease.Asked{}); f != nil || err != nil || i > 0 && v.Reason != lease.Paced {
+			t.Fatalf("%v, %+v, %v", f, v, err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_ = first.Wait(ctx)
+		stop()
+	}
+	if err == nil {
+		err = g.pool.locked(t.Context(), g.takeBack)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted(t, first)
+}

@@ -151,7 +151,7 @@ func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.S
 	return start, nil
 }
 
-// undo takes a start back, before its slots are free: who is woken by that finds it so.
+// undo takes a start back.
 func (p *pool) undo(ix *index, start lease.Start) error {
 	s, err := p.starts(ix)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -69,14 +70,19 @@ func (s *Store) past(at unix.Timespec, d time.Duration) bool {
 	return ago >= d || ago < -d
 }
 
-// sweepPools returns false if it was not through at the end.
+// sweepPools returns false if it was not through at the end. It begins anywhere: cut off
+// at the same place each time, it would never come to the rest.
 func (s *Store) sweepPools(root *dir, f *os.File, end time.Time) bool {
 	found, err := root.names()
 	if err != nil {
 		return true
 	}
-	for _, n := range found {
-		if time.Now().After(end) {
+	if len(found) > 0 {
+		first := rand.IntN(len(found))
+		found = append(found[first:], found[:first]...)
+	}
+	for i, n := range found {
+		if i > 0 && time.Now().After(end) {
 			return false
 		}
 		switch {
@@ -103,11 +109,15 @@ func (s *Store) looksIdle(root *dir, name string) bool {
 
 // forget removes a pool if it is idle.
 func (s *Store) forget(root *dir, name string, f *os.File) {
-	p, err := s.pool(name, false)
-	if err != nil {
-		return
+	if p, err := s.pool(name, false); err == nil {
+		p.forgetIfIdle(root, f)
+		p.close()
 	}
-	defer p.close()
+}
+
+// forgetIfIdle needs nobody else to have the pool open. Another one may have its name now.
+func (p *pool) forgetIfIdle(root *dir, f *os.File) {
+	s, name := p.s, p.name
 	if got, err := tryLock(p.keep.f); !got || err != nil {
 		return // somebody has it open
 	}

@@ -125,6 +125,70 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// sweeper opens what is needed to forget a pool by hand.
+func sweeper(t *testing.T, s *Store) (*dir, *os.File) {
+	t.Helper()
+	root, err := s.rootDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.openFile(root, stamp, making)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return root, f
+}
+
+// TestSweepIsCutOff: one that has no time for more than a pool comes to all of them,
+// by and by.
+func TestSweepIsCutOff(t *testing.T) {
+	s := newStore(t)
+	for _, pool := range []string{"a", "b", "c", "d"} {
+		giveBack(t, takeSlot(t, s, in(pool, 1)))
+	}
+	root, f := sweeper(t, s)
+	found, err := root.names()
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := found[len(found)-1]
+	if last == stamp {
+		last = found[len(found)-2]
+	}
+	age(t, s, week, last+"/lock")
+	for range 1000 {
+		if s.sweepPools(root, f, time.Now()) {
+			t.Fatal("it was not cut off")
+		}
+	}
+	if exists(s, last) {
+		t.Errorf("%s, behind others, is never looked at", last)
+	}
+}
+
+// TestForgetAnother: somebody has put another pool in the place of the one that was
+// opened to be forgotten.
+func TestForgetAnother(t *testing.T) {
+	s := newStore(t)
+	giveBack(t, takeSlot(t, s, in("p", 1)))
+	p, err := s.pool("p", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	if err := os.Rename(s.path("p"), s.path("q")); err != nil {
+		t.Fatal(err)
+	}
+	h := takeSlot(t, s, in("p", 1))
+	age(t, s, week, "p/lock", "q/lock")
+	p.forgetIfIdle(sweeper(t, s))
+	if !exists(s, "p") || !exists(s, "q") {
+		t.Error("the pool that has the name now was forgotten, with somebody in it")
+	}
+	giveBack(t, h)
+}
+
 // TestForgottenHalf: whoever was killed while he removed a pool leaves something that
 // the next one removes, but for what is not berth's.
 func TestForgottenHalf(t *testing.T) {

@@ -132,13 +132,13 @@ func (h *head) patience(o *Timings) time.Duration {
 
 // expect has the watch tell of the end of processes that give a slot back
 // without an event. It runs outside of the pool's lock, for it asks the machine.
-func (h *head) expect(s *Store) {
+func (h *head) expect(p *pool) {
 	for i, st := range h.survey.held {
 		if st.record == nil || st.record.lease == nil {
 			continue
 		}
-		ends := s.ends(st)
-		if len(ends) == 0 || h.watch.follow(i, ends, s.o.Alive) {
+		ends := p.ends(st)
+		if len(ends) == 0 || h.watch.follow(i, ends, p.s.o.Alive) {
 			continue
 		}
 		// All are gone, or cannot be followed: what they held is free, or is just
@@ -158,15 +158,15 @@ func (h *head) expect(s *Store) {
 // ends are the processes whose end may free a slot without an event, in the order
 // in which they are likely to end; none when its berth lives, which will tell, or
 // cannot be seen from here.
-func (s *Store) ends(st slotState) (all []lease.Process) {
-	l := st.record.lease
+func (p *pool) ends(st slotState) (all []lease.Process) {
+	s, l := p.s, st.record.lease
 	if !s.here(l.Owner) || st.locked && !s.o.Ending(l.Owner) {
 		return nil
 	}
 	all = append(all, l.Owner)
 	if c := st.record.child; c != nil {
 		all = append(all, *c)
-	} else if c := s.o.Started(l.ID); c != nil { // its berth was killed before it could record it
+	} else if c := p.startedFor(l.ID); c != nil { // its berth was killed before it could record it
 		all = append(all, *c)
 	}
 	return all
@@ -191,7 +191,7 @@ func (t *place) waitHead(ctx context.Context) error {
 		}
 	}
 	if h.watch != nil {
-		h.expect(t.pool.s)
+		h.expect(t.pool)
 	}
 	slots, err := h.await(ctx, o)
 	switch {

@@ -89,9 +89,25 @@ func (p *pool) judge(f *os.File) slotState {
 	if r.child != nil {
 		st.orphan = p.s.o.Alive(*r.child)
 	} else {
-		st.orphan = p.s.o.Started(r.lease.ID) != nil
+		st.orphan = p.startedFor(r.lease.ID) != nil
 	}
 	return st
+}
+
+// startedFor finds a process of a lease by its environment, which may be a look at
+// every process there is, under the pool's lock. So for as long as the one that was
+// found lives, it is asked for that one alone.
+func (p *pool) startedFor(id string) *lease.Process {
+	if found, ok := p.found.Load(id); ok && p.s.o.Alive(*found.(*lease.Process)) {
+		return found.(*lease.Process)
+	}
+	found := p.s.o.Started(id)
+	if found == nil {
+		p.found.Delete(id)
+	} else {
+		p.found.Store(id, found)
+	}
+	return found
 }
 
 // verify checks slots that the index has in use against their locks, and frees

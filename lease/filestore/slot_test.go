@@ -63,6 +63,63 @@ func TestLookAtALockedSlot(t *testing.T) {
 	giveBack(t, g)
 }
 
+// TestOrphanIsFoundOnce: its berth was killed before it recorded its child, which has
+// closed what it inherited. The head finds it at its first look, and while it lives
+// does not go through all processes again.
+func TestOrphanIsFoundOnce(t *testing.T) {
+	s := newStore(t)
+	lives, asked := map[int]bool{7: true, 8: true}, 0
+	s.o.Alive = func(p lease.Process) bool { return lives[p.PID] }
+	s.o.Started = func(string) *lease.Process {
+		asked++
+		for _, pid := range []int{7, 8} {
+			if lives[pid] {
+				return &lease.Process{PID: pid}
+			}
+		}
+		return nil
+	}
+	h := takeSlot(t, s, request(1, 1))
+	for _, f := range h.files {
+		unlock(f)
+	}
+	l, err := s.Line(t.Context(), request(1, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(want int) (g lease.Holding) {
+		t.Helper()
+		for range 3 {
+			l.(*place).head.survey.all = true
+			var err error
+			if g, _, err = l.TryAcquire(t.Context(), lease.Asked{}); err != nil {
+				t.Fatal(err)
+			}
+			if g != nil {
+				break
+			}
+			_ = l.(*place).pool.ends(l.(*place).head.survey.held[0])
+		}
+		if asked != want {
+			t.Errorf("asked %d times for the process, want %d", asked, want)
+		}
+		return g
+	}
+	if g := look(1); g != nil {
+		t.Fatal("started beside an orphan")
+	}
+	lives[7] = false // another one of that job lives
+	if g := look(2); g != nil {
+		t.Fatal("started beside the rest of an orphan")
+	}
+	lives[8] = false
+	g := look(4) // and once more who takes it
+	if g == nil {
+		t.Fatal("not started after the end of the orphan")
+	}
+	giveBack(t, g)
+}
+
 // headOf returns a place at the head of the line that has looked at all slots, so
 // that only events can tell it more.
 func headOf(t *testing.T, s *Store, r lease.Request) *place {

@@ -187,7 +187,7 @@ func unknownWord(word string, pools []lease.Pool) error {
 	if len(word) < leastHex && isHex(word) {
 		return fmt.Errorf("%q is not a pid of a job here, and too short for the beginning of an id (at least %d digits): %w", word, leastHex, lease.ErrNotFound)
 	}
-	return fmt.Errorf("%q is not a lease id (POOL/HEX, see 'berth ls'), nor the beginning of one, nor the pid of a job here: %w", word, lease.ErrNotFound)
+	return &hintedError{nowhere(fmt.Sprintf("no job or waiter matches %q (give an id, its beginning, or a pid)", word)), "berth ls"}
 }
 
 // none says that nothing is like c.
@@ -207,7 +207,7 @@ func (st *store) one(ctx context.Context, word string) (string, error) {
 	ids, unknown, err := st.ids(ctx, choice{words: []string{word}})
 	var pool *hintedError
 	switch err = errors.Join(append(unknown, err)...); {
-	case errors.Is(err, lease.ErrNotFound) && errors.As(err, &pool): // how to stop it is not what is asked
+	case errors.As(err, &pool) && strings.HasPrefix(pool.next, "berth stop "): // how to stop it is not what is asked
 		return "", &hintedError{pool.error, "berth ls " + strings.TrimSuffix(word, "/")}
 	case err != nil:
 		return "", err

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -184,7 +185,7 @@ func (p *flagParser) auto(t terms) (terms, int) {
 	slots := 4 * gate.CPUs()
 	parsed(p, "max-slots", &slots, func(s string) (int, error) {
 		if s == "auto" {
-			return 0, fmt.Errorf("%q is what the limit is already, and this is its most: a whole number, or like 400%% of the CPUs (default: 4 for each)", s)
+			return 0, errors.New("it caps -n auto, so it cannot be auto: give a number, or a share like 400%")
 		}
 		return limiter.ParseSlots(s, gate.CPUs)
 	})

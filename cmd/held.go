@@ -66,6 +66,6 @@ func held(st *store, say *speaker, name string) (int, error) {
 		say.verbosef("inside job %s, which holds slot %s of pool %s in store %s", l.ID, slotList(l.Slots), name, st.shown())
 		return codeOK, nil
 	}
-	say.verbosef("not inside a job of pool %s in store %s: %s there, and none of them is around this process", name, st.shown(), plural(len(pool.Holders), "job"))
+	say.verbosef("not inside a job of pool %s in store %s (it has %s)", name, st.shown(), plural(len(pool.Holders), "job"))
 	return codeNo, nil
 }

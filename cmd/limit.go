@@ -22,9 +22,9 @@ func limitCommand() *cli.Command {
 		Description: `0 drains the pool: nobody new starts, nobody is ended. A caller's -n still
 counts when it is smaller, and a caller's gates are asked as well. What is not
 named stays as it is, but another limit ends the reason of the last one; none
-removes the limit alone. To remove one gate, give --clear and the others again.
-Waiters see it at once. A percentage like 50% is
-of the CPUs of this machine now, and set as a number, also for other machines.`,
+removes the limit alone. To remove one gate, use --clear and set the others
+again. Waiters see it at once. A percentage like 50% is of the CPUs of this
+machine now, and set as a number, also for other machines.`,
 		Flags: append([]cli.Flag{
 			poolFlag("the pool, instead of POOL"),
 			newBool(cli.BoolFlag{Name: "clear", Usage: "first remove all that was set before"}),
@@ -44,7 +44,7 @@ of the CPUs of this machine now, and set as a number, also for other machines.`,
 			if st.remote && e.given.gates.Command != "" {
 				// Whoever can reach the server could have set it, and it would run as
 				// whoever asks: it is never run.
-				return &usageError{errors.New("--gate: a command is not taken from a store on a server; each caller gives his own to berth run"), "berth limit"}
+				return &usageError{errors.New("--gate: a command is not taken from a store on a server; each caller passes its own to berth run"), "berth limit"}
 			}
 			st.minded()
 			if err := newAsker(st, lease.Request{Pool: e.pool, Terms: e.given.pack()}, nil).check(); err != nil {
@@ -197,7 +197,7 @@ func (e *limitEdit) baseless() error {
 	if e.why == "" {
 		return nil
 	}
-	return &usageError{fmt.Errorf("--reason: pool %s has no limit and no gates then that it could be the reason of", e.pool), "berth limit"}
+	return &usageError{fmt.Errorf("--reason needs a limit or a gate; pool %s would have neither", e.pool), "berth limit"}
 }
 
 // words reads the flags on top of t, and what is said of the limit.

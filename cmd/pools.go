@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ func poolsNamed(c *cli.Context) ([]string, error) {
 	names := c.Args().Slice()
 	if c.IsSet("pool") {
 		if len(names) > 0 {
-			return nil, fmt.Errorf("-p %s and POOL %s: name them one way, as operands", c.String("pool"), names[0])
+			return nil, errors.New("name pools as operands or with -p, not both")
 		}
 		names = []string{c.String("pool")}
 	}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -19,7 +20,7 @@ func parseReason(s string) (string, error) {
 	case !utf8.ValidString(s):
 		return "", fmt.Errorf("%q is not UTF-8", s)
 	case said == "":
-		return "", fmt.Errorf("%q says nothing; another limit ends a reason, and --clear removes it with the rest", s)
+		return "", errors.New("the reason is empty; another limit ends a reason, and --clear removes it with the rest")
 	case len(said) > maxReason:
 		return "", fmt.Errorf("a reason of %d bytes is too long (at most %d)", len(said), maxReason)
 	}

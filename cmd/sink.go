@@ -110,7 +110,11 @@ func (s *sink) next() (text string, more bool) {
 	}
 	switch {
 	case s.lost > 0:
-		text = fmt.Sprintf("%sberth: note: %s dropped here, which nobody read in time\n", erase, plural(s.lost, "line"))
+		were := "were"
+		if s.lost == 1 {
+			were = "was"
+		}
+		text = fmt.Sprintf("%sberth: note: %s %s dropped here: nobody was reading\n", erase, plural(s.lost, "line"), were)
 		s.lost, s.drawn = 0, false
 		return text, true
 	case len(s.queue) == 0:

@@ -51,7 +51,7 @@ func TestSinkNeverBlocks(t *testing.T) {
 	close(r.open)
 	say.out.flush(time.Minute)
 	const gone = 2*sinkRoom + 2
-	want := fmt.Sprintf("berth: note: first\nberth: note: %d lines dropped here, which nobody read in time\nberth: error: an error\nberth: hint: a hint\n", gone)
+	want := fmt.Sprintf("berth: note: first\nberth: note: %d lines were dropped here: nobody was reading\nberth: error: an error\nberth: hint: a hint\n", gone)
 	for i := gone; i < 3*sinkRoom; i++ {
 		want += fmt.Sprintf("berth: line %d\n", i)
 	}

@@ -95,7 +95,7 @@ func stopAll(st *store, say *speaker, ids []string, errs []error, gone bool, sto
 	var asked []lease.Entry
 	for _, id := range ids {
 		if id == "" {
-			say.notef("cannot stop what has a record that cannot be read")
+			say.notef("cannot stop a job whose record cannot be read")
 			continue
 		}
 		ctx, cancel := st.asking()

@@ -241,9 +241,9 @@ type TooHeavyError struct {
 func (e *TooHeavyError) Error() string {
 	switch {
 	case e.Own:
-		return fmt.Sprintf("weight %d is more than the own limit of pool %s, %d", e.Weight, e.Pool, e.Limit)
+		return fmt.Sprintf("weight %d is more than pool %s's own limit of %d", e.Weight, e.Pool, e.Limit)
 	case e.Asked:
-		return fmt.Sprintf("weight %d is more than the limit of %d that comes with it", e.Weight, e.Limit)
+		return fmt.Sprintf("weight %d is more than the limit of %d it was given", e.Weight, e.Limit)
 	}
 	return fmt.Sprintf("weight %d is more than the %d CPUs, which are the limit while neither pool %s nor the request has one", e.Weight, e.Limit, e.Pool)
 }

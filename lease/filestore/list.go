@@ -194,7 +194,7 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
 	case err != nil:
 		return p.unreadable(i, err), ""
 	case r == nil && locked:
-		return p.unreadable(i, errors.New("somebody holds its lock and has not said who he is")), ""
+		return p.unreadable(i, errors.New("its lock is held, and the holder has not written its record")), ""
 	case r == nil || r.lease == nil:
 		return nil, ""
 	}

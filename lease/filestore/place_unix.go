@@ -133,13 +133,13 @@ func (s *Store) fit(st *unix.Stat_t) error {
 	me, shared := uint32(os.Geteuid()), st.Mode&0o020 != 0
 	switch {
 	case s.strict && st.Uid != me:
-		return s.foreign(st.Uid, "belongs to %s, who was faster: everybody may make a directory there", userName(st.Uid))
+		return s.foreign(st.Uid, "belongs to %s, who created it first: anyone may create directories there", userName(st.Uid))
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode)))
 	case s.o.Owner != nil && st.Uid != *s.o.Owner:
 		return fmt.Errorf("belongs to %s, not to %s as was asked for", userName(st.Uid), userName(*s.o.Owner))
 	case s.o.Owner == nil && me == 0 && st.Uid != 0:
-		return s.foreign(st.Uid, "belongs to %s, and root uses only a store of root's by itself", userName(st.Uid))
+		return s.foreign(st.Uid, "belongs to %s; without --store-owner, root uses only stores that root owns", userName(st.Uid))
 	case st.Mode&0o002 != 0:
 		return fmt.Errorf("can be written by everybody (mode %04o); make it 0700, or 2770 to share it with a group", st.Mode&0o7777)
 	case s.strict && shared:

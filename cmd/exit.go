@@ -2,9 +2,11 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"berth/lease"
 	"berth/limiter"
@@ -85,3 +87,30 @@ func (e signalError) Error() string { return e.Signal.String() }
 
 // errTimeout: a time limit of the job's own ended it.
 var errTimeout = errors.New("time limit")
+
+// timeLimitError says that a time limit ended the job.
+type timeLimitError struct {
+	flag   string
+	after  time.Duration
+	signal syscall.Signal
+	kill   time.Duration
+}
+
+func (e *timeLimitError) Error() string {
+	how := fmt.Sprintf("%s, and KILL after %v", signalName(e.signal), e.kill)
+	if e.signal == syscall.SIGKILL || e.kill == 0 {
+		how = "KILL"
+	}
+	return fmt.Sprintf("the job ran into %s %v and was ended (%s)", e.flag, e.after, how)
+}
+
+func (e *timeLimitError) Unwrap() error { return errTimeout }
+
+func signalName(sig syscall.Signal) string {
+	for n, s := range signalNames {
+		if s == sig {
+			return n
+		}
+	}
+	return "signal " + fmt.Sprint(int(sig))
+}

@@ -23,9 +23,8 @@ A waiter leaves the line with exit code 75. An orphan's tree is ended from
 here. Returns when they are gone. LEASE is what 'berth ls' shows, as much of
 its beginning as is unique, its hex part or 4 and more digits of that, or a pid,
 of a berth or its command here. For one that is not known the exit code is 1;
-for one that may be several it is 125, and nothing is stopped. A stopped job's
-own exit code is never 0: a command that ends with 0 then gives 128+n, with n
-the signal that was sent first.`,
+for one that may be several it is 125, and nothing is stopped. A command that
+ends with 0 when it is stopped gives 128+n, with n the signal it was sent first.`,
 		Flags: []cli.Flag{
 			poolFlag("stop all jobs and waiters of this pool"),
 			newList(cli.StringSliceFlag{Name: "label", Usage: "`K=V` stop all with this label, of the pool if one is named; repeatable: with each of them"}),

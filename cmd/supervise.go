@@ -20,7 +20,7 @@ type supervisor struct {
 	child  *procwatch.Child
 
 	ending   error          // why the tree is being ended; nil: it is not
-	first    syscall.Signal // that it is ended with
+	first    syscall.Signal // that the command is ended with; 0: it ended before
 	killAt   time.Time      // then it is killed
 	exited   bool
 	exitedAt time.Time
@@ -164,10 +164,8 @@ func (s *supervisor) step() bool {
 	case <-s.cont:
 		// First what the child did before: on a busy machine we find both at once,
 		// and it may be stopped by a Ctrl-Z that was typed after the CONT.
-		for len(s.child.Events()) > 0 {
-			if s.childEvent(<-s.child.Events()) {
-				return true
-			}
+		if s.before() {
+			return true
 		}
 		s.passCont()
 	case <-s.deadline:
@@ -175,10 +173,23 @@ func (s *supervisor) step() bool {
 	case <-s.idleOver():
 		s.idleClock()
 	case g := <-s.renewals:
+		if g.Stop != nil && s.before() { // one that has ended is not stopped
+			return true
+		}
 		s.renewed(g)
 	case err := <-s.done:
 		s.treeGone(err)
 		return s.exited
+	}
+	return false
+}
+
+// before handles what the child did until now, and reports true as step does.
+func (s *supervisor) before() bool {
+	for len(s.child.Events()) > 0 {
+		if s.childEvent(<-s.child.Events()) {
+			return true
+		}
 	}
 	return false
 }
@@ -267,15 +278,23 @@ func (s *supervisor) end(why error, killAfter time.Duration) {
 	killAt := time.Now().Add(killAfter)
 	switch {
 	case s.ending == nil:
-		s.ending, s.killAt, s.first = why, killAt, s.spec.signal
-		if killAfter == 0 { // then End sends no other
-			s.first = syscall.SIGKILL
+		s.ending, s.killAt = why, killAt
+		if !s.exited { // else it is what the command left behind that is ended
+			s.first = firstSignal(s.spec.signal, killAfter)
 		}
 		go func() { s.done <- s.child.End(context.Background(), s.spec.signal, killAfter) }()
 	case killAt.Before(s.killAt):
 		s.killAt = killAt
 		time.AfterFunc(killAfter, func() { _ = s.child.End(context.Background(), syscall.SIGKILL, 0) })
 	}
+}
+
+// firstSignal is what End sends first.
+func firstSignal(sig syscall.Signal, killAfter time.Duration) syscall.Signal {
+	if killAfter == 0 {
+		return syscall.SIGKILL
+	}
+	return sig
 }
 
 // treeGone: End or WaitTree has returned.
@@ -334,8 +353,9 @@ func (s *supervisor) renewed(g lease.Renewal) {
 }
 
 // outcome is the exit code, and what is to be said of it. It is the command's own,
-// except that a job which was stopped never looks like one that has done its work: many
-// programs end with 0 after a TERM, and the script goes on to what needs their result.
+// except that a command which was stopped never looks like one that has done its work:
+// many end with 0 after a TERM, and the script goes on to what needs their result. One
+// that had ended before, with --hold tree, has done it.
 func (s *supervisor) outcome() (int, error) {
 	var stopped *lease.StoppedError
 	var limit *timeLimitError
@@ -346,7 +366,7 @@ func (s *supervisor) outcome() (int, error) {
 		return 0, fmt.Errorf("%w; the job was ended", s.ending)
 	case errors.As(s.ending, &stopped):
 		s.say.errorf("job %s was %v", s.spec.request.ID, stopped)
-		if s.code == 0 {
+		if s.code == 0 && s.first != 0 {
 			return codeSignal + int(s.first), nil
 		}
 	case s.died != 0:
@@ -357,30 +377,3 @@ func (s *supervisor) outcome() (int, error) {
 
 // errLeftovers: the command ended by itself, and what it left behind is being ended.
 var errLeftovers = errors.New("leftovers")
-
-// timeLimitError says that a time limit ended the job.
-type timeLimitError struct {
-	flag   string
-	after  time.Duration
-	signal syscall.Signal
-	kill   time.Duration
-}
-
-func (e *timeLimitError) Error() string {
-	how := fmt.Sprintf("%s, and KILL after %v", signalName(e.signal), e.kill)
-	if e.signal == syscall.SIGKILL || e.kill == 0 {
-		how = "KILL"
-	}
-	return fmt.Sprintf("the job ran into %s %v and was ended (%s)", e.flag, e.after, how)
-}
-
-func (e *timeLimitError) Unwrap() error { return errTimeout }
-
-func signalName(sig syscall.Signal) string {
-	for n, s := range signalNames {
-		if s == sig {
-			return n
-		}
-	}
-	return "signal " + fmt.Sprint(int(sig))
-}

@@ -13,6 +13,14 @@ import (
 	"berth/procwatch"
 )
 
+func TestFirstSignal(t *testing.T) {
+	for after, want := range map[time.Duration]syscall.Signal{0: syscall.SIGKILL, 1: syscall.SIGUSR1, time.Hour: syscall.SIGUSR1} {
+		if got := firstSignal(syscall.SIGUSR1, after); got != want {
+			t.Errorf("with KILL after %v: %v, want %v", after, got, want)
+		}
+	}
+}
+
 // TestLateCont: berth gets its CONT of an fg, has not the time to look, and a
 // Ctrl-Z stops the child anew. That one was undone, every second time.
 func TestLateCont(t *testing.T) {

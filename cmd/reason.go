@@ -63,7 +63,7 @@ func ownWords(v *poolJSON) string {
 	by := setBy(lease.Settings{SetBy: own.SetBy, SetAt: own.SetAt})
 	switch {
 	case by != "" && own.Reason != "":
-		return fmt.Sprintf("its limit: %s (%s)", shorten(oneLine(own.Reason), maxReason), by)
+		return fmt.Sprintf("reason: %s (%s)", shorten(oneLine(own.Reason), maxReason), by)
 	case drained(own) != "":
 		return "its limit was " + by
 	}

@@ -231,7 +231,7 @@ func TestHeadingSaysWhy(t *testing.T) {
 				all = append(all, strings.TrimSpace(l.text))
 			}
 			text := strings.Join(all, " ")
-			for _, want := range []string{"tg  1 in use, draining (limit 0), 1 waiting, 1 stopped, 1 place kept", "its limit: " + reason + " (set by ann"} {
+			for _, want := range []string{"tg  1 in use, draining (limit 0), 1 waiting, 1 stopped, 1 place kept", "reason: " + reason + " (set by ann"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%s, %d columns: no %q in %q", name, columns, want, text)
 				}

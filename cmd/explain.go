@@ -63,7 +63,7 @@ func (s *speaker) explain(err error) {
 		s.hintf("%s", other.hint())
 	case errors.As(err, &damaged):
 		s.errorf("%v; it counts as taken, because its job may still run", err)
-		s.hintf("if no job of pool %s runs any more: rm '%s'", damaged.Pool, damaged.Path)
+		s.hintf("if no job of pool %s runs any more: rm %s", damaged.Pool, quoted([]string{damaged.Path})[0])
 	case errors.As(err, &foreign) && foreign.Default:
 		s.errorf("%v", err)
 		s.hintf("as root: rm -r '%s'; and 'd %s 0700 %s - -' in /etc/tmpfiles.d/berth.conf makes it at every boot", foreign.Dir, foreign.Dir, foreign.Me)

@@ -235,8 +235,16 @@ func (p *pool) unreadable(i int, err error) *lease.Entry {
 	return &lease.Entry{
 		Lease: &lease.Lease{Slots: []int{i}, State: lease.Damaged, Request: lease.Request{Pool: p.name, Weight: 1}},
 		Beat:  -1,
-		Note:  fmt.Sprintf("%s: %v; remove it when no job of pool %s runs any more", p.slotPath(i), err, p.name),
+		Note:  fmt.Sprintf("%s: %v; remove it when no job of pool %s runs any more", p.slotPath(i), bare(err), p.name),
 	}
+}
+
+// bare is an error without the path, where that is said anyway.
+func bare(err error) error {
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
 }
 
 // waiters reads all tickets into v. probe: their locks may be tried.

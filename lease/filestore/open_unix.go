@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -53,7 +54,7 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 		if err != nil {
 			return nil, d.failed("open", name, d.whyNot(name, err))
 		}
-		if err := s.checkFile(fd); err != nil {
+		if err := s.checkFile(d, fd); err != nil {
 			unix.Close(fd)
 			return nil, d.failed("open", name, err)
 		}
@@ -79,9 +80,9 @@ func (d *dir) whyNot(name string, err error) error {
 	case serr != nil:
 		return err
 	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
-		return notOurs("is a symbolic link, which somebody else put there; remove it")
+		return notOurs("is a symbolic link, which somebody else put there%s", d.remedy())
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return notAFile(uint32(st.Mode))
+		return d.notAFile(uint32(st.Mode))
 	}
 	return err
 }
@@ -89,11 +90,20 @@ func (d *dir) whyNot(name string, err error) error {
 // errLeased is no notOursError: the file is one of ours, and the lease goes.
 var errLeased = errors.New("is leased by another process (fcntl F_SETLEASE), which has to give it up first")
 
-func notAFile(mode uint32) error {
+// remedy is what to do with something that is not ours. In place of a slot's file it
+// may stand for a job, and who looks at slots says when it may go.
+func (d *dir) remedy() string {
+	if filepath.Base(d.path) == slots {
+		return ""
+	}
+	return "; remove it"
+}
+
+func (d *dir) notAFile(mode uint32) error {
 	if mode&unix.S_IFMT == unix.S_IFDIR {
 		return notOurs("is a directory")
 	}
-	return notOurs("is %s, not a regular file; remove it", kind(mode))
+	return notOurs("is %s, not a regular file%s", kind(mode), d.remedy())
 }
 
 // exactly runs make, which makes a file or a directory, without the caller's umask.
@@ -120,14 +130,14 @@ func notOurs(format string, args ...any) error {
 }
 
 // checkFile refuses what cannot be a lock file of this store.
-func (s *Store) checkFile(fd int) error {
+func (s *Store) checkFile(d *dir, fd int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return notAFile(uint32(st.Mode))
+		return d.notAFile(uint32(st.Mode))
 	case st.Nlink > 1:
 		return notOurs("has %d names (hard links); a lock file must have one", st.Nlink)
 	}

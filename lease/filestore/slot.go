@@ -127,7 +127,7 @@ func (p *pool) verify(ix *index, v *survey) *lease.DamagedError {
 		}
 		st := p.look(i)
 		if st.err != nil && bad == nil {
-			bad = &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: st.err}
+			bad = &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: bare(st.err)}
 		}
 		if st.free() {
 			ix.mark(i, 0)

@@ -36,6 +36,9 @@ type Starts struct {
 	// for those who forget a pool.
 	Slow time.Duration `json:"slow_ns,omitempty"`
 	Used time.Duration `json:"used_ns,omitempty"`
+	// Lost is when the last start was that is in buckets which nobody has any more: one
+	// that is not there was empty then.
+	Lost time.Duration `json:"lost_ns,omitempty"`
 }
 
 // Start is what a lease remembers of its own one, so that it can be taken back.
@@ -87,16 +90,20 @@ func (s *Starts) next(now time.Duration, p Pace) time.Duration {
 			return min(b.Next, now+time.Duration(p.Burst)*p.Every) // empty is empty, whoever emptied it
 		}
 	}
+	next := now
 	if s.Last > 0 && s.Last <= now {
-		return s.Last + p.Every
+		next = s.Last + p.Every
 	}
-	return now
+	if s.Lost > 0 && s.Lost <= now {
+		next = max(next, s.Lost+time.Duration(p.Burst)*p.Every)
+	}
+	return next
 }
 
 // By is what is remembered as a clock has it that shows now: what a clock ahead of
 // it has written of the same boot, as another time namespace's is, was now.
 func (s *Starts) By(now time.Duration) {
-	s.Last, s.Over = min(s.Last, now), min(s.Over, now)
+	s.Last, s.Over, s.Lost = min(s.Last, now), min(s.Over, now), min(s.Lost, now)
 	for i, b := range s.Buckets {
 		s.Buckets[i].Asked = min(b.Asked, now)
 		s.Buckets[i].Next = min(b.Next, now+time.Duration(b.Burst)*b.Every) // empty is empty
@@ -135,6 +142,9 @@ func (s *Starts) Add(now time.Duration, paces ...Pace) Start {
 // has a burst or is slower than one in a day. A pool that is forgotten when none does,
 // and nobody has started for a day, lets nobody start too soon.
 func (s *Starts) Hold(now time.Duration) bool {
+	if s.Lost > 0 && s.Lost <= now {
+		return true // for a pace that nobody knows
+	}
 	if s.Slow > 0 && s.Last > 0 && s.Last <= now && now < s.Last+s.Slow {
 		return true
 	}

@@ -29,6 +29,7 @@ type index struct {
 	change uint64
 	line   int    // tickets in the line, or more: counted up before one is made
 	start  uint64 // when the last start was, in ns on the boot clock; 0: not known
+	paced  bool   // the file pace has something of this boot to say
 	boot   uint64 // of which boot that clock is, see Store.boot
 
 	limits []int // per slot: 0 free, else what its lease asks for, noLimit if nothing

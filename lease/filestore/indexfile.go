@@ -26,6 +26,9 @@ const (
 	sumLen    = len(" sum ") + 16 + len("\n")
 	headerFmt = "berth 3 ticket %012d token %020d change %012d line %07d start %020d slots %07d boot %016x"
 
+	// pacedMark in start is index.paced: no clock shows so much.
+	pacedMark = 10_000_000_000_000_000_000
+
 	// mostSlots is limiter.MaxSlots: no pool has more.
 	mostSlots = 1_000_000
 	mostIndex = headerLen + mostSlots*recordLen
@@ -116,6 +119,9 @@ func parseHeader(b []byte) (*index, int, error) {
 		return nil, 0, err
 	}
 	ix.line = int(line)
+	if ix.paced = ix.start >= pacedMark; ix.paced {
+		ix.start -= pacedMark
+	}
 	if !bytes.Equal(ix.headerOf(int(slots)), ix.saved) {
 		return nil, 0, errIndex // not ours, or its sum is not right
 	}
@@ -125,7 +131,11 @@ func parseHeader(b []byte) (*index, int, error) {
 func (ix *index) header() []byte { return ix.headerOf(len(ix.limits)) }
 
 func (ix *index) headerOf(slots int) []byte {
-	b := fmt.Appendf(make([]byte, 0, headerLen), headerFmt, ix.ticket, ix.token, ix.change, ix.line, ix.start, slots, ix.boot)
+	start := ix.start
+	if ix.paced {
+		start += pacedMark
+	}
+	b := fmt.Appendf(make([]byte, 0, headerLen), headerFmt, ix.ticket, ix.token, ix.change, ix.line, start, slots, ix.boot)
 	return fmt.Appendf(b, " sum %016x\n", hash(b))
 }
 

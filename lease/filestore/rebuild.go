@@ -48,7 +48,7 @@ func (p *pool) firstOfBoot(ix *index) error {
 			return err
 		}
 	}
-	ix.boot, ix.start = p.s.boot, 0 // on a clock that has begun again since
+	ix.boot, ix.start, ix.paced = p.s.boot, 0, false // on a clock that has begun again since
 	return ix.save()
 }
 
@@ -61,7 +61,7 @@ func (p *pool) bringBack(ix *index) error {
 		return err
 	}
 	ix.start = uint64(s.Last)
-	if len(s.Buckets) == 0 {
+	if len(s.Buckets) == 0 && s.Lost == 0 {
 		return nil
 	}
 	return p.writePace(&s)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -110,31 +111,46 @@ type paceFile struct {
 	Count   uint64         `json:"count,omitempty"`
 	Over    time.Duration  `json:"over_ns,omitempty"`
 	Slow    time.Duration  `json:"slow_ns,omitempty"`
+	Lost    time.Duration  `json:"lost_ns,omitempty"`
 }
 
 // starts is what the pool remembers of its starts: the last one from the index,
 // which each start writes anyway, and what is known of those who keep to a pace with
-// a burst or a slow one, if there are any. A damaged file is an empty one: its buckets
-// are full, which is what they are after a while anyway.
+// a burst or a slow one, if there are any. In a damaged file all buckets are empty, and
+// so they are when it is gone and the index knows of it: else one changed byte would
+// have as many start as in a pool that was idle.
 func (p *pool) starts(ix *index) (lease.Starts, error) {
 	now := p.s.Clock()
 	s := lease.Starts{Last: time.Duration(min(ix.start, uint64(now)))}
 	b, _, err := p.read("pace")
-	if b == nil {
+	if err != nil {
 		return s, err
 	}
-	var f paceFile
-	if json.Unmarshal(b, &f) != nil {
-		return s, nil
-	}
-	if f.Version > lease.Version {
+	f, whole := parsePace(b)
+	if whole && f.Version > lease.Version {
 		return s, &fs.PathError{Op: "read", Path: p.path("pace"), Err: fmt.Errorf("%w (version %d)", errNewer, f.Version)}
 	}
-	if f.Boot == p.s.boot {
-		s.Buckets, s.Count, s.Over, s.Slow = f.Buckets, f.Count, f.Over, f.Slow
+	switch {
+	case whole && f.Boot == p.s.boot:
+		s.Buckets, s.Count, s.Over, s.Slow, s.Lost = f.Buckets, f.Count, f.Over, f.Slow, f.Lost
 		s.By(now)
+	case !whole && len(b) > 0, ix.paced:
+		s.Lost = s.Last
 	}
 	return s, nil
+}
+
+// paceSum is what the file pace ends with, but for blanks. An older berth writes none.
+const paceSum = `,"sum":"%016x"}`
+
+// parsePace returns false for what is not as it was written.
+func parsePace(b []byte) (f paceFile, whole bool) {
+	text := bytes.TrimRight(b, " ")
+	text = text[:max(0, len(text)-len(fmt.Sprintf(paceSum, 0)))]
+	if string(bytes.TrimRight(b, " ")) != string(fmt.Appendf(slices.Clip(text), paceSum, hash(text))) {
+		return f, false
+	}
+	return f, json.Unmarshal(b, &f) == nil
 }
 
 // started counts a start, before there is one: killed in between, one too many
@@ -142,12 +158,13 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.Start, error) {
 	had := len(s.Buckets)
 	start := s.Add(p.s.Clock(), paces...)
-	if had+len(s.Buckets) == 0 && s.Slow == 0 {
+	paced := len(s.Buckets) > 0 || s.Slow > 0 || s.Lost > 0
+	if had == 0 && !paced {
 		start.Nth = 0
 	} else if err := p.writePace(s); err != nil {
 		return start, err
 	}
-	ix.start = uint64(s.Last)
+	ix.start, ix.paced = uint64(s.Last), paced
 	return start, nil
 }
 
@@ -168,10 +185,12 @@ func (p *pool) undo(ix *index, start lease.Start) error {
 func (p *pool) writePace(s *lease.Starts) error {
 	// In place and in one write, which a kill does not tear: once the file is there,
 	// a full disk does not keep jobs from starting.
-	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets, s.Count, s.Over, s.Slow})
+	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets, s.Count, s.Over, s.Slow, s.Lost})
 	if err != nil {
 		return err
 	}
+	b = b[:len(b)-1]
+	b = fmt.Appendf(b, paceSum, hash(b))
 	f, err := p.openFile(itself, "pace", making)
 	if err != nil {
 		return err

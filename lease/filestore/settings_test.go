@@ -140,58 +140,6 @@ func TestSettingsAreMoved(t *testing.T) {
 	}
 }
 
-func burst() lease.Request {
-	r := storetest.Request("p", 9)
-	r.Rate = lease.Pace{Every: time.Hour, Burst: 2}
-	return r
-}
-
-// TestPaceFile: what is damaged or of another boot is none, what is newer is refused.
-func TestPaceFile(t *testing.T) {
-	for _, c := range []struct {
-		why    string
-		text   string
-		boots  bool // the machine has booted since
-		starts bool
-	}{
-		{"as it was left", "", false, false},
-		{"damaged", "garbage", false, true},
-		{"newer", `{"v":9}`, false, false},
-		{"of another boot", "", true, true},
-		{"after the clock was set forward", "", false, false},
-	} {
-		s := newStore(t)
-		for range 2 {
-			h, _, err := s.TryAcquire(t.Context(), burst())
-			if err != nil || h == nil {
-				t.Fatalf("%s: %v", c.why, err)
-			}
-			if err := h.Release(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if c.text != "" {
-			if err := os.WriteFile(s.path("p", "pace"), []byte(c.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, name := range []string{"pace", "lock"} {
-			if old := time.Now().Add(-lease.Boottime() - time.Hour); c.boots || strings.Contains(c.why, "clock") {
-				if err := os.Chtimes(s.path("p", name), old, old); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if c.boots {
-			s = afterABoot(t, s)
-		}
-		h, v, err := s.TryAcquire(t.Context(), burst())
-		if started := h != nil; started != c.starts || (err != nil) != (c.why == "newer") {
-			t.Errorf("%s: %v, %+v, %v; want a start: %v", c.why, h, v, err, c.starts)
-		}
-	}
-}
-
 // TestRampAfterABoot: the clock that the last start was counted on began anew. That
 // somebody set the wall clock is no boot.
 func TestRampAfterABoot(t *testing.T) {
@@ -211,62 +159,6 @@ func TestRampAfterABoot(t *testing.T) {
 			t.Fatalf("%v, %+v, %v; want paced", h, v, err)
 		}
 		s = afterABoot(t, s)
-	}
-}
-
-// TestPaceOfAnotherTimeNamespace: its clock is ahead of ours, in the same boot. A start
-// there counts as if it was now, and that passes.
-func TestPaceOfAnotherTimeNamespace(t *testing.T) {
-	const ahead = 1000 * time.Hour
-	ramp := storetest.Request("p", 9)
-	ramp.Ramp = time.Hour
-	for _, r := range []lease.Request{ramp, burst()} {
-		s := newStore(t)
-		giveBack(t, takeSlot(t, s, burst()))
-		giveBack(t, takeSlot(t, s, burst()))
-		p, err := s.pool("p", false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.close()
-		err = p.locked(t.Context(), func(ix *index) error {
-			starts, err := p.starts(ix)
-			if err != nil {
-				return err
-			}
-			ix.start += uint64(ahead)
-			for i := range starts.Buckets {
-				starts.Buckets[i].Asked += ahead
-				starts.Buckets[i].Next += ahead
-			}
-			return p.writePace(&starts)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var before time.Duration
-		for range 2 {
-			r.ID = lease.NewID("p")
-			h, v, err := s.TryAcquire(t.Context(), r)
-			if h != nil || err != nil || v.Reason != lease.Paced {
-				t.Fatalf("%v, %+v, %v; want paced", h, v, err)
-			}
-			err = p.locked(t.Context(), func(ix *index) error {
-				starts, err := p.starts(ix)
-				if len(starts.Buckets) != 1 {
-					t.Fatalf("%+v", starts)
-				}
-				next := max(starts.Last, starts.Buckets[0].Next)
-				if before != 0 && next != before {
-					t.Errorf("%v, then %v: it moves on with the clock", before, next)
-				}
-				before = next
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 }
 

@@ -369,7 +369,8 @@ func (s *supervisor) outcome() (int, error) {
 		if s.code == 0 && s.first != 0 {
 			return codeSignal + int(s.first), nil
 		}
-	case s.died != 0:
+	}
+	if s.died != 0 {
 		return 0, signalError{s.died}
 	}
 	return s.code, nil

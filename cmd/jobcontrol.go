@@ -9,13 +9,13 @@ import (
 
 // Ctrl-Z, fg and bg: when we stop after the child, and it goes on after us.
 
-// follow stops us after the child, when a shell is to see a stopped job: we were
+// stopAfter stops us after the child, when a shell is to see a stopped job: we were
 // asked to stop ourselves, or the job is in the foreground, where its program may
 // have stopped itself to give the terminal back. Else somebody stopped the child
 // alone, will continue it alone, and nobody would ever continue us.
 //
 // A child that is a berth stops itself by STOP.
-func (s *supervisor) follow(stop syscall.Signal) {
+func (s *supervisor) stopAfter(stop syscall.Signal) {
 	if s.ending != nil {
 		return
 	}

@@ -38,7 +38,6 @@ func (rawStderr) Write(b []byte) (int, error) { return os.Stderr.Write(b) }
 var drastic, harmless []os.Signal
 
 func foreground() bool                   { return false }
-func columns() int                       { return 0 }
 func isTerminal(int) bool                { return false }
 func windowSize(int) (columns, rows int) { return 0, 0 }
 func ours(int) bool                      { return true }

@@ -100,18 +100,6 @@ func foreground() bool {
 	return err == nil && pgrp == unix.Getpgrp()
 }
 
-// columns is the width of the terminal that stderr is, 0 if it is none.
-func columns() int {
-	ws, err := unix.IoctlGetWinsize(2, unix.TIOCGWINSZ)
-	if err != nil {
-		return 0
-	}
-	if ws.Col == 0 {
-		return 80
-	}
-	return int(ws.Col)
-}
-
 const (
 	sigTSTP  = syscall.SIGTSTP
 	sigSTOP  = syscall.SIGSTOP

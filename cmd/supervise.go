@@ -159,7 +159,7 @@ func (s *supervisor) step() bool {
 	case sig := <-s.signals.next():
 		s.signal(sig)
 		if sig == sigTSTP && s.stopped { // it was quicker, or stopped before
-			s.follow(sigTSTP)
+			s.stopAfter(sigTSTP)
 		}
 	case <-s.cont:
 		// First what the child did before: on a busy machine we find both at once,
@@ -201,7 +201,7 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 	case procwatch.Stopped:
 		s.stopped = true
 		s.stops++
-		s.follow(ev.Signal)
+		s.stopAfter(ev.Signal)
 	case procwatch.Exited:
 		s.left(ev)
 		switch {

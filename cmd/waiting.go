@@ -30,7 +30,7 @@ const (
 )
 
 func newWaiting(r *runner) *waiting {
-	w := &waiting{r: r, since: time.Now(), every: plainFirst, live: columns() > 0, read: make(chan reading, 1)}
+	w := &waiting{r: r, since: time.Now(), every: plainFirst, live: isTerminal(2), read: make(chan reading, 1)}
 	switch {
 	case r.spec.quiet:
 	case w.live:
@@ -73,7 +73,8 @@ func (w *waiting) show(now reading) {
 	if w.live {
 		w.timer.Reset(liveEvery)
 		if foreground() {
-			w.r.say.draw(w.describe(now.pool, now.err).fit(columns() - 1))
+			columns, _ := windowSize(2)
+			w.r.say.draw(w.describe(now.pool, now.err).fit(columns - 1))
 		}
 		return
 	}

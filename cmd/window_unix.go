@@ -7,13 +7,17 @@ import "golang.org/x/sys/unix"
 // windowSize is that of the terminal that fd is, 0 if it is none.
 func windowSize(fd int) (columns, rows int) {
 	ws, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
-	switch {
-	case err != nil:
+	if err != nil {
 		return 0, 0
-	case ws.Col == 0 || ws.Row == 0: // it does not know
-		return 80, 24
 	}
-	return int(ws.Col), int(ws.Row)
+	columns, rows = int(ws.Col), int(ws.Row)
+	if columns == 0 { // it does not know
+		columns = 80
+	}
+	if rows == 0 {
+		rows = 24
+	}
+	return columns, rows
 }
 
 // ours reports whether we may draw on the terminal that fd is: our process group has

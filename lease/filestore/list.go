@@ -138,45 +138,51 @@ func (p *pool) holders(probe bool) ([]lease.Entry, error) {
 	sort.Ints(numbers)
 	// A weighted lease stands in each of its slots. Those that it still holds
 	// count: a release gives them back one after the other.
-	out, at := []lease.Entry{}, map[string]int{}
+	out, at, size := []lease.Entry{}, map[string]int{}, 0
 	for _, i := range numbers {
-		e, id := p.holder(i, probe)
+		e, r := p.holder(i, probe)
 		if e == nil {
 			continue
 		}
-		if k, seen := at[id]; seen && id != "" {
-			out[k].Lease.Slots = append(out[k].Lease.Slots, i)
-			continue
+		if r != nil {
+			if k, seen := at[e.Lease.ID]; seen {
+				out[k].Lease.Slots = append(out[k].Lease.Slots, i)
+				continue
+			}
+			at[e.Lease.ID] = len(out)
+			if size += r.size; size > mostListed {
+				return nil, p.tooMuch(slots)
+			}
 		}
 		e.Lease.Slots = []int{i}
-		at[id] = len(out)
 		out = append(out, *e)
 	}
 	return out, nil
 }
 
-func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
+// holder describes who has slot i (nil: nobody), and returns its record if it can be read.
+func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 	f, err := p.openSlot(i, reading)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ""
+		return nil, nil
 	}
 	if err != nil {
-		return p.unreadable(i, err), ""
+		return p.unreadable(i, err), nil
 	}
 	defer f.Close()
 	locked := false
 	if probe {
 		if locked, err = lockedByAnother(f); err != nil {
-			return p.unreadable(i, err), ""
+			return p.unreadable(i, err), nil
 		}
 		if !locked {
 			switch st := p.judge(f); {
 			case st.free():
-				return nil, ""
+				return nil, nil
 			case st.err != nil:
-				return p.unreadable(i, st.err), ""
+				return p.unreadable(i, st.err), nil
 			default:
-				return p.entry(st.record), st.record.lease.ID
+				return p.entry(st.record), st.record
 			}
 		}
 	}
@@ -187,18 +193,18 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, string) {
 		time.Sleep(time.Millisecond)
 		r, err = readRecord(f)
 		if locked, _ = lockedByAnother(f); !locked {
-			return nil, ""
+			return nil, nil
 		}
 	}
 	switch {
 	case err != nil:
-		return p.unreadable(i, err), ""
+		return p.unreadable(i, err), nil
 	case r == nil && locked:
-		return p.unreadable(i, errors.New("its lock is held, and the holder has not written its record")), ""
+		return p.unreadable(i, errors.New("its lock is held, and the holder has not written its record")), nil
 	case r == nil || r.lease == nil:
-		return nil, ""
+		return nil, nil
 	}
-	return p.entry(r), r.lease.ID
+	return p.entry(r), r
 }
 
 // entry describes a lease.
@@ -255,10 +261,14 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 	}
 	sort.Strings(tickets)
 	v.Waiters = []lease.Entry{}
+	size := 0
 	for _, n := range tickets {
 		st, err := p.lookTicket(n)
 		if err != nil {
 			return err
+		}
+		if size += st.size; size > mostListed {
+			return p.tooMuch(line)
 		}
 		if st.ticket == nil || (probe && !st.standing && !st.kept) {
 			continue
@@ -278,6 +288,11 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 		v.Waiters = append(v.Waiters, e)
 	}
 	return nil
+}
+
+// tooMuch: a list is kept in memory, and who may write in the store may fill it.
+func (p *pool) tooMuch(where string) error {
+	return &fs.PathError{Op: "list", Path: p.path(where), Err: fmt.Errorf("has records of more than %d MB, which is more than a list reads; remove those that are not of berth", mostListed>>20)}
 }
 
 // unseenNote is said of a waiter of another machine, container or pid namespace.

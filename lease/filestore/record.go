@@ -54,9 +54,12 @@ const (
 	childLen    = 384 // a host name has at most 64 bytes, so the line is below 250
 	// usual is the size that a slot's file keeps, so that it needs no truncate.
 	usual = 16 << 10
-	// maxRecord bounds what is read of a record. Ours are below 16 KiB; a
-	// larger file is not ours.
-	maxRecord = 1 << 20
+	// maxRecord bounds what is read of a record. Of ours, labels take 24 KiB at most,
+	// escaped, and all else is below 16 KiB; a larger file is not ours.
+	maxRecord = 64 << 10
+	// mostListed bounds what a list takes of all records in a directory, without
+	// blanks: some 50,000 of the usual size.
+	mostListed = 32 << 20
 )
 
 // note is a line appended under the pool's lock.
@@ -84,6 +87,7 @@ type record struct {
 	ticket *lease.Ticket
 	stop   *lease.Stop
 	aside  *aside
+	size   int // what it takes, without blanks at the end of its lines
 }
 
 var (
@@ -107,9 +111,11 @@ func parseRecord(b []byte) (*record, error) {
 		if !whole {
 			return nil, errGarbage
 		}
-		if len(bytes.Trim(line, " ")) == 0 {
+		filled := bytes.Trim(line, " ")
+		if len(filled) == 0 {
 			continue // see place.fill
 		}
+		r.size += len(filled)
 		if err := r.add(line); err != nil {
 			return nil, err
 		}

@@ -77,6 +77,7 @@ type ticketState struct {
 	passed   bool // somebody found it frozen before: others need not wait to find out
 	ticket   *lease.Ticket
 	stop     *lease.Stop
+	size     int // of its file
 }
 
 // lookTicket finds out what a ticket is in truth. A ticket that is neither
@@ -102,6 +103,7 @@ func (p *pool) lookTicket(name string) (st ticketState, err error) {
 	if err != nil {
 		return st, err
 	}
+	st.size = len(b)
 	r, err := parseRecord(b)
 	if err != nil || r == nil || r.ticket == nil || !p.isOurs(r.ticket.ID) {
 		// Of a newer berth, or no ticket: not ours to judge, and it blocks nobody.

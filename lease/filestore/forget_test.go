@@ -189,6 +189,66 @@ func TestForgetAnother(t *testing.T) {
 	giveBack(t, h)
 }
 
+// TestForgetNoRate: a pace without a burst looks back to the last start, so the pool
+// stays for as long as that, also when its start was somebody else's.
+func TestForgetNoRate(t *testing.T) {
+	s := newStore(t)
+	s.o.SweepFor = time.Hour
+	month := lease.Terms{Rate: lease.Pace{Every: 30 * 24 * time.Hour, Burst: 1}}
+	pools := map[string]struct {
+		lease.Terms
+		used, stays bool
+	}{
+		"evenly": {month, false, true},
+		"ramped": {lease.Terms{Ramp: 10 * 24 * time.Hour}, false, true},
+		"tried":  {month, true, true},
+		"quick":  {lease.Terms{Ramp: time.Hour}, false, false},
+	}
+	try := func(pool string) bool {
+		r := in(pool, 1)
+		r.Terms = pools[pool].Terms
+		h, v, err := s.TryAcquire(t.Context(), r)
+		if err != nil || h == nil && v.Reason != lease.Paced {
+			t.Fatalf("%s: %v, %+v, %v", pool, h, v, err)
+		}
+		if h != nil {
+			giveBack(t, h)
+		}
+		return h != nil
+	}
+	for pool, c := range pools {
+		if c.used {
+			giveBack(t, takeSlot(t, s, in(pool, 1)))
+		}
+		if got := try(pool); got == c.used {
+			t.Errorf("%s: started %v", pool, got)
+		}
+	}
+	giveBack(t, takeSlot(t, s, in("other", 1)))
+	for pool := range pools {
+		age(t, s, week, pool+"/lock", pool)
+	}
+	age(t, s, 25*time.Hour, stamp)
+	giveBack(t, takeSlot(t, s, in("other", 1)))
+	for pool, c := range pools {
+		if got := exists(s, pool); got != c.stays {
+			t.Errorf("%s is there: %v, want %v", pool, got, c.stays)
+		}
+		if c.stays && try(pool) {
+			t.Errorf("%s: started before it was time", pool)
+		}
+	}
+	// On the next boot nothing is known of the last start, and nothing keeps the pool.
+	s = afterABoot(t, s)
+	s.o.SweepFor = time.Hour
+	age(t, s, week, "evenly/lock", "evenly")
+	age(t, s, 25*time.Hour, stamp)
+	giveBack(t, takeSlot(t, s, in("other", 1)))
+	if exists(s, "evenly") {
+		t.Error("evenly stays after a boot")
+	}
+}
+
 // TestForgottenHalf: whoever was killed while he removed a pool leaves something that
 // the next one removes, but for what is not berth's.
 func TestForgottenHalf(t *testing.T) {

@@ -168,6 +168,16 @@ func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.S
 	return start, nil
 }
 
+// refused notes a pace that looks back for longer than an idle pool is kept: who comes
+// again and again without waiting would find the pool forgotten, and start too soon.
+// On a full disk it is refused none the less.
+func (p *pool) refused(s *lease.Starts, v lease.Verdict) {
+	if v.Reason == lease.Paced && v.Pace.Burst <= 1 && v.Pace.Every > max(s.Slow, p.s.o.Forget) {
+		s.Slow = v.Pace.Every
+		_ = p.writePace(s)
+	}
+}
+
 // undo takes a start back.
 func (p *pool) undo(ix *index, start lease.Start) error {
 	s, err := p.starts(ix)

@@ -68,6 +68,7 @@ func (p *pool) take(ix *index, r asking, look *survey, lazily bool) (*holding, l
 	if v.Reason == lease.Full && bad != nil {
 		return nil, v, bad
 	}
+	p.refused(&starts, v)
 	return nil, v, nil
 }
 

@@ -13,4 +13,4 @@ import (
 	"berth/cmd"
 )
 
-func main() { cmd.Main(os.Args).Exit() }
+func main() { os.Exit(cmd.Main(os.Args).End()) }

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -70,14 +69,15 @@ func outcomeOf(err error) Outcome {
 	return o
 }
 
-// Exit ends this process. Of a signal it dies itself: a shell goes on with a loop after
-// Ctrl-C, unless the command died of it. Where that cannot be (pid 1, whom the kernel
-// spares; a signal that our caller ignores), the code says it.
-func (o Outcome) Exit() {
+// End is the exit code of this process, unless it dies of a signal here, as its command
+// did: a shell goes on with a loop after Ctrl-C when its child only exits. Where that
+// cannot be (pid 1, which the kernel spares; a signal that our caller ignores), the
+// code says it.
+func (o Outcome) End() int {
 	if o.Signal != 0 && !signal.Ignored(o.Signal) {
 		dieOf(o.Signal)
 	}
-	os.Exit(o.Code)
+	return o.Code
 }
 
 // signalError says that a signal ended the command, or the wait for a slot.

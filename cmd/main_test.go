@@ -13,7 +13,7 @@ import (
 // itself, and job, which records what happens to it.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"berth": func() { Main(os.Args).Exit() },
+		"berth": func() { os.Exit(Main(os.Args).End()) },
 		"job":   func() { os.Exit(job(os.Args[1:])) },
 	})
 }

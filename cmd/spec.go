@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -371,22 +370,6 @@ func (p *flagParser) labels(name string) map[string]string {
 		p.check(name, fmt.Errorf("%d bytes of labels are too many (at most %d)", size, maxLabels))
 	}
 	return labels
-}
-
-var signalNames = map[string]syscall.Signal{
-	"ABRT": syscall.SIGABRT, "ALRM": syscall.SIGALRM, "HUP": syscall.SIGHUP, "INT": syscall.SIGINT,
-	"KILL": syscall.SIGKILL, "PIPE": syscall.SIGPIPE, "QUIT": syscall.SIGQUIT, "TERM": syscall.SIGTERM,
-}
-
-func parseSignal(s string) (syscall.Signal, error) {
-	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
-	if sig, ok := signalNames[name]; ok {
-		return sig, nil
-	}
-	if n, err := strconv.Atoi(s); err == nil && n > 0 && n < 65 {
-		return syscall.Signal(n), nil
-	}
-	return 0, fmt.Errorf("%q is not a signal: a name like TERM, INT, HUP, QUIT, USR1, KILL, or a number from 1 to 64", s)
 }
 
 // shownCommand is what a lease tells of a command: enough to recognise it, and

@@ -207,3 +207,22 @@ func Smallest(own *int, asks ...int) int {
 	}
 	return limit
 }
+
+// Sum fills in Used, Limit and LimitBy from the holders and the pool's own limit.
+func (p *Pool) Sum() {
+	asked := 0
+	for _, h := range p.Holders {
+		p.Used += len(h.Lease.Slots)
+		if l := h.Lease.Asks; l > 0 && (asked == 0 || l < asked) {
+			asked, p.LimitBy = l, h.Lease.ID
+		}
+	}
+	own := p.Own.Limit
+	if own != nil && (asked == 0 || *own <= asked) {
+		p.LimitBy = "pool"
+	}
+	if own != nil || asked > 0 {
+		limit := Smallest(own, asked)
+		p.Limit = &limit
+	}
+}

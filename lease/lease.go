@@ -309,25 +309,6 @@ type Pool struct {
 	Err        error  `json:"-"` // why it could not be read
 }
 
-// Sum fills in Used, Limit and LimitBy from the holders and the pool's own limit.
-func (p *Pool) Sum() {
-	asked := 0
-	for _, h := range p.Holders {
-		p.Used += len(h.Lease.Slots)
-		if l := h.Lease.Asks; l > 0 && (asked == 0 || l < asked) {
-			asked, p.LimitBy = l, h.Lease.ID
-		}
-	}
-	own := p.Own.Limit
-	if own != nil && (asked == 0 || *own <= asked) {
-		p.LimitBy = "pool"
-	}
-	if own != nil || asked > 0 {
-		limit := Smallest(own, asked)
-		p.Limit = &limit
-	}
-}
-
 // Entry is a holder or a waiter in a list. Exactly one of Lease and Ticket is set.
 type Entry struct {
 	Lease  *Lease

@@ -21,5 +21,5 @@ import (
 func main() {
 	cmd.Register(func(d lease.Dial) (lease.Store, error) { return redisstore.Open(d) }, redisstore.Schemes...)
 	cmd.Register(func(d lease.Dial) (lease.Store, error) { return etcdstore.Open(d) }, "etcd", "etcds")
-	cmd.Main(os.Args).Exit()
+	os.Exit(cmd.Main(os.Args).End())
 }

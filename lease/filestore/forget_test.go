@@ -5,6 +5,7 @@ package filestore
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -101,8 +102,12 @@ func TestForget(t *testing.T) {
 	if !exists(s, "idle") {
 		t.Error("forgotten before it was time to look")
 	}
+	runtime.GC() // what nobody refers to is closed, and a lock goes with its file
+	runtime.GC()
 	age(t, s, 25*time.Hour, stamp)
 	use("other")
+	runtime.KeepAlive(held)
+	runtime.KeepAlive(l)
 	for pool, want := range map[string]bool{"idle": false, "young": true, "set": true, "held": true, "orphan": true, "waiting": true, "junk": true, "paced": true, "slow": true, "kept-alive": false, "kept-junk": false} {
 		if exists(s, pool) != want {
 			t.Errorf("%s is there: %v, want %v", pool, !want, want)

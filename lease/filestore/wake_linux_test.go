@@ -239,7 +239,7 @@ func TestLimitIsToldOfFirst(t *testing.T) {
 // the head, and under the pool's lock, after a look at every slot in use.
 func TestKeepaliveWakesNobody(t *testing.T) {
 	s := eventsOnly(t)
-	takeSlot(t, s, request(3, 1))
+	defer giveBack(t, takeSlot(t, s, request(3, 1)))
 	h := takeSlot(t, s, request(3, 1))
 	s.o.SlotOf = func(string) (int, bool) { return 1, true }
 	d, err := h.pool.in(slots, false)

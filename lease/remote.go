@@ -22,6 +22,9 @@ type Dial struct {
 	// Trouble is told that the store cannot be reached and is tried again, once
 	// for each outage; nil: nobody is told.
 	Trouble func(error)
+	// Notice is told, once each, what is wrong with the store and does not stop us;
+	// nil: nobody is told.
+	Notice func(string)
 }
 
 // ParseURL reads a Dial from a URL with one host or more:
@@ -58,7 +61,7 @@ func ParseURL(s string) (Dial, error) {
 }
 
 // shown are the settings that may be seen. Another may be meant for a password.
-var shown = []string{"db", "cacert", "cert", "key", "insecure-skip-tls-verify", "sentinel_user"}
+var shown = []string{"db", "fresh", "cacert", "cert", "key", "insecure-skip-tls-verify", "sentinel_user"}
 
 // Name is the URL for people: without passwords.
 func (d Dial) Name() string {

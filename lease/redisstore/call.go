@@ -3,7 +3,7 @@ package redisstore
 import (
 	"context"
 	"crypto/sha1"
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,30 +16,32 @@ import (
 	"berth/lease"
 )
 
-//go:embed pool.lua
-var poolScript string
+//go:embed *.lua
+var sources embed.FS
 
-//go:embed steps.lua
-var stepScript string
-
-// One script for all steps: whether this server has ever seen it tells a new server
-// from one that has forgotten us.
-var (
-	script = poolScript + stepScript
-	digest = func() string {
-		sum := sha1.Sum([]byte(script))
-		return hex.EncodeToString(sum[:])
-	}()
-)
+// One script for all steps, which common.lua begins.
+var script, digest = func() (string, string) {
+	var all strings.Builder
+	for _, name := range []string{"common", "server", "pool", "renew", "held", "rule", "line", "asking", "steps", "list", "forget"} {
+		text, err := sources.ReadFile(name + ".lua")
+		if err != nil {
+			panic(err)
+		}
+		all.Write(text)
+	}
+	sum := sha1.Sum([]byte(all.String()))
+	return all.String(), hex.EncodeToString(sum[:])
+}()
 
 // All keys have one hash tag, so that a pool and the epoch are on one server.
 const prefix = "{berth}:"
 
 func keysOf(pool string) []string {
-	return []string{
-		prefix + "epoch", prefix + "pool:" + pool, prefix + "held:" + pool, prefix + "line:" + pool,
-		prefix + "wait:" + pool, prefix + "data:" + pool, prefix + "pools",
+	keys := []string{prefix + "epoch", prefix + "pools"}
+	for _, kind := range []string{"pool", "held", "due", "slots", "asks", "ttls", "line", "wait", "data", "gone"} {
+		keys = append(keys, prefix+kind+":"+pool)
 	}
+	return keys
 }
 
 // wakeKey is the list that wakes one waiter.
@@ -65,26 +67,73 @@ func (s *Store) timed(ctx context.Context, pool, step string, ttl time.Duration,
 	return a, sent, err
 }
 
+// takes are the steps that may take something. They are not done when they come too late:
+// whoever asked has gone on, or has gone.
+var takes = map[string]bool{"try": true, "line": true, "turn": true, "aside": true, "restore": true}
+
+// mostLate is how often a step is sent again that came too late by a clock that we did
+// not know.
+const mostLate = 3
+
 func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, time.Duration, error) {
-	sent := lease.Boottime()
-	t := s.timings
-	keys, all := keysOf(pool), append([]any{step, "0", micros(ttl), prefix + "wake:", micros(t.Recover), micros(t.Forget), micros(t.Sweep)}, args...)
-	got, err := s.eval(ctx, func(c redis.Scripter) *redis.Cmd { return c.EvalSha(ctx, digest, keys, all...) }, copied)
+	for range mostLate {
+		sent := lease.Boottime()
+		until := "0"
+		if end, ok := ctx.Deadline(); ok && takes[step] {
+			until = micros(s.clock.guess() + time.Until(end))
+		}
+		a, err := s.run(ctx, pool, append([]any{
+			step, until, micros(ttl), prefix + "wake:", micros(s.timings.Recover), micros(s.timings.Forget), micros(s.timings.Sweep), s.fresh,
+		}, args...), copied)
+		if err != nil {
+			if ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded {
+				err = fmt.Errorf("no answer within %v", (lease.Boottime() - sent).Round(time.Millisecond))
+			}
+			return nil, sent, s.trouble(context.Background(), err)
+		}
+		if a.text(0) != "late" {
+			return a, sent, nil
+		}
+	}
+	return nil, 0, &lease.UnreachableError{Store: s.name, Answers: true, Err: errors.New("each step came too late by its clock")}
+}
+
+// run runs the script, and reads what is beside its answer.
+func (s *Store) run(ctx context.Context, pool string, args []any, copied bool) (answer, error) {
+	keys := keysOf(pool)
+	got, err := s.eval(ctx, func(c redis.Scripter) *redis.Cmd { return c.EvalSha(ctx, digest, keys, args...) }, copied)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		all[1] = "1"
-		got, err = s.eval(ctx, func(c redis.Scripter) *redis.Cmd { return c.Eval(ctx, script, keys, all...) }, copied)
+		got, err = s.eval(ctx, func(c redis.Scripter) *redis.Cmd { return c.Eval(ctx, script, keys, args...) }, copied)
 	}
 	if err != nil {
-		if ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded {
-			err = fmt.Errorf("no answer within %v", (lease.Boottime() - sent).Round(time.Millisecond))
-		}
-		return nil, sent, s.trouble(context.Background(), err)
+		return nil, err
 	}
-	a := answer(got)
+	s.note(answer(got).list(1))
+	a := answer(answer(got).list(0))
 	if len(a) > 1 {
 		s.clock.saw(a.micros(1))
 	}
-	return a, sent, nil
+	return a, nil
+}
+
+// note tells once what the server said beside its answer.
+func (s *Store) note(notes []any) {
+	for _, n := range notes {
+		said, _ := n.([]any)
+		what, key, field := answer(said).text(0), answer(said).text(1), answer(said).text(2)
+		text := ""
+		switch what {
+		case "evicts":
+			text = fmt.Sprintf("store %s may throw away who holds slots when its memory is full (maxmemory-policy %s), and more than the limit could run then: redis-cli CONFIG SET maxmemory-policy noeviction", s.name, key)
+		case "aside":
+			text = fmt.Sprintf("store %s has a record of a holder that cannot be read: %s in %s; it counts as one slot until it is known to be dead: redis-cli HDEL '%s' '%s' removes it", s.name, field, key, key, field)
+		case "dropped":
+			text = fmt.Sprintf("store %s had a record of a waiter that could not be read: %s in %s; it is removed", s.name, field, key)
+		}
+		if _, told := s.noted.LoadOrStore(text, true); !told && s.dial.Notice != nil {
+			s.dial.Notice(text)
+		}
+	}
 }
 
 // eval runs a script; copied: with WAIT behind it on the same connection, which

@@ -77,6 +77,10 @@ func read(d lease.Dial) (address, error) {
 		a.password = p
 	}
 	settings := maps.Clone(d.Settings)
+	if f := settings.Get("fresh"); settings.Has("fresh") && f != "1" {
+		return a, fmt.Errorf("fresh=%s: it is fresh=1, for a server that nobody else has ever used, or left out", f)
+	}
+	delete(settings, "fresh")
 	take := func(name string) string {
 		defer delete(settings, name)
 		return settings.Get(name)
@@ -171,7 +175,7 @@ func (a *address) secure(on bool, take func(string) string) error {
 // unknown names a setting that nobody took.
 func unknown(settings url.Values) error {
 	for name := range settings {
-		return fmt.Errorf("unknown setting %q (db, cacert, cert, key, insecure-skip-tls-verify, sentinel_user, sentinel_password)", name)
+		return fmt.Errorf("unknown setting %q (db, fresh, cacert, cert, key, insecure-skip-tls-verify, sentinel_user, sentinel_password)", name)
 	}
 	return nil
 }

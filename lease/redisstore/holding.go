@@ -26,6 +26,7 @@ type holding struct {
 	expires time.Duration
 	beaten  string        // the server's word for the last keepalive
 	kept    time.Duration // and ours
+	unsure  bool          // a step that takes something was not answered, and may still come
 	gone    bool
 }
 
@@ -52,13 +53,13 @@ func leaseOf(r lease.Request, own lease.Settings, token, limit, since, slots str
 }
 
 // holding is what was granted, and counts from when the last sign of life was sent.
-func (s *Store) holding(r lease.Request, own lease.Settings, grant, run string, sent time.Duration) (lease.Holding, error) {
+func (s *Store) holding(r lease.Request, own lease.Settings, grant, run string, sent time.Duration, unsure bool) (lease.Holding, error) {
 	f := append(strings.SplitN(grant, " ", 5), "", "", "", "", "")
 	l, err := leaseOf(r, own, f[0], f[1], f[2], f[3])
 	if err != nil {
 		return nil, err
 	}
-	return &holding{s: s, own: r, since: f[2], start: f[4], lease: l, run: run, expires: sent + r.TTL}, nil
+	return &holding{s: s, own: r, since: f[2], start: f[4], lease: l, run: run, expires: sent + r.TTL, unsure: unsure}, nil
 }
 
 func (h *holding) Lease() lease.Lease {
@@ -74,7 +75,7 @@ func (h *holding) Expires() time.Duration {
 }
 
 // Running records the child beside the job, which need not wait for it: here it is
-// only for people to see.
+// only for people to see. Where that fails, the next heartbeat says it again.
 func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,19 +89,31 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 // those that are not as old would only be slowed down by it, and those behind them.
 const tellAfter = 50 * time.Millisecond
 
-// say tells the server of the child, unless that is no news any more.
-func (h *holding) say() {
-	if _, unsaid := h.s.unsaid.LoadAndDelete(h); !unsaid {
-		return
+// unsaidChild is the child in the server's words, "" if it knows of it, or there is none.
+func (h *holding) unsaidChild() string {
+	if _, unsaid := h.s.unsaid.Load(h); !unsaid {
+		return ""
 	}
 	text, err := json.Marshal(h.Lease().Child)
-	if err == nil {
-		_, _, _ = h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, string(text))
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// say tells the server of the child, unless that is no news any more.
+func (h *holding) say() {
+	child := h.unsaidChild()
+	if child == "" {
+		return
+	}
+	if _, _, err := h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, child); err == nil {
+		h.s.unsaid.Delete(h)
 	}
 }
 
-// Renew implements lease.Holding. A server that has lost its state is told of this
-// lease again, if that has not ended meanwhile.
+// Renew implements lease.Holding. A server that has lost its state, or cannot read
+// our record, is told of this lease again, if that has not ended meanwhile.
 func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, error) {
 	if ttl == 0 {
 		ttl = h.own.TTL
@@ -109,20 +122,28 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, er
 	h.mu.Lock()
 	h.expires = min(h.expires, lease.Boottime()+ttl)
 	h.mu.Unlock()
-	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID)
+	child := h.unsaidChild()
+	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID, child)
 	if err != nil {
 		return lease.Signs{}, ended(ctx, err)
 	}
 	h.mu.Lock()
 	known, ends := h.run, h.expires
 	h.mu.Unlock()
-	if a.text(0) == "lost" && a.text(2) != known && lease.Boottime() < ends {
+	forgotten := a.text(0) == "lost" && a.text(2) != known || a.text(0) == "unreadable"
+	if forgotten && lease.Boottime() < ends {
 		if a, sent, err = h.restore(ctx, ttl); err != nil {
+			h.mu.Lock()
+			h.unsure = true
+			h.mu.Unlock()
 			return lease.Signs{}, ended(ctx, err)
 		}
 	}
 	if a.text(0) != "ok" {
 		return lease.Signs{}, fmt.Errorf("%w: store %s has dropped it", lease.ErrLost, h.s.name)
+	}
+	if child != "" {
+		h.s.unsaid.Delete(h)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -175,7 +196,7 @@ const unseen = "-"
 
 func (h *holding) release(ctx context.Context, start string) error {
 	h.mu.Lock()
-	gone := h.gone
+	gone, unsure := h.gone, flag(h.unsure)
 	h.mu.Unlock()
 	if gone {
 		return nil
@@ -184,7 +205,7 @@ func (h *holding) release(ctx context.Context, start string) error {
 	ctx, cancel := context.WithTimeout(ctx, h.s.timings.Release)
 	defer cancel()
 	err := h.s.persist(ctx, func(ctx context.Context) error {
-		_, _, err := h.s.call(ctx, h.own.Pool, "release", h.own.TTL, h.own.ID, start)
+		_, _, err := h.s.call(ctx, h.own.Pool, "release", h.own.TTL, h.own.ID, start, unsure)
 		return err
 	})
 	if err != nil {

@@ -73,7 +73,7 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 	}
 	list, bad := []lease.Pool{}, error(nil)
 	for _, name := range pools {
-		a, _, err := s.call(ctx, name, "list", 0)
+		p, err := s.list(ctx, name)
 		var refused *answerError
 		switch {
 		case errors.As(err, &refused): // of this pool: its keys are of another kind
@@ -82,10 +82,55 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 		case err != nil:
 			return nil, ended(ctx, err)
 		default:
-			list = append(list, s.pool(name, a))
+			list = append(list, p)
 		}
 	}
 	return list, bad
+}
+
+// list describes one pool: who is in it at one moment, and then each of them in pieces, so
+// that a long list holds nobody up. Who ends in between is left out.
+func (s *Store) list(ctx context.Context, pool string) (lease.Pool, error) {
+	a, _, err := s.call(ctx, pool, "list", 0)
+	if err != nil {
+		return lease.Pool{}, err
+	}
+	p := s.pool(pool, a)
+	if err := s.holders(ctx, &p, a); err != nil {
+		return p, err
+	}
+	return p, s.pieces(ctx, pool, "waiters", a.list(10), func(e answer, _ time.Duration) {
+		p.Waiters = append(p.Waiters, waiter(e))
+	})
+}
+
+// holders adds those whose ids are in an answer.
+func (s *Store) holders(ctx context.Context, p *lease.Pool, a answer) error {
+	err := s.pieces(ctx, p.Name, "holders", a.list(9), func(e answer, now time.Duration) {
+		entry := holder(e, p.Own, now)
+		entry.Keepalive = s.clock.local(e.micros(5))
+		p.Holders = append(p.Holders, entry)
+	})
+	slices.SortFunc(p.Holders, func(a, b lease.Entry) int { return slices.Compare(a.Lease.Slots, b.Lease.Slots) })
+	p.Sum()
+	return err
+}
+
+// piece is of how many one step tells.
+const piece = 32
+
+func (s *Store) pieces(ctx context.Context, pool, step string, ids []any, add func(e answer, now time.Duration)) error {
+	for some := range slices.Chunk(ids, piece) {
+		a, _, err := s.call(ctx, pool, step, 0, some...)
+		if err != nil {
+			return err
+		}
+		for _, e := range a.list(3) {
+			record, _ := e.([]any)
+			add(record, a.micros(1))
+		}
+	}
+	return nil
 }
 
 // sayAll tells the server of the children that it does not know of yet: who lists
@@ -117,10 +162,13 @@ func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease
 	}
 	p := s.pool(pool, a)
 	p.Line, p.Place = a.number(11), a.number(12)
+	if err := s.holders(ctx, &p, a); err != nil {
+		return lease.Pool{}, ended(ctx, err)
+	}
 	return p, nil
 }
 
-// pool reads the answer of list and summary.
+// pool reads the answer of list and summary, but for who is in it.
 func (s *Store) pool(name string, a answer) lease.Pool {
 	p := lease.Pool{Name: name, Own: settings(a.text(3)), Starts: s.starts(a.text(4), a.text(5)), Recovers: a.micros(8)}
 	if text := a.text(6); text != "" {
@@ -131,18 +179,6 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 			p.Report.At = s.clock.local(a.micros(7))
 		}
 	}
-	now := a.micros(1)
-	for _, h := range a.list(9) {
-		e := answer(h.([]any))
-		entry := holder(e, p.Own, now)
-		entry.Keepalive = s.clock.local(e.micros(5))
-		p.Holders = append(p.Holders, entry)
-	}
-	slices.SortFunc(p.Holders, func(a, b lease.Entry) int { return slices.Compare(a.Lease.Slots, b.Lease.Slots) })
-	for _, w := range a.list(10) {
-		p.Waiters = append(p.Waiters, waiter(answer(w.([]any))))
-	}
-	p.Sum()
 	return p
 }
 
@@ -167,7 +203,7 @@ func holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
 	switch {
 	case rerr != nil || err != nil:
 		l.State, l.Slots = lease.Damaged, []int{0}
-		entry.Note = "its record cannot be read, and counts as one slot: redis-cli HDEL '" + prefix + "held:" + poolOf(e.text(0)) + "' removes it"
+		entry.Note = "its record cannot be read, and counts as one slot until it is known to be dead: redis-cli HDEL '" + prefix + "held:" + poolOf(e.text(0)) + "' '" + e.text(0) + "' removes it"
 	case e.text(3) != "0":
 		l.State = lease.Stalled
 		entry.Note = fmt.Sprintf("no sign of life for %v; it is dropped after %v without one", entry.Beat.Round(time.Second/10), ttl*3/2)
@@ -205,11 +241,14 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 	if err != nil {
 		return lease.Entry{}, ended(ctx, err)
 	}
-	p := s.pool(pool, a)
-	for _, e := range slices.Concat(p.Holders, p.Waiters) {
-		if e.Lease != nil && e.Lease.ID == id || e.Ticket != nil && e.Ticket.ID == id {
-			return e, nil
-		}
+	record := answer(a.list(4))
+	switch a.text(3) {
+	case "holder":
+		e := holder(record, settings(a.text(5)), a.micros(1))
+		e.Keepalive = s.clock.local(record.micros(5))
+		return e, nil
+	case "waiter":
+		return waiter(record), nil
 	}
 	return lease.Entry{}, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 }

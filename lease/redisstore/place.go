@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"berth/lease"
@@ -30,7 +29,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 	}
 	v := s.verdict(a, r, lease.Asked{})
 	if g := a.text(atGrant); g != "" {
-		h, err := s.holding(r, v.Own, g, a.text(atRun), sent)
+		h, err := s.holding(r, v.Own, g, a.text(atRun), sent, false)
 		return h, v, err
 	}
 	return nil, v, nil
@@ -44,11 +43,21 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// undo gives back what a step may have taken whose answer was lost.
+// undo gives back what a try may have got whose answer was lost. The request may stand in
+// the line next, and does not lose then what it gets there; not if its caller is gone.
 func (s *Store) undo(ctx context.Context, r lease.Request) {
+	gone := flag(ctx.Err() != nil)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timings.Undo)
 	defer cancel()
-	_, _, _ = s.call(ctx, r.Pool, "release", r.TTL, r.ID, unseen)
+	_, _, _ = s.call(ctx, r.Pool, "undo", r.TTL, r.ID, gone)
+}
+
+// flag is a bool as the script reads it.
+func flag(on bool) string {
+	if on {
+		return "1"
+	}
+	return ""
 }
 
 // Line implements lease.Store.
@@ -64,7 +73,7 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 	p := &place{s: s, ticket: lease.Ticket{Version: lease.Version, Request: r}}
 	var a answer
 	err = s.persist(ctx, func(ctx context.Context) (err error) {
-		a, p.sent, err = s.call(ctx, r.Pool, "line", r.TTL, r.ID, string(text))
+		a, _, err = p.takes(s.call(ctx, r.Pool, "line", r.TTL, r.ID, string(text)))
 		return err
 	})
 	if err != nil {
@@ -83,41 +92,33 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 
 // place is a ticket of ours.
 type place struct {
-	s       *Store
-	ticket  lease.Ticket
-	since   string        // in the server's words
-	sent    time.Duration // when the last sign of life that was answered was sent
-	own     lease.Settings
-	run     string
-	again   time.Duration // look again so long after the last time
-	turn    string        // when the last turn was, in the server's words; "" none
-	granted string        // what a wake-up told
-	ears    chan string   // a listener is there, and delivers one word; nil: none
+	s      *Store
+	ticket lease.Ticket
+	since  string        // in the server's words
+	unsure bool          // a step that takes something was not answered, and may still come
+	again  time.Duration // look again so long after the last time
+	ears   chan struct{} // a listener is there, and delivers one word; nil: none
 }
 
 func (p *place) Ticket() lease.Ticket { return p.ticket }
 
+// takes notes whether a step was answered that may take something.
+func (p *place) takes(a answer, sent time.Duration, err error) (answer, time.Duration, error) {
+	p.unsure = p.unsure || err != nil
+	return a, sent, err
+}
+
 func (p *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holding, lease.Verdict, error) {
 	r := p.ticket.Request
-	// Who gave slots back has granted them to us, since our last turn. After a long
-	// time of being frozen that may be over again.
-	turn, g, _ := strings.Cut(p.granted, " ")
-	if p.granted = ""; g != "" && turn == p.turn && p.s.dial.Replicas == 0 && lease.Boottime()-p.sent < r.TTL/2 {
-		h, err := p.s.holding(r, p.own, g, p.run, p.sent)
-		return h, lease.Verdict{Reason: lease.Ready, Own: p.own}, err
-	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, lease.Verdict{}, err
 	}
+	var sent time.Duration
 	var a answer
 	err = p.s.persist(ctx, func(ctx context.Context) (err error) {
-		var sent time.Duration
-		a, sent, err = p.s.confirm(ctx, r.Pool, "turn", r.TTL, r.ID, string(text),
-			strconv.FormatUint(p.ticket.Seq, 10), r.Priority, p.since, p.answers(asked))
-		if err == nil {
-			p.sent = sent
-		}
+		a, sent, err = p.takes(p.s.confirm(ctx, r.Pool, "turn", r.TTL, r.ID, string(text),
+			strconv.FormatUint(p.ticket.Seq, 10), r.Priority, p.since, p.answers(asked)))
 		return err
 	})
 	if err != nil {
@@ -129,12 +130,12 @@ func (p *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holdin
 		return nil, lease.Verdict{}, &lease.StoppedError{Stop: st}
 	}
 	v := p.s.verdict(a, r, asked)
-	p.own, p.run, p.turn = v.Own, a.text(atRun), a.text(atNow)
 	if g := a.text(atGrant); g != "" {
-		h, err := p.s.holding(r, v.Own, g, p.run, p.sent)
+		h, err := p.s.holding(r, v.Own, g, a.text(atRun), sent, p.unsure)
 		return h, v, err
 	}
-	p.again = r.TTL / 3
+	// A server that forgets all is told of this waiter again before anybody new starts.
+	p.again = min(r.TTL/3, p.s.timings.Recover/2)
 	if v.After > 0 {
 		p.again = min(p.again, v.After)
 	}
@@ -169,11 +170,8 @@ func (p *place) Wait(ctx context.Context) error {
 	timer := time.NewTimer(p.again)
 	defer timer.Stop()
 	select {
-	case word := <-p.ears:
+	case <-p.ears:
 		p.ears = nil
-		if grant, ok := strings.CutPrefix(word, "granted "); ok {
-			p.granted = grant
-		}
 	case <-timer.C:
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -181,27 +179,23 @@ func (p *place) Wait(ctx context.Context) error {
 	return nil
 }
 
-// listen waits for the next word to a waiter. It does not end with a Wait that was
-// interrupted, for it would take a word with it that comes right then: the next Wait
-// finds it. Without a word, or a server, it is "".
-func (s *Store) listen(id string, atMost time.Duration) chan string {
-	word := make(chan string, 1)
+// listen waits for the next word to a waiter, which is but a hint to look. It does not end
+// with a Wait that was interrupted, for it would take a word with it that comes right then:
+// the next Wait finds it.
+func (s *Store) listen(id string, atMost time.Duration) chan struct{} {
+	word := make(chan struct{}, 1)
 	atMost = atMost.Truncate(time.Second)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), atMost+s.timings.Call)
 		defer cancel()
 		begun := time.Now()
-		got, err := s.client.Do(ctx, "BLPOP", wakeKey(id), int(atMost.Seconds())).StringSlice()
-		if len(got) != 2 {
-			// A server that is gone says so at once, and is asked for this waiter's
-			// turn then; that is repeated less and less often. Not this.
-			if err != nil && time.Since(begun) < time.Second {
-				time.Sleep(time.Second)
-			}
-			word <- ""
-			return
+		err := s.client.Do(ctx, "BLPOP", wakeKey(id), int(atMost.Seconds())).Err()
+		// A server that is gone says so at once, and is asked for this waiter's turn
+		// then; that is repeated less and less often. Not this.
+		if err != nil && time.Since(begun) < time.Second {
+			time.Sleep(time.Second)
 		}
-		word <- got[1]
+		word <- struct{}{}
 	}()
 	return word
 }
@@ -232,9 +226,8 @@ func (p *place) aside(ctx context.Context, ttl time.Duration, on string) error {
 	if err != nil {
 		return err
 	}
-	p.turn = "" // what was granted since then is given back
-	_, _, err = p.s.call(ctx, p.ticket.Pool, "aside", ttl, p.ticket.ID, on, string(text),
-		strconv.FormatUint(p.ticket.Seq, 10), p.ticket.Priority, p.since)
+	_, _, err = p.takes(p.s.call(ctx, p.ticket.Pool, "aside", ttl, p.ticket.ID, on, string(text),
+		strconv.FormatUint(p.ticket.Seq, 10), p.ticket.Priority, p.since))
 	return err
 }
 
@@ -242,7 +235,7 @@ func (p *place) Leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.s.timings.Release)
 	defer cancel()
 	err := p.s.persist(ctx, func(ctx context.Context) error {
-		_, _, err := p.s.call(ctx, p.ticket.Pool, "leave", p.ticket.TTL, p.ticket.ID, p.ticket.Key, micros(p.ticket.Grace))
+		_, _, err := p.s.call(ctx, p.ticket.Pool, "leave", p.ticket.TTL, p.ticket.ID, p.ticket.Key, micros(p.ticket.Grace), flag(p.unsure))
 		return err
 	})
 	if err != nil {

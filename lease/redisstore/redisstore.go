@@ -35,8 +35,10 @@ type Store struct {
 	dial    lease.Dial
 	clock   clock
 	timings Timings
+	fresh   string // "1": nobody else has ever used this server
 	// unsaid are holdings with a child that the server does not know of yet.
 	unsaid sync.Map
+	noted  sync.Map // what was told already
 }
 
 // Timings are the store's own; the zero value of each has a default.
@@ -80,7 +82,7 @@ func OpenWith(d lease.Dial, t Timings) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: client, name: d.Name(), dial: d, timings: t.orDefault()}, nil
+	return &Store{client: client, name: d.Name(), dial: d, timings: t.orDefault(), fresh: d.Settings.Get("fresh")}, nil
 }
 
 // Close ends its connections. What is held stays held until its TTL is over.
@@ -151,6 +153,9 @@ type clock struct {
 	base time.Duration // Boottime + base is now
 	skew time.Duration // the server's clock is so much before that
 	set  bool
+
+	last   time.Duration // what the server's clock said last
+	lastAt time.Duration // and when, by ours; 0: never
 }
 
 // jump is how far the server's clock may be from where it was expected before it
@@ -161,12 +166,24 @@ const jump = time.Second
 func (c *clock) saw(t time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.last, c.lastAt = t, lease.Boottime()
 	if !c.set {
 		c.base, c.set = t-lease.Boottime(), true
 	}
 	if d := t - (lease.Boottime() + c.base) - c.skew; d > jump || d < -jump {
 		c.skew += d
 	}
+}
+
+// guess is what the server's clock says now: not more than that, or as long as it has said
+// nothing what this machine's says.
+func (c *clock) guess() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lastAt == 0 {
+		return time.Duration(time.Now().UnixNano())
+	}
+	return c.last + lease.Boottime() - c.lastAt
 }
 
 func (c *clock) now() time.Duration {

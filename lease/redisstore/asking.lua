@@ -1,0 +1,120 @@
+-- The steps that ask for slots.
+
+-- ownRequest is a caller's own, which has been checked.
+local function ownRequest(text)
+  local r = cjson.decode(text)
+  r.priority = r.priority or 0
+  return r
+end
+
+-- A step of whoever has left is one that the network has kept: it takes nothing.
+local late = { 'late', int(now) }
+local function isOver(id) return call('ZSCORE', K.gone, id) end
+
+-- again answers who asks for what it has: its last answer was lost. It is a heartbeat, from
+-- which on the lease counts, and has something for the replicas to confirm.
+local function again(id, h)
+  h.due, h.suspect = life.due(h.ttl), 0
+  held.put(id, h)
+  return line.answer('ready', 0, line.grant(id, h))
+end
+
+-- granted is what the caller of a try or a turn has already. A record that cannot be read
+-- goes: it was not told of it.
+local function granted(id)
+  local h = mine and held.known(id)
+  if h == false and mine then held.remove(id) end
+  return h
+end
+
+-- try: id, request. Takes the slots if nobody is before the request and there is room.
+function step.try(id, text)
+  local h = granted(id)
+  if h then return again(id, h) end
+  local r = ownRequest(text)
+  local first, ahead = line.settle(), 0
+  if first then
+    local _, priority = line.place(first)
+    if priority <= r.priority then
+      ahead = math.max(1, call('ZCOUNT', K.line, '-inf', '(' .. line.score(r.priority + 1, 0)))
+    end
+  end
+  local why, limit = rule.decide(r, ahead, {})
+  if why ~= 'ready' then return line.answer(why, ahead) end
+  if isOver(id) then return late end
+  return line.answer(why, 0, line.grant(id, line.take(id, r, limit, text)))
+end
+
+-- line: id, request. Takes a place in the line, or the one kept for the request's key,
+-- or that of a waiter with this key who misses its heartbeats: it was killed; returns its
+-- number, the time, its priority, since when it is there.
+function step.line(id, text)
+  if held.known(id) then return { '0', int(now), '0', int(now), server.run } end
+  local w = line.known(id)
+  if not w then
+    if isOver(id) then return late end
+    local r = ownRequest(text)
+    local kept = r.key and call('HGET', K.data, 't:' .. r.key)
+    w = kept and line.known(kept)
+    local state = w and life.judge(w)
+    if w and (w.aside == 2 and state ~= life.DEAD or w.aside == 0 and state ~= life.ALIVE) then
+      local seq, priority = line.place(kept)
+      line.drop(kept)
+      held.forget(kept)
+      r.priority = priority
+      line.join(id, text, r, seq, w.since)
+    else
+      line.join(id, text, r, 0)
+    end
+    w = line.known(id)
+  end
+  local seq, priority = line.place(id)
+  return { int(seq), int(now), tostring(priority), w.since, server.run }
+end
+
+-- turn: id, request, number, priority, since, gates that were asked. Takes the slots if
+-- it is this ticket's turn; the heartbeat of its place, which it takes again if it was
+-- dropped.
+function step.turn(id, text, seq, priority, since, answers)
+  local h = granted(id)
+  if h then
+    call('DEL', WAKE .. id)
+    local start = call('HGET', K.data, 'b:' .. id)
+    if start and string.find(start, ' try$') then -- its undoing comes too late
+      call('HSET', K.data, 'b:' .. id, string.sub(start, 1, -5))
+    end
+    return again(id, h)
+  end
+  local stop = call('HGET', K.data, 's:' .. id)
+  if stop then return line.answer('stopped', 0, nil, stop) end
+  local r = ownRequest(text)
+  r.priority = tonumber(priority)
+  local w = line.known(id)
+  if w then
+    w.due, w.suspect, w.ttl, w.aside = life.due(TTL), 0, TTL, 0
+    call('HSET', K.wait, id, line.pack(w))
+  elseif isOver(id) then
+    return late
+  else
+    line.join(id, text, r, tonumber(seq), since)
+  end
+  local first = line.settle()
+  h = first ~= id and held.known(id)
+  if h then
+    call('DEL', WAKE .. id)
+    return line.answer('ready', 0, line.grant(id, h))
+  end
+  if first ~= id then return line.answer('behind', math.max(1, call('ZRANK', K.line, id) or 1)) end
+  local why, limit = rule.decide(r, 0, cjson.decode(answers))
+  if why ~= 'ready' then return line.answer(why, 0) end
+  line.unsettle()
+  return line.answer(why, 0, line.grant(id, line.take(id, r, limit)))
+end
+
+local function done()
+  local result = step[STEP](unpack(ARGV, 9))
+  if pool.changed and not READS then line.settle() end
+  return { result, notes }
+end
+
+if step[STEP] then return done() end

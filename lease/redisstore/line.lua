@@ -1,0 +1,203 @@
+-- The line, and how slots are granted to it.
+local line = {}
+
+function line.pack(w)
+  return string.format('%.0f %.0f %.0f %d %s', w.due, w.suspect, w.ttl, w.aside, w.since)
+end
+
+function line.parse(v)
+  local d, s, t, a, b = string.match(v or '', '^(%d+) (%d+) (%d+) ([012]) (%d+)$')
+  if not d or #d > 17 or #s > 17 or #t > 16 then return nil end
+  return { due = tonumber(d), suspect = tonumber(s), ttl = tonumber(t), aside = tonumber(a), since = b }
+end
+
+function line.drop(id)
+  call('ZREM', K.line, id)
+  call('HDEL', K.wait, id)
+end
+
+-- unkey ends what leads from a key to a waiter.
+function line.unkey(key, id)
+  if key and call('HGET', K.data, 't:' .. key) == id then call('HDEL', K.data, 't:' .. key) end
+end
+
+function line.keep(id, w, grace)
+  w.aside, w.ttl, w.suspect, w.due = 2, grace, 0, now + grace
+  call('HSET', K.wait, id, line.pack(w))
+end
+
+-- lapse is what becomes of a waiter who is dead: its place is kept for its key, or goes.
+-- It returns whether it is kept.
+function line.lapse(id, w)
+  local r = read.request(call('HGET', K.data, id)) or {}
+  if r.key and w.aside ~= 2 and call('HEXISTS', K.data, 's:' .. id) == 0 then
+    line.keep(id, w, (r.grace_ns or 0) / 1000)
+    return true
+  end
+  line.drop(id)
+  held.forget(id)
+  line.unkey(r.key, id)
+end
+
+-- known is a waiter's record. One that cannot be read goes: if its owner lives, it
+-- takes its place again with its next turn.
+function line.known(id)
+  local text = call('HGET', K.wait, id)
+  local w = line.parse(text)
+  if w or not text or READS then return w end
+  note('dropped', K.wait, id)
+  line.drop(id)
+  held.forget(id)
+end
+
+-- head is the first in the line who is there, and was not asked to leave. nextDue is when
+-- those before it, and itself, are to be judged next.
+function line.head()
+  local at = 0
+  line.nextDue = nil
+  while true do
+    local ids = call('ZRANGE', K.line, at, at + 9)
+    if #ids == 0 then return nil end
+    for _, id in ipairs(ids) do
+      local w = line.known(id)
+      local state = w and life.judge(w)
+      if state == life.DEAD and not READS then
+        if line.lapse(id, w) then at = at + 1 end
+      elseif w then
+        if w.changed and not READS then call('HSET', K.wait, id, line.pack(w)) end
+        if w.aside ~= 1 and not (line.nextDue and line.nextDue < life.judged(w)) then line.nextDue = life.judged(w) end
+        if state == life.ALIVE and w.aside == 0 and call('HEXISTS', K.data, 's:' .. id) == 0 then return id end
+        at = at + 1
+      elseif READS then
+        at = at + 1
+      else
+        line.drop(id)
+      end
+    end
+  end
+end
+
+-- token starts anew, after the state was lost or the pool was forgotten, from the clock:
+-- tokens never come again, and never fall unless the clock was set back as well.
+function line.token()
+  local t = call('HMGET', K.pool, 'token', 'run')
+  local token = num(t[1])
+  if t[2] ~= server.run then token = math.max(token, server.floor, now) end
+  call('HSET', K.pool, 'run', server.run, 'token', int(token + 1))
+  return int(token + 1)
+end
+
+-- take gives a request the lowest slots that are free. tried: the request stands in no
+-- line, and was not told yet.
+function line.take(id, r, limit, tried)
+  local slots = {}
+  for i = 1, r.weight do
+    slots[i] = call('BITPOS', K.slots, 0)
+    call('SETBIT', K.slots, slots[i], 1)
+  end
+  local ttl = (r.ttl_ns or 0) / 1000
+  local h = {
+    due = life.due(ttl), suspect = 0, ttl = ttl, weight = r.weight, asks = r.limit or 0,
+    token = line.token(), limit = int(limit), since = int(now), slots = table.concat(slots, ','),
+  }
+  h.start = starts.add({ pool.own, r })
+  held.add(id, h)
+  if tried then
+    call('HSET', K.data, id, tried, 'b:' .. id, h.start .. ' try')
+  else
+    call('HSET', K.data, 'b:' .. id, h.start)
+    line.drop(id)
+    line.unkey(r.key, id)
+  end
+  call('SADD', K.pools, r.pool)
+  return h
+end
+
+function line.grant(id, h)
+  return table.concat({ h.token, h.limit, h.since, h.slots, h.start or call('HGET', K.data, 'b:' .. id) or '' }, ' ')
+end
+
+-- wake tells a waiter to look at its turn. It is no more than a hint: anybody who may
+-- write to this server could say the same.
+function line.wake(id)
+  if call('EXISTS', WAKE .. id) == 1 then return end
+  call('RPUSH', WAKE .. id, 'look')
+  call('PEXPIRE', WAKE .. id, DAY / 1000)
+end
+
+-- settle gives room to whoever is at the head of the line, as long as there is some. Who
+-- has to do something before it can start is told to look. It returns the head. While it
+-- is the same one, and nothing has changed, nothing can come of it: what comes with time
+-- the head itself asks for.
+function line.settle()
+  while true do
+    local id = line.head()
+    if not pool.changed and (id or false) == pool.head then return id end
+    local r = id and read.request(call('HGET', K.data, id))
+    if not id then
+      if pool.head then call('HDEL', K.pool, 'head') end
+      pool.head, pool.changed = false, false
+      return nil
+    elseif not r then -- nobody knows what it wants
+      note('dropped', K.data, id)
+      line.drop(id)
+      held.forget(id)
+    else
+      local why, limit = rule.decide(r, 0, {})
+      if why ~= 'ready' then
+        if why == 'gated' or why == 'paced' or why == 'recovers' then line.wake(id) end
+        if id ~= pool.head then call('HSET', K.pool, 'head', id) end
+        pool.head, pool.changed = id, false
+        return id
+      end
+      line.take(id, r, limit)
+      line.wake(id)
+      pool.changed = true -- for the next in the line, who is the head now
+    end
+  end
+end
+
+-- unsettle comes before what may give somebody a turn.
+function line.unsettle()
+  pool.changed = true
+  if pool.head then call('HDEL', K.pool, 'head') end
+  pool.head = false
+end
+
+-- answer is what every step that asks for slots returns. With nobody before the caller it
+-- says when somebody's state may change by itself. Who has its slots needs no numbers.
+function line.answer(why, ahead, grant, stop)
+  if grant then return { why, int(now), server.run, pool.sum, 0, 0, '0', pool.text, '0', '', grant, '', '' } end
+  starts.read()
+  local first = ''
+  if ahead == 0 then
+    local at = held.soonest()
+    if line.nextDue and not (at and at < line.nextDue) then at = line.nextDue end
+    first = at and int(math.max(0, at - now)) or ''
+  end
+  return {
+    why, int(now), server.run, pool.sum, held.asked(), ahead, int(held.recovers()), pool.text, int(starts.last), starts.text, '', first, stop or '',
+  }
+end
+
+function line.score(priority, seq) return int((priority + 20) * 2 ^ 46 + seq) end
+
+-- join puts somebody into the line; seq is the place it has had, or 0. Numbers follow
+-- the clock, so that they grow also after the state was lost.
+function line.join(id, text, r, seq, since)
+  if seq == 0 then
+    seq = math.max(num(call('HGET', K.pool, 'seq')) + 1, math.floor(now / 1000))
+    call('HSET', K.pool, 'seq', int(seq))
+  end
+  local ttl = (r.ttl_ns or 0) / 1000
+  call('ZADD', K.line, line.score(r.priority, seq), id)
+  call('HSET', K.wait, id, line.pack({ due = life.due(ttl), suspect = 0, ttl = ttl, aside = 0, since = since or int(now) }))
+  call('HSET', K.data, id, text)
+  if r.key then call('HSET', K.data, 't:' .. r.key, id) end
+  call('SADD', K.pools, r.pool)
+end
+
+function line.place(id)
+  local s = tonumber(call('ZSCORE', K.line, id) or 0)
+  return s % 2 ^ 46, math.floor(s / 2 ^ 46) - 20
+end

@@ -1,0 +1,19 @@
+-- The steps, by name. Each opens with what it takes after the common arguments, and returns.
+local step = {}
+
+-- renew: id, its child if it is not known yet. The heartbeat of a lease: ok, its stop and
+-- its keepalive, or that it is lost, or unreadable.
+function step.renew(id, child)
+  local h = held.known(id)
+  if not h then return { h == false and 'unreadable' or 'lost', int(now), server.run } end
+  local was = h.ttl
+  h.due, h.suspect, h.ttl = life.due(TTL), 0, TTL
+  held.put(id, h)
+  if TTL ~= was then held.countTTL(id, TTL) end
+  if child ~= '' then call('HSET', K.data, 'c:' .. id, child) end
+  local signs = call('HMGET', K.data, 's:' .. id, 'k:' .. id)
+  return { 'ok', int(now), server.run, signs[1] or '', signs[2] or '' }
+end
+
+-- Most steps are this one, and need nothing of what follows.
+if STEP == 'renew' and whole and not tick then return { step.renew(ARGV[9], ARGV[10]), notes } end

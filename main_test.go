@@ -27,7 +27,7 @@ var edges = map[string][]string{
 
 	"berth/lease/storetest/engine": {},
 	"berth/procwatch":              {},
-	"berth/scripts/benchmark":      {},
+	"berth/scripts/benchmark":      {"berth/lease", "berth/lease/redisstore", "berth/lease/etcdstore", "berth/limiter"},
 	"berth/scripts/model":          {},
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"berth/lease"
 )
 
 // What becomes of a job whose lease is lost: two jobs want the one slot; the first
@@ -122,7 +124,19 @@ func (b *bench) lostTool(name string) (tool, error) {
 func (b *bench) takeAway(t tool, name string) error {
 	store := strings.TrimPrefix(t.env[len(t.env)-1], "ETCDCTL_ENDPOINTS=")
 	if name == "redis" {
-		return say(strings.TrimPrefix(store, "BERTH_STORE=redis://"), "DEL {berth}:held:default\r\n", ":1")
+		d, err := lease.ParseURL(strings.TrimPrefix(store, "BERTH_STORE="))
+		if err != nil {
+			return err
+		}
+		c, err := dialRedis(d.Hosts[0])
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if gone, err := c.do("DEL", "{berth}:held:default"); err != nil || gone != int64(1) {
+			return fmt.Errorf("no lease was there to take away: %v, %v", gone, err)
+		}
+		return nil
 	}
 	etcdctl, err := b.server("etcdctl")
 	if err != nil {

@@ -45,11 +45,14 @@ type size struct {
 	watched                time.Duration
 	holders, jobs          int
 	remoteLine             int
+	beside                 [3]int // holders of a pool on a server; 1 or more each
+	idleWaiters            int
+	idleWatched            time.Duration
 }
 
 var (
-	full  = size{8, 60, 200, 1000, 50, 150, 3, 10 * time.Second, 1000, 300, 100}
-	quick = size{2, 20, 60, 200, 50, 50, 1, 2 * time.Second, 100, 60, 30}
+	full  = size{8, 60, 200, 1000, 50, 150, 3, 10 * time.Second, 1000, 300, 100, [3]int{1, 100, 1000}, 500, 30 * time.Second}
+	quick = size{2, 20, 60, 200, 50, 50, 1, 2 * time.Second, 100, 60, 30, [3]int{1, 20, 100}, 50, 10 * time.Second}
 )
 
 // bench is one run of the benchmark.
@@ -67,11 +70,13 @@ type bench struct {
 
 type row struct{ what, berth, peer, ratio, target, met string }
 
-var measurements = []struct {
+type measurement struct {
 	name    string
 	measure func(*bench) error
 	asked   bool // only when it is named: it takes very long
-}{
+}
+
+var measurements = []measurement{
 	{"start", (*bench).start, false},
 	{"exec", (*bench).startExec, false},
 	{"handover", (*bench).handover, false},
@@ -81,6 +86,9 @@ var measurements = []struct {
 	{"throughput", (*bench).throughput, false},
 	{"remote-start", (*bench).remoteStart, false},
 	{"remote-handover", (*bench).remoteHandover, false},
+	{"remote-steps", (*bench).remoteSteps, false},
+	{"remote-idle", (*bench).remoteIdle, false},
+	{"remote-beside", (*bench).remoteBeside, false},
 	{"remote-lost", (*bench).lost, true},
 	{"load", (*bench).load, true},
 	{"burners", (*bench).burners, true}, // parts of load
@@ -98,7 +106,7 @@ func run() int {
 	defer os.RemoveAll(*dir)
 	for _, name := range flag.Args() {
 		if !known(name) {
-			fmt.Fprintf(os.Stderr, "bench: %q is no row; there are: %s\n", name, strings.Join(names(), " "))
+			fmt.Fprintf(os.Stderr, "bench: %q is no row; there are: %s %s\n", name, strings.Join(names(), " "), remoteGroup)
 			return 2
 		}
 	}
@@ -133,7 +141,7 @@ func (b *bench) measure(ctx context.Context, only []string) (err error) {
 	}
 	b.machine()
 	for _, m := range measurements {
-		if m.asked && len(only) == 0 || len(only) > 0 && !slices.Contains(only, m.name) {
+		if !m.picked(only) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s\n", m.name)
@@ -148,7 +156,21 @@ func (b *bench) measure(ctx context.Context, only []string) (err error) {
 	return nil
 }
 
-func known(name string) bool { return slices.Contains(names(), name) }
+// remoteGroup stands for all rows of servers that take no longer than others.
+const remoteGroup = "remote"
+
+// picked reports whether a row is to be measured when these were named.
+func (m measurement) picked(only []string) bool {
+	switch {
+	case len(only) == 0:
+		return !m.asked
+	case slices.Contains(only, m.name):
+		return true
+	}
+	return slices.Contains(only, remoteGroup) && strings.HasPrefix(m.name, remoteGroup+"-") && !m.asked
+}
+
+func known(name string) bool { return name == remoteGroup || slices.Contains(names(), name) }
 
 func names() (all []string) {
 	for _, m := range measurements {

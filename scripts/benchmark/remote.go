@@ -3,10 +3,8 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os/exec"
 	"regexp"
@@ -52,24 +50,33 @@ func (b *bench) server(name string) (string, error) {
 	return path, nil
 }
 
-// redis starts a server without persistence and returns its port.
-func (b *bench) redis() (string, error) {
+// redisServer is one that we started.
+type redisServer struct {
+	pid   int
+	addr  string
+	store string // as berth has it
+}
+
+// redis starts a server without persistence.
+func (b *bench) redis() (r redisServer, err error) {
 	path, err := b.server("redis-server")
 	if err != nil {
-		return "", err
+		return r, err
 	}
 	dir, err1 := b.fresh("redis")
 	port, err2 := freePort()
 	if err := errors.Join(err1, err2); err != nil {
-		return "", err
+		return r, err
 	}
-	if _, err := b.spawn(tool{words: []string{path}}, "--bind", loopback, "--port", port, "--save", "", "--dir", dir, "--logfile", dir+"/log"); err != nil {
-		return "", err
+	r.addr = loopback + ":" + port
+	r.store = "redis://" + r.addr
+	if r.pid, err = b.spawn(tool{words: []string{path}}, "--bind", loopback, "--port", port, "--save", "", "--dir", dir, "--logfile", dir+"/log"); err != nil {
+		return r, err
 	}
 	if err := b.listening(port); err != nil {
-		return "", err
+		return r, err
 	}
-	return port, forgotNobody(port)
+	return r, forgotNobody(r.addr)
 }
 
 // etcd starts one member and returns its port.
@@ -97,40 +104,21 @@ var runID = regexp.MustCompile(`run_id:([0-9a-f]+)`)
 
 // forgotNobody has a new Redis take itself for one that has forgotten nobody: else nobody
 // starts for as long as a lease holds.
-func forgotNobody(port string) error {
-	id, err := ask(loopback+":"+port, "INFO server\r\n", runID)
+func forgotNobody(addr string) error {
+	c, err := dialRedis(addr)
 	if err != nil {
 		return err
 	}
-	return say(loopback+":"+port, fmt.Sprintf("HSET {berth}:epoch run %s at 0\r\n", id), ":2")
-}
-
-// ask sends Redis a command and returns what the first group of want finds in a line
-// of the answer.
-func ask(addr, command string, want *regexp.Regexp) (string, error) {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		return "", err
-	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := io.WriteString(c, command); err != nil {
-		return "", err
+	info, err := c.text("INFO", "server")
+	if err != nil {
+		return err
 	}
-	for r := bufio.NewReader(c); ; {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", strings.TrimSpace(command), err)
-		}
-		if found := want.FindStringSubmatch(line); found != nil {
-			return found[1], nil
-		}
+	id := runID.FindStringSubmatch(info)
+	if id == nil {
+		return fmt.Errorf("no run_id in INFO of %s", addr)
 	}
-}
-
-// say sends Redis a command and waits for that answer.
-func say(addr, command, want string) error {
-	_, err := ask(addr, command, regexp.MustCompile("^("+want+")\r\n"))
+	_, err = c.do("HSET", "{berth}:epoch", "run", id[1], "at", "0")
 	return err
 }
 
@@ -157,8 +145,8 @@ func (b *bench) lockTool(port string) (tool, error) {
 func (b *bench) remoteOf(name string, flags ...string) (tool, error) {
 	switch name {
 	case "redis":
-		port, err := b.redis()
-		return b.remoteTool(name, "redis://"+loopback+":"+port, flags...), err
+		r, err := b.redis()
+		return b.remoteTool(name, r.store, flags...), err
 	case "etcd":
 		port, err := b.etcd()
 		return b.remoteTool(name, "etcd://"+loopback+":"+port, flags...), err

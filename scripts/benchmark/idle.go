@@ -1,0 +1,167 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"berth/lease"
+	"berth/lease/redisstore"
+	"berth/limiter"
+)
+
+// What many who only hold or wait cost a Redis while nothing happens: they renew, and
+// they show that they still wait.
+
+// idlers hold and wait as 'berth run' does, each with a store, and so connections, of
+// its own. Their number is the limit of their pool.
+type idlers struct {
+	stop    context.CancelFunc
+	keepers []*lease.Keeper
+	stores  []*redisstore.Store
+	reading sync.WaitGroup // of what becomes of renewals
+	waiting sync.WaitGroup
+	failed  atomic.Int64 // renewals
+	granted atomic.Int64 // waiters that got a slot, which nobody gives back
+}
+
+const idlePool = "idle"
+
+func (b *bench) remoteIdle() (err error) {
+	r, err := b.redis()
+	if errors.Is(err, errMissing) {
+		return nil // and noted
+	}
+	if err != nil {
+		return err
+	}
+	c, err := dialRedis(r.addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	w := watch{c}
+	n := b.beside[len(b.beside)-1]
+	ctx, cancel := context.WithCancel(b.ctx)
+	all := &idlers{stop: cancel}
+	defer all.end()
+	if err := b.gather(ctx, r, all, n); err != nil {
+		return err
+	}
+	before, err := cpu([]int{r.pid})
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	took, err := w.during(func() error { return b.sleep(b.idleWatched) })
+	if err != nil {
+		return err
+	}
+	wall := time.Since(began)
+	after, err := cpu([]int{r.pid})
+	if err != nil {
+		return err
+	}
+	part := float64(after-before) / float64(wall)
+	b.rows = append(b.rows, row{
+		what:   fmt.Sprintf("%s and %d waiters that are idle, TTL %v, for %v: part of Redis's only thread", holders(n), b.idleWaiters, lease.DefaultTTL, b.idleWatched),
+		berth:  share(part),
+		peer:   fmt.Sprintf("its scripts %s, %.0f a second", share(float64(took.time)/float64(wall)), float64(took.steps)/wall.Seconds()),
+		target: "at most 2.0 %", met: yes(part <= 0.02),
+	})
+	if failed, granted := all.failed.Load(), all.granted.Load(); failed+granted > 0 {
+		b.notef("among the idle, %d renewals failed and %d waiters got a slot that nobody gave back", failed, granted)
+	}
+	return nil
+}
+
+func share(part float64) string { return fmt.Sprintf("%.1f %%", 100*part) }
+
+// gather has them come evenly over one heartbeat, as they would be after a while: all
+// at once they would also renew all at once.
+func (b *bench) gather(ctx context.Context, r redisServer, all *idlers, n int) error {
+	every := heartbeatOf(lease.DefaultTTL)
+	arrive := func(n int, one func(*redisstore.Store) error) error {
+		began := time.Now()
+		for i := range n {
+			s, err := openRedis(r)
+			if err != nil {
+				return err
+			}
+			all.stores = append(all.stores, s)
+			if err := one(s); err != nil {
+				return err
+			}
+			if err := b.sleep(time.Until(began.Add(every * time.Duration(i+1) / time.Duration(n)))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := arrive(n, func(s *redisstore.Store) error { return all.hold(ctx, s, n) })
+	if err != nil {
+		return err
+	}
+	err = arrive(b.idleWaiters, func(s *redisstore.Store) error {
+		all.wait(ctx, s, n)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return b.until("the idle in their pool", 100*time.Millisecond, time.Minute, func() (bool, error) {
+		p, err := all.stores[0].Summary(ctx, idlePool, lease.Ticket{})
+		return len(p.Holders) == n && p.Line == b.idleWaiters, err
+	})
+}
+
+func (all *idlers) hold(ctx context.Context, s *redisstore.Store, limit int) error {
+	h, err := hold(ctx, s, asks(idlePool, limit, lease.DefaultTTL))
+	if err != nil {
+		return err
+	}
+	ttl := lease.DefaultTTL
+	k := lease.Keep(h, lease.Beats{Every: heartbeatOf(ttl), Reserve: ttl/10 + ttl/3})
+	all.keepers = append(all.keepers, k)
+	all.reading.Go(func() {
+		for {
+			select {
+			case r := <-k.Renewals():
+				if r.Err != nil {
+					all.failed.Add(1)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return nil
+}
+
+func (all *idlers) wait(ctx context.Context, s *redisstore.Store, limit int) {
+	r := asks(idlePool, limit, lease.DefaultTTL)
+	all.waiting.Go(func() {
+		if h, _ := limiter.Acquire(ctx, s, r, limiter.Options{}); h != nil {
+			all.granted.Add(1)
+		}
+	})
+}
+
+// end returns when none of them does anything any more. What they hold ends with
+// their server.
+func (all *idlers) end() {
+	all.stop()
+	for _, k := range all.keepers {
+		k.Stop()
+	}
+	all.reading.Wait()
+	all.waiting.Wait()
+	for _, s := range all.stores {
+		_ = s.Close()
+	}
+}

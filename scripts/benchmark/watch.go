@@ -72,6 +72,13 @@ func (w watch) during(f func() error) (spent, error) {
 	return w.scripts()
 }
 
+// nothing runs a script that does nothing: what every step costs at least, and how fast
+// this machine is just now.
+func (w watch) nothing() error {
+	_, err := w.do("EVAL", "return 1", "0")
+	return err
+}
+
 // noticed is from what time on a command is seen by itself. To see all, those that
 // scripts call would be logged as well, and that would be most of what is measured.
 const noticed = 20 * time.Microsecond

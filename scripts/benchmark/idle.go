@@ -50,7 +50,8 @@ func (b *bench) remoteIdle() (err error) {
 	ctx, cancel := context.WithCancel(b.ctx)
 	all := &idlers{stop: cancel}
 	defer all.end()
-	if err := b.gather(ctx, r, all, n); err != nil {
+	whole, err := b.gather(ctx, r, all, n)
+	if err != nil {
 		return err
 	}
 	before, err := cpu([]int{r.pid})
@@ -68,69 +69,81 @@ func (b *bench) remoteIdle() (err error) {
 		return err
 	}
 	part := float64(after-before) / float64(wall)
-	b.rows = append(b.rows, row{
-		what:   fmt.Sprintf("%s and %d waiters that are idle, TTL %v, for %v: part of Redis's only thread", holders(n), b.idleWaiters, lease.DefaultTTL, b.idleWatched),
-		berth:  share(part),
-		peer:   fmt.Sprintf("its scripts %s, %.0f a second", share(float64(took.time)/float64(wall)), float64(took.steps)/wall.Seconds()),
-		target: "at most 2.0 %", met: yes(part <= 0.02),
-	})
-	if failed, granted := all.failed.Load(), all.granted.Load(); failed+granted > 0 {
+	failed, granted := all.failed.Load(), all.granted.Load()
+	if failed+granted > 0 {
 		b.notef("among the idle, %d renewals failed and %d waiters got a slot that nobody gave back", failed, granted)
 	}
+	figure := share(part)
+	if !whole || failed+granted > 0 {
+		figure = "more than it can: it got " + figure
+	}
+	b.rows = append(b.rows, row{
+		what:   fmt.Sprintf("%s and %d waiters that are idle, TTL %v, for %v: part of Redis's only thread", holders(n), b.idleWaiters, lease.DefaultTTL, b.idleWatched),
+		berth:  figure,
+		peer:   fmt.Sprintf("its scripts %s, %.0f a second", share(float64(took.time)/float64(wall)), float64(took.steps)/wall.Seconds()),
+		target: "at most 2.0 %", met: yes(figure == share(part) && part <= 0.02),
+	})
 	return nil
 }
 
 func share(part float64) string { return fmt.Sprintf("%.1f %%", 100*part) }
 
+// gatherAtMost is how long they may take to come. Those of a server that is too slow
+// for them would come for ever, for who is dropped has to come again.
+const gatherAtMost = time.Minute
+
 // gather has them come evenly over one heartbeat, as they would be after a while: all
-// at once they would also renew all at once.
-func (b *bench) gather(ctx context.Context, r redisServer, all *idlers, n int) error {
-	every := heartbeatOf(lease.DefaultTTL)
-	arrive := func(n int, one func(*redisstore.Store) error) error {
-		began := time.Now()
-		for i := range n {
-			s, err := openRedis(r)
-			if err != nil {
-				return err
-			}
-			all.stores = append(all.stores, s)
-			if err := one(s); err != nil {
-				return err
-			}
-			if err := b.sleep(time.Until(began.Add(every * time.Duration(i+1) / time.Duration(n)))); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	err := arrive(n, func(s *redisstore.Store) error { return all.hold(ctx, s, n) })
-	if err != nil {
-		return err
-	}
-	err = arrive(b.idleWaiters, func(s *redisstore.Store) error {
-		all.wait(ctx, s, n)
-		return nil
-	})
-	if err != nil {
-		return err
+// at once they would also renew all at once. It reports whether all have come: that it
+// is too much for this server and this machine is a figure, too, and no failure.
+func (b *bench) gather(ctx context.Context, r redisServer, all *idlers, n int) (whole bool, err error) {
+	short, cancel := context.WithTimeout(ctx, gatherAtMost)
+	defer cancel()
+	err = b.arrive(short, r, all, n, func(s *redisstore.Store) error { return all.hold(ctx, short, s, n) })
+	if err == nil {
+		err = b.arrive(short, r, all, b.idleWaiters, func(s *redisstore.Store) error {
+			all.wait(ctx, s, n)
+			return nil
+		})
 	}
 	held, line := 0, 0
-	err = b.until("the idle in their pool", 100*time.Millisecond, 30*time.Second, func() (bool, error) {
-		p, err := all.stores[0].Summary(ctx, idlePool, lease.Ticket{})
-		if err == nil {
+	for err == nil && short.Err() == nil && (held < n || line < b.idleWaiters) {
+		if p, serr := all.stores[0].Summary(short, idlePool, lease.Ticket{}); serr == nil {
 			held, line = len(p.Holders), p.Line
 		}
-		return held == n && line == b.idleWaiters, nil
-	})
-	if err != nil && b.ctx.Err() == nil { // too much for this server and this machine: that is a figure, too
-		b.notef("of the idle only %d held and %d waited when the measurement began", held, line)
-		err = nil
+		err = b.sleep(100 * time.Millisecond)
 	}
-	return err
+	if short.Err() == nil || b.ctx.Err() != nil {
+		return err == nil, err
+	}
+	b.notef("after %v, %d of the idle had begun to hold or to wait; at the last look, %d held and %d waited", gatherAtMost, len(all.stores), held, line)
+	return false, nil
 }
 
-func (all *idlers) hold(ctx context.Context, s *redisstore.Store, limit int) error {
-	h, err := hold(ctx, s, asks(idlePool, limit, lease.DefaultTTL))
+// arrive has n come, each with a store of its own.
+func (b *bench) arrive(ctx context.Context, r redisServer, all *idlers, n int, one func(*redisstore.Store) error) error {
+	every, began := heartbeatOf(lease.DefaultTTL), time.Now()
+	for i := range n {
+		s, err := openRedis(r)
+		if err != nil {
+			return err
+		}
+		all.stores = append(all.stores, s)
+		if err := one(s); err != nil {
+			return err
+		}
+		if err := b.sleep(time.Until(began.Add(every * time.Duration(i+1) / time.Duration(n)))); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// hold takes a slot while short lasts, and keeps it until ctx ends.
+func (all *idlers) hold(ctx, short context.Context, s *redisstore.Store, limit int) error {
+	h, err := hold(short, s, asks(idlePool, limit, lease.DefaultTTL))
 	if err != nil {
 		return err
 	}
@@ -165,9 +178,11 @@ func (all *idlers) wait(ctx context.Context, s *redisstore.Store, limit int) {
 // their server.
 func (all *idlers) end() {
 	all.stop()
+	var stopping sync.WaitGroup
 	for _, k := range all.keepers {
-		k.Stop()
+		stopping.Go(k.Stop) // each waits for a renewal that is under way
 	}
+	stopping.Wait()
 	all.reading.Wait()
 	all.waiting.Wait()
 	for _, s := range all.stores {

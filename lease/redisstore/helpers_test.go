@@ -3,12 +3,15 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"berth/lease"
 	"berth/lease/redisstore"
@@ -151,6 +154,39 @@ func empty(t testing.TB, s lease.Store) {
 	if p := pool(t, s); len(p.Holders)+len(p.Waiters)+p.Used > 0 {
 		t.Errorf("%+v; want it empty", p)
 	}
+}
+
+// sums tells where what the script keeps beside the holders does not fit them.
+var sums = redis.NewScript(`
+local off, pool = {}, ARGV[1]
+local function key(kind) return '{berth}:' .. kind .. ':' .. pool end
+local used, least, bits = 0, 0, 0
+local held = redis.call('HGETALL', key('held'))
+for i = 1, #held, 2 do
+  local ttl, weight, asks, slots = string.match(held[i + 1], '^%d+ %d+ (%d+) (%d+) (%d+) %d+ %d+ %d+ ([%d,]+)$')
+  used = used + weight
+  if asks ~= '0' and (least == 0 or tonumber(asks) < least) then least = tonumber(asks) end
+  if not redis.call('ZSCORE', key('due'), held[i]) then off[#off + 1] = held[i] .. ' is not due' end
+  for s in string.gmatch(slots, '%d+') do
+    if redis.call('GETBIT', key('slots'), s) == 0 then off[#off + 1] = 'slot ' .. s .. ' is free' end
+  end
+end
+local function is(what, got, want)
+  if tonumber(got) ~= want then off[#off + 1] = what .. ' ' .. tostring(got) .. ', not ' .. want end
+end
+is('sum', redis.call('HGET', key('pool'), 'sum') or 0, used)
+is('bits', redis.call('BITCOUNT', key('slots')), used)
+is('due', redis.call('ZCARD', key('due')), #held / 2)
+is('least', redis.call('ZRANGE', key('asks'), 0, 0, 'WITHSCORES')[2] or 0, least)
+return table.concat(off, '; ')`)
+
+func sumsOff(t testing.TB, c *redis.Client, pool string) string {
+	t.Helper()
+	off, err := sums.Run(within(t), c, nil, pool).Text()
+	if err != nil {
+		t.Error(err)
+	}
+	return off
 }
 
 // A recorder knows who holds what by his own word: from when he was told until he
@@ -309,4 +345,20 @@ func listening(t testing.TB, server *engine.Server, n int) {
 		info, err := c.InfoMap(within(t), "clients").Result()
 		return err == nil && info["Clients"]["blocked_clients"] == strconv.Itoa(n)
 	})
+}
+
+func number(t testing.TB, s string) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func text(n int64) string { return strconv.FormatInt(n, 10) }
+
+func port(addr string) string {
+	_, p, _ := net.SplitHostPort(addr)
+	return p
 }

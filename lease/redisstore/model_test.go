@@ -19,7 +19,8 @@ import (
 // and who gets slots is handed them when he asks by himself.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	s := open(t, known(t), "")
+	server := known(t)
+	s, c := open(t, server, ""), client(t, server)
 	const runs, steps = 60, 80
 	said := map[lease.Reason]int{}
 	for run := range runs {
@@ -28,6 +29,7 @@ func TestModel(t *testing.T) {
 			T: t, dice: rand.New(rand.NewPCG(seed, 0)), pool: fmt.Sprintf("p%d", run),
 			real: s, mem: &memstore.Store{}, said: said,
 		}
+		m.sums = func() string { return sumsOff(t, c, m.pool) }
 		for range steps {
 			m.step()
 		}
@@ -67,6 +69,7 @@ type model struct {
 	made      int
 	said      map[lease.Reason]int
 	story     string
+	sums      func() string // what is wrong with the script's own sums
 }
 
 func (m *model) tell(format string, args ...any) { m.story += fmt.Sprintf(format, args...) + "\n" }

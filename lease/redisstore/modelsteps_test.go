@@ -122,6 +122,9 @@ func (m *model) compare() {
 	if !maps.EqualFunc(a.slots, b.slots, slices.Equal) || !slices.Equal(a.line, b.line) || a.limit != b.limit {
 		m.Errorf("%+v, the model has %+v", a, b)
 	}
+	if off := m.sums(); off != "" {
+		m.Errorf("the script's sums are off: %s", off)
+	}
 	if m.Failed() {
 		m.Fatal(m.story)
 	}

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -17,6 +18,8 @@ type proxy struct {
 	pairs  map[*pair]bool
 	reply  func() fate // of the next piece of an answer; nil: pass
 	delay  time.Duration
+	hold   bool   // keep what clients ask
+	held   []byte // and this was kept
 }
 
 // fate is what becomes of a piece.
@@ -78,12 +81,54 @@ func (p *proxy) serve(near net.Conn) {
 	moved := p.target != target
 	p.mu.Unlock()
 	if !moved {
-		go p.copy(c, near, far, func() fate { return pass })
-		p.copy(c, far, near, p.fateOfReply)
+		go p.copy(c, near, far, p.fateOfRequest)
+		p.copy(c, far, near, func([]byte) fate { return p.fateOfReply() })
 	}
 	p.mu.Lock()
 	delete(p.pairs, c)
 	p.mu.Unlock()
+}
+
+func (p *proxy) fateOfRequest(piece []byte) fate {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.hold {
+		return pass
+	}
+	p.held = append(p.held, piece...)
+	return swallow
+}
+
+// keep has what clients ask wait on the way, until deliver; new requests pass when it is
+// off again.
+func (p *proxy) keep(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hold = on
+}
+
+// deliver brings what was kept to the server, and returns when that has done it.
+func (p *proxy) deliver(t testing.TB) {
+	t.Helper()
+	p.mu.Lock()
+	target, held := p.target, p.held
+	p.held = nil
+	p.mu.Unlock()
+	if len(held) == 0 {
+		t.Fatal("nothing was kept")
+	}
+	c, err := net.Dial("tcp", target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write(append(held, "*1\r\n$4\r\nQUIT\r\n"...)); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(deadline))
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (p *proxy) fateOfReply() fate {
@@ -99,7 +144,7 @@ func (p *proxy) fateOfReply() fate {
 	return p.reply()
 }
 
-func (p *proxy) copy(c *pair, from, to net.Conn, next func() fate) {
+func (p *proxy) copy(c *pair, from, to net.Conn, next func([]byte) fate) {
 	defer from.Close()
 	defer to.Close()
 	buf := make([]byte, 64<<10)
@@ -108,7 +153,7 @@ func (p *proxy) copy(c *pair, from, to net.Conn, next func() fate) {
 		if err != nil {
 			return
 		}
-		f := next()
+		f := next(buf[:n])
 		p.mu.Lock()
 		c.deaf = c.deaf || f == swallow
 		deaf := c.deaf

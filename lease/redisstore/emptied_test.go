@@ -1,0 +1,68 @@
+package redisstore_test
+
+import (
+	"testing"
+	"time"
+
+	"berth/lease"
+	"berth/lease/redisstore"
+)
+
+// A server that has been up for long is emptied, and its scripts with it; or whoever comes
+// first afterwards has other scripts than those before. Nobody new starts.
+func TestEmptiedWithItsScripts(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	h := try(t, open(t, server, ""), job(1, longTTL))
+	eventually(t, "it has been up for longer than a TTL", func() bool { return uptime(t, server) > shortTTL+time.Second })
+	command(t, server, "FLUSHALL")
+	command(t, server, "SCRIPT", "FLUSH")
+	refused(t, openAt(t, server.Addr, nil, redisstore.Timings{}), job(1, shortTTL), lease.Recovers)
+	if _, err := h.Renew(within(t), 0); err != nil {
+		t.Error(err)
+	}
+	refused(t, open(t, server, ""), job(1, shortTTL), lease.Full)
+	release(t, h)
+}
+
+// Who says that nobody else has ever used a server waits for nobody, as long as that is
+// so: what it knows by then counts.
+func TestFreshServer(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	command(t, server, "FLUSHALL")
+	s := open(t, server, "?fresh=1")
+	h := try(t, s, job(1, longTTL))
+	refused(t, s, job(1, longTTL), lease.Full)
+	release(t, h)
+	command(t, server, "FLUSHALL")
+	refused(t, open(t, server, ""), job(1, longTTL), lease.Recovers)
+	refused(t, s, job(1, longTTL), lease.Recovers)
+	if _, err := lease.ParseURL("redis://h?fresh=yes"); err != nil {
+		t.Fatal(err)
+	}
+	d, _ := lease.ParseURL("redis://h?fresh=yes")
+	if _, err := redisstore.Open(d); err == nil {
+		t.Error("fresh=yes is taken")
+	}
+}
+
+// The first replica of a master changes the id of its history, and nothing is lost.
+func TestFirstReplicaAttaches(t *testing.T) {
+	t.Parallel()
+	s := replicate(t)
+	fresh(t, s.master)
+	command(t, s.replica, "REPLICAOF", "NO", "ONE")
+	// A backlog that nobody needs any more goes, and with it the history.
+	command(t, s.master, "CONFIG", "SET", "repl-backlog-ttl", 1)
+	store := s.store()
+	release(t, try(t, store, job(2, longTTL)))
+	was := s.offset(s.master, "master_replid")
+	eventually(t, "the history changes", func() bool {
+		if s.offset(s.master, "repl_backlog_active") == "0" {
+			command(t, s.replica, "REPLICAOF", "127.0.0.1", port(s.master.Addr))
+		}
+		return s.offset(s.master, "master_replid") != was
+	})
+	release(t, try(t, store, job(2, longTTL)))
+}

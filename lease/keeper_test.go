@@ -57,6 +57,26 @@ func TestKeep(t *testing.T) {
 	})
 }
 
+// restless is one that has to be renewed every second.
+type restless struct{ counting }
+
+func (r *restless) HeartbeatAtMost() time.Duration { return time.Second }
+
+func TestKeepRestless(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, every := range []time.Duration{time.Hour, 100 * time.Millisecond} {
+			k, start := Keep(&restless{}, Beats{Every: every}), time.Now()
+			for range 3 {
+				<-k.Renewals()
+			}
+			k.Stop()
+			if d := time.Since(start); d != 3*min(every, time.Second) {
+				t.Errorf("three heartbeats of one every %v took %v", every, d)
+			}
+		}
+	})
+}
+
 // expiring is a holding whose lease holds for ttl, on a clock of its own.
 type expiring struct {
 	Holding

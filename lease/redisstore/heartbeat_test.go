@@ -1,0 +1,37 @@
+package redisstore_test
+
+import (
+	"testing"
+	"time"
+
+	"berth/lease"
+	"berth/lease/redisstore"
+)
+
+// A holder with a long TTL that was never cut off is back before somebody else starts on
+// a server that has forgotten it, however seldom it was asked to renew. (Both ran until
+// its next heartbeat.)
+func TestForgottenBetweenHeartbeats(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	timings := redisstore.Timings{Recover: 6 * time.Second}
+	h := try(t, openAt(t, server.Addr, nil, timings), job(1, time.Hour))
+	k := lease.Keep(h, lease.Beats{Every: 20 * time.Minute, Reserve: time.Second})
+	defer k.Stop()
+	command(t, server, "FLUSHALL")
+	s := openAt(t, server.Addr, nil, timings)
+	eventually(t, "the holder has registered again", func() bool {
+		other, v, err := s.TryAcquire(within(t), job(1, time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other != nil {
+			t.Fatal("somebody else started beside a holder that was never cut off")
+		}
+		return v.Reason == lease.Full
+	})
+	if p := pool(t, s); len(p.Holders) != 1 || p.Holders[0].Lease.ID != h.Lease().ID {
+		t.Errorf("%+v, want the holder there was", p.Holders)
+	}
+	release(t, h)
+}

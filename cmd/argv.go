@@ -119,7 +119,7 @@ func (a *argv) take(f cli.Flag, typed, value string, attached bool, rest []strin
 		value, rest = rest[0], rest[1:]
 		fallthrough
 	default:
-		typed += " " + shorten(quoted([]string{value})[0], 60)
+		typed += " " + shorten(quoted([]string{hidden(value, []string{value})})[0], 60)
 	}
 	if before, twice := a.given[name]; twice && !isList(f) && !(isSwitch(f) && before.value == value) {
 		a.fail(fmt.Errorf("--%s is given twice, as %s and as %s: leave one out", name, before.typed, typed))

@@ -52,9 +52,10 @@ func schemeOf(where string) string {
 }
 
 // checkStore refuses what only looks like a directory. One that is made for a slip
-// is a store of its own, in which nobody is counted.
+// is a store of its own, in which nobody is counted, and its name is a password.
 func checkStore(o storeOptions) error {
-	scheme, rest, ok := strings.Cut(o.where, ":")
+	scheme, rest, ok := cutScheme(o.where)
+	shown := discreet(o.where)
 	switch {
 	case o.where == "" && o.from == "--store":
 		return &hintedError{errors.New("--store: \"\" names no store"), "without --store it is the one of BERTH_STORE, else /var/tmp/berth-UID"}
@@ -62,21 +63,43 @@ func checkStore(o storeOptions) error {
 		return nil
 	case strings.HasPrefix(o.where, "~"):
 		return &hintedError{
-			fmt.Errorf("%s: %q begins with a ~ that no shell has expanded", o.from, o.where),
+			fmt.Errorf("%s: %q begins with a ~ that no shell has expanded", o.from, shown),
 			fmt.Sprintf("write the whole path%s: ~ stays as it is in a crontab, in YAML, in quotes and behind --store=", atHome(o.where)),
 		}
-	case ok && slices.Contains(elsewhere, strings.ToLower(scheme)):
-		where := strings.TrimLeft(rest, "/")
-		return &hintedError{fmt.Errorf("%s: %q is no directory's name and no URL", o.from, discreet(o.where)), fmt.Sprintf("%s://%s for a server; ./%s for a directory of that name", scheme, discreet(where), discreet(o.where))}
-	case isAddress(o.where):
-		where := discreet(o.where)
-		host := where
-		if ip, err := netip.ParseAddr(where); err == nil && ip.Is6() {
-			host = "[" + where + "]"
+	case ok:
+		hint := fmt.Sprintf("%s://%s for a server", scheme, lease.Discreet(rest))
+		if strings.Contains(shown, "…") {
+			hint = fmt.Sprintf("%s://USER:PASSWORD@HOST for a server", scheme)
+		} else if strings.HasPrefix(o.where, scheme+":") {
+			hint += fmt.Sprintf("; ./%s for a directory of that name", shown)
 		}
-		return &hintedError{fmt.Errorf("%s: %q looks like the address of a server, and is no directory's name", o.from, where), fmt.Sprintf("redis://%s or etcd://%s for a server; ./%s for a directory of that name", host, host, where)}
+		return &hintedError{fmt.Errorf("%s: %q is no directory's name and no URL", o.from, shown), hint}
+	case isAddress(o.where) && strings.Contains(shown, "…"):
+		return &hintedError{fmt.Errorf("%s: %q looks like the address of a server, and is no directory's name", o.from, shown), "redis://USER:PASSWORD@HOST or etcd://USER:PASSWORD@HOST for a server; with ./ before it, it is a directory's name"}
+	case isAddress(o.where):
+		host := shown
+		if ip, err := netip.ParseAddr(shown); err == nil && ip.Is6() {
+			host = "[" + shown + "]"
+		}
+		return &hintedError{fmt.Errorf("%s: %q looks like the address of a server, and is no directory's name", o.from, shown), fmt.Sprintf("redis://%s or etcd://%s for a server; ./%s for a directory of that name", host, host, shown)}
 	}
 	return nil
+}
+
+// cutScheme cuts a known scheme, or one that is a letter away from it, and what stands
+// between it and the host: :// was meant.
+func cutScheme(where string) (scheme, rest string, ok bool) {
+	end := strings.IndexAny(where, ":;/")
+	if end < 0 || where[end] == '/' && !strings.HasPrefix(where[end:], "//") {
+		return "", where, false
+	}
+	scheme, rest = where[:end], strings.TrimLeft(where[end+1:], `/\`)
+	return scheme, rest, isScheme(scheme)
+}
+
+func isScheme(word string) bool {
+	word = strings.ToLower(word)
+	return slices.ContainsFunc(elsewhere, func(s string) bool { return s == word || near(word, s) })
 }
 
 // atHome is the path that a shell makes of ~/DIR, as far as we know it.
@@ -88,32 +111,36 @@ func atHome(where string) string {
 	return ", " + quoted([]string{home + rest})[0]
 }
 
-// isAddress reports whether where is HOST:PORT, USER@HOST, an IP address, or a list
-// of them with commas, perhaps with a path behind. What begins with / or a dot is a
-// path.
+// isAddress reports whether where is HOST:PORT, an IP address, or a list of them with
+// commas, perhaps with a path or settings behind, or has an @ in it. What begins with a
+// dot or one / is a path.
 func isAddress(where string) bool {
-	if where == "" || where[0] == '/' || where[0] == '.' {
+	where = strings.Trim(where, "\"' \t\r\n")
+	if isPath(where) {
 		return false
 	}
-	hosts, _, _ := strings.Cut(where, "/")
+	if strings.Contains(where, "@") {
+		return true
+	}
+	hosts := where
+	if end := strings.IndexAny(where, "/?#"); end >= 0 {
+		hosts = where[:end]
+	}
 	for host := range strings.SplitSeq(hosts, ",") {
 		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
 		i := strings.LastIndexByte(host, ':')
 		port := host[i+1:]
-		if err == nil || strings.Contains(host, "@") || i >= 0 && port != "" && strings.Trim(port, "0123456789") == "" {
+		if err == nil || i >= 0 && port != "" && strings.Trim(port, "0123456789") == "" {
 			return true
 		}
 	}
 	return false
 }
 
-// discreet is where without a password.
-func discreet(where string) string {
-	i := strings.LastIndexByte(where, '@')
-	if i < 0 || !strings.Contains(where[:i], ":") {
-		return where
-	}
-	return "…" + where[i:]
+// isPath reports whether where says by its beginning that it is a path. //u:pw@host has
+// lost its scheme.
+func isPath(where string) bool {
+	return where == "" || where[0] == '.' || where[0] == '/' && !(strings.HasPrefix(where, "//") && strings.Contains(where, "@"))
 }
 
 // openRemote opens the store of a URL, or has berth-remote do what was asked of us.

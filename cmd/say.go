@@ -13,6 +13,7 @@ import (
 //   - "berth: note: FACT" is said when all is well and yet worth a line.
 //   - "berth: FACT" tells how it goes: while waiting, and with --verbose.
 //   - Success is silent. --quiet silences notes and waiting, never errors.
+//   - No password, whatever word it was typed in: see hidden.
 //   - No newlines from elsewhere: a command or a label could forge a line.
 //   - Nobody waits for whoever reads it: a sink does the writing.
 
@@ -26,7 +27,7 @@ func newSpeaker(quiet, verbose bool) *speaker {
 }
 
 func (s *speaker) line(kind, format string, args ...any) {
-	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, oneLine(typed.inSameStore(fmt.Sprintf(format, args...))))}
+	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, oneLine(hidden(typed.inSameStore(fmt.Sprintf(format, args...)), heard())))}
 	if kind == errorKind || kind == hintKind {
 		e.kind = vital
 	}

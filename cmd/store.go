@@ -26,13 +26,9 @@ type store struct {
 // shown is where, for people: without the password of a URL.
 func (st *store) shown() string {
 	if !st.remote {
-		return st.where
+		return discreetPath(st.where)
 	}
-	d, err := lease.ParseURL(st.where)
-	if err != nil {
-		return schemeOf(st.where) + "://…"
-	}
-	return d.Name()
+	return lease.DiscreetURL(st.where)
 }
 
 // here is the name of this machine, "" if it has none.

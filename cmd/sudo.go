@@ -31,7 +31,7 @@ func (r *runner) lookBehindSudo() {
 		if lease, _ := a.Started("BERTH_LEASE"); lease != "" {
 			pass += ",BERTH_LEASE" // else it waits for the job that it is in
 		}
-		r.say.notef("sudo cleared BERTH_STORE: this berth counts in %s, its caller in %s; to count in %s: sudo --preserve-env=%s", r.store.where, theirs, theirs, pass)
+		r.say.notef("sudo cleared BERTH_STORE: this berth counts in %s, its caller in %s; to count in %s: sudo --preserve-env=%s", r.store.shown(), discreet(theirs), discreet(theirs), pass)
 		return
 	}
 }

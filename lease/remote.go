@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,24 +34,24 @@ type Dial struct {
 // The package net/url knows one host only.
 func ParseURL(s string) (Dial, error) {
 	scheme, rest, ok := strings.Cut(s, "://")
-	end := strings.IndexAny(rest, "/?")
+	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
 	}
 	at := strings.LastIndex(rest[:end], "@") + 1
 	if strings.Contains(rest[end:], "@") { // part of a password would be taken for a host
-		return Dial{}, fmt.Errorf("a URL of %s with an @ behind a / or ?: in a password these are written %%40, %%2F and %%3F", scheme)
+		return Dial{}, fmt.Errorf("%q has an @ behind a /, ? or #: in a password these are written %%40, %%2F, %%3F and %%23", unreadable(s))
 	}
 	hosts := rest[at:end]
 	one, _, _ := strings.Cut(hosts, ",")
 	u, err := url.Parse(scheme + "://" + rest[:at] + one + rest[end:])
 	if err != nil || !ok {
 		// The error of net/url quotes what it was given, the password, too.
-		return Dial{}, fmt.Errorf("%q is not a URL like scheme://host:port/path", scheme+"://…"+rest[min(at, len(rest)):])
+		return Dial{}, fmt.Errorf("%q is not a URL like scheme://host:port/path", unreadable(s))
 	}
 	values, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return Dial{}, fmt.Errorf("cannot read what follows the question mark of a URL of %s: %w", scheme, err)
+	if err != nil { // it quotes, too
+		return Dial{}, fmt.Errorf("cannot read what follows the question mark of %q", unreadable(s))
 	}
 	d := Dial{Scheme: u.Scheme, User: u.User, Path: u.Path, Settings: values}
 	for h := range strings.SplitSeq(hosts, ",") {
@@ -60,14 +62,73 @@ func ParseURL(s string) (Dial, error) {
 	return d, nil
 }
 
+// DiscreetURL is what may be shown of a URL, also of one that cannot be read.
+func DiscreetURL(s string) string {
+	if d, err := ParseURL(s); err == nil {
+		return d.Name()
+	}
+	return unreadable(s)
+}
+
+func unreadable(s string) string {
+	scheme, rest, ok := strings.Cut(s, "://")
+	switch {
+	case !ok:
+		return Discreet(s)
+	case strings.ContainsAny(scheme, ":@"): // a password stands before the slip
+		scheme = "…"
+	}
+	return scheme + "://" + Discreet(rest)
+}
+
+// Discreet is what may be shown of [USER[:PASSWORD]@]HOST..., the part of a URL behind
+// its scheme, however wrong it is: nothing before the last @, no settings, and of the
+// rest what can hardly be a password.
+func Discreet(rest string) string {
+	at := strings.LastIndexByte(rest, '@') + 1
+	shown := rest[at:]
+	if end := strings.IndexAny(shown, "?#"); end >= 0 {
+		shown = shown[:end] + "…"
+	}
+	switch {
+	case at > 0 && !isHosts(shown):
+		return "…@…"
+	case at > 0:
+		return "…@" + shown
+	case !isHosts(shown):
+		return "…"
+	}
+	return shown
+}
+
+// isHosts reports whether s is HOST[:PORT],... and perhaps a path.
+func isHosts(s string) bool {
+	hosts, path, _ := strings.Cut(s, "/")
+	for host := range strings.SplitSeq(hosts, ",") {
+		name, port := host, ""
+		if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+			name, port = host[:i], host[i+1:]
+		}
+		_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+		if err != nil && strings.Contains(name, ":") || strings.Trim(strings.TrimSuffix(port, "…"), "0123456789") != "" {
+			return false
+		}
+	}
+	return !strings.Contains(path, ":")
+}
+
 // shown are the settings that may be seen. Another may be meant for a password.
 var shown = []string{"db", "fresh", "cacert", "cert", "key", "insecure-skip-tls-verify", "sentinel_user"}
 
-// Name is the URL for people: without passwords.
+// IsShown reports whether a setting of that name is no secret.
+func IsShown(name string) bool { return slices.Contains(shown, name) }
+
+// Name is the URL for people: without passwords. A user without one may be a password
+// whose colon was forgotten.
 func (d Dial) Name() string {
 	var b strings.Builder
 	b.WriteString(d.Scheme + "://")
-	if name := d.User.Username(); name != "" {
+	if name := d.User.Username(); name != "" && hasPassword(d.User) {
 		b.WriteString(url.User(name).String() + "@")
 	}
 	b.WriteString(strings.Join(d.Hosts, ",") + d.Path)
@@ -79,6 +140,11 @@ func (d Dial) Name() string {
 		}
 	}
 	return b.String()
+}
+
+func hasPassword(u *url.Userinfo) bool {
+	_, ok := u.Password()
+	return ok
 }
 
 // UnreachableError says that a store does not answer, or not as it should.

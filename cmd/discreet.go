@@ -1,0 +1,164 @@
+package cmd
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+
+	"berth/lease"
+)
+
+// A password is in the URL of a store, and by a slip in any other word: behind a flag
+// that is none, as a pool, as a directory. Those who know that a word is a store show
+// discreet(word); all that is said goes through hidden as well, because the messages
+// about wrong words quote them.
+
+// discreet is what may be shown of what a store is named by.
+func discreet(where string) string {
+	switch scheme, rest, ok := cutScheme(where); {
+	case isPath(where), strings.HasPrefix(where, "~"):
+		return discreetPath(where)
+	case isURL(where):
+		return lease.DiscreetURL(where)
+	case ok:
+		return scheme + strings.TrimSuffix(where[len(scheme):], rest) + lease.Discreet(rest)
+	}
+	return lease.Discreet(where)
+}
+
+// discreetPath hides what is between a colon and an @. There is nothing to hide in
+// /home/me@corp.
+func discreetPath(path string) string {
+	at := strings.LastIndexByte(path, '@')
+	colon := strings.IndexByte(path, ':')
+	if colon < 0 || at < colon {
+		return path
+	}
+	return path[:colon+1] + "…" + path[at:]
+}
+
+// heard are the words that we were given: what was typed, and our variables.
+var heard = sync.OnceValue(func() []string {
+	words := slices.Clone(os.Args[1:])
+	for _, e := range os.Environ() {
+		if name, value, _ := strings.Cut(e, "="); strings.HasPrefix(name, "BERTH_") {
+			words = append(words, value)
+		}
+	}
+	return words
+})
+
+// hidden is a text in which words that were given may be quoted, without what may be a
+// password in them.
+func hidden(text string, words []string) string {
+	for _, w := range words {
+		text = withoutLogin(text, w)
+		for _, secret := range secretsIn(w) {
+			for _, form := range asQuoted(secret) {
+				text = strings.ReplaceAll(text, form, "…")
+			}
+		}
+	}
+	return text
+}
+
+// asQuoted is a word as it stands in a message: as it is, as Go quotes it, as a shell
+// wants it, and both.
+func asQuoted(w string) []string {
+	in := func(w string) string {
+		q := strconv.Quote(w)
+		return q[1 : len(q)-1]
+	}
+	shell := strings.ReplaceAll(w, "'", `'\''`)
+	forms := []string{w, in(w), shell, in(shell)}
+	slices.Sort(forms)
+	return slices.Compact(forms)
+}
+
+// betweenParts are what we take words apart at.
+const betweenParts = ":/,=?#& "
+
+// withoutLogin is text without what stands in it as it does in word before the last @:
+// as much of that as agrees, and not by chance: its last part, or some of a long one,
+// which a flag may be attached to. A name with an @, as a pool's may be, is none.
+func withoutLogin(text, word string) string {
+	at := strings.LastIndexByte(word, '@')
+	if at < 0 || lease.CheckPool(word) == nil || isPath(word) && discreetPath(word) == word {
+		return text
+	}
+	login := word[:at]
+	least := max(1, min(leastSecret, at-1-strings.LastIndexAny(login, betweenParts)))
+	forms := asQuoted(login)
+	for from := 0; ; {
+		i := strings.IndexByte(text[from:], '@')
+		if i < 0 {
+			return text
+		}
+		i += from
+		n := 0
+		for _, form := range forms {
+			n = max(n, commonEnd(text[:i], form))
+		}
+		if from = i + 1; n >= least {
+			before := text[:i-n] + schemeOfLogin(text[i-n:i]) + "…"
+			text, from = before+text[i:], len(before)+1
+		}
+	}
+}
+
+// schemeOfLogin is what is kept of it, with its colon.
+func schemeOfLogin(login string) string {
+	if scheme, _, ok := cutScheme(login); ok {
+		return login[:len(scheme)+1]
+	}
+	return ""
+}
+
+func commonEnd(a, b string) (n int) {
+	for n < len(a) && n < len(b) && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+	}
+	return n
+}
+
+// leastSecret is how long a part of a word is that is hidden wherever it stands.
+const leastSecret = 4
+
+// secretsIn are those parts of a word that may be a password, or a part of one, and
+// need not stand before an @ where they are quoted.
+func secretsIn(word string) (secrets []string) {
+	at := strings.LastIndexByte(word, '@')
+	_, settings, _ := strings.Cut(word[at+1:], "?")
+	for setting := range strings.SplitSeq(settings, "&") {
+		if name, value, ok := strings.Cut(setting, "="); !ok {
+			secrets = append(secrets, setting)
+		} else if !lease.IsShown(name) {
+			secrets = append(secrets, value)
+		}
+	}
+	switch rest, ok := behindScheme(word); {
+	case at >= 0 && strings.ContainsAny(word[:at], ":/"): // lists and KEY=VALUE are taken apart
+		if parts := strings.FieldsFunc(word[:at], func(r rune) bool { return r == ',' || r == '=' }); len(parts) > 1 {
+			secrets = append(secrets, parts...)
+		}
+	case ok && at < 0 && strings.HasPrefix(lease.Discreet(rest), "…"):
+		secrets = append(secrets, rest)
+	}
+	return slices.DeleteFunc(secrets, func(s string) bool { return len(s) < leastSecret || s[0] == '-' && !strings.Contains(s, ":") })
+}
+
+// behindScheme is what a word has behind a scheme that stands anywhere in it: a flag,
+// or the name of a variable, may be before that.
+func behindScheme(word string) (rest string, ok bool) {
+	for i, c := range word {
+		name := word[:i]
+		start := strings.LastIndexFunc(name, func(r rune) bool { return r != '+' && !unicode.IsLetter(r) }) + 1
+		if c == ':' && isScheme(name[start:]) {
+			return strings.TrimLeft(word[i+1:], "/"), true
+		}
+	}
+	return "", false
+}

@@ -40,7 +40,8 @@ func discreetPath(path string) string {
 	return path[:colon+1] + "…" + path[at:]
 }
 
-// heard are the words that we were given: what was typed, and our variables.
+// heard are the words that we were given, typed or in our variables, and that may hold a
+// password.
 var heard = sync.OnceValue(func() []string {
 	words := slices.Clone(os.Args[1:])
 	for _, e := range os.Environ() {
@@ -48,7 +49,10 @@ var heard = sync.OnceValue(func() []string {
 			words = append(words, value)
 		}
 	}
-	return words
+	return slices.DeleteFunc(words, func(w string) bool {
+		_, ok := behindScheme(w)
+		return !ok && !strings.ContainsAny(w, "@?")
+	})
 })
 
 // hidden is a text in which words that were given may be quoted, without what may be a
@@ -90,7 +94,10 @@ func withoutLogin(text, word string) string {
 		return text
 	}
 	login := word[:at]
-	least := max(1, min(leastSecret, at-1-strings.LastIndexAny(login, betweenParts)))
+	if isPath(word) {
+		login = word[strings.IndexByte(word, ':')+1 : at]
+	}
+	least := max(1, min(leastSecret, len(login)-1-strings.LastIndexAny(login, betweenParts)))
 	forms := asQuoted(login)
 	for from := 0; ; {
 		i := strings.IndexByte(text[from:], '@')
@@ -124,6 +131,26 @@ func commonEnd(a, b string) (n int) {
 	return n
 }
 
+// withoutLogins is a word of somebody's command without the user and the password of the
+// URLs in it. Who looks at a pool is not told more than ps tells on the same machine, and
+// less on another.
+func withoutLogins(word string) string {
+	for from := 0; ; {
+		i := strings.Index(word[from:], "://")
+		if i < 0 {
+			return word
+		}
+		from += i + len("://")
+		end := strings.IndexAny(word[from:], " \t\n'\"")
+		if end < 0 {
+			end = len(word) - from
+		}
+		if at := strings.LastIndexByte(word[from:from+end], '@'); at >= 0 && strings.Contains(word[from:from+at], ":") {
+			word = word[:from] + "…" + word[from+at:]
+		}
+	}
+}
+
 // leastSecret is how long a part of a word is that is hidden wherever it stands.
 const leastSecret = 4
 
@@ -153,10 +180,12 @@ func secretsIn(word string) (secrets []string) {
 // behindScheme is what a word has behind a scheme that stands anywhere in it: a flag,
 // or the name of a variable, may be before that.
 func behindScheme(word string) (rest string, ok bool) {
-	for i, c := range word {
-		name := word[:i]
-		start := strings.LastIndexFunc(name, func(r rune) bool { return r != '+' && !unicode.IsLetter(r) }) + 1
-		if c == ':' && isScheme(name[start:]) {
+	for i := range len(word) {
+		if word[i] != ':' {
+			continue
+		}
+		start := strings.LastIndexFunc(word[:i], func(r rune) bool { return r != '+' && !unicode.IsLetter(r) }) + 1
+		if schemeMeant(word[start:i]) != "" {
 			return strings.TrimLeft(word[i+1:], "/"), true
 		}
 	}

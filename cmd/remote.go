@@ -67,9 +67,9 @@ func checkStore(o storeOptions) error {
 			fmt.Sprintf("write the whole path%s: ~ stays as it is in a crontab, in YAML, in quotes and behind --store=", atHome(o.where)),
 		}
 	case ok:
-		hint := fmt.Sprintf("%s://%s for a server", scheme, lease.Discreet(rest))
+		hint := fmt.Sprintf("%s://%s for a server", schemeMeant(scheme), lease.Discreet(rest))
 		if strings.Contains(shown, "…") {
-			hint = fmt.Sprintf("%s://USER:PASSWORD@HOST for a server", scheme)
+			hint = fmt.Sprintf("%s://USER:PASSWORD@HOST for a server", schemeMeant(scheme))
 		} else if strings.HasPrefix(o.where, scheme+":") {
 			hint += fmt.Sprintf("; ./%s for a directory of that name", shown)
 		}
@@ -94,12 +94,22 @@ func cutScheme(where string) (scheme, rest string, ok bool) {
 		return "", where, false
 	}
 	scheme, rest = where[:end], strings.TrimLeft(where[end+1:], `/\`)
-	return scheme, rest, isScheme(scheme)
+	if where[end] == '/' { // etc//pools is a path
+		return scheme, rest, slices.Contains(elsewhere, strings.ToLower(scheme))
+	}
+	return scheme, rest, schemeMeant(scheme) != ""
 }
 
-func isScheme(word string) bool {
-	word = strings.ToLower(word)
-	return slices.ContainsFunc(elsewhere, func(s string) bool { return s == word || near(word, s) })
+// schemeMeant is the known one, "" for none.
+func schemeMeant(typed string) string {
+	typed = strings.ToLower(typed)
+	if slices.Contains(elsewhere, typed) {
+		return typed
+	}
+	if i := slices.IndexFunc(elsewhere, func(s string) bool { return near(typed, s) }); i >= 0 {
+		return elsewhere[i]
+	}
+	return ""
 }
 
 // atHome is the path that a shell makes of ~/DIR, as far as we know it.

@@ -373,11 +373,13 @@ func (p *flagParser) labels(name string) map[string]string {
 }
 
 // shownCommand is what a lease tells of a command: enough to recognise it, and
-// never so much that a long one makes every look at the pool slow.
+// never so much that a long one makes every look at the pool slow, and no password of a
+// URL, which everybody who may use the store would see.
 func shownCommand(argv []string) []string {
 	const most = 1024
 	out, room := []string{}, most
 	for _, a := range argv {
+		a = withoutLogins(a)
 		if len(a) > room {
 			return append(out, strings.ToValidUTF8(a[:room], "\uFFFD")+"…")
 		}

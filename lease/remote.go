@@ -45,7 +45,7 @@ func ParseURL(s string) (Dial, error) {
 	hosts := rest[at:end]
 	one, _, _ := strings.Cut(hosts, ",")
 	u, err := url.Parse(scheme + "://" + rest[:at] + one + rest[end:])
-	if err != nil || !ok {
+	if err != nil || !ok || u.Opaque != "" { // user:password@scheme://host
 		// The error of net/url quotes what it was given, the password, too.
 		return Dial{}, fmt.Errorf("%q is not a URL like scheme://host:port/path", unreadable(s))
 	}
@@ -105,6 +105,9 @@ func Discreet(rest string) string {
 func isHosts(s string) bool {
 	hosts, path, _ := strings.Cut(s, "/")
 	for host := range strings.SplitSeq(hosts, ",") {
+		if _, err := netip.ParseAddr(host); err == nil {
+			continue
+		}
 		name, port := host, ""
 		if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 			name, port = host[:i], host[i+1:]

@@ -22,13 +22,17 @@ func TestParseURL(t *testing.T) {
 		{"etcd://[::1]:2379,[::2]:2379", "etcd://[::1]:2379,[::2]:2379", "[::1]:2379 [::2]:2379", ""},
 		{"unix:///run/redis.sock?db=3", "unix:///run/redis.sock?db=3", "", "/run/redis.sock"},
 		{"unix://:secret@/run/redis.sock", "unix:///run/redis.sock", "", "/run/redis.sock"},
+		{"redis://secret@h", "redis://h", "h", ""}, // its colon was forgotten
 	} {
 		d, err := ParseURL(c.url)
 		if err != nil || d.Name() != c.name || strings.Join(d.Hosts, " ") != c.hosts || d.Path != c.path {
 			t.Errorf("%s: %+v, %v, name %s; want %+v", c.url, d, err, d.Name(), c)
 		}
 	}
-	for _, bad := range []string{"", "nonsense", "redis://u:secret@h:x y", "redis://h:port", "redis://:secret@h?%zz", "://h", "redis://:a/secret@h", "redis://:a?secret@h", "redis://u:1/secret@h/0"} {
+	for _, bad := range []string{
+		"", "nonsense", "redis://u:secret@h:x y", "redis://h:port", "redis://:secret@h?%zz", "://h", "redis://:a/secret@h", "redis://:a?secret@h", "redis://u:1/secret@h/0",
+		"redis://u:1#secret@h", "redis://u:secret", "redis://:secret", "redis://h/u:secret@h", "u:secret@redis://h", "redis:u:secret@h", "u:secret", "redis://h?password=secret%zz",
+	} {
 		d, err := ParseURL(bad)
 		if err == nil {
 			t.Errorf("%q: %+v, want an error", bad, d)

@@ -98,7 +98,10 @@ func withoutLogin(text, word string) string {
 		login = word[strings.IndexByte(word, ':')+1 : at]
 	}
 	least := max(1, min(leastSecret, len(login)-1-strings.LastIndexAny(login, betweenParts)))
-	forms := asQuoted(login)
+	forms, host := asQuoted(login), ""
+	if !strings.ContainsAny(login, ":/") { // me@box:x in a job's command; others are me@box, too
+		host = word[at:]
+	}
 	for from := 0; ; {
 		i := strings.IndexByte(text[from:], '@')
 		if i < 0 {
@@ -109,7 +112,7 @@ func withoutLogin(text, word string) string {
 		for _, form := range forms {
 			n = max(n, commonEnd(text[:i], form))
 		}
-		if from = i + 1; n >= least {
+		if from = i + 1; n >= least && strings.HasPrefix(text[i:], host) {
 			before := text[:i-n] + schemeOfLogin(text[i-n:i]) + "…"
 			text, from = before+text[i:], len(before)+1
 		}

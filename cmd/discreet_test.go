@@ -153,6 +153,7 @@ func TestHidden(t *testing.T) {
 		{"build@ci", "pool build@ci", "pool build@ci"}, // it may be a pool's
 		{"/home/me@corp/x", "/home/me@corp/x", "/home/me@corp/x"},
 		{"./u:secret@h", "/tmp/u:secret@h", "/tmp/u:…@h"},
+		{"me@box:x", `"me@box:x" of me@box`, `"…@box:x" of me@box`},
 		{"@", "me@box", "me@box"},
 		{"", "me@box", "me@box"},
 	} {

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,7 +150,7 @@ func sayIn(t *testing.T, berth, dir, slip string, place []string) string {
 	if bytes.Contains(out, []byte("panic")) {
 		t.Errorf("%q with %q: %s", place, slip, out)
 	}
-	return fmt.Sprintf("%s", out)
+	return string(out)
 }
 
 var trueProgram, _ = exec.LookPath("true")

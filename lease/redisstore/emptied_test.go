@@ -51,12 +51,12 @@ func TestFreshServer(t *testing.T) {
 func TestFirstReplicaAttaches(t *testing.T) {
 	t.Parallel()
 	s := replicate(t)
-	fresh(t, s.master)
 	command(t, s.replica, "REPLICAOF", "NO", "ONE")
 	// A backlog that nobody needs any more goes, and with it the history.
 	command(t, s.master, "CONFIG", "SET", "repl-backlog-ttl", 1)
+	command(t, s.master, "FLUSHALL")
 	store := s.store()
-	release(t, try(t, store, job(2, longTTL)))
+	release(t, get(t, line(t, store, job(2, shortTTL)))) // and by now it knows the history
 	was := s.offset(s.master, "master_replid")
 	eventually(t, "the history changes", func() bool {
 		if s.offset(s.master, "repl_backlog_active") == "0" {
@@ -64,5 +64,5 @@ func TestFirstReplicaAttaches(t *testing.T) {
 		}
 		return s.offset(s.master, "master_replid") != was
 	})
-	release(t, try(t, store, job(2, longTTL)))
+	release(t, try(t, store, job(2, shortTTL)))
 }

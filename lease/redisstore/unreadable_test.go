@@ -107,7 +107,7 @@ func TestUnreadableRecords(t *testing.T) {
 func TestUnreadableHolderIsDropped(t *testing.T) {
 	t.Parallel()
 	server := known(t)
-	s := open(t, server, "")
+	s := openAt(t, server.Addr, nil, redisstore.Timings{})
 	command(t, server, "HSET", "{berth}:held:p", "p/bad", "?")
 	h := try(t, s, job(2, shortTTL))
 	end := record(t, 2).keep(h, shortTTL)

@@ -51,7 +51,14 @@ func client(t testing.TB, server *engine.Server) *redis.Client {
 }
 
 func TestStore(t *testing.T) {
-	server := engine.Redis(t)
+	for _, program := range engine.Redises() {
+		t.Run(program, func(t *testing.T) {
+			conforms(t, engine.RedisWith(t, engine.Options{Program: program}))
+		})
+	}
+}
+
+func conforms(t *testing.T, server *engine.Server) {
 	storetest.Run(t, storetest.Shape{
 		Open: func(t *testing.T) lease.Store {
 			fresh(t, server)

@@ -30,6 +30,9 @@ const required = "BERTH_REQUIRE_STORES"
 type Options struct {
 	Args []string // after ours, so that they win
 	Env  []string // on top of the test's own environment
+	// Program is the server's, where more than one speaks its protocol; "" the usual one.
+	Program string
+	TLS     *TLS // nil: none
 }
 
 // Server is one server process. Its methods fail the test it belongs to; they may
@@ -42,6 +45,7 @@ type Server struct {
 	program string
 	args    []string
 	env     []string
+	tls     *TLS
 	// answers is nil once the process that we started answers at Addr, and nobody
 	// else does.
 	answers func() error

@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,13 +55,62 @@ func freezes(t *testing.T, s *Server) {
 }
 
 func TestRedis(t *testing.T) {
-	t.Parallel()
-	s := Redis(t)
+	for _, program := range Redises() {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			s := RedisWith(t, Options{Program: program})
+			if filepath.Base(s.program) != program {
+				t.Errorf("%s runs, want %s", s.program, program)
+			}
+			redis(t, s)
+		})
+	}
+}
+
+func redis(t *testing.T, s *Server) {
+	t.Helper()
 	if got, err := s.Do("APPEND", "key", "value"); got != "5" {
 		t.Errorf("%q, %v", got, err)
 	}
 	survives(t, s)
 	freezes(t, s)
+}
+
+// A server with TLS takes nobody without, and one that wants certificates of its clients
+// takes nobody without one.
+func TestRedisTLS(t *testing.T) {
+	t.Parallel()
+	a := NewAuthority(t)
+	s := RedisWith(t, Options{TLS: &TLS{Pair: a.Server(), CA: a.CA, Clients: true}})
+	if got, err := ask(s.Addr, []string{"PING"}); err == nil {
+		t.Errorf("without TLS it says %q", got)
+	}
+	if got, err := RedisWith(t, Options{TLS: &TLS{Pair: a.Server(), CA: a.CA}}).Do("PING"); got != "PONG" {
+		t.Errorf("%q, %v", got, err)
+	}
+	redis(t, s)
+}
+
+// Valkey's program is run where it is on PATH, and is no error where it is not.
+func TestRedises(t *testing.T) {
+	path, err := exec.LookPath(usual)
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	if got := Redises(); !slices.Equal(got, []string{usual}) {
+		t.Errorf("%q, want the usual one alone", got)
+	}
+	if err := os.Symlink(path, filepath.Join(dir, valkey)); err != nil {
+		t.Skip(err)
+	}
+	if got := Redises(); !slices.Equal(got, []string{usual, valkey}) {
+		t.Errorf("%q, want both", got)
+	}
+	if s := RedisWith(t, Options{Program: valkey}); filepath.Base(s.program) != valkey {
+		t.Errorf("%s runs", s.program)
+	}
 }
 
 func TestRedisOptions(t *testing.T) {

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,19 +21,36 @@ func Redis(t testing.TB, args ...string) *Server {
 	return RedisWith(t, Options{Args: args})
 }
 
-// RedisWith is [Redis] with an environment.
+// Redises are the programs that keep a Redis's promises: the usual one, which has to be
+// there, and Valkey's where it is on PATH.
+func Redises() []string {
+	programs := []string{usual}
+	if _, err := exec.LookPath(valkey); err == nil {
+		programs = append(programs, valkey)
+	}
+	return programs
+}
+
+const (
+	usual  = "redis-server"
+	valkey = "valkey-server"
+)
+
+// RedisWith is [Redis] with an environment, TLS, or another program.
 func RedisWith(t testing.TB, o Options) *Server {
 	t.Helper()
-	s := newServer(t, "redis-server", "redis-server", o.Env)
+	program := cmp.Or(o.Program, usual)
+	s := newServer(t, program, program, o.Env)
+	s.tls = o.TLS
 	s.answers = func() error { return s.redisAnswers(passwordIn(o.Args)) }
 	place(t, func() error {
 		port, err := freePort()
 		s.Addr = net.JoinHostPort(host, port)
-		s.args = append([]string{
-			"--port", port, "--bind", host, "--dir", s.Dir, "--daemonize", "no",
+		s.args = slices.Concat(o.TLS.args(port), []string{
+			"--bind", host, "--dir", s.Dir, "--daemonize", "no",
 			"--save", "", "--appendonly", "no",
 			"--repl-diskless-sync-delay", "0", // else a replica waits 5 s for others to join it
-		}, o.Args...)
+		}, o.Args)
 		return err
 	}, s)
 	if slices.Contains(o.Args, "--replicaof") {
@@ -45,7 +64,7 @@ func RedisWith(t testing.TB, o Options) *Server {
 
 // Do sends a command to a Redis that has no password and returns its answer, which is
 // a string or a number.
-func (s *Server) Do(command ...string) (string, error) { return ask(s.Addr, command) }
+func (s *Server) Do(command ...string) (string, error) { return s.ask(command) }
 
 // passwordIn is what --requirepass says, "" none.
 func passwordIn(args []string) string {
@@ -61,7 +80,7 @@ func (s *Server) info(section, password string) (string, error) {
 	if password != "" {
 		commands = slices.Insert(commands, 0, []string{"AUTH", password})
 	}
-	return ask(s.Addr, commands...)
+	return s.ask(commands...)
 }
 
 func (s *Server) redisAnswers(password string) error {

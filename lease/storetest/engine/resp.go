@@ -14,13 +14,26 @@ import (
 // patience is how long one answer may take.
 const patience = 2 * time.Second
 
-// ask sends commands over a connection of their own and returns the last reply; the
-// first that is an error ends it.
+// ask sends commands over a connection of their own, without TLS, and returns the last
+// reply; the first that is an error ends it.
 func ask(addr string, commands ...[]string) (string, error) {
 	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return "", err
 	}
+	return askOver(conn, commands)
+}
+
+// ask is the same of this server, as it wants to be spoken to.
+func (s *Server) ask(commands ...[]string) (string, error) {
+	conn, err := s.tls.dial(s.Addr)
+	if err != nil {
+		return "", err
+	}
+	return askOver(conn, commands)
+}
+
+func askOver(conn net.Conn, commands [][]string) (string, error) {
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return "", err
@@ -30,6 +43,7 @@ func ask(addr string, commands ...[]string) (string, error) {
 		if _, err := io.WriteString(conn, encode(c)); err != nil {
 			return "", err
 		}
+		var err error
 		if reply, err = readReply(in); err != nil {
 			return "", fmt.Errorf("%s: %w", c[0], err)
 		}

@@ -155,6 +155,7 @@ type UnreachableError struct {
 	Store   string // without passwords
 	Answers bool   // it is there, and cannot do what it was asked for now
 	Err     error
+	Hint    string // what to do about it; "": nothing is known but the address
 }
 
 func (e *UnreachableError) Error() string {
@@ -165,6 +166,17 @@ func (e *UnreachableError) Error() string {
 }
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// RefusedError says that a store cannot be used as it is asked for, and that waiting
+// does not change it: somebody has to.
+type RefusedError struct {
+	Store string // without passwords
+	Err   error
+	Hint  string // what to do about it; "": nothing is known
+}
+
+func (e *RefusedError) Error() string { return "cannot use store " + e.Store + ": " + e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
 const (
 	firstPause = 20 * time.Millisecond
 	mostPause  = 2 * time.Second
@@ -173,20 +185,26 @@ const (
 )
 
 // Persist calls f until it succeeds, ctx ends, or it fails otherwise than by an
-// UnreachableError. It returns f's last error, or the cause when ctx was cancelled:
-// that the time was over says less than why nothing came of it. f must be safe to repeat when its answer was
-// lost. trouble may be nil.
+// UnreachableError. It returns f's last error, or the cause when ctx was cancelled. That
+// the time was over says less than why nothing came of it: an attempt that the end of ctx
+// has cut short does not count where there was another before. f must be safe to repeat
+// when its answer was lost. trouble may be nil.
 func Persist(ctx context.Context, trouble func(error), f func(context.Context) error) error {
 	begun, told := time.Now(), trouble == nil
+	var last error // of an attempt that was not cut short
 	for pause := firstPause; ; pause = min(2*pause, mostPause) {
 		err := f(ctx)
 		var out *UnreachableError
 		if !errors.As(err, &out) {
 			return err
 		}
+		if ctx.Err() != nil && last != nil {
+			err = last
+		}
 		if ctx.Err() != nil {
 			return ended(ctx, err)
 		}
+		last = err
 		if !told && time.Since(begun) > quietFor {
 			told = true
 			trouble(err)

@@ -69,6 +69,23 @@ func TestPersist(t *testing.T) {
 		if err := Persist(ctx, nil, f); err != out {
 			t.Errorf("%v, want why nothing came of it", err)
 		}
+		tries, cut := 0, &UnreachableError{Store: "s", Err: context.DeadlineExceeded}
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		late := func(ctx context.Context) error {
+			if tries++; tries < 3 {
+				return out
+			}
+			<-ctx.Done()
+			return cut
+		}
+		if err := Persist(short, nil, late); err != out {
+			t.Errorf("%v, want why nothing came of it, and not that the time was over", err)
+		}
+		tries = 3
+		if err := Persist(short, nil, late); err != cut {
+			t.Errorf("%v, want the only error that there was", err)
+		}
 		cause := errors.New("a signal")
 		cancelled, end := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { end(cause) })

@@ -32,7 +32,8 @@ const (
 
 // address is where a server listens, or Sentinels do, and who we are there.
 type address struct {
-	hosts          []string
+	network        string   // tcp or unix
+	hosts          []string // with their ports, or the path of a socket
 	user, password string
 	db             int
 	master         string // of the Sentinels; "": it is the server itself
@@ -42,10 +43,10 @@ type address struct {
 }
 
 // connect makes a client of what d names. No server is asked yet.
-func connect(d lease.Dial) (redis.UniversalClient, error) {
+func connect(d lease.Dial) (redis.UniversalClient, address, error) {
 	a, err := read(d)
 	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", d.Name(), err)
+		return nil, a, fmt.Errorf("store %s: %w", d.Name(), err)
 	}
 	if a.master != "" {
 		return redis.NewFailoverClient(&redis.FailoverOptions{
@@ -54,25 +55,22 @@ func connect(d lease.Dial) (redis.UniversalClient, error) {
 			Username: a.user, Password: a.password, DB: a.db, TLSConfig: a.tls,
 			DialTimeout: dialTime, ReadTimeout: -1, WriteTimeout: -1, ContextTimeoutEnabled: true,
 			MaxRetries: -1, PoolSize: connections, Protocol: 2, DisableIdentity: true,
-		}), nil
-	}
-	network := "tcp"
-	if d.Scheme == "unix" {
-		network = "unix"
+			DialerRetries: 2, // of the server, and in each all Sentinels as often
+		}), a, nil
 	}
 	return redis.NewClient(&redis.Options{
-		Network: network, Addr: a.hosts[0], Username: a.user, Password: a.password, DB: a.db, TLSConfig: a.tls,
+		Network: a.network, Addr: a.hosts[0], Username: a.user, Password: a.password, DB: a.db, TLSConfig: a.tls,
 		// Each step brings a deadline of its own, and is repeated by whoever knows
 		// whether it may be.
 		DialTimeout: dialTime, ReadTimeout: -1, WriteTimeout: -1, ContextTimeoutEnabled: true,
 		MaxRetries: -1, PoolSize: connections, Protocol: 2, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}), nil
+	}), a, nil
 }
 
 func read(d lease.Dial) (address, error) {
 	sentinel := strings.HasSuffix(d.Scheme, "+sentinel")
-	a := address{hosts: d.Hosts, user: d.User.Username(), password: os.Getenv("REDISCLI_AUTH")}
+	a := address{network: "tcp", hosts: d.Hosts, user: d.User.Username(), password: os.Getenv("REDISCLI_AUTH")}
 	if p, set := d.User.Password(); set {
 		a.password = p
 	}
@@ -90,7 +88,7 @@ func read(d lease.Dial) (address, error) {
 	case d.Scheme == "unix" && (len(d.Hosts) > 0 || d.Path == ""):
 		return a, fmt.Errorf("unix:// takes the path of a socket, like unix:///run/redis/redis.sock")
 	case d.Scheme == "unix":
-		a.hosts, path = []string{d.Path}, take("db")
+		a.network, a.hosts, path = "unix", []string{d.Path}, take("db")
 	case len(d.Hosts) == 0:
 		a.hosts = []string{"localhost"}
 	case len(d.Hosts) > 1 && !sentinel:

@@ -14,11 +14,6 @@
 package redisstore
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +28,7 @@ type Store struct {
 	client  redis.UniversalClient
 	name    string // without passwords
 	dial    lease.Dial
+	at      address
 	clock   clock
 	timings Timings
 	fresh   string // "1": nobody else has ever used this server
@@ -78,11 +74,11 @@ func Open(d lease.Dial) (*Store, error) { return OpenWith(d, Timings{}) }
 // OpenWith is Open with other timings.
 func OpenWith(d lease.Dial, t Timings) (*Store, error) {
 	logging.Disable() // what goes wrong is said by whoever asked
-	client, err := connect(d)
+	client, at, err := connect(d)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: client, name: d.Name(), dial: d, timings: t.orDefault(), fresh: d.Settings.Get("fresh")}, nil
+	return &Store{client: client, name: d.Name(), dial: d, at: at, timings: t.orDefault(), fresh: d.Settings.Get("fresh")}, nil
 }
 
 // Close ends its connections. What is held stays held until its TTL is over.
@@ -90,61 +86,6 @@ func (s *Store) Close() error { return s.client.Close() }
 
 // Clock goes on like the boot clock, from the server's time at the first step.
 func (s *Store) Clock() time.Duration { return s.clock.now() }
-
-// trouble turns an error of the client into one of ours: an UnreachableError when
-// the same step may well succeed later.
-func (s *Store) trouble(ctx context.Context, err error) error {
-	var said redis.Error
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.Is(err, redis.Nil): // of a Sentinel
-		return &answerError{s.name, errors.New("the Sentinels know no master of that name")}
-	case errors.As(err, &said) && !passes(said):
-		return &answerError{s.name, advised(said)}
-	}
-	return &lease.UnreachableError{Store: s.name, Answers: said != nil || errors.Is(err, errReplicas), Err: short(err)}
-}
-
-// passes reports whether an error that the server told is one of its state, and
-// not of ours.
-func passes(err redis.Error) bool {
-	return redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsClusterDownError(err) ||
-		redis.IsTryAgainError(err) || redis.IsMasterDownError(err) || redis.IsMaxClientsError(err) ||
-		redis.IsOOMError(err) || redis.HasErrorPrefix(err, "BUSY") || redis.HasErrorPrefix(err, "MISCONF") ||
-		redis.HasErrorPrefix(err, "NOREPLICAS") || redis.HasErrorPrefix(err, "UNBLOCKED")
-}
-
-// advised says what to do about a refusal that many meet.
-func advised(err redis.Error) error {
-	switch {
-	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"), strings.Contains(err.Error(), "unauthenticated"):
-		return fmt.Errorf("it wants a password (REDISCLI_AUTH, or user:password@ in the URL; Sentinels: sentinel_password=): %w", err)
-	case redis.HasErrorPrefix(err, "NOPERM"), strings.Contains(err.Error(), "can't run this command"):
-		return fmt.Errorf("the user lacks a right (see Stores on a server in README): %w", err)
-	}
-	return err
-}
-
-// short is an error without the addresses that the name of the store has already.
-func short(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return op.Err
-	}
-	return err
-}
-
-// answerError is what the server said no with.
-type answerError struct {
-	store string
-	err   error
-}
-
-func (e *answerError) Error() string { return "store " + e.store + " refuses: " + e.err.Error() }
-func (e *answerError) Unwrap() error { return e.err }
 
 // clock translates the server's instants, which somebody may set, into ones that
 // only go on.
@@ -156,6 +97,14 @@ type clock struct {
 
 	last   time.Duration // what the server's clock said last
 	lastAt time.Duration // and when, by ours; 0: never
+}
+
+// hasMet reports whether the server has ever answered. Until then it is more likely that
+// it was named wrongly than that it has an outage.
+func (c *clock) hasMet() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lastAt > 0
 }
 
 // jump is how far the server's clock may be from where it was expected before it

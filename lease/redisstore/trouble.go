@@ -1,0 +1,251 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+
+	"berth/lease"
+)
+
+// fault is what is wrong with a store, and what to do about it.
+type fault struct {
+	err     error
+	hint    string
+	passes  bool // the same step may well succeed later, without anybody's doing
+	answers bool // the server is there
+}
+
+// trouble turns an error of the client into one of ours: an UnreachableError when the
+// same step may well succeed later, a RefusedError when somebody has to do something about
+// the store or its address first, else an answerError.
+func (s *Store) trouble(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	f := s.at.fault(err)
+	if f.passes && !f.answers && !s.clock.hasMet() {
+		f = s.at.named(f)
+	}
+	if f.passes && !f.answers && s.dial.Replicas > 0 {
+		f = s.alone(f)
+	}
+	if f.passes {
+		return &lease.UnreachableError{Store: s.name, Answers: f.answers, Err: f.err, Hint: f.hint}
+	}
+	if said := redis.Error(nil); errors.As(err, &said) && f.hint == "" {
+		return &answerError{s.name, said}
+	}
+	return &lease.RefusedError{Store: s.name, Err: f.err, Hint: f.hint}
+}
+
+// answerError is what the server said no with to one step: another pool may be well.
+type answerError struct {
+	store string
+	err   error
+}
+
+func (e *answerError) Error() string { return "store " + e.store + " refuses: " + e.err.Error() }
+func (e *answerError) Unwrap() error { return e.err }
+
+// fault says what an error means.
+func (a *address) fault(err error) fault {
+	if of := sentinels(err); of != nil {
+		return a.ofSentinels(of)
+	}
+	if said := redis.Error(nil); errors.As(err, &said) {
+		return a.told(said, false)
+	}
+	if errors.Is(err, errReplicas) {
+		return fault{fmt.Errorf("%w, and --redis-wait asks for so many", err), replicasHint, true, true}
+	}
+	if f, ok := a.ofTLS(err); ok {
+		return f
+	}
+	return a.ofNetwork(err)
+}
+
+// alone looks whether a server did not answer in time because it waits for replicas that
+// it does not have.
+func (s *Store) alone(f fault) fault {
+	ctx, cancel := context.WithTimeout(context.Background(), knockWithin)
+	defer cancel()
+	info, err := s.client.InfoMap(ctx, "replication").Result()
+	if err != nil {
+		return f
+	}
+	n, err := strconv.Atoi(info["Replication"]["connected_slaves"])
+	if err != nil || n >= s.dial.Replicas {
+		return f
+	}
+	return s.at.fault(fmt.Errorf("%d of %d %w", n, s.dial.Replicas, errReplicas))
+}
+
+const (
+	replicasHint = "redis-cli info replication shows the replicas it has; --redis-wait 0 asks for none"
+	passwordHint = "the password is in REDISCLI_AUTH, or as redis://USER:PASSWORD@HOST in the URL, which wins"
+	sentinelHint = "sentinel_password= in the URL is the Sentinels' own password, and sentinel_user= their user"
+	clusterFact  = "it is a node of a Redis Cluster, which berth does not support"
+	clusterHint  = "use a server of its own, redis://HOST:PORT, or one that Sentinels watch, redis+sentinel://HOST,HOST/MASTER"
+)
+
+// told is about what a server, or a Sentinel, says no with.
+func (a *address) told(err redis.Error, sentinel bool) fault {
+	begins := func(prefixes ...string) bool {
+		for _, p := range prefixes {
+			if redis.HasErrorPrefix(err, p) {
+				return true
+			}
+		}
+		return false
+	}
+	says := func(text string) bool { return strings.Contains(err.Error(), text) }
+	who, hint := "it", passwordHint
+	if sentinel {
+		who, hint = "the Sentinel", sentinelHint
+	}
+	refusal := func(hint, format string, args ...any) fault {
+		return fault{err: fmt.Errorf(format+": %w", append(args, err)...), hint: hint}
+	}
+	switch {
+	case begins("NOAUTH") || says("unauthenticated"):
+		return refusal(hint, "%s wants a password", who)
+	case begins("WRONGPASS") || says("invalid password"):
+		return refusal(hint, "%s does not know that user and password", who)
+	case begins("NOPERM") || says("can't run this command"):
+		return refusal("redis-cli ACL SETUSER "+a.userName()+" '~{berth}:*' '&*' +@all -@admin -@dangerous +info", "the user %s lacks a right", a.userName())
+	case begins("DENIED"):
+		return fault{
+			err:  errors.New("it takes no connections from other machines, for it has no password (DENIED, protected mode)"),
+			hint: "give it one, with requirepass in its redis.conf, and put that in REDISCLI_AUTH",
+		}
+	case begins("MOVED", "ASK", "CROSSSLOT") || says("not allowed in cluster mode"):
+		return refusal(clusterHint, clusterFact)
+	case begins("CLUSTERDOWN"):
+		return fault{fmt.Errorf(clusterFact+": %w", err), clusterHint, true, true}
+	case begins("READONLY"):
+		return fault{fmt.Errorf("it is a replica: %w", err), "name its master (redis-cli info replication), or Sentinels, which do", true, true}
+	case begins("NOREPLICAS"):
+		return fault{err, "redis-cli config get min-replicas-to-write; redis-cli info replication shows the replicas it has", true, true}
+	case passes(err):
+		return fault{err, "", true, true}
+	case says("DB index is out of range"):
+		return refusal("redis-cli config get databases", "it has no database %d", a.db)
+	case says("unknown command"):
+		return refusal("redis-cli -h HOST info server shows what it is; Redis 6 and later will do, and Valkey", "it does not know what berth asks for")
+	}
+	return fault{err: err}
+}
+
+func (a *address) userName() string {
+	if a.user == "" {
+		return "default"
+	}
+	return a.user
+}
+
+// passes reports whether an error that the server told is one of its state, and
+// not of ours.
+func passes(err redis.Error) bool {
+	return redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsClusterDownError(err) ||
+		redis.IsTryAgainError(err) || redis.IsMasterDownError(err) || redis.IsMaxClientsError(err) ||
+		redis.IsOOMError(err) || redis.HasErrorPrefix(err, "BUSY") || redis.HasErrorPrefix(err, "MISCONF") ||
+		redis.HasErrorPrefix(err, "NOREPLICAS") || redis.HasErrorPrefix(err, "UNBLOCKED")
+}
+
+// sentinels is what each of the Sentinels failed with; nil: err is about the server. The
+// client, which asks all of them at once, has no type for that.
+func sentinels(err error) []error {
+	if !strings.Contains(err.Error(), "all sentinels specified") {
+		return nil
+	}
+	for ; err != nil; err = errors.Unwrap(err) {
+		if all, ok := err.(interface{ Unwrap() []error }); ok {
+			return all.Unwrap()
+		}
+	}
+	return nil
+}
+
+// ofSentinels is about Sentinels none of which has told where the master is. One who
+// says no says more than one who does not answer; but that there is no such master all
+// of them have to say, for one that has just come up may not know it yet.
+func (a *address) ofSentinels(errs []error) fault {
+	var unknown int
+	var last fault
+	for _, err := range errs {
+		if errors.Is(err, redis.Nil) {
+			unknown++
+			continue
+		}
+		f := a.fault(err)
+		if said := redis.Error(nil); errors.As(err, &said) {
+			f = a.told(said, true)
+		}
+		if !f.passes {
+			return f
+		}
+		last = f
+	}
+	host, port, _ := net.SplitHostPort(a.hosts[0])
+	ask := fmt.Sprintf("redis-cli -h %s -p %s sentinel masters", host, port)
+	switch {
+	case unknown == len(a.hosts):
+		return fault{err: fmt.Errorf("the Sentinels know no master %q", a.master), hint: ask}
+	case unknown > 0:
+		return fault{fmt.Errorf("%d of %d Sentinels answer, and know no master %q; of the others: %w", unknown, len(a.hosts), a.master, last.err), ask, true, true}
+	case len(a.hosts) == 1:
+		return fault{fmt.Errorf("the Sentinel does not answer: %w", last.err), a.sentinelsHint(), true, last.answers}
+	}
+	return fault{fmt.Errorf("none of the %d Sentinels answers: %w", len(a.hosts), last.err), a.sentinelsHint(), true, last.answers}
+}
+
+func (a *address) sentinelsHint() string {
+	return "is " + strings.Join(a.hosts, " or ") + " the address of a Sentinel, and reachable from here? --store or BERTH_STORE names it"
+}
+
+// ofNetwork is about a connection that did not come about, or has ended.
+func (a *address) ofNetwork(err error) fault {
+	var name *net.DNSError
+	var number *net.AddrError
+	switch {
+	case errors.As(err, &name) && name.IsNotFound:
+		return fault{fmt.Errorf("no such host: %s", name.Name), "getent hosts " + name.Name + "; --store or BERTH_STORE names the server", true, false}
+	case errors.As(err, &number): // of a port
+		return fault{err: number}
+	case a.network == "unix" && errors.Is(err, fs.ErrPermission):
+		return fault{err: short(err), hint: "ls -l " + a.hosts[0] + "; unixsocketperm in its redis.conf says who may connect"}
+	case a.network == "unix" && errors.Is(err, fs.ErrNotExist):
+		return fault{short(err), "is the server up, and is that its unixsocket? --store or BERTH_STORE names it", true, false}
+	case strings.HasPrefix(err.Error(), "redis: can't parse"), strings.HasPrefix(err.Error(), "redis: invalid"):
+		return fault{err: errors.New("what answers there is no Redis"), hint: "is that the port of the server? --store or BERTH_STORE names it"}
+	}
+	return fault{err: short(err), passes: true}
+}
+
+// short is an error without the addresses that the name of the store has already.
+func short(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return op.Err
+	}
+	return err
+}
+
+// settled reports whether the network said what is wrong, so that nothing more is to be
+// learned from who listens there: nobody does.
+func settled(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) ||
+		errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*net.DNSError)) || errors.As(err, new(*tls.CertificateVerificationError))
+}

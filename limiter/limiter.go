@@ -110,6 +110,12 @@ type Options struct {
 	// Verdict is what the caller was told a moment ago, by an Acquire with Now: it
 	// is not asked for again. The zero value: nothing.
 	Verdict lease.Verdict
+	// Out is why the store could not be reached a moment ago, as an Acquire with Now
+	// said: this one lines up, and does not try first. nil: nothing is known.
+	Out error
+	// Trouble is told that the store cannot be reached and is tried again, once; nil:
+	// nobody is told.
+	Trouble func(error)
 	// Ask asks gates; nil: those that are to be asked stay closed.
 	Ask Ask
 	// Interrupts of the wait; nil: none.
@@ -125,15 +131,18 @@ type Options struct {
 // *BusyError when ctx ended by its deadline (or at once, with Options.Now), the
 // context's cause when it was cancelled, *lease.StoppedError when somebody
 // asked this waiter to leave, lease.ErrTooHeavy when r can never start. After
-// an error nothing is held and no ticket is left, unless r.Key keeps one.
+// an error nothing is held and no ticket is left, unless r.Key keeps one. A store that
+// is out of reach is waited for like a slot, from the first step on, unless o.Now; when
+// ctx ended before it was back the error is *lease.UnreachableError, and what is left of
+// a ticket ends with r.TTL.
 func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (lease.Holding, error) {
 	v := o.Verdict
-	if r.Key == "" && v.Reason == "" { // a key wants its place, however short the visit
+	if r.Key == "" && v.Reason == "" && o.Out == nil { // a key wants its place, however short the visit
 		h, now, err := s.TryAcquire(ctx, r)
-		if h != nil || err != nil {
+		if h != nil || err != nil && (o.Now || !outage(err)) {
 			return h, late(r, lease.Verdict{}, err)
 		}
-		v = now
+		v, o.Out = now, err
 		if err := refuse(r, v); err != nil {
 			return nil, err
 		}
@@ -141,7 +150,7 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 			return nil, &BusyError{Pool: r.Pool, Verdict: v}
 		}
 	}
-	p, err := s.Line(ctx, r)
+	p, err := join(ctx, s, r, o)
 	if err != nil {
 		return nil, late(r, v, err)
 	}
@@ -159,11 +168,30 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 	// may be frozen in the pool's lock. The line sweeps what is left then.
 	lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
 	defer cancel()
-	if lerr := p.Leave(lctx); lerr != nil && !errors.Is(lerr, context.DeadlineExceeded) && !errors.As(lerr, new(*lease.UnreachableError)) {
+	if lerr := p.Leave(lctx); lerr != nil && !errors.Is(lerr, context.DeadlineExceeded) && !outage(lerr) {
 		err = errors.Join(err, lerr)
 	}
 	return nil, late(r, v, err)
 }
+
+// join takes a place in the line, as soon as the store can be reached. What a try whose
+// answer was lost may have taken is no obstacle: the store knows the request by its id.
+func join(ctx context.Context, s lease.Store, r lease.Request, o Options) (p lease.Place, err error) {
+	if o.Now {
+		return s.Line(ctx, r)
+	}
+	err = lease.Persist(ctx, o.Trouble, func(ctx context.Context) (err error) {
+		p, err = s.Line(ctx, r)
+		return err
+	})
+	if o.Out != nil && outage(err) && errors.Is(err, context.DeadlineExceeded) {
+		err = o.Out // that there was no time to try again says less
+	}
+	return p, err
+}
+
+// outage reports whether err may pass by itself.
+func outage(err error) bool { return errors.As(err, new(*lease.UnreachableError)) }
 
 // late turns the end of the time allowed into a BusyError.
 func late(r lease.Request, v lease.Verdict, err error) error {

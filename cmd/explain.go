@@ -23,6 +23,7 @@ func (s *speaker) explain(err error) {
 		held    *lease.LockHeldError
 		remote  *remoteError
 		out     *lease.UnreachableError
+		refused *lease.RefusedError
 		foreign *lease.ForeignStoreError
 		hinted  *hintedError
 		other   *strangerError
@@ -37,9 +38,10 @@ func (s *speaker) explain(err error) {
 		s.hintf("go build -o %s ./cmd/berth-remote, where berth was built", remoteProgram)
 	case errors.As(err, &out):
 		s.errorf("%v", err)
-		if !out.Answers {
-			s.hintf("is the server there, and reachable from here? --store or BERTH_STORE names it")
-		}
+		s.advise(outageHint(out))
+	case errors.As(err, &refused):
+		s.errorf("%v", err)
+		s.advise(refused.Hint)
 	case errors.As(err, &usage):
 		s.errorf("%v", err)
 		if !errors.As(usage.err, &hinted) {

@@ -37,6 +37,33 @@ func storeHint(err error) string {
 	return ""
 }
 
+// outageHint is what to do about a server that cannot be reached or cannot do it now, ""
+// when there is nothing but to wait.
+func outageHint(e *lease.UnreachableError) string {
+	if e.Hint == "" && !e.Answers {
+		return "is the server there, and reachable from here? --store or BERTH_STORE names it"
+	}
+	return e.Hint
+}
+
+// trouble says that a store is out of reach and is tried again: the first time with what
+// to do about it, for the caller may have mistyped its address, and waits for ever.
+func (s *speaker) trouble(err error) {
+	s.notef("%v; trying again", err)
+	var out *lease.UnreachableError
+	if s.quiet || !errors.As(err, &out) {
+		return
+	}
+	s.hinted.Do(func() { s.advise(outageHint(out)) })
+}
+
+// advise gives a hint, if there is one.
+func (s *speaker) advise(hint string) {
+	if hint != "" {
+		s.hintf("%s", hint)
+	}
+}
+
 // heldHint is what to do about a pool's lock that is not given back: no berth has it
 // for longer than a moment, unless it is stopped.
 func heldHint(e *lease.LockHeldError) string {

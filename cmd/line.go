@@ -15,13 +15,17 @@ import (
 // acquire takes the slots, at once if that is possible.
 func (r *runner) acquire() (lease.Holding, error) {
 	var last lease.Verdict
+	var out error // the store could not be reached
 	if r.spec.request.Key == "" {
 		// Without looking for signals, and so not for long.
 		ctx, cancel := context.WithTimeout(context.Background(), firstTry)
 		defer cancel()
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{Now: true})
 		var busy *limiter.BusyError
-		late := err != nil && ctx.Err() != nil && !r.heldUp(err)
+		if r.spec.wait != 0 && errors.As(err, new(*lease.UnreachableError)) {
+			out = err
+		}
+		late := out != nil || err != nil && ctx.Err() != nil && !r.heldUp(err)
 		if !late && (!errors.As(err, &busy) || r.spec.wait == 0 && busy.Verdict.Reason != lease.Gated) {
 			return h, r.unlucky(err)
 		}
@@ -57,7 +61,7 @@ func (r *runner) acquire() (lease.Holding, error) {
 			return nil, err
 		}
 	}
-	return r.wait(last)
+	return r.wait(last, out)
 }
 
 // heldUp reports whether one who does not wait has met one process that keeps the
@@ -104,6 +108,7 @@ type inLine struct {
 	interrupts limiter.Interrupts
 	suspension
 	late   <-chan time.Time // the waiter has not come to stop us by then
+	gone   <-chan time.Time // nor has it come to its end
 	cancel context.CancelCauseFunc
 	signal error // the signal that ended the wait
 }
@@ -114,8 +119,8 @@ type outcome struct {
 	err error
 }
 
-// wait lines up, after that verdict.
-func (r *runner) wait(last lease.Verdict) (lease.Holding, error) {
+// wait lines up, after that verdict, or because the store was out of reach then.
+func (r *runner) wait(last lease.Verdict, out error) (lease.Holding, error) {
 	l := &inLine{r: r}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -129,7 +134,7 @@ func (r *runner) wait(last lease.Verdict) (lease.Holding, error) {
 	done := make(chan outcome, 1)
 	go func() {
 		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
-			Now: r.spec.wait == 0, Verdict: last, Ask: r.asker.ask, Interrupts: &l.interrupts, Joined: w.joined,
+			Now: r.spec.wait == 0, Verdict: last, Out: out, Trouble: r.say.trouble, Ask: r.asker.ask, Interrupts: &l.interrupts, Joined: w.joined,
 			First: func() { procwatch.Reserve(r.store.remote) }, // at a hand-over it would take 0.6 ms
 		})
 		done <- outcome{h, err}
@@ -147,6 +152,8 @@ func (r *runner) wait(last lease.Verdict) (lease.Holding, error) {
 			l.hear(sig)
 		case <-l.late:
 			l.stopAnyway()
+		case <-l.gone:
+			return nil, l.signal
 		}
 	}
 }
@@ -164,6 +171,9 @@ func (l *inLine) hear(sig syscall.Signal) {
 	case terminate:
 		l.signal = signalError{sig}
 		l.cancel(l.signal)
+		if l.r.store.remote && l.gone == nil {
+			l.gone = time.After(atOnce)
+		}
 	}
 }
 
@@ -171,7 +181,10 @@ const (
 	// promptly is how soon after a Ctrl-Z the shell's prompt is to be back, whatever
 	// the store does.
 	promptly = 300 * time.Millisecond
-	forever  = time.Duration(math.MaxInt64)
+	// atOnce is how soon a signal ends the wait where a server does not answer: then
+	// nothing can be given back, and what it has of us ends with its TTL.
+	atOnce  = time.Second
+	forever = time.Duration(math.MaxInt64)
 )
 
 // stepAside stops this process, and lets the others pass meanwhile.

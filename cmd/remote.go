@@ -160,7 +160,7 @@ func openRemote(o storeOptions, say *speaker) (lease.Store, error) {
 		return nil, fmt.Errorf("%s: %w", o.from, err)
 	}
 	d.Replicas = o.replicas
-	d.Trouble = func(err error) { say.notef("%v; trying again", err) }
+	d.Trouble = say.trouble
 	open := openers[d.Scheme]
 	again := os.Getenv(becoming) != ""
 	_ = os.Unsetenv(becoming) // no business of the job's

@@ -40,7 +40,7 @@ func TestRemoteScripts(t *testing.T) {
 			}
 			p.Setup = func(e *testscript.Env) error { return setupRemote(e, kind, programs) }
 			maps.Copy(p.Cmds, map[string]func(*testscript.TestScript, bool, []string){
-				"store": cmdStore, "redis": cmdEngine("redis"), "etcd": cmdEngine("etcd"), "server": cmdServer,
+				"store": cmdStore, "redis": cmdEngine("redis"), "etcd": cmdEngine("etcd"), "server": cmdServer, "wire": cmdWire,
 			})
 			testscript.Run(t, p)
 		})
@@ -66,6 +66,7 @@ type remote struct {
 	testing.TB
 	kind    string
 	servers map[string]*engine.Server
+	wire    *wire // before the store; nil: none
 }
 
 type remoteKey struct{}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"sync"
 )
 
 // Everything berth says goes through this file, to stderr:
@@ -20,6 +21,7 @@ import (
 type speaker struct {
 	out            *sink
 	quiet, verbose bool
+	hinted         sync.Once // what to do about a store that cannot be reached
 }
 
 func newSpeaker(quiet, verbose bool) *speaker {

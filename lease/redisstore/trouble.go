@@ -142,8 +142,10 @@ func (a *address) told(err redis.Error, sentinel bool) fault {
 		return fault{err, "", true, true}
 	case says("DB index is out of range"):
 		return refusal("redis-cli config get databases", "it has no database %d", a.db)
+	case says("unknown command") && sentinel:
+		return refusal("a server without Sentinels is redis://HOST:PORT; the port of a Sentinel is "+sentinelPort+", unless its sentinel.conf has another", "what answers there is no Sentinel")
 	case says("unknown command"):
-		return refusal("redis-cli -h HOST info server shows what it is; Redis 6 and later will do, and Valkey", "it does not know what berth asks for")
+		return refusal("Redis 6 and later will do, and Valkey; if it is a Sentinel: redis+sentinel://HOST:PORT/MASTER", "it does not know what berth asks for")
 	}
 	return fault{err: err}
 }

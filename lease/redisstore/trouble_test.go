@@ -173,6 +173,8 @@ func TestSentinelTrouble(t *testing.T) {
 	refusedWith(t, fails(t, url("main", locked.Addr), nil), "the Sentinel wants a password", "^sentinel_password=")
 	refusedWith(t, fails(t, url("main", locked.Addr)+"?sentinel_password=s3cret2", nil), "the Sentinel does not know that user and password", "^sentinel_password=")
 	refusedWith(t, fails(t, strings.Replace(url("main", sentinel.Addr), "redis", "rediss", 1), nil), "does not speak TLS", "redis://")
+	refusedWith(t, fails(t, url("main", master.Addr), nil), "what answers there is no Sentinel", "redis://HOST:PORT")
+	refusedWith(t, fails(t, "redis://"+sentinel.Addr, nil), "does not know what berth asks for", "redis[+]sentinel://HOST:PORT/MASTER")
 	s := at(t, url("main", one, sentinel.Addr), nil)
 	release(t, try(t, s, job(1, time.Second)))
 }

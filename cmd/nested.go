@@ -18,13 +18,7 @@ func (r *runner) outer() (*lease.Lease, error) {
 	if os.Getenv("BERTH_LEASE") == "" {
 		return nil, nil
 	}
-	ctx := context.Background()
-	if r.spec.wait == 0 && !r.store.remote {
-		short, cancel := context.WithTimeout(ctx, firstTry)
-		defer cancel()
-		ctx = short
-	}
-	pool, err := r.store.Summary(ctx, r.spec.request.Pool, lease.Ticket{})
+	pool, err := r.first()
 	if r.heldUp(err) {
 		return nil, r.unlucky(&limiter.BusyError{Pool: r.spec.request.Pool, Err: err})
 	}
@@ -36,6 +30,32 @@ func (r *runner) outer() (*lease.Lease, error) {
 		return nil, err
 	}
 	return nest(r.spec.request, r.spec.nested, l, pool.Own.Limit)
+}
+
+// first reads the pool before anything else is done with it. Who waits for a slot waits
+// for a server, too.
+func (r *runner) first() (lease.Pool, error) {
+	var pool lease.Pool
+	read := func(ctx context.Context) (err error) {
+		pool, err = r.store.Summary(ctx, r.spec.request.Pool, lease.Ticket{})
+		return err
+	}
+	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	switch {
+	case r.store.remote && r.spec.wait != 0:
+		ctx, cancel = r.allowed(ctx)
+	case !r.store.remote && r.spec.wait == 0:
+		ctx, cancel = context.WithTimeout(ctx, firstTry)
+	}
+	defer cancel()
+	if !r.store.remote || r.spec.wait == 0 {
+		err := read(ctx)
+		return pool, err
+	}
+	if err, _ := r.heedful(context.Background(), func() error { return lease.Persist(ctx, r.say.trouble, read) }); err != nil {
+		return lease.Pool{}, err
+	}
+	return pool, nil
 }
 
 // around returns the lease of the pool's job that we run inside, nil if there is none.

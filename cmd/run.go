@@ -78,7 +78,7 @@ func (r *runner) run() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if r.store, err = openStore(r.spec.store, true, r.say); err != nil {
+	if err = r.open(); err != nil {
 		return 0, err
 	}
 	req := &r.spec.request
@@ -129,26 +129,50 @@ func (r *runner) run() (int, error) {
 	return r.supervise(h)
 }
 
+// open opens the store. Of some a server has to be asked for that, and who waits for a
+// slot waits for it. No signal is caught yet.
+func (r *runner) open() error {
+	open := func(context.Context) (err error) {
+		r.store, err = openStore(r.spec.store, true, r.say)
+		return err
+	}
+	if r.spec.wait == 0 {
+		return open(context.Background())
+	}
+	ctx, cancel := r.allowed(context.Background())
+	defer cancel()
+	return lease.Persist(ctx, r.say.trouble, open)
+}
+
 // checkGates looks whether the caller's own gates can be answered here at all. A
 // disk whose server is gone may never answer.
 func (r *runner) checkGates(check func() error) error {
 	ctx, cancel := r.allowed(context.Background())
 	defer cancel()
-	checked := make(chan error, 1)
-	go func() { checked <- check() }()
+	err, back := r.heedful(ctx, check)
+	if !back {
+		return &limiter.BusyError{Pool: r.spec.request.Pool, Verdict: lease.Verdict{Reason: lease.Gated, Why: "what the gates read does not come back"}}
+	}
+	return err
+}
+
+// heedful is what f returns, or the signal that came meanwhile and ends us; false: ctx
+// was over first.
+func (r *runner) heedful(ctx context.Context, f func() error) (err error, back bool) {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
 	var ctl suspension
 	for {
 		select {
-		case err := <-checked:
-			return err
+		case err := <-done:
+			return err, true
 		case sig := <-r.signals.next():
 			if ended := ctl.follow(sig, r.signals.next(), r.store.stop); ended != 0 {
-				return signalError{ended}
+				return signalError{ended}, true
 			}
-			continue
 		case <-ctx.Done():
+			return nil, false
 		}
-		return &limiter.BusyError{Pool: r.spec.request.Pool, Verdict: lease.Verdict{Reason: lease.Gated, Why: "what the gates read does not come back"}}
 	}
 }
 

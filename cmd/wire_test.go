@@ -16,7 +16,8 @@ import (
 
 // cmdWire is a command of TestRemoteScripts:
 //
-//	wire          put a wire before the store; from now on $BERTH_STORE leads through it
+//	wire          put a wire before the store; from now on $BERTH_STORE leads through it,
+//	              and $wire_ADDR is its HOST:PORT
 //	wire reset N  it resets the next N connections once something has come
 //	wire cut      nobody listens there any more, and its connections are over
 //	wire mend     somebody does again
@@ -30,6 +31,7 @@ func cmdWire(ts *testscript.TestScript, neg bool, args []string) {
 	case what == "":
 		r.wire = newWire(r.TB, r.servers["store"].Addr)
 		ts.Setenv("BERTH_STORE", r.kind+"://"+r.wire.addr)
+		ts.Setenv("wire_ADDR", r.wire.addr)
 	case reset:
 		n, err := strconv.Atoi(n)
 		ts.Check(err)

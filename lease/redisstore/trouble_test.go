@@ -149,7 +149,7 @@ func TestTLSTrouble(t *testing.T) {
 func TestSilent(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"redis", "rediss"} {
-		outWith(t, fails(t, scheme+"://"+fake(t, ""), nil), false, "no answer within", "^$")
+		outWith(t, fails(t, scheme+"://"+fake(t, ""), nil), false, "no answer within|i/o timeout", "^$")
 	}
 }
 

@@ -61,7 +61,8 @@ func (s *Store) timed(ctx context.Context, pool, step string, ttl time.Duration,
 	short, cancel := context.WithTimeout(ctx, s.timings.Call)
 	defer cancel()
 	a, sent, err := s.send(short, pool, step, ttl, copied, args)
-	if err != nil && ctx.Err() != nil { // the caller's time is over, which says nothing of the server
+	var out *lease.UnreachableError
+	if errors.As(err, &out) && !out.Answers && ctx.Err() != nil { // the caller's time is over, which says nothing of the server
 		err = &lease.UnreachableError{Store: s.name, Err: fmt.Errorf("no answer in the time allowed: %w", context.Cause(ctx))}
 	}
 	return a, sent, err

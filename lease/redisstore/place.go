@@ -77,7 +77,9 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 		return err
 	})
 	if err != nil {
-		_ = p.Leave(context.WithoutCancel(ctx))
+		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timings.Undo)
+		defer cancel()
+		_ = p.Leave(short)
 		return nil, err
 	}
 	seq, _ := strconv.ParseUint(a.text(0), 10, 64)

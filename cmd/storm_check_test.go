@@ -41,7 +41,8 @@ type stormRun struct {
 	id, parent, pool        string
 	limit, weight, priority int
 	key, onBusy             string
-	waits, timeout, tree    bool // --wait, --timeout, --hold tree
+	waits, timeout, tree    bool          // --wait, --timeout, --hold tree
+	ttl                     time.Duration // 0: that of all
 	exec, deaf              bool
 	code                    int  // what its job exits with
 	takes                   bool // its job wants another slot of the same pool,
@@ -133,6 +134,8 @@ func checkStorm(l *stormLog) *stormVerdict {
 		v.slots(pool, g)
 		v.limit(pool, g)
 		v.ownLimit(l, pool, g)
+		v.holdOff(l, pool, g)
+		v.shown(l, pool, g)
 		v.order(l, pool, g)
 	}
 	v.views(l)
@@ -142,10 +145,12 @@ func checkStorm(l *stormLog) *stormVerdict {
 // grants lists the jobs that held slots of their own, by pool, in the order of
 // their tokens.
 func (l *stormLog) grants() map[string][]*stormGrant {
-	seen := map[string]int64{} // when a run was last seen waiting
+	seen := map[string]int64{} // when a run was last seen waiting for what it then got
 	for _, w := range l.views {
 		for _, e := range w.waiters {
-			seen[e.run] = max(seen[e.run], w.from)
+			if r := l.byID[e.run]; r != nil && r.record("start") != nil && w.from < r.record("start").At {
+				seen[e.run] = max(seen[e.run], w.from)
+			}
 		}
 	}
 	all := map[string][]*stormGrant{}

@@ -22,7 +22,7 @@ const stormCalm = 2 * time.Minute
 // calm lifts the limits and waits until all runs, and all that they left
 // behind, have ended by themselves.
 func (s *storm) calm() {
-	for _, p := range stormPools {
+	for _, p := range s.pools {
 		s.setLimit(p.name, "none")
 	}
 	for end := time.Now().Add(stormCalm); ; time.Sleep(10 * time.Millisecond) {
@@ -59,8 +59,8 @@ func (s *storm) hangs(left map[string][]int) {
 
 // atEnd proves that nothing is left of the storm.
 func (s *storm) atEnd() []string {
-	for _, p := range stormPools {
-		if s.server == nil {
+	for _, p := range s.pools {
+		if s.kind == "" {
 			s.slotsFree(p.name)
 			s.lineEmpty(p.name)
 		} else {
@@ -68,7 +68,7 @@ func (s *storm) atEnd() []string {
 		}
 		s.wholePool(p.name)
 	}
-	if s.server != nil {
+	if s.kind != "" {
 		s.serverEmpty()
 	}
 	for run, pids := range s.marked() {
@@ -142,11 +142,11 @@ func (s *storm) report(v *stormVerdict) {
 		kills = append(kills, fmt.Sprintf("%s %d", k, s.kills[k]))
 	}
 	s.t.Logf("signals: %s; TERM came too late or was lost %d", strings.Join(kills, ", "), v.unheeded)
-	if s.server != nil {
+	if s.kind != "" {
 		s.reportServer(v)
 	}
 	s.t.Logf("looks %d, limits set %d, stops %d; order checked in %d pairs, own limit at %d starts", len(s.log.views), len(s.log.limits), len(s.log.stops), v.pairs, v.own)
-	for _, p := range stormPools {
+	for _, p := range s.pools {
 		if v.most[p.name] == 0 {
 			s.t.Errorf("harness: nothing ran in pool %s", p.name)
 		}

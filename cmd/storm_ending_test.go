@@ -35,7 +35,7 @@ func (v *stormVerdict) ending(l *stormLog, r *stormRun) {
 	}
 	if !slices.Contains(l.codes(r), r.exit) {
 		v.badf("exit", "run %s ended with %d, which nothing explains; its job ends with %d, records: %s; signals: %v; launched %d, ended %d; server: %v; it said: %s",
-			r.id, r.exit, r.code, r.story(), r.signals, r.launch, r.ended, l.server.weather(r.launch, r.ended), r.said)
+			r.id, r.exit, r.code, r.story(), r.signals, r.launch, r.ended, l.server.weather(r, r.launch, r.ended), r.said)
 	}
 	s := r.record("start")
 	if s == nil {
@@ -56,8 +56,10 @@ func (v *stormVerdict) ending(l *stormLog, r *stormRun) {
 }
 
 func (r *stormRun) story() (s string) {
-	for _, rec := range r.records {
-		s += rec.What + " "
+	for i, rec := range r.records {
+		if i == 0 || rec.What != r.records[i-1].What { // not each beat
+			s += rec.What + " "
+		}
 	}
 	return s
 }
@@ -84,7 +86,7 @@ func (l *stormLog) codes(r *stormRun) (ok []int) {
 	add(!started && r.waits && r.onBusy == "skip", codeOK)
 	add(!started && l.tooHeavy(r), codeFailed)
 	add(l.mayRefuse(r), codeFailed)
-	add(started && l.mayLose(r), codeLost)
+	add(l.mayLose(r), codeLost) // perhaps before its job had started
 	return ok
 }
 
@@ -156,19 +158,31 @@ func (v *stormVerdict) views(l *stormLog) {
 				v.badf("leak", "pool %s: a slot is held by nobody that is known, and no berth was killed that could have left it", w.pool)
 			case r != nil && l.over(r) < w.from:
 				v.badf("leak", "pool %s: run %s still holds %d slots (%s) after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v, server %v, it said: %s)",
-					w.pool, r.id, h.slots, h.state, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals, l.server.weather(r.launch, r.gone), r.said)
+					w.pool, r.id, h.slots, h.state, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals, l.server.weather(r, r.launch, r.gone), r.said)
 			}
 		}
 		if asked > 0 && used > asked {
 			v.badf("limit", "pool %s: 'berth ls' shows %d slots in use, and a holder that asks for %d", w.pool, used, asked)
 		}
 		for _, e := range w.waiters {
-			if r := l.byID[e.run]; e.place > 0 && r != nil && l.over(r) < w.from {
+			r := l.byID[e.run]
+			if e.place > 0 && r != nil && l.servedBefore(r, w.from) {
+				v.badf("leak", "pool %s: run %s stands in the line of %d, though its job has had its slots since %d; server %v",
+					w.pool, r.id, w.from, r.record("start").At, l.server.weather(r, r.launch, w.from))
+			}
+			if e.place > 0 && r != nil && l.over(r) < w.from {
 				v.badf("leak", "pool %s: run %s still stands in the line after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v, server %v, it said: %s)",
-					w.pool, r.id, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals, l.server.weather(r.launch, r.gone), r.said)
+					w.pool, r.id, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals, l.server.weather(r, r.launch, r.gone), r.said)
 			}
 		}
 	}
+}
+
+// servedBefore: it had got what it waited for, before that instant. On an emptied server
+// nobody remembers that.
+func (l *stormLog) servedBefore(r *stormRun, at int64) bool {
+	s := r.record("start")
+	return s != nil && s.Token != 0 && s.At < at && (r.gone == 0 || at < r.gone) && l.server.cameAnew(r) == 0
 }
 
 // halfGone: a berth that was killed between emptying its record and unlocking

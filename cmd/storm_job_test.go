@@ -23,6 +23,7 @@ type stormJob struct {
 	Code   int           `json:"code,omitempty"`
 	Closed bool          `json:"closed,omitempty"` // closes the slot's descriptor, as sudo does
 	Deaf   bool          `json:"deaf,omitempty"`   // ignores TERM
+	Beat   time.Duration `json:"beat,omitempty"`   // says so often that it lives
 	Daemon time.Duration `json:"daemon,omitempty"` // leaves a process behind for so long
 	Inner  []string      `json:"inner,omitempty"`  // arguments of a berth inside, whose end it waits for
 }
@@ -30,7 +31,7 @@ type stormJob struct {
 // stormRecord is one line of the records file.
 //
 //	start, end, term   of a job; term: it ended because of a TERM
-//	beat               a deaf job lives
+//	beat               a job lives that may end without a word
 //	left               the process that a job left behind is about to end
 //	launch, inner      the berth inside is about to start, has ended with Code
 type stormRecord struct {
@@ -83,9 +84,12 @@ func jobStorm(file, plan string) int {
 	var beat <-chan time.Time
 	if j.Deaf {
 		signal.Ignore(syscall.SIGTERM)
-		beat = time.Tick(20 * time.Millisecond)
+		j.Beat = 20 * time.Millisecond
 	} else {
 		signal.Notify(term, syscall.SIGTERM)
+	}
+	if j.Beat > 0 {
+		beat = time.Tick(j.Beat)
 	}
 	if j.Closed {
 		closeSlots()

@@ -34,8 +34,8 @@ func (v *stormVerdict) order(l *stormLog, pool string, grants []*stormGrant) {
 		var line []*stormGrant
 		for _, e := range w.waiters {
 			g := of[e.run]
-			if w.pool != pool || e.place < 1 || g == nil {
-				continue
+			if w.pool != pool || e.place < 1 || g == nil || w.from >= g.run.record("start").At {
+				continue // or it is no place of who was served before
 			}
 			for _, a := range line {
 				check(a, g, "which stood before it in the line")
@@ -68,7 +68,7 @@ func (l *stormLog) cameBack(r *stormRun) bool {
 // disturbed: something other than the line may have kept it from its turn.
 func (l *stormLog) disturbed(g *stormGrant) bool {
 	until := g.run.record("start").At
-	if l.server.passedOver(g.run.launch, until) {
+	if l.server.passedOver(g.run, g.run.launch, until) {
 		return true
 	}
 	for r := g.run; r != nil; r = l.byID[r.parent] {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -25,6 +26,9 @@ var stormPools = []stormPool{
 	{"many", []int{4, 6, 8}, []string{"none", "0", "2", "5"}},
 	{"mixed", []int{0, 0, 1, 2, 3, 5, 5}, []string{"none", "0", "2", "3", "4"}},
 }
+
+// stormLongPool is of the long jobs on a server.
+var stormLongPool = stormPool{"long", []int{2}, []string{"none", "1", "2"}}
 
 // stormMost is more than any pool is ever asked for.
 const stormMost = 8
@@ -49,7 +53,7 @@ type stormAttack struct {
 type stormPlanner struct {
 	*rand.Rand
 	runs   int
-	server bool // the store is on one
+	server *stormServer // nil: the store is a directory
 }
 
 func (p *stormPlanner) chance(percent int) bool { return p.IntN(100) < percent }
@@ -86,7 +90,7 @@ func (p *stormPlanner) next() *stormPlan {
 	args = append(args, p.running(r, job)...)
 	r.code = job.Code
 	attack := p.attack()
-	if p.server && attack != nil && attack.started && attack.berth && attack.sig == syscall.SIGKILL {
+	if p.server != nil && attack != nil && attack.started && attack.berth && attack.sig == syscall.SIGKILL {
 		job.For += 2 * stormLate // else it is over before anybody sees that it should be
 	}
 	plan, _ := json.Marshal(job)
@@ -95,10 +99,28 @@ func (p *stormPlanner) next() *stormPlan {
 
 // ofStore is what every run of a server is given besides.
 func (p *stormPlanner) ofStore() []string {
-	if p.server {
-		return []string{"--ttl", stormTTL.String()}
+	if p.server != nil {
+		return []string{"--ttl", p.server.ttl.String()}
 	}
 	return nil
+}
+
+// long is a run whose job shows several times that it lives, and that nobody disturbs.
+// On Redis every other one has a lease and heartbeats much longer than usual, and
+// outlasts the time in which nobody new starts: such a lease would block its slot for
+// minutes if it were killed. The others ask for their turn more often.
+func (p *stormPlanner) long(kind string) *stormPlan {
+	p.runs++
+	r := &stormRun{id: fmt.Sprintf("long%d", p.runs), pool: stormLongPool.name, limit: stormLongPool.limits[0], weight: 1, onBusy: "fail"}
+	job := &stormJob{Run: r.id, Weight: 1, Limit: r.limit, For: p.between(6*time.Second, 15*time.Second), Beat: 200 * time.Millisecond}
+	args := p.ofStore()
+	if kind == "redis" && p.runs%2 == 1 {
+		r.ttl, job.For = 120*time.Second, p.between(36*time.Second, 55*time.Second)
+		args = []string{"--ttl", r.ttl.String(), "--heartbeat", "40s"}
+	}
+	plan, _ := json.Marshal(job)
+	args = slices.Concat([]string{"run", "-q", "-p", r.pool, "-n", strconv.Itoa(r.limit), "--label", "run=" + r.id}, args)
+	return &stormPlan{run: r, args: append(args, "--", "job", "storm", "RECORDS", string(plan))}
 }
 
 // waiting picks how the run stands in the line.
@@ -134,7 +156,7 @@ func (p *stormPlanner) waiting(r *stormRun) (args []string) {
 func (p *stormPlanner) running(r *stormRun, job *stormJob) (args []string) {
 	job.Closed = p.chance(10)
 	switch n := p.IntN(100); {
-	case n < 8 && p.server: // --exec would leave nobody to renew the lease
+	case n < 8 && p.server != nil: // --exec would leave nobody to renew the lease
 	case n < 8:
 		r.exec = true
 		job.Closed = p.chance(50)
@@ -195,12 +217,12 @@ func (p *stormPlanner) attack() *stormAttack {
 	case n < 65:
 		a.after = p.between(0, time.Second)
 	}
-	if p.chance(2) && !p.server { // which cannot tell who is frozen from who is gone
+	if p.chance(2) && p.server == nil { // which cannot tell who is frozen from who is gone
 		a.gap = 3 * time.Second // longer than berth waits for a frozen pool without a word
 	}
 	a.berth = !a.started || p.chance(60)
 	a.sig = pick(p, []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGSTOP})
-	if p.server && a.berth && a.sig == syscall.SIGKILL && p.chance(75) {
+	if p.server != nil && a.berth && a.sig == syscall.SIGKILL && p.chance(75) {
 		// Each keeps its slot, or the line, for as long as its lease lasts: with many,
 		// little else would happen.
 		a.sig = pick(p, []syscall.Signal{syscall.SIGTERM, syscall.SIGSTOP})

@@ -3,20 +3,21 @@
 package cmd
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"berth/lease/storetest/engine"
 )
 
-// stormRestarts is how long a storm lasts in which the server is restarted, too:
-// after that a Redis lets nobody new in for a TTL.
-const stormRestarts = 30 * time.Second
+// stormLong is how long a storm lasts in which all faults happen: when a Redis has been
+// restarted or emptied, it lets nobody new in for so long.
+const stormLong = 30 * time.Second
 
 // onServer moves the store of a storm to a server of its own.
 func (s *storm) onServer(kind string, lasts time.Duration) {
@@ -24,61 +25,72 @@ func (s *storm) onServer(kind string, lasts time.Duration) {
 	if !ok {
 		s.t.Fatalf("no kind of store: %q", kind)
 	}
-	s.restarts = lasts >= stormRestarts
-	var args []string
-	if kind == "redis" && s.restarts { // what it has answered it must know afterwards
-		args = []string{"--appendonly", "yes", "--appendfsync", "always"}
-	}
-	s.kind, s.server, s.log.server, s.plans.server = kind, engines[kind](s.t, args...), &rules, true
+	s.kind, s.log.server, s.plans.server = kind, &rules, &rules
+	s.choose(os.Getenv("BERTH_STORM_FAULTS"), lasts)
 	if kind == "redis" {
-		known(s.t, s.server)
+		s.onRedis()
+	} else {
+		s.onEtcd()
 	}
-	s.store = kind + "://" + s.server.Addr
+	if s.faults["long"] {
+		s.pools = append(slices.Clone(stormPools), stormLongPool)
+	}
 	if s.berth == "" {
 		s.berth = filepath.Join(buildRemote(s.t), remoteProgram)
 	}
 }
 
-// outage does something to the server.
-func (s *storm) outage(p *stormPlanner) {
-	time.Sleep(p.between(time.Second, 3*time.Second))
-	what, length := "frozen", p.between(200*time.Millisecond, 800*time.Millisecond)
-	switch n := p.IntN(100); {
-	case n < 12 && s.restarts:
-		what = "restarted"
-	case n < 50 && s.kind == "redis":
-		what = "cut"
+func (s *storm) onRedis() {
+	var args []string
+	if s.faults["restart"] { // what it has answered it must know afterwards
+		args = []string{"--appendonly", "yes", "--appendfsync", "always"}
 	}
-	s.mu.Lock()
-	at := len(s.log.server.outages)
-	s.log.server.outages = append(s.log.server.outages, stormOutage{what, monotonic(), never})
-	s.mu.Unlock()
-	switch what {
-	case "frozen":
-		s.server.Freeze()
-		time.Sleep(length)
-		s.server.Thaw()
-	case "restarted":
-		s.server.Kill()
-		s.server.Start()
-	case "cut":
-		if _, err := s.server.Do("CLIENT", "KILL", "TYPE", "normal"); err != nil {
-			s.badf("harness: cannot cut connections: " + err.Error())
-		}
+	s.server = engine.Redis(s.t, args...)
+	known(s.t, s.server)
+	s.proxy = newStormProxy(s.t, s.server.Addr, s.note)
+	s.store, s.direct = "redis://"+s.proxy.addr, "redis://"+s.server.Addr
+}
+
+func (s *storm) onEtcd() {
+	s.cluster = engine.EtcdCluster(s.t, stormMembers)
+	var hosts []string
+	for _, m := range s.cluster {
+		hosts = append(hosts, m.Addr)
 	}
-	s.mu.Lock()
-	s.log.server.outages[at].to = monotonic()
-	s.mu.Unlock()
+	s.store = "etcd://" + strings.Join(hosts, ",")
+	s.direct = s.store
+}
+
+// weathers are what happens to the server of a storm, and how that is watched.
+func (s *storm) weathers(lasts time.Duration) (again, once []func(*stormPlanner)) {
+	if s.kind == "" {
+		return nil, nil
+	}
+	again = append(again, s.outage)
+	if s.proxy != nil {
+		again = append(again, s.network)
+		once = append(once, func(p *stormPlanner) { s.forget(p, lasts) })
+	}
+	if s.cluster != nil {
+		again = append(again, s.probe)
+	}
+	if s.faults["hung"] {
+		once = append(once, func(p *stormPlanner) { s.hang(p, lasts) })
+	}
+	if s.faults["long"] {
+		again = append(again, s.lengthy)
+	}
+	return again, once
 }
 
 // slow notes an answer that took long, for whatever reason.
 func (s *storm) slow(from, to int64) {
-	if s.server == nil || time.Duration(to-from) < 2*stormLate {
+	if s.kind == "" || time.Duration(to-from) < 2*stormLate {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log.server.outages = append(s.log.server.outages, stormOutage{"slow", from, to})
+	s.log.server.outages = append(s.log.server.outages, stormOutage{what: "slow", from: from, to: to})
 }
 
 // excused: a subcommand failed as it may, with a server. An answer that was lost is
@@ -86,15 +98,29 @@ func (s *storm) slow(from, to int64) {
 // lease of a berth that was killed, which 'berth stop' then waits for in vain.
 func (s *storm) excused(since int64, said string) bool {
 	switch {
-	case s.server == nil:
+	case s.kind == "":
 		return false
-	case strings.Contains(said, "still has slot"):
+	case strings.Contains(said, "still has slot") || strings.Contains(said, "does not react") && s.unheard(since, said):
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.stuck++
 		return true
 	}
 	return stormUnreachable.MatchString(said) && s.cutOff(since)
+}
+
+// unheard: a waiter may not have been told to leave, because the server has forgotten
+// that since, or because it could not be asked.
+func (s *storm) unheard(since int64, said string) bool {
+	if s.proxy == nil {
+		return false
+	}
+	run := s.proxy.runOf(stormID.FindString(said))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.server.during(since, monotonic(), func(o stormOutage) bool {
+		return o.what == "flushed" || run != "" && o.run == run
+	})
 }
 
 // cutOff: since then an answer of the server may have been lost.
@@ -107,7 +133,7 @@ func (s *storm) cutOff(since int64) bool {
 // emptied waits until a pool of a server is empty. Leases of the killed end by a
 // clock, but a dead one may be dropped only when somebody else asks for something.
 func (s *storm) emptied(pool string) {
-	for end := time.Now().Add(s.log.server.frees + stormSlack); ; time.Sleep(100 * time.Millisecond) {
+	for end := s.allFree(); ; time.Sleep(100 * time.Millisecond) {
 		s.oneMore(pool, "-n", fmt.Sprint(stormMost), "--priority", "20")
 		out := string(s.say(codeOK, "ls", "--json", pool))
 		if stormEmpty(out) {
@@ -120,6 +146,21 @@ func (s *storm) emptied(pool string) {
 	}
 }
 
+// allFree is when all slots are free again at the latest: as long after now as after the
+// death of a berth, or longer where a lease was left that lasts longer.
+func (s *storm) allFree() time.Time {
+	left := s.log.server.of(&stormRun{}, s.log.server.frees) + stormSlack
+	now := monotonic()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.log.runs {
+		if over := s.log.over(r); over != never {
+			left = max(left, time.Duration(over-now))
+		}
+	}
+	return time.Now().Add(left)
+}
+
 func stormEmpty(ls string) bool {
 	return strings.Contains(ls, `"used":0`) && strings.Contains(ls, `"holders":[],"waiters":[]`)
 }
@@ -128,7 +169,7 @@ func stormEmpty(ls string) bool {
 func (s *storm) serverEmpty() {
 	var left string
 	var err error
-	for end := time.Now().Add(s.log.server.frees + stormSlack); ; time.Sleep(200 * time.Millisecond) {
+	for end := s.allFree(); ; time.Sleep(200 * time.Millisecond) {
 		if s.kind == "redis" {
 			left, err = s.server.Do("EVAL", stormRedisLeft, "0")
 		} else {
@@ -159,18 +200,8 @@ return table.concat(left, ' ')`
 // etcdLeft lists the keys that are of a run.
 func (s *storm) etcdLeft() (string, error) {
 	all := base64.StdEncoding.EncodeToString([]byte{0})
-	ask, err := json.Marshal(map[string]any{"key": all, "range_end": all, "keys_only": true})
-	if err != nil {
-		return "", err
-	}
-	c := http.Client{Timeout: time.Second}
-	answer, err := c.Post("http://"+s.server.Addr+"/v3/kv/range", "application/json", bytes.NewReader(ask))
-	if err != nil {
-		return "", err
-	}
-	defer answer.Body.Close()
 	var found struct{ Kvs []struct{ Key []byte } }
-	if err := json.NewDecoder(answer.Body).Decode(&found); err != nil {
+	if err := etcdAsk(s.well()[0], "/v3/kv/range", map[string]any{"key": all, "range_end": all, "keys_only": true}, &found); err != nil {
 		return "", err
 	}
 	var left []string
@@ -181,7 +212,7 @@ func (s *storm) etcdLeft() (string, error) {
 		}
 	}
 	if len(found.Kvs) == 0 {
-		return "", fmt.Errorf("no keys at all: %s", answer.Status)
+		return "", errors.New("no keys at all")
 	}
 	return strings.Join(left, " "), nil
 }
@@ -192,8 +223,8 @@ func (s *storm) reportServer(v *stormVerdict) {
 	var longest time.Duration
 	for _, o := range s.log.server.outages {
 		n[o.what]++
-		if o.what != "slow" {
-			longest = max(longest, time.Duration(o.to-o.from))
+		if o.what == "frozen" || o.what == "restarted" {
+			longest = max(longest, o.lasted())
 		}
 	}
 	lost, out, hasty, stayed := 0, 0, 0, 0
@@ -203,7 +234,7 @@ func (s *storm) reportServer(v *stormVerdict) {
 			lost++
 		case r.refused():
 			out++
-			if len(s.log.server.weather(r.launch, r.ended)) == 0 {
+			if len(s.log.server.weather(r, r.launch, r.ended)) == 0 {
 				hasty++
 			}
 		}
@@ -213,4 +244,24 @@ func (s *storm) reportServer(v *stormVerdict) {
 	}
 	s.t.Logf("%s frozen %d times, connections cut %d, restarted %d, for %v at most, slow %d; berths killed %d (jobs outlived them by %v), leases lost %d, refused for want of a server %d (%d of them though nothing was wrong with it), stops in vain %d",
 		s.kind, n["frozen"], n["cut"], n["restarted"], longest.Round(time.Millisecond), n["slow"], stayed, v.late, lost, out, hasty, s.stuck)
+	if s.cluster != nil {
+		s.t.Logf("one member frozen or restarted %d times while the others went on, hung for good %d (the leader: %v)", n["member"], n["hung"], s.hungLeader)
+	} else {
+		s.t.Logf("emptied %d times, %d more with its scripts; connections held up %d, half open %d, reset %d", s.flushes["flush"], s.flushes["scripts"], n["late"], n["deaf"], n["reset"])
+	}
+	lengthy, ended, flushed := 0, 0, 0
+	for _, r := range s.log.runs {
+		start, end := r.record("start"), r.record("end")
+		if r.pool != stormLongPool.name || start == nil {
+			continue
+		}
+		lengthy++
+		if end != nil {
+			ended++
+			if s.log.server.during(start.At, end.At, func(o stormOutage) bool { return o.what == "flushed" }) {
+				flushed++
+			}
+		}
+	}
+	s.t.Logf("long jobs %d, %d came to their end, %d of these met an emptied server", lengthy, ended, flushed)
 }

@@ -26,8 +26,8 @@ import (
 //
 // BERTH_STORM is how many seconds it lasts, BERTH_STORM_SEED repeats the plans
 // of an earlier one, BERTH_BIN is a berth to use instead of the test binary.
-// BERTH_STORM_STORE=redis or etcd has the pools on a server, which is frozen, cut
-// off and restarted as well; the berth is a berth-remote then.
+// BERTH_STORM_STORE=redis or etcd has the pools on a server, which has faults as well
+// (see stormFaults); the berth is a berth-remote then.
 func TestStorm(t *testing.T) {
 	lasts := 8 * time.Second
 	if testing.Short() {
@@ -84,9 +84,13 @@ const stormAlive = 32
 type storm struct {
 	t          *testing.T
 	dir, store string
-	server     *engine.Server // nil: the store is a directory
-	kind       string         // of the server
-	restarts   bool           // it is restarted now and then
+	direct     string           // the store for who looks on; runs may be led through the proxy
+	kind       string           // of the server, "": the store is a directory
+	server     *engine.Server   // a Redis
+	proxy      *stormProxy      // before it
+	cluster    []*engine.Server // an etcd
+	faults     map[string]bool  // that happen, see stormFaults
+	pools      []stormPool
 	records    string
 	berth, job string // the programs
 	env        []string
@@ -96,6 +100,9 @@ type storm struct {
 
 	started, ended sync.WaitGroup // attackers and the like; runs
 	room           chan struct{}  // one for each end of a run
+	over           chan struct{}  // closed when the storm is over
+	settings       sync.Mutex     // held while a pool's own limit is set, or lost
+	steady         sync.Mutex     // held while a member of the cluster is away
 
 	mu    sync.Mutex // guards what follows
 	log   stormLog
@@ -105,6 +112,10 @@ type storm struct {
 	kills map[string]int
 	bad   []string
 	stuck int // calls of 'berth stop' that waited in vain
+
+	flushes    map[string]int
+	hung       *engine.Server // nil: none
+	hungLeader bool
 }
 
 func newStorm(t *testing.T, seed uint64) *storm {
@@ -113,7 +124,8 @@ func newStorm(t *testing.T, seed uint64) *storm {
 		t: t, dir: dir, store: filepath.Join(dir, "store"), records: filepath.Join(dir, "records"),
 		plans: &stormPlanner{Rand: rand.New(rand.NewPCG(seed, 0))}, seed: seed, room: make(chan struct{}, stormAlive),
 		mark: "STORM_MARK=" + strconv.Itoa(os.Getpid()) + "." + strconv.FormatUint(seed, 36),
-		runs: map[string]*stormRun{}, alive: map[string]*exec.Cmd{}, kills: map[string]int{},
+		runs: map[string]*stormRun{}, alive: map[string]*exec.Cmd{}, kills: map[string]int{}, flushes: map[string]int{},
+		pools: stormPools, over: make(chan struct{}),
 		berth: os.Getenv("BERTH_BIN"),
 	}
 	_ = os.Mkdir(s.store, 0o700) // or berth says that it made it
@@ -141,12 +153,15 @@ func (s *storm) prepare() {
 	}
 }
 
-// command is a berth of this storm, with the run it belongs to.
+// command is a berth of this storm, with the run it belongs to, "-" none.
 func (s *storm) command(run string, args ...string) *exec.Cmd {
 	c := exec.Command(s.berth, args...)
 	c.Args[0] = "berth"
 	c.Dir = s.dir
 	c.Env = append(s.env[:len(s.env):len(s.env)], "STORM_RUN="+run)
+	if run == "-" && s.direct != "" {
+		c.Env = append(c.Env, "BERTH_STORE="+s.direct)
+	}
 	return c
 }
 
@@ -158,17 +173,17 @@ func (s *storm) badf(text string) {
 
 // rage launches runs, while others list, limit, stop and look for the dead.
 func (s *storm) rage(lasts time.Duration) {
-	over := make(chan struct{})
-	workers := []func(*stormPlanner){s.list, s.limit, s.stop, s.coroner}
-	if s.server != nil {
-		workers = append(workers, s.outage)
+	again, once := s.weathers(lasts)
+	for i, work := range once {
+		p := s.planner(200 + i)
+		s.started.Go(func() { work(p) })
 	}
-	for i, work := range workers {
-		p := &stormPlanner{Rand: rand.New(rand.NewPCG(s.seed, uint64(i)+1))}
+	for i, work := range append([]func(*stormPlanner){s.list, s.limit, s.stop, s.coroner}, again...) {
+		p := s.planner(i + 1)
 		s.started.Go(func() {
 			for {
 				select {
-				case <-over:
+				case <-s.over:
 					return
 				default:
 					work(p)
@@ -183,7 +198,7 @@ func (s *storm) rage(lasts time.Duration) {
 			// A full pool is another world than one that is empty now and then.
 			most, turn = 2+moods.IntN(stormAlive-1), time.Now().Add(400*time.Millisecond)
 		}
-		if s.living() >= most {
+		if s.living()-s.longs(nil) >= most {
 			select {
 			case <-s.room:
 			case <-time.After(10 * time.Millisecond):
@@ -192,8 +207,14 @@ func (s *storm) rage(lasts time.Duration) {
 		}
 		s.launch(s.plans.next())
 	}
-	close(over)
+	close(s.over)
 	s.started.Wait()
+	s.noMoreLongs()
+}
+
+// planner is for one who acts beside the runs.
+func (s *storm) planner(number int) *stormPlanner {
+	return &stormPlanner{Rand: rand.New(rand.NewPCG(s.seed, uint64(number))), server: s.log.server}
 }
 
 func (s *storm) living() int {

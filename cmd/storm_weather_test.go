@@ -46,11 +46,13 @@ func (s *storm) told(may int, args ...string) ([]byte, bool) {
 // list takes one look at one pool.
 func (s *storm) list(p *stormPlanner) {
 	time.Sleep(p.between(20*time.Millisecond, 80*time.Millisecond))
-	pool := pick(p, stormPools).name
+	pool := pick(p, s.pools).name
 	from := monotonic()
 	out, ok := s.told(codeOK, "ls", "--json", pool)
 	to := monotonic()
-	s.slow(from, to)
+	if s.cluster == nil { // see probe
+		s.slow(from, to)
+	}
 	if !ok {
 		return
 	}
@@ -76,7 +78,7 @@ func (s *storm) list(p *stormPlanner) {
 	s.mu.Lock()
 	s.log.views = append(s.log.views, v)
 	s.mu.Unlock()
-	if p.chance(4) {
+	if p.chance(4) && pool != stormLongPool.name {
 		s.stopOne(p, &pools[0])
 	}
 }
@@ -84,7 +86,7 @@ func (s *storm) list(p *stormPlanner) {
 // limit sets a pool's own limit; one that lets nobody in does not stay long.
 func (s *storm) limit(p *stormPlanner) {
 	time.Sleep(p.between(50*time.Millisecond, 400*time.Millisecond))
-	pool := pick(p, stormPools)
+	pool := pick(p, s.pools)
 	own := pick(p, pool.own)
 	s.setLimit(pool.name, own)
 	if own == "0" {
@@ -94,6 +96,8 @@ func (s *storm) limit(p *stormPlanner) {
 }
 
 func (s *storm) setLimit(pool, own string) {
+	s.settings.Lock()
+	defer s.settings.Unlock()
 	set := stormLimit{pool: pool, from: monotonic(), to: never}
 	if n, err := strconv.Atoi(own); err == nil {
 		set.limit = &n

@@ -185,13 +185,15 @@ func (s *storm) serverEmpty() {
 	}
 }
 
-// stormRedisLeft lists what belongs to a run. What wakes a waiter ends by itself
-// where Redis has been told when.
+// stormRedisLeft lists what belongs to a run. What wakes a waiter, and what remembers who
+// is gone, ends by itself where Redis has been told when. A pool keeps the bits of its
+// slots, which are all free.
 const stormRedisLeft = `
-local left = {}
+local left, ends, stays = {}, { wake = true, gone = true }, { epoch = true, pool = true, pools = true }
 for _, k in ipairs(redis.call('KEYS', '*')) do
   local kind = string.match(k, '^{berth}:(%a+)')
-  if kind == 'wake' and redis.call('PTTL', k) < 0 or kind ~= 'wake' and kind ~= 'epoch' and kind ~= 'pool' and kind ~= 'pools' then
+  local over = ends[kind] and redis.call('PTTL', k) >= 0 or kind == 'slots' and redis.call('BITCOUNT', k) == 0
+  if not stays[kind] and not over then
     left[#left + 1] = k .. (redis.call('TYPE', k).ok == 'hash' and '=' .. table.concat(redis.call('HKEYS', k), ',') or '')
   end
 end

@@ -79,10 +79,26 @@ func keep(h Holding, b Beats, c clock) *Keeper {
 // first is when the first beat is due. The last sign of life may have been one of a
 // waiter, long ago: then sooner than the others.
 func (k *Keeper) first() time.Duration {
-	if e := k.h.Expires(); e > 0 {
-		return max(0, min(k.beats.Every, (e-k.beats.Reserve-k.clock.now())/2))
+	if k.h.Expires() > 0 {
+		return max(0, min(k.next(), k.left()/2))
 	}
 	return k.beats.Every
+}
+
+// left is the time until the lease is given up.
+func (k *Keeper) left() time.Duration { return k.h.Expires() - k.beats.Reserve - k.clock.now() }
+
+// outage is what a lease has to outlive when its store is out of reach right after a
+// beat would have been due: somewhat longer than a cluster mostly takes to choose another leader.
+const outage = 3 * time.Second
+
+// next is when the next beat is due after a good one: sooner where a lease is so short
+// that otherwise an outage would end it.
+func (k *Keeper) next() time.Duration {
+	if k.h.Expires() == 0 {
+		return k.beats.Every
+	}
+	return min(k.beats.Every, max(k.beats.Every/often, k.left()-outage))
 }
 
 // Renewals delivers what the last Renew learned; an older one that nobody
@@ -127,14 +143,15 @@ func (k *Keeper) beat() {
 		ctx, cancel = context.WithTimeout(k.ctx, max(k.beats.Every, leastPatience))
 	}
 	defer cancel()
+	begun := k.clock.now()
 	signs, err := k.h.Renew(ctx, 0)
 	if k.ctx.Err() != nil {
 		return
 	}
 	k.tell(Renewal{signs, err})
-	next := k.beats.Every
-	if err != nil && k.h.Expires() > 0 {
-		next /= often
+	next := k.next()
+	if err != nil && k.h.Expires() > 0 { // at once, when this one took long
+		next = max(0, k.beats.Every/often-(k.clock.now()-begun))
 	}
 	k.timer.Reset(next)
 }

@@ -214,6 +214,48 @@ func TestKeepGivesUp(t *testing.T) {
 	}
 }
 
+// TestKeepThroughAnElection: a cluster that chooses another leader answers nobody for two
+// seconds. That ends no lease of five, whenever it begins.
+func TestKeepThroughAnElection(t *testing.T) {
+	for begin := time.Duration(0); begin < 4*time.Second; begin += 90 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			clock, _ := bubble()
+			ttl := 5 * time.Second
+			e := &expiring{now: clock.now, ttl: ttl, expires: ttl}
+			k := keep(e, Beats{Every: ttl / 3, Reserve: ttl/10 + ttl/3}, clock)
+			defer k.Stop()
+			time.Sleep(begin)
+			e.set(true, false)
+			time.Sleep(2 * time.Second)
+			e.set(false, false)
+			for end := time.After(10 * time.Second); ; {
+				select {
+				case r := <-k.Renewals():
+					if errors.Is(r.Err, ErrLost) {
+						t.Errorf("begun %v after it was granted: %v", begin, r.Err)
+					}
+				case <-end:
+					return
+				}
+			}
+		})
+	}
+}
+
+// TestKeepAtOnce: a Renew that took all of its time is followed by another at once.
+func TestKeepAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, _ := bubble()
+		e := &expiring{now: clock.now, ttl: 30 * time.Second, expires: 30 * time.Second, fails: true, hangs: true}
+		k := keep(e, Beats{Every: 5 * time.Second, Reserve: 8 * time.Second}, clock)
+		defer k.Stop()
+		time.Sleep(10*time.Second + time.Millisecond) // from 5 to 10 the first one hangs
+		if n := e.renewals(); n != 2 {
+			t.Errorf("renewed %d times, want a second time", n)
+		}
+	})
+}
+
 // TestKeepWhile: a lease that was renewed for longer while its owner was stopped is
 // watched again afterwards, and one that came back is given up once more.
 func TestKeepWhile(t *testing.T) {

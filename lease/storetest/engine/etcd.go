@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,11 +20,17 @@ func Etcd(t testing.TB, args ...string) *Server {
 	return etcdCluster(t, 1, Options{Args: args})[0]
 }
 
+// EtcdWith is [Etcd] with an environment, or TLS.
+func EtcdWith(t testing.TB, o Options) *Server {
+	t.Helper()
+	return etcdCluster(t, 1, o)[0]
+}
+
 // EtcdCluster starts an etcd of n members, and returns when each of them knows a
 // leader.
-func EtcdCluster(t testing.TB, n int) []*Server {
+func EtcdCluster(t testing.TB, n int, args ...string) []*Server {
 	t.Helper()
-	return etcdCluster(t, n, Options{})
+	return etcdCluster(t, n, Options{Args: args})
 }
 
 // member is one of a cluster, for one try to start it.
@@ -45,6 +53,7 @@ func etcdCluster(t testing.TB, n int, o Options) []*Server {
 		servers[i] = newServer(t, "etcd", "etcd-server", env)
 		members[i] = &member{server: servers[i], cluster: members, first: true}
 		servers[i].answers = members[i].answers
+		servers[i].tls = o.TLS
 	}
 	place(t, func() error { return prepare(members, o.Args) }, servers...)
 	for _, m := range members {
@@ -70,6 +79,9 @@ func prepare(members []*member, args []string) error {
 		m.name = fmt.Sprintf("%s-%d", token, i)
 		m.server.Addr = net.JoinHostPort(host, client)
 		m.client, m.peer = "http://"+m.server.Addr, "http://"+net.JoinHostPort(host, peer)
+		if m.server.tls != nil {
+			m.client = "https://" + m.server.Addr
+		}
 		cluster = append(cluster, m.name+"="+m.peer)
 	}
 	for _, m := range members {
@@ -81,7 +93,7 @@ func prepare(members []*member, args []string) error {
 			// Also the least TTL of a lease comes from these: with etcd's own 1 s for
 			// an election it is 2 s, so it is 1 s here.
 			"--heartbeat-interval", "50", "--election-timeout", "500",
-		}, args...)
+		}, slices.Concat(m.server.tls.etcd(), args)...)
 	}
 	return nil
 }
@@ -102,7 +114,7 @@ func (m *member) answers() error {
 // it has the client's as well: etcd serves neither before it has both.
 func (m *member) isOurs() error {
 	var known []struct{ Name string }
-	if err := get(m.peer+"/members", &known); err != nil {
+	if err := get(plain, m.peer+"/members", &known); err != nil {
 		return err
 	}
 	for _, k := range known {
@@ -123,9 +135,24 @@ func (m *member) electable() bool {
 	return 2*up > len(m.cluster)
 }
 
+// Leads reports whether an etcd is the leader of its cluster, as far as it knows.
+func (s *Server) Leads() bool {
+	answer, err := plain.Get("http://" + s.Addr + "/metrics")
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	all, err := io.ReadAll(answer.Body)
+	return err == nil && strings.Contains(string(all), "\netcd_server_is_leader 1\n")
+}
+
 func (m *member) healthy() error {
 	var health struct{ Health string }
-	if err := get(m.client+"/health", &health); err != nil {
+	asks, err := m.server.tls.client()
+	if err != nil {
+		return err
+	}
+	if err := get(asks, m.client+"/health", &health); err != nil {
 		return err
 	}
 	if health.Health != "true" {
@@ -137,8 +164,8 @@ func (m *member) healthy() error {
 // plain keeps no connection: a server that is told to end waits for those it has.
 var plain = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 
-func get(url string, into any) error {
-	answer, err := plain.Get(url)
+func get(c *http.Client, url string, into any) error {
+	answer, err := c.Get(url)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -128,6 +129,32 @@ func (s *TLS) args(port string) []string {
 		"--port", "0", "--tls-port", port, "--tls-cert-file", s.Cert, "--tls-key-file", s.Key,
 		"--tls-ca-cert-file", s.CA, "--tls-auth-clients", clients,
 	}
+}
+
+// etcd has an etcd listen for TLS only.
+func (s *TLS) etcd() []string {
+	if s == nil {
+		return nil
+	}
+	args := []string{"--cert-file", s.Cert, "--key-file", s.Key}
+	if s.Clients {
+		args = append(args, "--client-cert-auth", "--trusted-ca-file", s.CA)
+	}
+	return args
+}
+
+// client speaks HTTP as dial speaks.
+func (s *TLS) client() (*http.Client, error) {
+	if s == nil {
+		return plain, nil
+	}
+	own, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{own}},
+	}}, nil
 }
 
 // dial connects as one that needs no proof of who answers: that is asked of the server

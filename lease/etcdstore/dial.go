@@ -29,8 +29,9 @@ const (
 	// there: gRPC asks no sooner, and etcd closes one that asks much more often.
 	pingAfter = 10 * time.Second
 	pingWaits = 2 * time.Second
-	// retries of a read, by the client itself and on another member.
-	retries = 3
+	// retries by the client itself: it makes each call once, for each goes to another
+	// member when the first one fails.
+	retries = 1
 
 	lookEvery = 15 * time.Second
 )
@@ -55,13 +56,18 @@ func Open(d lease.Dial) (*Store, error) {
 		cfg.Username, cfg.Password = "", ""
 		cfg.DialOptions = append(cfg.DialOptions, grpc.WithPerRPCCredentials(s.user))
 	}
+	if s.among, err = newMembers(cfg, s.user); err != nil {
+		return nil, s.sorted(err)
+	}
+	cfg.DialOptions = append(cfg.DialOptions, s.routes()...)
 	if s.client, err = clientv3.New(cfg); err != nil {
+		s.among.close()
 		return nil, s.sorted(err)
 	}
 	s.kv, s.lives = s.client.KV, pb.NewLeaseClient(s.client.ActiveConnection())
 	if s.user != nil {
-		if err := s.logIn(s.client.Ctx()); err != nil {
-			s.client.Close()
+		if err := s.persevere(s.client.Ctx(), s.logIn); err != nil {
+			s.Close()
 			return nil, err
 		}
 	}

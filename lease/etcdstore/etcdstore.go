@@ -41,8 +41,10 @@ type Store struct {
 	members []string    // their URLs
 	user    *user       // nil: none
 	tls     *tls.Config // nil: none
+	among   *members
 	kv      clientv3.KV
 	lives   pb.LeaseClient
+	term    atomic.Uint64 // the latest that a leader kept a life in
 
 	// met: the cluster has answered once. Until then it is more likely that the
 	// address is wrong than that the cluster has an outage that will pass.
@@ -61,17 +63,20 @@ type Store struct {
 var _ lease.Store = (*Store)(nil)
 
 const (
-	// patience is how long one attempt may take. A member that is frozen answers
-	// nothing, and the next attempt asks the next one. So it has to be shorter than
-	// what a life rests: one who asks by turns for a life and a look would else
-	// find the same member with the same question each time.
+	// patience is how long one attempt may take. That one member hangs is dealt with in
+	// much less; when all are silent the reason is to be told, and the question may be
+	// another one by now.
 	patience = 2 * time.Second
 	// perseverance is how long a step is repeated for which nobody waits in a line.
 	perseverance = 8 * time.Second
 )
 
 // Close ends all that is under way. What is held stays so until its TTL is over.
-func (s *Store) Close() error { return s.client.Close() }
+func (s *Store) Close() error {
+	err := s.client.Close()
+	s.among.close()
+	return err
+}
 
 // Clock implements lease.Store.
 func (s *Store) Clock() time.Duration { return time.Duration(time.Now().UnixNano()) }

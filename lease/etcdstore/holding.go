@@ -2,6 +2,7 @@ package etcdstore
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -86,8 +87,19 @@ func (h *holding) say(ctx context.Context) error {
 	return err
 }
 
-// Renew gives a sign of life and reads what is asked of us, both at once.
-func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, error) {
+// Renew gives a sign of life and reads what is asked of us, both at once. Until ctx ends
+// or patience is over it tries again: whoever waits for its error has nothing better to do.
+func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Signs, err error) {
+	short, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err = lease.Persist(short, nil, func(short context.Context) (err error) {
+		signs, err = h.renew(short, ttl)
+		return err
+	})
+	return signs, err
+}
+
+func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Signs, error) {
 	h.mu.Lock()
 	l, life, gone := h.lease, h.life, h.gone
 	h.mu.Unlock()
@@ -105,23 +117,45 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, er
 		return signs, err
 	}
 	signed := make(chan error, 1)
-	go func() { signed <- h.s.sign(ctx, &life) }()
+	go func() {
+		err := h.s.sign(ctx, &life)
+		if err == nil {
+			h.lives(life)
+		}
+		signed <- err
+	}()
 	signs, on, err := h.signs(ctx, l)
-	if serr := <-signed; serr != nil && err == nil {
-		err = serr
-	}
-	if on != 0 && on != life.id { // it was relet, and the answer was lost
-		life.id, life.asked = on, 0
-		err = h.s.sign(ctx, &life)
-	}
-	if err != nil {
+	serr := <-signed
+	switch {
+	case err != nil:
 		return signs, err
+	case on != life.id: // it was relet, and the answer was lost
+		life.id, life.asked = on, 0
+		serr = h.s.sign(ctx, &life)
+	case errors.Is(serr, lease.ErrLost):
+		// Our record would have gone with it, and is there: a member that leads since a
+		// moment ago may not have read yet that we came before.
+		serr = &lease.UnreachableError{Store: h.s.name, Answers: true, Err: serr}
+	}
+	if serr != nil {
+		return signs, serr
 	}
 	h.mu.Lock()
 	h.life, h.atMost = life, 0
 	h.mu.Unlock()
 	_ = h.say(ctx)
 	return signs, nil
+}
+
+// lives notes a sign of life at once: what is asked of us may come late, or never when the
+// members that could tell have no leader, and that is no reason to give a lease up. Unless
+// it is not certain that the record hangs on that life.
+func (h *holding) lives(l life) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.atMost == 0 && h.life.id == l.id && l.sent > h.life.sent {
+		h.life = l
+	}
 }
 
 // signs are what is asked of us, and what our record hangs on.
@@ -164,11 +198,14 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
-	t := txn{when: []clientv3.Cmp{h.ours(l)}}
+	key := h.pool.leaseOf(l.ID)
+	t := txn{when: []clientv3.Cmp{h.ours(l)}, other: []clientv3.Op{clientv3.OpGet(key)}}
 	for _, kv := range kvs(mine.Responses[0]) {
 		value := string(kv.Value)
-		if string(kv.Key) == h.pool.leaseOf(l.ID) {
+		if string(kv.Key) == key {
 			value = encode(l)
+			// Done late, by a member that was frozen, it must not undo what came after it.
+			t.when = append(t.when, clientv3.Compare(clientv3.LeaseValue(key), "=", kv.Lease))
 		}
 		t.then = append(t.then, clientv3.OpPut(string(kv.Key), value, clientv3.WithLease(other.id)))
 	}
@@ -180,7 +217,11 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 	case err != nil:
 		return err
 	case !resp.Succeeded:
-		return lease.ErrLost
+		if kv := only(kvs(resp.Responses[0])); kv == nil || kv.CreateRevision != int64(l.Token) {
+			return lease.ErrLost
+		} else if kv.Lease != int64(other.id) { // ours came twice, or there was another
+			return &lease.UnreachableError{Store: h.s.name, Answers: true, Err: errors.New("the lease was moved meanwhile")}
+		}
 	}
 	h.mu.Lock()
 	h.life, h.atMost = other, 0

@@ -2,11 +2,18 @@ package etcdstore
 
 import (
 	"context"
+	"errors"
+	"io"
+	"math"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"berth/lease"
 )
@@ -31,19 +38,24 @@ func (l life) stale() bool { return lease.Boottime()-l.sent >= l.ttl/4 }
 // rests is for how long it can be left alone: somewhat longer than until stale.
 func (l life) rests() time.Duration { return l.sent + l.ttl/3 - lease.Boottime() }
 
+// begin asks for a life under an id of ours: the same question may reach several
+// members, or one of them late, and none of them makes a second life of it.
 func (s *Store) begin(ctx context.Context, ttl time.Duration) (life, error) {
 	if ttl <= 0 {
 		ttl = lease.DefaultTTL
 	}
-	l := life{asked: ttl}
+	l := life{asked: ttl, id: clientv3.LeaseID(rand.Int64N(math.MaxInt64) + 1)}
 	err := s.attempt(ctx, func(ctx context.Context) error {
 		l.sent = lease.Boottime()
-		resp, err := s.client.Grant(ctx, wholeSeconds(ttl))
+		resp, err := s.lives.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: int64(l.id), TTL: wholeSeconds(ttl)})
 		if err == nil {
-			l.id, l.ttl = resp.ID, time.Duration(resp.TTL)*time.Second
+			l.ttl = time.Duration(resp.TTL) * time.Second
 		}
 		return err
 	})
+	if errors.Is(err, rpctypes.ErrLeaseExist) { // what we asked another member for came first
+		err = s.sign(ctx, &l)
+	}
 	return l, err
 }
 
@@ -53,26 +65,51 @@ func (s *Store) begin(ctx context.Context, ttl time.Duration) (life, error) {
 // can be reached.
 func (s *Store) sign(ctx context.Context, l *life) error {
 	return s.attempt(ctx, func(ctx context.Context) error {
-		sent := lease.Boottime()
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		stream, err := s.lives.LeaseKeepAlive(ctx)
-		if err != nil {
-			return err
+		kept, err := ask(ctx, s.among, func(ctx context.Context, m *member) (life, error) { return s.keepAlive(ctx, m, l.id) })
+		if err == nil {
+			l.ttl, l.sent = kept.ttl, kept.sent
 		}
-		if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(l.id)}); err != nil {
-			return err
-		}
-		resp, err := stream.Recv()
-		switch {
-		case err != nil:
-			return err
-		case resp.TTL <= 0:
-			return lease.ErrLost
-		}
-		l.ttl, l.sent = time.Duration(resp.TTL)*time.Second, sent
-		return nil
+		return err
 	})
+}
+
+// errDeposed is what a member has to say that was frozen while it led, and does not know
+// yet that another one does: that one counts the lives now.
+var errDeposed = status.Error(codes.Unavailable, "it leads no more")
+
+func (s *Store) keepAlive(ctx context.Context, m *member, id clientv3.LeaseID) (l life, err error) {
+	l.sent = lease.Boottime()
+	stream, err := pb.NewLeaseClient(m.conn).LeaseKeepAlive(ctx)
+	if err != nil {
+		return l, err
+	}
+	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil && err != io.EOF {
+		return l, err
+	}
+	resp, err := stream.Recv() // also why it could not be sent
+	switch {
+	case err != nil:
+		return l, err
+	case s.isOld(resp.Header.GetRaftTerm()):
+		return l, errDeposed
+	case resp.TTL <= 0:
+		return l, lease.ErrLost
+	}
+	l.ttl = time.Duration(resp.TTL) * time.Second
+	return l, nil
+}
+
+// isOld reports whether a leader of a later term has kept a life of ours.
+func (s *Store) isOld(term uint64) bool {
+	for {
+		latest := s.term.Load()
+		if term < latest {
+			return true
+		}
+		if s.term.CompareAndSwap(latest, term) {
+			return false
+		}
+	}
 }
 
 // revoke ends a life, with all that hangs on it. It ends by itself where that fails.

@@ -1,0 +1,123 @@
+package etcdstore
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// The client of etcd has one connection for all members. Here what is called on it goes
+// to the members instead, so it never connects. The services that are not in use here go
+// where the client sends them.
+
+// routed are the services whose calls go to one member or another.
+var routed = []string{"/etcdserverpb.KV/", "/etcdserverpb.Lease/", "/etcdserverpb.Auth/Authenticate", "/etcdserverpb.Watch/"}
+
+func isRouted(method string) bool {
+	for _, r := range routed {
+		if strings.HasPrefix(method, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// routes have the calls of the client's own connection go to the members. Others that it
+// makes are for one member.
+func (s *Store) routes() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if !isRouted(method) || cc != s.client.ActiveConnection() {
+				return invoke(ctx, method, req, reply, cc, opts...)
+			}
+			return s.among.invoke(ctx, method, req, reply.(proto.Message))
+		}),
+		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			if !isRouted(method) || cc != s.client.ActiveConnection() {
+				return open(ctx, desc, cc, method, opts...)
+			}
+			return s.among.open(ctx, desc, method)
+		}),
+	}
+}
+
+// invoke leaves out the client's options: some of them are places to write to, and there
+// may be several calls at once.
+func (ms *members) invoke(ctx context.Context, method string, req any, reply proto.Message) error {
+	to := reply.ProtoReflect()
+	got, err := ask(ctx, ms, func(ctx context.Context, m *member) (proto.Message, error) {
+		own := to.New().Interface()
+		return own, m.conn.Invoke(ctx, method, req, own)
+	})
+	if err != nil {
+		return err
+	}
+	got.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		to.Set(f, v)
+		return true
+	})
+	return nil
+}
+
+// stream is one of a member that may hang. As long as a member says nothing, nobody can
+// tell from the stream alone whether there is nothing to say.
+type stream struct {
+	grpc.ClientStream
+	ms    *members
+	m     *member
+	asked context.Context
+	cut   context.CancelFunc
+	heard atomic.Bool
+}
+
+// open opens a stream at whoever answers. When it fails, or is cut, the client opens it
+// anew from where it was.
+func (ms *members) open(ctx context.Context, desc *grpc.StreamDesc, method string) (grpc.ClientStream, error) {
+	s := &stream{ms: ms, m: ms.next(nil), asked: ctx}
+	own, cut := context.WithCancel(ctx)
+	s.cut = cut
+	ms.mu.Lock()
+	s.m.streams[s] = true
+	ms.mu.Unlock()
+	context.AfterFunc(own, func() {
+		ms.mu.Lock()
+		defer ms.mu.Unlock()
+		delete(s.m.streams, s)
+	})
+	var err error
+	if s.ClientStream, err = s.m.conn.NewStream(own, desc, method); err != nil {
+		return nil, s.failed(err)
+	}
+	return s, nil
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *stream) RecvMsg(m any) error {
+	if err := s.ClientStream.RecvMsg(m); err != nil {
+		return s.failed(err)
+	}
+	s.heard.Store(true)
+	return nil
+}
+
+// failed is the error of a stream that has ended. One that we cut has to look like one
+// of an outage: after others the client does not try again.
+func (s *stream) failed(err error) error {
+	s.cut()
+	if cancelled(err) && s.asked.Err() == nil {
+		return status.Error(codes.Unavailable, errSilent.Error())
+	}
+	if passes(err) {
+		s.ms.mu.Lock()
+		s.m.avoid = time.Now().Add(avoidFor)
+		s.ms.mu.Unlock()
+	}
+	return err
+}

@@ -50,7 +50,7 @@ func Open(d lease.Dial) (*Store, error) {
 	}
 	quiet()
 	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, members: cfg.Endpoints, tls: cfg.TLS,
-		lookEvery: lookEvery, forgetAfter: forgetAfter, sweepEvery: sweepEvery}
+		opened: timeOfDay() - lease.Boottime(), lookEvery: lookEvery, forgetAfter: forgetAfter, sweepEvery: sweepEvery}
 	if cfg.Username != "" {
 		s.user = &user{name: cfg.Username, password: cfg.Password}
 		cfg.Username, cfg.Password = "", ""

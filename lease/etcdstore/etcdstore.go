@@ -7,9 +7,14 @@
 // done nothing. Fencing tokens are revisions of etcd: they rise for as long as the
 // cluster keeps its data, over all pools.
 //
-// It is not for clients whose clocks are far apart where a pool has a pace: etcd
-// tells nobody its time, so the instants of starts, reports and keepalives are
-// those of the clients' own clocks. Nothing else depends on them.
+// etcd tells nobody its time, so instants that machines compare are those of their own
+// clocks. These have to be close for three things: paces (a start that is written by a
+// clock ten minutes behind lets the next one come ten minutes too soon; one that is
+// ahead of ours counts as not known, and holds up nobody), what is shown of the age of
+// reports and keepalives, and the week after which a pool is forgotten. No limit, no
+// order and no end of a lease depends on them. A keepalive counts on the boot clock of
+// whoever holds the lease, whatever the clock of who sent it says, so setting a clock
+// neither ends a busy job nor spares an idle one: it is right to one heartbeat.
 package etcdstore
 
 import (
@@ -56,6 +61,9 @@ type Store struct {
 	// somebody looks for such. swept is what the last release read of the last look.
 	forgetAfter, sweepEvery time.Duration
 	swept                   atomic.Pointer[record[swept]]
+	// opened is what Clock began with: the time of day less the boot clock. setBy is how
+	// far a test has set the time of day.
+	opened, setBy time.Duration
 	// unsaid are holdings with a child that etcd may not know of yet.
 	unsaid sync.Map
 }
@@ -78,8 +86,14 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Clock implements lease.Store.
-func (s *Store) Clock() time.Duration { return time.Duration(time.Now().UnixNano()) }
+// Clock implements lease.Store. It begins with the time of day and goes on with the boot
+// clock. Starts and what is forgotten count by the time of day itself: machines agree on
+// nothing else, and one whose clock is set has mostly been wrong before.
+func (s *Store) Clock() time.Duration { return lease.Boottime() + s.opened }
+
+func (s *Store) today() time.Duration { return timeOfDay() + s.setBy }
+
+func timeOfDay() time.Duration { return time.Duration(time.Now().UnixNano()) }
 
 // attempt calls f once, in bounded time, and sorts its error.
 func (s *Store) attempt(ctx context.Context, f func(context.Context) error) error {

@@ -23,6 +23,10 @@ type holding struct {
 	// atMost is until when it may hold at most while it is moved to a shorter life;
 	// 0: it is not.
 	atMost time.Duration
+	// busy is when the job called last, as its record of that revision says, and looked
+	// when we last read what there was before that one.
+	busy, looked time.Duration
+	busyRev      int64
 }
 
 // adopt is the holding of a record that is there already: whoever asked for it did
@@ -59,6 +63,7 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
+	h.looked = h.s.Clock() // who calls was started after that
 	h.s.unsaid.Store(h, nil)
 	time.AfterFunc(tellAfter, func() { _ = h.say(h.s.client.Ctx()) })
 	return nil
@@ -160,6 +165,7 @@ func (h *holding) lives(l life) {
 
 // signs are what is asked of us, and what our record hangs on.
 func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Signs, on clientv3.LeaseID, err error) {
+	begun := h.s.Clock()
 	resp, err := h.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(h.pool.holder(l.ID), clientv3.WithPrefix())}})
 	if err != nil {
 		return signs, 0, err
@@ -176,14 +182,33 @@ func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Signs, 
 			}
 		case strings.HasSuffix(key, "/keepalive"):
 			if k, err := decode[time.Duration](kv); err == nil {
-				signs.Keepalive = k.is
+				signs.Keepalive = h.called(k)
 			}
 		}
 	}
+	h.mu.Lock()
+	h.looked = max(h.looked, begun)
+	h.mu.Unlock()
 	if on == 0 {
 		return signs, 0, lease.ErrLost
 	}
 	return signs, on, nil
+}
+
+// called is when the job called, on our clock. It was after the last look and is over. A
+// record that says otherwise is by another clock, or by ours before it was set: then it
+// is taken for now, for a job that is busy must not be ended.
+func (h *holding) called(k record[time.Duration]) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if k.rev() != h.busyRev {
+		now := h.s.Clock()
+		h.busyRev, h.busy = k.rev(), k.is
+		if k.is < h.looked || k.is > now {
+			h.busy = now
+		}
+	}
+	return h.busy
 }
 
 // relet moves all that is ours to a life of another length: etcd's own cannot

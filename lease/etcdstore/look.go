@@ -81,7 +81,7 @@ func (l *look) without(id string) *look {
 }
 
 func (s *Store) state(l *look, ahead int) lease.PoolState {
-	st := lease.PoolState{Own: l.own.is, Ahead: ahead, Starts: l.grants.is, Clock: s.Clock()}
+	st := lease.PoolState{Own: l.own.is, Ahead: ahead, Starts: l.grants.is, Clock: s.today()}
 	for _, h := range l.holders {
 		st.Used += len(h.is.Slots)
 		st.Asked = lease.Smallest(nil, st.Asked, h.is.Asks)

@@ -38,6 +38,7 @@ func (t *place) Ticket() lease.Ticket { return t.ticket }
 func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holding, lease.Verdict, error) {
 	var v lease.Verdict
 	t.after = 0
+	asked.At += t.s.today() - t.s.Clock() // its age is what counts, and starts have the time of day
 	err := lease.Persist(ctx, t.s.trouble, func(ctx context.Context) (err error) {
 		v, err = t.try(ctx, asked)
 		return err

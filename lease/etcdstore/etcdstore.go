@@ -22,7 +22,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,7 +128,7 @@ var errSilent = fmt.Errorf("no answer within %v", patience)
 // sorted makes an UnreachableError of what may pass by itself. A cluster that is
 // full is among it: it answers, but takes nothing until somebody makes room.
 func (s *Store) sorted(err error) error {
-	if errors.Is(err, lease.ErrLost) || errors.As(err, new(*lease.UnreachableError)) {
+	if errors.Is(err, lease.ErrLost) || errors.As(err, new(*lease.UnreachableError)) || errors.As(err, new(*lease.RefusedError)) {
 		return err
 	}
 	err = rpctypes.Error(err)
@@ -148,11 +147,7 @@ func (s *Store) sorted(err error) error {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || code == codes.DeadlineExceeded:
-		err = errSilent
-		if !s.met.Load() {
-			err = s.refusal()
-		}
-		return &lease.UnreachableError{Store: s.name, Err: err}
+		return s.unreachable(errSilent)
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		// A life that was over before it was used; whoever meets it takes another.
 		return &lease.UnreachableError{Store: s.name, Answers: true, Err: err}
@@ -161,55 +156,22 @@ func (s *Store) sorted(err error) error {
 	case code == codes.Unavailable, code == codes.ResourceExhausted, code == codes.Internal,
 		// What a member says when it was not done in its own time.
 		code == codes.Unknown && strings.Contains(err.Error(), context.DeadlineExceeded.Error()):
-		return &lease.UnreachableError{Store: s.name, Answers: code == codes.ResourceExhausted, Err: errors.New(err.Error())}
+		if code == codes.ResourceExhausted {
+			return &lease.UnreachableError{Store: s.name, Answers: true, Err: errors.New(err.Error())}
+		}
+		return s.unreachable(errors.New(err.Error()))
+	}
+	if no := s.refused(err); no != nil {
+		return no
 	}
 	return fmt.Errorf("store %s: %w", s.name, err)
 }
 
-// refusal is why the first member that refuses a connection does so: the client,
-// which goes on trying, does not tell.
-func (s *Store) refusal() error {
-	for _, e := range s.members {
-		_, host, _ := strings.Cut(e, "://")
-		if err := s.knock(host); err != nil {
-			if op := (*net.OpError)(nil); errors.As(err, &op) {
-				err = op.Err
-			}
-			return err
-		}
+func (s *Store) unreachable(err error) error {
+	if s.met.Load() {
+		return &lease.UnreachableError{Store: s.name, Err: err}
 	}
-	hint := "TLS, which etcds:// is for"
-	if s.tls != nil {
-		hint = "no TLS, which etcd:// is for"
-	}
-	return fmt.Errorf("it takes connections, but %w: no majority of the members, or %s", errSilent, hint)
-}
-
-// knock connects to a member as the client does.
-func (s *Store) knock(host string) error {
-	c, err := net.DialTimeout("tcp", host, patience/4)
-	if err != nil || s.tls == nil {
-		if err == nil {
-			c.Close()
-		}
-		return err
-	}
-	defer c.Close()
-	cfg := s.tls.Clone()
-	if cfg.ServerName == "" {
-		cfg.ServerName, _, _ = net.SplitHostPort(host)
-	}
-	t := tls.Client(c, cfg)
-	_ = t.SetDeadline(time.Now().Add(patience / 4))
-	if err := t.Handshake(); err != nil {
-		return err
-	}
-	// That it wants a certificate of ours it says only after the handshake.
-	_, err = t.Read(make([]byte, 1))
-	if err != nil && strings.Contains(err.Error(), "tls: ") { // alerts have no type of their own
-		return err
-	}
-	return nil
+	return s.notMet(err)
 }
 
 // persevere repeats f for a few seconds where an outage may pass in that time, as

@@ -3,7 +3,6 @@ package etcdstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 
@@ -44,8 +43,6 @@ func (s *Store) logIn(ctx context.Context) error {
 	resp, err := pb.NewAuthClient(s.client.ActiveConnection()).Authenticate(ctx, &pb.AuthenticateRequest{Name: s.user.name, Password: s.user.password})
 	err = rpctypes.Error(err)
 	switch {
-	case errors.Is(err, rpctypes.ErrAuthFailed):
-		return fmt.Errorf("cannot log in to store %s as %q: the password is wrong, or there is no such user", s.name, s.user.name)
 	case errors.Is(err, rpctypes.ErrAuthNotEnabled):
 		return nil // it asks nobody who he is
 	case err != nil:

@@ -6,8 +6,10 @@ import (
 	"maps"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -22,6 +24,8 @@ import (
 //	                           arguments; from now on $BERTH_STORE is its URL
 //	redis|etcd NAME [ARG...]   start a server of that kind; its URL into $NAME, HOST:PORT
 //	                           into $NAME_ADDR
+//	cluster [ARG...]           start an etcd of three members, named leader, follower and
+//	                           other; from now on $BERTH_STORE is its URL
 //	server WHAT NAME           kill, stop, start, freeze or thaw that server
 //
 // Nothing is shared between scripts, so that each may do to its server what it likes.
@@ -40,7 +44,7 @@ func TestRemoteScripts(t *testing.T) {
 			}
 			p.Setup = func(e *testscript.Env) error { return setupRemote(e, kind, programs) }
 			maps.Copy(p.Cmds, map[string]func(*testscript.TestScript, bool, []string){
-				"store": cmdStore, "redis": cmdEngine("redis"), "etcd": cmdEngine("etcd"), "server": cmdServer, "wire": cmdWire,
+				"store": cmdStore, "redis": cmdEngine("redis"), "etcd": cmdEngine("etcd"), "cluster": cmdCluster, "server": cmdServer, "wire": cmdWire,
 			})
 			testscript.Run(t, p)
 		})
@@ -133,6 +137,30 @@ func cmdEngine(kind string) func(*testscript.TestScript, bool, []string) {
 		ts.Setenv(args[0], r.start(kind, args[0], args[1:]))
 		ts.Setenv(args[0]+"_ADDR", r.servers[args[0]].Addr)
 	}
+}
+
+func cmdCluster(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: cluster [ARG...]")
+	}
+	r := remoteOf(ts)
+	members := engine.EtcdCluster(r.TB, 3, args...)
+	for end := time.Now().Add(deadline); !slices.ContainsFunc(members, (*engine.Server).Leads); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("no leader in %v", deadline)
+		}
+	}
+	var hosts, names = []string{}, []string{"other", "follower"}
+	for _, m := range members {
+		hosts = append(hosts, m.Addr)
+		if m.Leads() && r.servers["leader"] == nil {
+			r.servers["leader"] = m
+			continue
+		}
+		r.servers[names[len(names)-1]] = m
+		names = names[:len(names)-1]
+	}
+	ts.Setenv("BERTH_STORE", "etcd://"+strings.Join(hosts, ","))
 }
 
 func cmdServer(ts *testscript.TestScript, neg bool, args []string) {

@@ -16,10 +16,12 @@ func TestLateStepTakesNothing(t *testing.T) {
 	for name, patience := range map[string]time.Duration{"InTime": deadline, "TooLate": 200 * time.Millisecond} {
 		for step, leave := range map[string]func(t *testing.T, s lease.Store, p *proxy){
 			"Try": func(t *testing.T, s lease.Store, p *proxy) {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
+				ctx, cancel := context.WithCancel(t.Context())
 				p.keep(true)
-				time.AfterFunc(500*time.Millisecond, func() { p.keep(false) }) // the undoing gets through
+				time.AfterFunc(500*time.Millisecond, func() {
+					p.keep(false) // the undoing gets through
+					cancel()
+				})
 				if h, _, err := s.TryAcquire(ctx, job(1, longTTL)); h != nil || err == nil {
 					t.Errorf("%v, %v; want no answer", h, err)
 				}
@@ -94,6 +96,25 @@ func TestLateUndoTakesNothingBack(t *testing.T) {
 		t.Errorf("%+v; want %s in it", got, r.ID)
 	}
 	release(t, h)
+	empty(t, look)
+}
+
+// Whoever has tried, and had no answer in its time, may line up with the same request.
+func TestLineAfterATryInVain(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	p, look := newProxy(t, server.Addr), open(t, server, "")
+	s := openAt(t, p.addr, nil, redisstore.Timings{})
+	release(t, try(t, s, job(1, longTTL)))
+	p.keep(true)
+	r := job(1, longTTL)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	time.AfterFunc(400*time.Millisecond, func() { p.keep(false) }) // the undoing gets through
+	if h, _, err := s.TryAcquire(ctx, r); h != nil || err == nil {
+		t.Fatalf("%v, %v; want no answer", h, err)
+	}
+	release(t, get(t, line(t, s, r)))
 	empty(t, look)
 }
 

@@ -44,12 +44,18 @@ func ended(ctx context.Context, err error) error {
 }
 
 // undo gives back what a try may have got whose answer was lost. The request may stand in
-// the line next, and does not lose then what it gets there; not if its caller is gone.
+// the line next, and does not lose then what it gets there; not if its caller is gone. (Where
+// its time is over, the step that was not answered is not done any more either.)
 func (s *Store) undo(ctx context.Context, r lease.Request) {
-	gone := flag(ctx.Err() != nil)
+	gone := flag(cancelled(ctx))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timings.Undo)
 	defer cancel()
 	_, _, _ = s.call(ctx, r.Pool, "undo", r.TTL, r.ID, gone)
+}
+
+// cancelled reports whether ctx ended otherwise than by its deadline.
+func cancelled(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
 // flag is a bool as the script reads it.
@@ -79,6 +85,7 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 	if err != nil {
 		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timings.Undo)
 		defer cancel()
+		p.unsure = cancelled(ctx)
 		_ = p.Leave(short)
 		return nil, err
 	}

@@ -26,6 +26,7 @@ func (s *Store) granting(l *look, r lease.Request, v lease.Verdict, on clientv3.
 		when: []clientv3.Cmp{unchanged(l.pool.grants(), l.grants.rev()), unchanged(l.pool.own(), l.own.rev())},
 		then: []clientv3.Op{
 			clientv3.OpPut(l.leaseOf(r.ID), encode(g), clientv3.WithLease(on)),
+			clientv3.OpPut(l.holdsOf(g), "", clientv3.WithLease(on)),
 			clientv3.OpPut(l.pool.grants(), encode(starts)),
 		},
 	}, g

@@ -369,7 +369,7 @@ func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, used bool, 
 	}
 	last, _ := decode[swept](only(kvs(resp.Responses[looked+1])))
 	s.swept.Store(&last)
-	seen, err := p.seen(resp.Header.Revision, resp.Responses)
+	seen, err := s.seen(ctx, p, resp.Header.Revision, resp.Responses)
 	if err != nil {
 		return freed
 	}

@@ -18,6 +18,7 @@ import (
 //	report
 //	holders/ID/lease    a holder; /stop and /keepalive are what others ask of it, and
 //	                    a stop can be there for a waiter, too: one watch tells both
+//	holders/ID/slots/…  what it holds, see holds
 //	line/PP/SEQ-ID      a waiter
 //	aside/PP/SEQ-ID     one that is passed for now
 //	ids/ID              a waiter's place in one of them
@@ -42,9 +43,12 @@ func (p pool) holders() string { return p.dir + "holders/" }
 func (p pool) line() string    { return p.dir + "line/" }
 func (p pool) aside() string   { return p.dir + "aside/" }
 
-func (p pool) holder(id string) string    { return p.holders() + p.short(id) + "/" }
-func (p pool) leaseOf(id string) string   { return p.holder(id) + "lease" }
-func (p pool) stopOf(id string) string    { return p.holder(id) + "stop" }
+func (p pool) holder(id string) string  { return p.holders() + p.short(id) + "/" }
+func (p pool) leaseOf(id string) string { return p.holder(id) + "lease" }
+func (p pool) stopOf(id string) string  { return p.holder(id) + "stop" }
+func (p pool) holdsOf(l lease.Lease) string {
+	return p.holder(l.ID) + holdsKind + holdsOf(l).name()
+}
 func (p pool) keepalive(id string) string { return p.holder(id) + "keepalive" }
 func (p pool) mark(id string) string      { return p.dir + "ids/" + p.short(id) }
 

@@ -1,6 +1,10 @@
 package etcdstore
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -14,16 +18,34 @@ import (
 type look struct {
 	pool
 	rev     int64
-	holders []record[lease.Lease]
-	asks    map[string]*mvccpb.KeyValue // what others ask of holders and waiters, by its key
+	holders []holder
 	own     record[lease.Settings]
 	grants  record[lease.Starts]
 }
 
+// holder is what a look sees of one: the key of its record without the value.
+type holder struct {
+	*mvccpb.KeyValue
+	id string // as keys have it
+	holds
+	// bad is why it is not known what it holds; it is one slot then.
+	bad error
+	// unread: the names do not tell.
+	unread bool
+}
+
+func (h holder) used() int {
+	if h.bad != nil {
+		return 1
+	}
+	return len(h.slots)
+}
+
 // looking reads what a decision needs; what else is read comes after it.
 func (p pool) looking(how ...clientv3.OpOption) []clientv3.Op {
+	names := append(slices.Clone(how), clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	return []clientv3.Op{
-		clientv3.OpGet(p.holders(), append(how, clientv3.WithPrefix())...),
+		clientv3.OpGet(p.holders(), names...),
 		clientv3.OpGet(p.own(), how...),
 		clientv3.OpGet(p.grants(), how...),
 	}
@@ -32,20 +54,21 @@ func (p pool) looking(how ...clientv3.OpOption) []clientv3.Op {
 // looked is the number of answers that looking has.
 const looked = 3
 
-func (p pool) seen(rev int64, rs []*pb.ResponseOp) (*look, error) {
-	l := &look{pool: p, rev: rev, asks: map[string]*mvccpb.KeyValue{}}
-	for _, kv := range kvs(rs[0]) {
-		if !strings.HasSuffix(string(kv.Key), "/lease") {
-			l.asks[string(kv.Key)] = kv
-			continue
-		}
-		h, err := decodeLease(kv)
-		if err != nil {
-			// How many slots it has is not known, so nothing can be granted.
-			return nil, &lease.DamagedError{Pool: p.name, Path: string(kv.Key), Err: err}
-		}
-		l.holders = append(l.holders, h)
+// seen reads the records of those whose names do not tell what they hold as well. That is
+// later than the look, and does no harm: who is gone by then is one less, and who has come
+// since has written the grants, which whatever is decided rests on. But it must not be read
+// from a member that lags behind, where one might not have come yet.
+func (s *Store) seen(ctx context.Context, p pool, rev int64, rs []*pb.ResponseOp) (*look, error) {
+	l, err := p.named(rev, rs)
+	if err != nil {
+		return nil, err
 	}
+	return l, s.read(ctx, l)
+}
+
+// named is what the names tell.
+func (p pool) named(rev int64, rs []*pb.ResponseOp) (*look, error) {
+	l := &look{pool: p, rev: rev, holders: p.list(kvs(rs[0]))}
 	var err error
 	if l.own, err = decode[lease.Settings](only(kvs(rs[1]))); err != nil {
 		return nil, err
@@ -56,24 +79,90 @@ func (p pool) seen(rev int64, rs []*pb.ResponseOp) (*look, error) {
 	return l, nil
 }
 
-func kvs(r *pb.ResponseOp) []*mvccpb.KeyValue { return r.GetResponseRange().GetKvs() }
-
-// holder is the one with that id, if there is one.
-func (l *look) holder(id string) (h record[lease.Lease]) {
-	for _, o := range l.holders {
-		if o.is.ID == id {
-			return o
+// list are the holders that these keys name. They are sorted, so the name of what one
+// holds comes after its record.
+func (p pool) list(keys []*mvccpb.KeyValue) []holder {
+	all := make([]holder, 0, len(keys)/2)
+	for _, kv := range keys {
+		id, kind, _ := strings.Cut(strings.TrimPrefix(string(kv.Key), p.holders()), "/")
+		if kind == "lease" {
+			all = append(all, holder{KeyValue: kv, id: id, unread: true})
+			continue
+		}
+		name, ok := strings.CutPrefix(kind, holdsKind)
+		if n := len(all) - 1; ok && n >= 0 && all[n].id == id && all[n].CreateRevision == kv.CreateRevision {
+			if h, err := readHolds(name); err == nil {
+				all[n].holds, all[n].unread = h, false
+			}
 		}
 	}
-	return h
+	return all
 }
+
+// read reads the records of those whose names do not tell: an older berth's, or damaged.
+func (s *Store) read(ctx context.Context, l *look) error {
+	var ops []clientv3.Op
+	for _, h := range l.holders {
+		if h.unread {
+			ops = append(ops, clientv3.OpGet(string(h.Key)))
+		}
+	}
+	switch {
+	case len(ops) == 0:
+		return nil
+	case len(ops) > mostOps:
+		ops = []clientv3.Op{clientv3.OpGet(l.pool.holders(), clientv3.WithPrefix())}
+	}
+	resp, err := s.commit(ctx, txn{then: ops})
+	if err != nil {
+		return err
+	}
+	found := map[string]*mvccpb.KeyValue{}
+	for _, r := range resp.Responses {
+		for _, kv := range kvs(r) {
+			found[string(kv.Key)] = kv
+		}
+	}
+	still := l.holders[:0]
+	for _, h := range l.holders {
+		if h.unread {
+			kv := found[string(h.Key)]
+			if kv == nil {
+				continue
+			}
+			h.holds, h.bad = l.pool.recorded(kv)
+			h.unread = false
+		}
+		still = append(still, h)
+	}
+	l.holders = still
+	return nil
+}
+
+// recorded is what a record says it holds, whatever else is wrong with it.
+func (p pool) recorded(kv *mvccpb.KeyValue) (holds, error) {
+	r, err := decode[lease.Lease](kv)
+	switch {
+	case err != nil:
+		return holds{}, err
+	case p.leaseOf(r.is.ID) != string(kv.Key):
+		return holds{}, fmt.Errorf("cannot read %s: %w", kv.Key, errElse)
+	case len(r.is.Slots) == 0 || slices.Min(r.is.Slots) < 0:
+		return holds{}, fmt.Errorf("cannot read %s: it names no slots", kv.Key)
+	}
+	return holdsOf(r.is), nil
+}
+
+var errElse = errors.New("it is the record of somebody else")
+
+func kvs(r *pb.ResponseOp) []*mvccpb.KeyValue { return r.GetResponseRange().GetKvs() }
 
 // without is the pool as it is once that holder is gone.
 func (l *look) without(id string) *look {
 	less := *l
 	less.holders = nil
 	for _, h := range l.holders {
-		if h.is.ID != id {
+		if h.id != l.short(id) {
 			less.holders = append(less.holders, h)
 		}
 	}
@@ -83,8 +172,8 @@ func (l *look) without(id string) *look {
 func (s *Store) state(l *look, ahead int) lease.PoolState {
 	st := lease.PoolState{Own: l.own.is, Ahead: ahead, Starts: l.grants.is, Clock: s.today()}
 	for _, h := range l.holders {
-		st.Used += len(h.is.Slots)
-		st.Asked = lease.Smallest(nil, st.Asked, h.is.Asks)
+		st.Used += h.used()
+		st.Asked = lease.Smallest(nil, st.Asked, h.asks)
 	}
 	return st
 }
@@ -93,7 +182,7 @@ func (s *Store) state(l *look, ahead int) lease.PoolState {
 func (l *look) free(n int) (slots []int) {
 	taken := map[int]bool{}
 	for _, h := range l.holders {
-		for _, i := range h.is.Slots {
+		for _, i := range h.slots {
 			taken[i] = true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
@@ -62,14 +63,14 @@ func (t *place) try(ctx context.Context, asked lease.Asked) (v lease.Verdict, er
 		if err != nil {
 			return v, err
 		}
-		if had := l.holder(t.ticket.ID); had.there() {
-			return v, t.take(ctx, had)
+		if mine.holds.there() {
+			return v, t.take(ctx, mine.holds)
 		}
-		t.heard(l.asks[t.pool.stopOf(t.ticket.ID)])
+		t.heard(mine.stop)
 		if t.stop != nil {
 			return v, &lease.StoppedError{Stop: *t.stop}
 		}
-		if !mine.there() {
+		if !mine.waits.there() {
 			if err := t.again(ctx); err != nil {
 				return v, err
 			}
@@ -79,7 +80,7 @@ func (t *place) try(ctx context.Context, asked lease.Asked) (v lease.Verdict, er
 		if v.Reason != lease.Ready {
 			return v, nil
 		}
-		err = t.grant(ctx, l, mine, v)
+		err = t.grant(ctx, l, mine.waits, v)
 		if over(err) {
 			err = t.again(ctx)
 		}
@@ -90,14 +91,22 @@ func (t *place) try(ctx context.Context, asked lease.Asked) (v lease.Verdict, er
 	return v, nil
 }
 
+// own is what there is of a request that stands in the line.
+type own struct {
+	waits record[waiting]
+	holds record[lease.Lease] // somebody has given it its slots
+	stop  *mvccpb.KeyValue    // what is asked of it; nil: nothing
+}
+
 // look looks at the pool, and at who is just before us. The first look also says
 // that from now on we wait, and so may be given our slots by whoever frees them.
-func (t *place) look(ctx context.Context) (l *look, mine record[waiting], ahead int, err error) {
+func (t *place) look(ctx context.Context) (l *look, mine own, ahead int, err error) {
 	p, key := t.pool, t.pool.inLine(t.ticket)
 	if t.aside {
 		key = p.isAside(t.ticket)
 	}
 	ops := append(p.looking(), clientv3.OpGet(key),
+		clientv3.OpGet(p.leaseOf(t.ticket.ID)), clientv3.OpGet(p.stopOf(t.ticket.ID)),
 		clientv3.OpGet(p.line(), clientv3.WithRange(p.inLine(t.ticket)), clientv3.WithKeysOnly(),
 			clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(1)))
 	look := txn{then: ops}
@@ -114,16 +123,20 @@ func (t *place) look(ctx context.Context) (l *look, mine record[waiting], ahead 
 	if saying && resp.Succeeded {
 		t.waits, rs = true, rs[1:]
 	}
-	if l, err = p.seen(resp.Header.Revision, rs); err != nil {
-		return nil, mine, 0, err
-	}
-	mine, err = decode[waiting](only(kvs(rs[looked])))
 	t.rev = resp.Header.Revision
-	before := rs[looked+1].GetResponseRange()
+	before := rs[looked+3].GetResponseRange()
 	t.before = ""
 	if kv := only(before.Kvs); kv != nil {
 		t.before = string(kv.Key)
 	}
+	mine.stop = only(kvs(rs[looked+2]))
+	if mine.holds, err = decodeLease(only(kvs(rs[looked+1]))); mine.holds.there() || err != nil {
+		return nil, mine, 0, err
+	}
+	if mine.waits, err = decode[waiting](only(kvs(rs[looked]))); err != nil {
+		return nil, mine, 0, err
+	}
+	l, err = t.s.seen(ctx, p, t.rev, rs)
 	return l, mine, int(before.Count), err
 }
 

@@ -44,11 +44,11 @@ type newcomer struct {
 
 func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
 	for {
-		l, ahead, err := n.look(ctx)
+		l, had, ahead, err := n.look(ctx)
 		if err != nil {
 			return lease.Verdict{}, err
 		}
-		if had := l.holder(n.ID); had.there() {
+		if had.there() {
 			n.granted, err = n.s.adopt(ctx, n.pool, had)
 			return lease.Verdict{}, err
 		}
@@ -83,13 +83,18 @@ func (n *newcomer) grant(ctx context.Context, l *look, v lease.Verdict) (bool, e
 	return true, nil
 }
 
-// look counts who would be passed, and reads nothing of them.
-func (n *newcomer) look(ctx context.Context) (*look, int, error) {
+// look counts who would be passed, and reads nothing of them. had is what an earlier try
+// was granted, whose answer was lost.
+func (n *newcomer) look(ctx context.Context) (l *look, had record[lease.Lease], ahead int, err error) {
 	before := clientv3.OpGet(n.pool.line(), clientv3.WithRange(n.pool.behind(n.Priority)), clientv3.WithCountOnly())
-	resp, err := n.s.commit(ctx, txn{then: append(n.pool.looking(), before)})
+	resp, err := n.s.commit(ctx, txn{then: append(n.pool.looking(), before, clientv3.OpGet(n.pool.leaseOf(n.ID)))})
 	if err != nil {
-		return nil, 0, err
+		return nil, had, 0, err
 	}
-	l, err := n.pool.seen(resp.Header.Revision, resp.Responses)
-	return l, int(resp.Responses[looked].GetResponseRange().Count), err
+	rs := resp.Responses
+	if had, err = decodeLease(only(kvs(rs[looked+1]))); had.there() || err != nil {
+		return nil, had, 0, err
+	}
+	l, err = n.s.seen(ctx, n.pool, resp.Header.Revision, rs)
+	return l, had, int(rs[looked].GetResponseRange().Count), err
 }

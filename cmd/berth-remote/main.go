@@ -20,6 +20,18 @@ import (
 
 func main() {
 	cmd.Register(func(d lease.Dial) (lease.Store, error) { return redisstore.Open(d) }, redisstore.Schemes...)
-	cmd.Register(func(d lease.Dial) (lease.Store, error) { return etcdstore.Open(d) }, "etcd", "etcds")
-	os.Exit(cmd.Main(os.Args).End())
+	var closes []func() error // what a store has still to do at the end
+	cmd.Register(func(d lease.Dial) (lease.Store, error) {
+		s, err := etcdstore.Open(d)
+		if err != nil {
+			return nil, err
+		}
+		closes = append(closes, s.Close)
+		return s, nil
+	}, "etcd", "etcds")
+	end := cmd.Main(os.Args)
+	for _, c := range closes {
+		_ = c()
+	}
+	os.Exit(end.End())
 }

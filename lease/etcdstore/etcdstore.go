@@ -65,6 +65,7 @@ type Store struct {
 	opened, setBy time.Duration
 	// unsaid are holdings with a child that etcd may not know of yet.
 	unsaid sync.Map
+	leftovers
 }
 
 var _ lease.Store = (*Store)(nil)
@@ -78,8 +79,10 @@ const (
 	perseverance = 8 * time.Second
 )
 
-// Close ends all that is under way. What is held stays so until its TTL is over.
+// Close ends all that is under way. What is held stays so until its TTL is over. Etcd
+// leases that nothing hangs on any more are revoked first, for half a second at most.
 func (s *Store) Close() error {
+	s.tidy()
 	err := s.client.Close()
 	s.among.close()
 	return err

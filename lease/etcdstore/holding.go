@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
@@ -27,6 +28,9 @@ type holding struct {
 	// when we last read what there was before that one.
 	busy, looked time.Duration
 	busyRev      int64
+	past         []clientv3.LeaseID // what it hung on before, and a request to stop may
+	// crowded: many held slots when it was granted, and nobody waited.
+	crowded bool
 }
 
 // adopt is the holding of a record that is there already: whoever asked for it did
@@ -249,6 +253,7 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 		}
 	}
 	h.mu.Lock()
+	h.past = append(h.past, h.life.id)
 	h.life, h.atMost = other, 0
 	h.mu.Unlock()
 	return nil
@@ -271,30 +276,48 @@ func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, fals
 func (h *holding) release(ctx context.Context, used bool) error {
 	h.mu.Lock()
 	l, gone := h.lease, h.gone
+	g := giving{used: used, crowded: h.crowded}
+	if h.atMost == 0 {
+		g.on = h.life.id
+	}
+	past := append(h.past, h.life.id)
 	h.gone = true
 	h.mu.Unlock()
 	if gone {
 		return nil
 	}
 	h.s.unsaid.Delete(h)
-	err := h.s.release(ctx, h.pool, l, used)
+	err := h.s.release(ctx, h.pool, l, g)
 	if err != nil {
 		h.mu.Lock()
 		h.gone = false // so that it can be tried again
 		h.mu.Unlock()
 		return err
 	}
+	if g.on != 0 {
+		past = h.past
+	}
+	h.s.discard(past...)
 	h.s.sweep()
 	return nil
 }
 
-func (s *Store) release(ctx context.Context, p pool, l lease.Lease, used bool) error {
+// giving is how slots are given back.
+type giving struct {
+	used bool
+	// on is what the record hangs on, and nothing of anybody else; 0: that is in doubt.
+	on clientv3.LeaseID
+	// crowded: it is worth a step of its own to ask first whether anybody waits.
+	crowded bool
+}
+
+func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g giving) error {
 	short, cancel := context.WithTimeout(ctx, releaseFor)
 	defer cancel()
 	var last error
 	tries := 0
 	err := lease.Persist(short, s.trouble, func(ctx context.Context) error {
-		last = s.handOver(ctx, p, l, used, &tries)
+		last = s.handOver(ctx, p, l, g, &tries)
 		return last
 	})
 	return why(ctx, err, last)
@@ -303,16 +326,23 @@ func (s *Store) release(ctx context.Context, p pool, l lease.Lease, used bool) e
 // handOver gives slots back and, in the same step, to the next in line. If they were
 // not used, that step takes the start back as well: whoever the pace holds up hears of
 // nothing but the slots.
-func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, used bool, tries *int) error {
+//
+// Where there is nobody to give them to, revoking the etcd lease is all: it deletes what
+// hangs on it, which whoever watches hears of as of any other end. Else it is revoked
+// afterwards, beside what else is done: whoever was given the slots does not wait for it.
+func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g giving, tries *int) error {
 	freed := txn{
 		when:  []clientv3.Cmp{born(p.leaseOf(l.ID), int64(l.Token))},
 		then:  []clientv3.Op{clientv3.OpDelete(p.holder(l.ID), clientv3.WithPrefix())},
 		other: []clientv3.Op{clientv3.OpGet(p.leaseOf(l.ID), clientv3.WithKeysOnly())},
 	}
 	for ; ; *tries++ {
-		t := freed
+		t, more := freed, false
 		if *tries < settles {
-			t = s.withNext(ctx, p, l, used, freed)
+			t, more = s.withNext(ctx, p, l, g, freed)
+		}
+		if !more && g.used && g.on != 0 {
+			return s.revokeNow(ctx, g.on)
 		}
 		resp, err := s.commit(ctx, t)
 		switch {
@@ -320,10 +350,12 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, used bool, 
 			*tries++
 			return err
 		case resp.Succeeded:
+			s.discard(g.on)
 			return nil
 		}
 		if kv := only(kvs(resp.Responses[0])); kv == nil || kv.CreateRevision != int64(l.Token) {
-			if !used {
+			s.discard(g.on)
+			if !g.used {
 				return s.undoLost(ctx, p, l)
 			}
 			return nil // it was gone
@@ -355,40 +387,57 @@ func (p pool) counting(g record[lease.Starts]) txn {
 	}
 }
 
-// withNext adds the grant of the next in line, where there is one who can be told. The
-// read may be of a member that lags behind, for nothing happens that is not still true;
-// but what nothing would be done without is read from one that does not.
-func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, used bool, freed txn) txn {
+// withNext adds the grant of the next in line, where there is one who can be told; more
+// says that it has added anything. The read may be of a member that lags behind, for
+// nothing happens that is not still true; but what nothing would be done without is read
+// from one that does not.
+func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, g giving, freed txn) (t txn, more bool) {
 	var lag []clientv3.OpOption
-	if used {
+	if g.used {
 		lag = append(lag, clientv3.WithSerializable())
 	}
-	resp, err := s.commit(ctx, txn{then: append(p.looking(lag...), p.atHead(lag...), clientv3.OpGet(s.sweptKey(), lag...))})
-	if err != nil {
-		return freed
+	first := []clientv3.Op{p.atHead(lag...), clientv3.OpGet(s.sweptKey(), lag...)}
+	if g.used && g.crowded {
+		resp, err := s.commit(ctx, txn{then: first})
+		if err != nil {
+			return freed, false
+		}
+		if only(kvs(resp.Responses[0])) == nil {
+			s.sweeps(resp.Responses[1])
+			return freed, false
+		}
 	}
-	last, _ := decode[swept](only(kvs(resp.Responses[looked+1])))
-	s.swept.Store(&last)
+	resp, err := s.commit(ctx, txn{then: append(p.looking(lag...), first...)})
+	if err != nil {
+		return freed, false
+	}
+	s.sweeps(resp.Responses[looked+1])
+	head, err := decode[waiting](only(kvs(resp.Responses[looked])))
+	if err != nil || !head.there() && g.used {
+		return freed, false
+	}
 	seen, err := s.seen(ctx, p, resp.Header.Revision, resp.Responses)
 	if err != nil {
-		return freed
+		return freed, false
 	}
-	head, err := decode[waiting](only(kvs(resp.Responses[looked])))
-	if err != nil {
-		return freed
-	}
-	if !used {
+	if !g.used {
 		seen.grants.is.Undo(l.Start)
 	}
 	t, ok := s.next(seen.without(l.ID), head)
 	switch {
-	case !ok && used:
-		return freed
+	case !ok && g.used:
+		return freed, false
 	case !ok:
 		t = p.counting(seen.grants)
 	}
 	t.when = append(t.when, freed.when...)
 	t.then = append(t.then, freed.then...)
 	t.other = freed.other
-	return t
+	return t, true
+}
+
+// sweeps keeps what was read of the last look for pools that nobody uses.
+func (s *Store) sweeps(read *pb.ResponseOp) {
+	last, _ := decode[swept](only(kvs(read)))
+	s.swept.Store(&last)
 }

@@ -113,11 +113,18 @@ func (s *Store) isOld(term uint64) bool {
 }
 
 // revoke ends a life, with all that hangs on it. It ends by itself where that fails.
-func (s *Store) revoke(id clientv3.LeaseID) {
-	_ = s.attempt(s.client.Ctx(), func(ctx context.Context) error {
+func (s *Store) revoke(id clientv3.LeaseID) { _ = s.revokeNow(s.client.Ctx(), id) }
+
+// revokeNow is no error where it had ended before.
+func (s *Store) revokeNow(ctx context.Context, id clientv3.LeaseID) error {
+	err := s.attempt(ctx, func(ctx context.Context) error {
 		_, err := s.client.Revoke(ctx, id)
 		return err
 	})
+	if over(err) {
+		return nil
+	}
+	return err
 }
 
 // loan is a life that is being asked for while something else is done.
@@ -143,6 +150,7 @@ func (s *Store) borrow(ctx context.Context, ttl time.Duration) *loan {
 		if l.good(ttl) {
 			return l
 		}
+		s.discardLoan(l)
 	}
 	return s.fresh(ctx, ttl)
 }
@@ -186,5 +194,67 @@ func (l *loan) undo(s *Store) {
 func (s *Store) giveBack(l *loan) {
 	s.spare.Lock()
 	defer s.spare.Unlock()
+	s.discardLoan(s.spare.loan)
 	s.spare.loan = l
+}
+
+// leftovers are etcd leases that nothing hangs on any more. Each would stay until its TTL
+// is over, and a job that waits for nobody leaves one every few milliseconds. They are
+// revoked beside what else is done; the end of the program waits for that.
+type leftovers struct {
+	mu      sync.Mutex
+	closed  bool
+	pending sync.WaitGroup
+}
+
+// discard revokes them; 0 is none.
+func (s *Store) discard(ids ...clientv3.LeaseID) {
+	for _, id := range ids {
+		if id != 0 {
+			s.beside(func() { s.revoke(id) })
+		}
+	}
+}
+
+// discardLoan revokes one that may not have come yet, and that nothing hangs on.
+func (s *Store) discardLoan(l *loan) {
+	if l != nil {
+		s.beside(func() { l.undo(s) })
+	}
+}
+
+// beside does f beside what else is done, unless the store is closed.
+func (o *leftovers) beside(f func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	o.pending.Add(1)
+	go func() {
+		defer o.pending.Done()
+		f()
+	}()
+}
+
+// tidyFor is how long the end of the program waits for it: they end by themselves, too.
+const tidyFor = time.Second / 2
+
+func (s *Store) tidy() {
+	s.spare.Lock()
+	s.discardLoan(s.spare.loan)
+	s.spare.loan = nil
+	s.spare.Unlock()
+	s.leftovers.mu.Lock()
+	s.closed = true
+	s.leftovers.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.pending.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(tidyFor):
+	}
 }

@@ -23,6 +23,9 @@ type place struct {
 	waits  bool // the record says so, see waiting
 
 	loan, shadeLoan *loan // as long as it is on its way into the line
+	// past are what its records hung on before. A request to stop may, until it is heard:
+	// so they are revoked when all is over.
+	past []clientv3.LeaseID
 
 	granted *holding // its slots, which nobody has been told of yet
 	stop    *lease.Stop
@@ -49,6 +52,7 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holdin
 		return nil, v, err
 	}
 	t.end()
+	t.s.discard(append(t.past, t.shade.id)...)
 	return t.granted, v, nil
 }
 
@@ -193,10 +197,15 @@ func (t *place) again(ctx context.Context) error {
 		return err
 	}
 	if t.ticket.Key != "" {
-		if t.shade, err = t.s.begin(ctx, t.afterlife()); err != nil {
+		shade, err := t.s.begin(ctx, t.afterlife())
+		if err != nil {
+			t.s.discard(fresh.id)
 			return err
 		}
+		t.past = append(t.past, t.shade.id)
+		t.shade = shade
 	}
+	t.past = append(t.past, t.life.id)
 	t.life = fresh
 	_, err = t.enter(ctx, t.ticket, txn{then: []clientv3.Op{clientv3.OpDelete(t.pool.isAside(t.ticket))}})
 	if err != nil {
@@ -247,6 +256,7 @@ func (t *place) stepAside(ctx context.Context) error {
 			return err
 		}
 		if resp.Succeeded {
+			t.past = append(t.past, t.life.id)
 			t.life, t.aside, t.waits, t.granted = long, true, false, nil
 			return nil
 		}
@@ -262,7 +272,7 @@ func (t *place) giveBack(ctx context.Context, found *clientv3.TxnResponse) error
 	if err != nil || !had.there() {
 		return err
 	}
-	return t.s.release(ctx, t.pool, had.is, false)
+	return t.s.release(ctx, t.pool, had.is, giving{})
 }
 
 // Return implements lease.Place.
@@ -283,6 +293,9 @@ func (t *place) Leave(ctx context.Context) error {
 		return last
 	})
 	t.end()
+	if err == nil {
+		t.s.discard(append(t.past, t.life.id, t.shade.id)...)
+	}
 	return why(ctx, err, last)
 }
 

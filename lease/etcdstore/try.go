@@ -50,6 +50,9 @@ func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
 		}
 		if had.there() {
 			n.granted, err = n.s.adopt(ctx, n.pool, had)
+			if life, lerr := n.loan.wait(ctx); lerr == nil && life.id != n.granted.life.id {
+				n.s.discard(life.id)
+			}
 			return lease.Verdict{}, err
 		}
 		v := lease.Decide(n.s.state(l, ahead), n.Request, lease.Asked{})
@@ -79,9 +82,12 @@ func (n *newcomer) grant(ctx context.Context, l *look, v lease.Verdict) (bool, e
 		return false, err
 	}
 	g.Token = uint64(resp.Header.Revision)
-	n.granted = &holding{s: n.s, pool: n.pool, lease: g, life: life}
+	n.granted = &holding{s: n.s, pool: n.pool, lease: g, life: life, crowded: len(l.holders) > few}
 	return true, nil
 }
+
+// few holders are read sooner than it is asked whether that is needed.
+const few = 50
 
 // look counts who would be passed, and reads nothing of them. had is what an earlier try
 // was granted, whose answer was lost.

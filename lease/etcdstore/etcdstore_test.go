@@ -34,7 +34,8 @@ func TestStore(t *testing.T) {
 		Another: func(t *testing.T, first lease.Store) lease.Store {
 			return open(t, fmt.Sprintf("/test/%d", n.Load()), server)
 		},
-		TTL: 2 * time.Second,
+		TTL:    2 * time.Second,
+		Grants: true,
 		Forgets: func(t *testing.T, age time.Duration) (lease.Store, func(string) []string) {
 			s := open(t, fmt.Sprintf("/test/%d", n.Add(1)), server)
 			s.forgetAfter, s.sweepEvery = age, time.Nanosecond

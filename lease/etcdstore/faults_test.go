@@ -79,7 +79,6 @@ func TestLostReply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost("the first look")
 	if h, v, err := p.TryAcquire(ctx, lease.Asked{}); h != nil || err != nil || v.Reason != lease.Full {
 		t.Fatalf("%v, %v, %v; want full", h, v, err)
 	}

@@ -100,13 +100,18 @@ func (t *place) afterlife() time.Duration {
 	return max(t.ticket.TTL, time.Second) + t.ticket.Grace
 }
 
+// tellable: it has nothing to ask when its turn comes, so from its first moment on it may
+// be given its slots. Its watch is open by then, and who leaves gives back what it has not
+// seen.
+func tellable(t lease.Ticket) bool { return t.Gates == "" }
+
 // enter writes a ticket into the line. It does not where its request has its slots
 // already, or is in the line: then it takes these.
 func (t *place) enter(ctx context.Context, as lease.Ticket, with txn) (bool, error) {
 	p, on := t.pool, clientv3.WithLease(t.life.id)
 	with.when = append(with.when, absent(p.leaseOf(as.ID)))
 	with.then = append(with.then,
-		clientv3.OpPut(p.inLine(as), encode(waiting{Ticket: as}), on),
+		clientv3.OpPut(p.inLine(as), encode(waiting{Ticket: as, Waits: tellable(as)}), on),
 		clientv3.OpPut(p.mark(as.ID), encode(mark{Priority: as.Priority, Seq: as.Seq, Since: as.Since}), on))
 	if as.Key != "" {
 		with.then = append(with.then, clientv3.OpPut(p.keptFor(as), encode(waiting{Ticket: as}), clientv3.WithLease(t.shade.id)))

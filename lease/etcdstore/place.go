@@ -20,7 +20,6 @@ type place struct {
 	shade  life  // and what its key keeps the place on; zero: it has no key
 	rev    int64 // of what was last seen
 	aside  bool
-	waits  bool // the record says so, see waiting
 
 	loan, shadeLoan *loan // as long as it is on its way into the line
 	// past are what its records hung on before. A request to stop may, until it is heard:
@@ -102,8 +101,7 @@ type own struct {
 	stop  *mvccpb.KeyValue    // what is asked of it; nil: nothing
 }
 
-// look looks at the pool, and at who is just before us. The first look also says
-// that from now on we wait, and so may be given our slots by whoever frees them.
+// look looks at the pool, and at who is just before us.
 func (t *place) look(ctx context.Context) (l *look, mine own, ahead int, err error) {
 	p, key := t.pool, t.pool.inLine(t.ticket)
 	if t.aside {
@@ -113,20 +111,11 @@ func (t *place) look(ctx context.Context) (l *look, mine own, ahead int, err err
 		clientv3.OpGet(p.leaseOf(t.ticket.ID)), clientv3.OpGet(p.stopOf(t.ticket.ID)),
 		clientv3.OpGet(p.line(), clientv3.WithRange(p.inLine(t.ticket)), clientv3.WithKeysOnly(),
 			clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(1)))
-	look := txn{then: ops}
-	saying := !t.waits && !t.aside && t.ticket.Gates == ""
-	if saying {
-		says := clientv3.OpPut(key, encode(waiting{Ticket: t.ticket, Waits: true}), clientv3.WithIgnoreLease())
-		look = txn{when: []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), ">", 0)}, then: append([]clientv3.Op{says}, ops...), other: ops}
-	}
-	resp, err := t.s.commit(ctx, look)
+	resp, err := t.s.commit(ctx, txn{then: ops})
 	if err != nil {
 		return nil, mine, 0, err
 	}
 	rs := resp.Responses
-	if saying && resp.Succeeded {
-		t.waits, rs = true, rs[1:]
-	}
 	t.rev = resp.Header.Revision
 	before := rs[looked+3].GetResponseRange()
 	t.before = ""
@@ -211,7 +200,7 @@ func (t *place) again(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.waits, t.aside = false, false
+	t.aside = false
 	return nil
 }
 
@@ -257,7 +246,7 @@ func (t *place) stepAside(ctx context.Context) error {
 		}
 		if resp.Succeeded {
 			t.past = append(t.past, t.life.id)
-			t.life, t.aside, t.waits, t.granted = long, true, false, nil
+			t.life, t.aside, t.granted = long, true, nil
 			return nil
 		}
 		if err := t.giveBack(ctx, resp); err != nil {

@@ -13,9 +13,7 @@ import (
 // waiting is the record of a waiter.
 type waiting struct {
 	lease.Ticket
-	// Waits: it has asked once whether it may start, and now waits to be told. Only
-	// then may another give it its slots: who has not asked yet may be on its way
-	// out, or has gates to be asked.
+	// Waits: another may give it its slots. Not who has gates to be asked.
 	Waits bool `json:"waits,omitempty"`
 	Kept  bool `json:"kept,omitempty"` // its waiter is gone, its key keeps the place
 }

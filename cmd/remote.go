@@ -161,6 +161,7 @@ func openRemote(o storeOptions, say *speaker) (lease.Store, error) {
 	}
 	d.Replicas = o.replicas
 	d.Trouble = say.trouble
+	d.Notice = func(err error) { say.notef("%v", err) }
 	open := openers[d.Scheme]
 	again := os.Getenv(becoming) != ""
 	_ = os.Unsetenv(becoming) // no business of the job's

@@ -24,9 +24,9 @@ type Dial struct {
 	// Trouble is told that the store cannot be reached and is tried again, once
 	// for each outage; nil: nobody is told.
 	Trouble func(error)
-	// Notice is told, once each, what is wrong with the store and does not stop us;
-	// nil: nobody is told.
-	Notice func(string)
+	// Notice is told, once each, of what is wrong with the store and does not stop us, such
+	// as a record that cannot be read and is set aside; nil: nobody is told.
+	Notice func(error)
 }
 
 // ParseURL reads a Dial from a URL with one host or more:

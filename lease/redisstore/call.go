@@ -132,7 +132,7 @@ func (s *Store) note(notes []any) {
 			text = fmt.Sprintf("store %s had a record of a waiter that could not be read: %s in %s; it is removed", s.name, field, key)
 		}
 		if _, told := s.noted.LoadOrStore(text, true); !told && s.dial.Notice != nil {
-			s.dial.Notice(text)
+			s.dial.Notice(errors.New(text))
 		}
 	}
 }

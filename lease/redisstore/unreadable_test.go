@@ -18,10 +18,10 @@ type notices struct {
 }
 
 func (n *notices) dial(d *lease.Dial) {
-	d.Notice = func(text string) {
+	d.Notice = func(err error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		n.said = append(n.said, text)
+		n.said = append(n.said, err.Error())
 	}
 }
 

@@ -49,7 +49,7 @@ func Open(d lease.Dial) (*Store, error) {
 		return nil, err
 	}
 	quiet()
-	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, members: cfg.Endpoints, tls: cfg.TLS,
+	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, notice: d.Notice, members: cfg.Endpoints, tls: cfg.TLS,
 		opened: timeOfDay() - lease.Boottime(), lookEvery: lookEvery, forgetAfter: forgetAfter, sweepEvery: sweepEvery}
 	if cfg.Username != "" {
 		s.user = &user{name: cfg.Username, password: cfg.Password}

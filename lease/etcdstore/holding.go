@@ -309,6 +309,8 @@ type giving struct {
 	on clientv3.LeaseID
 	// crowded: it is worth a step of its own to ask first whether anybody waits.
 	crowded bool
+	// sure: what is read must not lag behind.
+	sure bool
 }
 
 func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g giving) error {
@@ -393,7 +395,7 @@ func (p pool) counting(g record[lease.Starts]) txn {
 // from one that does not.
 func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, g giving, freed txn) (t txn, more bool) {
 	var lag []clientv3.OpOption
-	if g.used {
+	if g.used && !g.sure {
 		lag = append(lag, clientv3.WithSerializable())
 	}
 	first := []clientv3.Op{p.atHead(lag...), clientv3.OpGet(s.sweptKey(), lag...)}
@@ -412,8 +414,15 @@ func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, g giving, f
 		return freed, false
 	}
 	s.sweeps(resp.Responses[looked+1])
-	head, err := decode[waiting](only(kvs(resp.Responses[looked])))
-	if err != nil || !head.there() && g.used {
+	head, err := p.standing(only(kvs(resp.Responses[looked])))
+	if err != nil {
+		if struck, err := s.strike(ctx, p, head.KeyValue); !struck || err != nil {
+			return freed, false
+		}
+		g.sure = true
+		return s.withNext(ctx, p, l, g, freed)
+	}
+	if !head.there() && g.used {
 		return freed, false
 	}
 	seen, err := s.seen(ctx, p, resp.Header.Revision, resp.Responses)

@@ -3,7 +3,7 @@ package etcdstore
 import (
 	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -53,14 +53,14 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]*lease.Pool{}
+	found := map[string]*described{}
 	for _, r := range resp.Responses {
 		for _, kv := range slices.Backward(kvs(r)) {
 			name, key, _ := strings.Cut(strings.TrimPrefix(string(kv.Key), s.dir), "/")
 			if found[name] == nil {
-				found[name] = &lease.Pool{Name: name}
+				found[name] = &described{Pool: lease.Pool{Name: name}}
 			}
-			describe(found[name], key, kv)
+			found[name].add(key, kv)
 		}
 	}
 	if len(names) == 0 {
@@ -73,17 +73,27 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 	for _, n := range names {
 		v := found[n]
 		if v == nil {
-			v = &lease.Pool{Name: n}
+			v = &described{Pool: lease.Pool{Name: n}}
 		}
-		inOrder(v)
-		pools = append(pools, *v)
+		inOrder(&v.Pool)
+		pools = append(pools, v.Pool)
 	}
 	return pools, nil
 }
 
-// describe adds one key to what is known of a pool. They come backwards: a holder's
-// lease before its keepalive.
-func describe(v *lease.Pool, key string, kv *mvccpb.KeyValue) {
+// described is a pool while its keys are read.
+type described struct {
+	lease.Pool
+	last struct { // the name that was read last, whose it is, and when it was made
+		holds
+		id   string
+		made int64
+	}
+}
+
+// add adds one key to what is known of a pool. They come backwards: the name of what a
+// holder holds before its lease, and that before its keepalive.
+func (v *described) add(key string, kv *mvccpb.KeyValue) {
 	kind, rest, _ := strings.Cut(key, "/")
 	switch {
 	case key == "own":
@@ -102,10 +112,11 @@ func describe(v *lease.Pool, key string, kv *mvccpb.KeyValue) {
 		e := lease.Entry{Lease: &h.is, Beat: -1}
 		id, _, _ := strings.Cut(rest, "/")
 		if err == nil && (h.is.ID != v.Name+"/"+id || len(h.is.Slots) == 0) {
-			err = errors.New("it is the record of somebody else")
+			err = damaged(kv, errElse)
 		}
 		if err != nil {
-			h.is.ID, h.is.Pool, h.is.State, e.Note = v.Name+"/"+id, v.Name, lease.Damaged, err.Error()
+			v.spoil(&h.is, id, kv)
+			e.Note = fmt.Sprintf("%v; it counts as %s until its etcd lease ends: %s", err, slotsOf(h.is), remedy(kv))
 		}
 		v.Holders = append(v.Holders, e)
 	case kind == "holders" && strings.HasSuffix(rest, "/keepalive"):
@@ -114,11 +125,39 @@ func describe(v *lease.Pool, key string, kv *mvccpb.KeyValue) {
 		if n := len(v.Holders); err == nil && n > 0 && v.Holders[n-1].Lease.ID == v.Name+"/"+id {
 			v.Holders[n-1].Keepalive = k.is
 		}
+	case kind == "holders":
+		id, name, _ := strings.Cut(rest, "/")
+		if name, ok := strings.CutPrefix(name, holdsKind); ok {
+			if h, err := readHolds(name); err == nil {
+				v.last.holds, v.last.id, v.last.made = h, id, kv.CreateRevision
+			}
+		}
 	case kind == "line", kind == "aside":
 		if w, err := decode[waiting](kv); err == nil && strings.HasPrefix(w.is.ID, v.Name+"/") {
 			v.Waiters = append(v.Waiters, lease.Entry{Ticket: &w.is.Ticket, Beat: -1, Aside: kind == "aside"})
 		}
 	}
+}
+
+// spoil makes of a record that cannot be read what decisions take it for: with the slots
+// of its name, or those that it says it has, or else as one.
+func (v *described) spoil(l *lease.Lease, id string, kv *mvccpb.KeyValue) {
+	p := pool{v.Name, strings.TrimSuffix(string(kv.Key), "holders/"+id+"/lease")}
+	h := v.last.holds
+	if v.last.id != id || v.last.made != kv.CreateRevision {
+		h, _ = p.recorded(kv)
+	}
+	if len(h.slots) == 0 {
+		h.slots = []int{0}
+	}
+	l.ID, l.Pool, l.State, l.Slots, l.Asks = v.Name+"/"+id, v.Name, lease.Damaged, h.slots, h.asks
+}
+
+func slotsOf(l lease.Lease) string {
+	if len(l.Slots) == 1 {
+		return "one slot"
+	}
+	return fmt.Sprintf("%d slots", len(l.Slots))
 }
 
 func inOrder(v *lease.Pool) {
@@ -144,13 +183,12 @@ func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (v lea
 }
 
 func (s *Store) summary(ctx context.Context, p pool, t lease.Ticket) (lease.Pool, error) {
-	v := lease.Pool{Name: p.name}
 	count := clientv3.WithCountOnly()
 	ops := []clientv3.Op{
 		clientv3.OpGet(p.holders(), clientv3.WithPrefix()), clientv3.OpGet(p.own()),
 		clientv3.OpGet(p.grants()), clientv3.OpGet(p.report()),
 	}
-	described := len(ops)
+	values := len(ops)
 	ops = append(ops, clientv3.OpGet(p.line(), clientv3.WithPrefix(), count), clientv3.OpGet(p.aside(), clientv3.WithPrefix(), count))
 	if t.ID != "" {
 		ops = append(ops,
@@ -159,15 +197,17 @@ func (s *Store) summary(ctx context.Context, p pool, t lease.Ticket) (lease.Pool
 	}
 	resp, err := s.commit(ctx, txn{then: ops})
 	if err != nil {
-		return v, err
+		return lease.Pool{}, err
 	}
-	for _, r := range resp.Responses[:described] {
+	d := described{Pool: lease.Pool{Name: p.name}}
+	for _, r := range resp.Responses[:values] {
 		for _, kv := range slices.Backward(kvs(r)) {
-			describe(&v, strings.TrimPrefix(string(kv.Key), p.dir), kv)
+			d.add(strings.TrimPrefix(string(kv.Key), p.dir), kv)
 		}
 	}
+	v := d.Pool
 	inOrder(&v)
-	n := func(i int) int { return int(resp.Responses[described+i].GetResponseRange().Count) }
+	n := func(i int) int { return int(resp.Responses[values+i].GetResponseRange().Count) }
 	v.Line = n(0) + n(1)
 	if t.ID != "" && n(2)+n(3) > 0 {
 		v.Place = n(4) + n(5) + 1

@@ -2,8 +2,6 @@ package etcdstore
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -63,7 +61,10 @@ func (s *Store) seen(ctx context.Context, p pool, rev int64, rs []*pb.ResponseOp
 	if err != nil {
 		return nil, err
 	}
-	return l, s.read(ctx, l)
+	if err = s.read(ctx, l); err == nil {
+		s.mind(ctx, l)
+	}
+	return l, err
 }
 
 // named is what the names tell.
@@ -146,14 +147,12 @@ func (p pool) recorded(kv *mvccpb.KeyValue) (holds, error) {
 	case err != nil:
 		return holds{}, err
 	case p.leaseOf(r.is.ID) != string(kv.Key):
-		return holds{}, fmt.Errorf("cannot read %s: %w", kv.Key, errElse)
-	case len(r.is.Slots) == 0 || slices.Min(r.is.Slots) < 0:
-		return holds{}, fmt.Errorf("cannot read %s: it names no slots", kv.Key)
+		return holds{}, damaged(kv, errElse)
+	case len(r.is.Slots) == 0 || slices.Min(r.is.Slots) < 0 || slices.Max(r.is.Slots) >= mostSlots || r.is.Asks < 0:
+		return holds{}, damaged(kv, errNoSlots)
 	}
 	return holdsOf(r.is), nil
 }
-
-var errElse = errors.New("it is the record of somebody else")
 
 func kvs(r *pb.ResponseOp) []*mvccpb.KeyValue { return r.GetResponseRange().GetKvs() }
 

@@ -109,7 +109,7 @@ func (t *place) look(ctx context.Context) (l *look, mine own, ahead int, err err
 	}
 	ops := append(p.looking(), clientv3.OpGet(key),
 		clientv3.OpGet(p.leaseOf(t.ticket.ID)), clientv3.OpGet(p.stopOf(t.ticket.ID)),
-		clientv3.OpGet(p.line(), clientv3.WithRange(p.inLine(t.ticket)), clientv3.WithKeysOnly(),
+		clientv3.OpGet(p.line(), clientv3.WithRange(p.inLine(t.ticket)),
 			clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(1)))
 	resp, err := t.s.commit(ctx, txn{then: ops})
 	if err != nil {
@@ -118,6 +118,11 @@ func (t *place) look(ctx context.Context) (l *look, mine own, ahead int, err err
 	rs := resp.Responses
 	t.rev = resp.Header.Revision
 	before := rs[looked+3].GetResponseRange()
+	if struck, err := t.s.strike(ctx, p, only(before.Kvs)); err != nil {
+		return nil, mine, 0, err
+	} else if struck {
+		return t.look(ctx)
+	}
 	t.before = ""
 	if kv := only(before.Kvs); kv != nil {
 		t.before = string(kv.Key)
@@ -126,8 +131,8 @@ func (t *place) look(ctx context.Context) (l *look, mine own, ahead int, err err
 	if mine.holds, err = decodeLease(only(kvs(rs[looked+1]))); mine.holds.there() || err != nil {
 		return nil, mine, 0, err
 	}
-	if mine.waits, err = decode[waiting](only(kvs(rs[looked]))); err != nil {
-		return nil, mine, 0, err
+	if mine.waits, err = p.standing(only(kvs(rs[looked]))); err != nil {
+		mine.waits = record[waiting]{} // it is written anew
 	}
 	l, err = t.s.seen(ctx, p, t.rev, rs)
 	return l, mine, int(before.Count), err
@@ -258,9 +263,10 @@ func (t *place) stepAside(ctx context.Context) error {
 // giveBack gives back slots that were granted unseen.
 func (t *place) giveBack(ctx context.Context, found *clientv3.TxnResponse) error {
 	had, err := decodeLease(only(kvs(found.Responses[0])))
-	if err != nil || !had.there() {
+	if !had.there() {
 		return err
 	}
+	had.is.ID = t.ticket.ID // also when it cannot be read
 	return t.s.release(ctx, t.pool, had.is, giving{})
 }
 

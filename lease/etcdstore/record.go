@@ -2,7 +2,6 @@ package etcdstore
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -56,7 +55,7 @@ func decode[T any](kv *mvccpb.KeyValue) (r record[T], err error) {
 	}
 	r.KeyValue = kv
 	if err = json.Unmarshal(kv.Value, &r.is); err != nil {
-		err = fmt.Errorf("cannot read %s: %w", kv.Key, err)
+		err = damaged(kv, err)
 	}
 	return r, err
 }
@@ -71,7 +70,7 @@ func decodeLease(kv *mvccpb.KeyValue) (record[lease.Lease], error) {
 	r.is.Token = uint64(kv.CreateRevision)
 	if err == nil {
 		if err = r.is.Check(); err != nil {
-			err = fmt.Errorf("cannot read %s: %w", kv.Key, err)
+			err = damaged(kv, err)
 		}
 	}
 	return r, err

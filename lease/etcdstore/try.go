@@ -89,15 +89,20 @@ func (n *newcomer) grant(ctx context.Context, l *look, v lease.Verdict) (bool, e
 // few holders are read sooner than it is asked whether that is needed.
 const few = 50
 
-// look counts who would be passed, and reads nothing of them. had is what an earlier try
-// was granted, whose answer was lost.
+// look counts who would be passed, and reads only the first of them. had is what an
+// earlier try was granted, whose answer was lost.
 func (n *newcomer) look(ctx context.Context) (l *look, had record[lease.Lease], ahead int, err error) {
-	before := clientv3.OpGet(n.pool.line(), clientv3.WithRange(n.pool.behind(n.Priority)), clientv3.WithCountOnly())
+	before := clientv3.OpGet(n.pool.line(), clientv3.WithRange(n.pool.behind(n.Priority)), clientv3.WithLimit(1))
 	resp, err := n.s.commit(ctx, txn{then: append(n.pool.looking(), before, clientv3.OpGet(n.pool.leaseOf(n.ID)))})
 	if err != nil {
 		return nil, had, 0, err
 	}
 	rs := resp.Responses
+	if struck, err := n.s.strike(ctx, n.pool, only(kvs(rs[looked]))); err != nil {
+		return nil, had, 0, err
+	} else if struck {
+		return n.look(ctx)
+	}
 	if had, err = decodeLease(only(kvs(rs[looked+1]))); had.there() || err != nil {
 		return nil, had, 0, err
 	}

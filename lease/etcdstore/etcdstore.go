@@ -66,7 +66,7 @@ type Store struct {
 	// unsaid are holdings with a child that etcd may not know of yet.
 	unsaid sync.Map
 	leftovers
-	// aside is told of a record that cannot be read, once of each; nil: nobody is.
+	// notice is told of a record that cannot be read, once of each; nil: nobody is.
 	notice func(error)
 	said   sync.Map // their keys
 }

@@ -1,7 +1,7 @@
 package etcdstore
 
 import (
-	"fmt"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,34 +50,44 @@ func (h holds) name() string {
 	return b.String()
 }
 
-// readHolds reads what name writes, and nothing else.
+// readHolds reads what name writes, and nothing else. It is called for each holder in each
+// decision, so it makes nothing but the slots.
 func readHolds(name string) (h holds, err error) {
-	bad := fmt.Errorf("%q does not name slots", name)
-	asks, slots, _ := strings.Cut(name, "/")
-	if h.asks, err = strconv.Atoi(asks); err != nil || h.asks < 0 {
-		return holds{}, bad
+	asks, rest, ok := number(name)
+	if !ok || rest == "" || rest[0] != '/' {
+		return holds{}, errNoName
 	}
-	for part := range strings.SplitSeq(slots, ",") {
-		first, last, _ := strings.Cut(part, "-")
-		from, err := strconv.Atoi(first)
-		if n := len(h.slots); err != nil || from < 0 || n > 0 && from <= h.slots[n-1] {
-			return holds{}, bad
+	h.asks = asks
+	for last := -2; rest != ""; {
+		from, more, ok := number(rest[1:])
+		if !ok || from < last+2 {
+			return holds{}, errNoName // of two that touch one range would have been made
 		}
-		to := from
-		if last != "" {
-			if to, err = strconv.Atoi(last); err != nil {
-				return holds{}, bad
+		rest, last = more, from
+		if rest != "" && rest[0] == '-' {
+			if last, rest, ok = number(rest[1:]); !ok || last <= from {
+				return holds{}, errNoName
 			}
 		}
-		if to < from || to-from+len(h.slots) >= mostSlots {
-			return holds{}, bad
+		if rest != "" && rest[0] != ',' || last-from+len(h.slots) >= mostSlots {
+			return holds{}, errNoName
 		}
-		for ; from <= to; from++ {
+		for ; from <= last; from++ {
 			h.slots = append(h.slots, from)
 		}
 	}
-	if h.name() != name {
-		return holds{}, bad
-	}
 	return h, nil
+}
+
+var errNoName = errors.New("it does not name slots")
+
+// number reads a number as it is written, without a sign or a zero before it.
+func number(s string) (n int, rest string, ok bool) {
+	i := 0
+	for ; i < len(s) && '0' <= s[i] && s[i] <= '9'; i++ {
+		if n = 10*n + int(s[i]-'0'); n > 100_000_000 {
+			return 0, s, false
+		}
+	}
+	return n, s[i:], i == 1 || i > 1 && s[0] != '0'
 }

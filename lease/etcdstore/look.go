@@ -83,9 +83,10 @@ func (p pool) named(rev int64, rs []*pb.ResponseOp) (*look, error) {
 // list are the holders that these keys name. They are sorted, so the name of what one
 // holds comes after its record.
 func (p pool) list(keys []*mvccpb.KeyValue) []holder {
-	all := make([]holder, 0, len(keys)/2)
+	all := make([]holder, 0, (len(keys)+1)/2)
+	before := len(p.holders())
 	for _, kv := range keys {
-		id, kind, _ := strings.Cut(strings.TrimPrefix(string(kv.Key), p.holders()), "/")
+		id, kind, _ := strings.Cut(string(kv.Key[before:]), "/")
 		if kind == "lease" {
 			all = append(all, holder{KeyValue: kv, id: id, unread: true})
 			continue

@@ -92,6 +92,19 @@ func TestHoldersOfBefore(t *testing.T) {
 	}
 }
 
+// TestNameOfNobody: a name counts only if it was written with the record that it is beside.
+func TestNameOfNobody(t *testing.T) {
+	s := open(t, "", engine.Etcd(t))
+	asBefore(t, s, "x", 3, 0, 1)
+	p := pool{"p", s.dir + "p/"}
+	if _, err := s.client.Put(soon(t), p.holder("p/x")+holdsKind+"9/5", ""); err != nil {
+		t.Fatal(err)
+	}
+	if h, v, err := s.TryAcquire(soon(t), request(1000, time.Minute)); h == nil || err != nil || v.Used != 2 || v.Limit != 3 {
+		t.Errorf("%v, %+v, %v; want 2 of 3 in use before it", h, v, err)
+	}
+}
+
 // TestReadByOthers: a berth that knows of no names finds the whole record where it always
 // was, and takes with it all there is of a holder when it goes.
 func TestReadByOthers(t *testing.T) {

@@ -172,6 +172,17 @@ func TestDamagedWaiter(t *testing.T) {
 				mustRelease(t, full)
 				mustRelease(t, mustGet(t, w))
 			},
+			"one in the line": func(t *testing.T, s *Store, h lease.Holding) {
+				p, err := s.Line(soon(t), request(2, time.Minute))
+				if err != nil {
+					t.Fatal(err)
+				}
+				g, v, err := p.TryAcquire(soon(t), lease.Asked{})
+				if g == nil || err != nil {
+					t.Fatalf("%+v, %v; want the slot that is free", v, err)
+				}
+				mustRelease(t, g)
+			},
 			"a holder": func(t *testing.T, s *Store, h lease.Holding) {
 				more := mustTry(t, s, request(2, time.Minute))
 				waiter := mustLine(t, s, request(2, time.Minute))

@@ -10,63 +10,49 @@ import (
 )
 
 // The network keeps a step of whoever has left by the time that it is delivered: while it
-// could still be done, or long after. It takes nothing.
+// could still be done, for its connection was cut, or long after. It takes nothing.
 func TestLateStepTakesNothing(t *testing.T) {
 	t.Parallel()
-	for name, patience := range map[string]time.Duration{"InTime": deadline, "TooLate": 200 * time.Millisecond} {
-		for step, leave := range map[string]func(t *testing.T, s lease.Store, p *proxy){
-			"Try": func(t *testing.T, s lease.Store, p *proxy) {
-				ctx, cancel := context.WithCancel(t.Context())
-				p.keep(true)
-				time.AfterFunc(500*time.Millisecond, func() {
-					p.keep(false) // the undoing gets through
-					cancel()
-				})
-				if h, _, err := s.TryAcquire(ctx, job(1, longTTL)); h != nil || err == nil {
-					t.Errorf("%v, %v; want no answer", h, err)
-				}
-			},
-			"Turn": func(t *testing.T, s lease.Store, p *proxy) {
-				place := line(t, s, job(1, longTTL))
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				p.keep(true)
-				if h, _, err := place.TryAcquire(ctx, lease.Asked{}); h != nil || err == nil {
-					t.Errorf("%v, %v; want no answer", h, err)
-				}
-				p.keep(false)
-				if err := place.Leave(within(t)); err != nil {
-					t.Error(err)
-				}
-			},
-			"Aside": func(t *testing.T, s lease.Store, p *proxy) {
-				place := line(t, s, job(1, longTTL))
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				p.keep(true)
-				if err := place.Return(ctx); err == nil {
-					t.Error("want no answer")
-				}
-				p.keep(false)
-				if err := place.Leave(within(t)); err != nil {
-					t.Error(err)
-				}
-			},
-		} {
-			t.Run(step+name, func(t *testing.T) {
-				t.Parallel()
-				server := known(t)
-				p, look := newProxy(t, server.Addr), open(t, server, "")
-				s := openAt(t, p.addr, nil, redisstore.Timings{Call: patience})
-				release(t, try(t, s, job(1, longTTL))) // the script is known, and the server's clock
-				leave(t, s, p)
-				if name == "TooLate" {
-					time.Sleep(patience) // however long, the step is late
-				}
-				p.deliver(t)
-				empty(t, look)
-			})
-		}
+	turn := func(ctx context.Context, _ lease.Store, p lease.Place) error {
+		_, _, err := p.TryAcquire(ctx, lease.Asked{})
+		return err
+	}
+	again := func(ctx context.Context, _ lease.Store, p lease.Place) error { return p.Return(ctx) }
+	try := func(ctx context.Context, s lease.Store, p lease.Place) error {
+		_, _, err := s.TryAcquire(ctx, p.Ticket().Request)
+		return err
+	}
+	for name, c := range map[string]struct {
+		take func(context.Context, lease.Store, lease.Place) error
+		gone fate
+	}{
+		"TurnInTime": {turn, cut}, "TurnTooLate": {turn, swallow}, "ReturnInTime": {again, cut}, "ReturnTooLate": {again, swallow},
+		"TryTooLate": {try, swallow},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := known(t)
+			p, look := newProxy(t, server.Addr), open(t, server, "")
+			timings := redisstore.Timings{Call: deadline}
+			if c.gone == swallow {
+				timings.Call = 200 * time.Millisecond
+			}
+			s := openAt(t, p.addr, nil, timings)
+			place := line(t, s, job(1, longTTL)) // the script is known, and the server's clock
+			ctx, cancel := context.WithCancel(t.Context())
+			p.keep(c.gone)
+			time.AfterFunc(500*time.Millisecond, cancel)
+			if err := c.take(ctx, s, place); err == nil {
+				t.Error("want no answer")
+			}
+			<-ctx.Done()
+			p.keep(pass)
+			if err := place.Leave(within(t)); err != nil {
+				t.Error(err)
+			}
+			p.deliver(t)
+			empty(t, look)
+		})
 	}
 }
 
@@ -82,14 +68,14 @@ func TestLateUndoTakesNothingBack(t *testing.T) {
 		if p.hold {
 			return pass
 		}
-		p.hold = true
+		p.hold, p.gone = true, swallow
 		return cut
 	})
 	if h, _, err := s.TryAcquire(within(t), r); h != nil || err == nil {
 		t.Fatalf("%v, %v; want no answer", h, err)
 	}
 	p.replies(nil)
-	p.keep(false)
+	p.keep(pass)
 	h := get(t, line(t, s, r))
 	p.deliver(t)
 	if got := pool(t, look); !holds(got, h) {
@@ -106,11 +92,11 @@ func TestLineAfterATryInVain(t *testing.T) {
 	p, look := newProxy(t, server.Addr), open(t, server, "")
 	s := openAt(t, p.addr, nil, redisstore.Timings{})
 	release(t, try(t, s, job(1, longTTL)))
-	p.keep(true)
+	p.keep(swallow)
 	r := job(1, longTTL)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	time.AfterFunc(400*time.Millisecond, func() { p.keep(false) }) // the undoing gets through
+	time.AfterFunc(400*time.Millisecond, func() { p.keep(pass) }) // the undoing gets through
 	if h, _, err := s.TryAcquire(ctx, r); h != nil || err == nil {
 		t.Fatalf("%v, %v; want no answer", h, err)
 	}

@@ -20,6 +20,7 @@ type proxy struct {
 	reply  func() fate // of the next piece of an answer; nil: pass
 	delay  time.Duration
 	hold   bool   // keep what clients ask
+	gone   fate   // of the connection then
 	held   []byte // and this was kept
 }
 
@@ -97,15 +98,15 @@ func (p *proxy) fateOfRequest(piece []byte) fate {
 		return pass
 	}
 	p.held = append(p.held, piece...)
-	return swallow
+	return p.gone
 }
 
-// keep has the steps of clients wait on the way, until deliver; new requests pass when it is
-// off again.
-func (p *proxy) keep(on bool) {
+// keep has the steps of clients wait on the way, until deliver, while their connections are
+// silent or cut; new requests pass when pass is said again.
+func (p *proxy) keep(gone fate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.hold = on
+	p.hold, p.gone = gone != pass, gone
 }
 
 // deliver brings what was kept to the server, and returns when that has done it.

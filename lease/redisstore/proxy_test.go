@@ -19,9 +19,9 @@ type proxy struct {
 	pairs  map[*pair]bool
 	reply  func() fate // of the next piece of an answer; nil: pass
 	delay  time.Duration
-	hold   bool   // keep what clients ask
-	gone   fate   // of the connection then
-	held   []byte // and this was kept
+	hold   bool     // keep what clients ask
+	gone   fate     // of the connection then
+	held   [][]byte // and this was kept
 }
 
 // fate is what becomes of a piece.
@@ -97,7 +97,7 @@ func (p *proxy) fateOfRequest(piece []byte) fate {
 	if !p.hold || !bytes.Contains(piece, []byte("evalsha")) { // a connection opens with other words
 		return pass
 	}
-	p.held = append(p.held, piece...)
+	p.held = append(p.held, bytes.Clone(piece))
 	return p.gone
 }
 
@@ -124,7 +124,7 @@ func (p *proxy) deliver(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Write(append(held, "*1\r\n$4\r\nQUIT\r\n"...)); err != nil {
+	if _, err := c.Write(append(bytes.Join(held, nil), "*1\r\n$4\r\nQUIT\r\n"...)); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.SetReadDeadline(time.Now().Add(deadline))

@@ -97,7 +97,13 @@ func (w *waiter) wait(ctx context.Context, v lease.Verdict) (lease.Asked, error)
 func (w *waiter) answered(ctx context.Context) (lease.Asked, error) {
 	q := w.q
 	w.q = nil
-	if q.err != nil {
+	switch {
+	case outage(q.err) && !w.Now: // what they need to know of the pool could not be had
+		again, cancel := context.WithTimeout(ctx, askAgain)
+		defer cancel()
+		_, err := w.Interrupts.wait(ctx, w.place, again)
+		return lease.Asked{}, err
+	case q.err != nil:
 		return lease.Asked{}, q.err
 	}
 	if r := q.answer.Report; r != nil {
@@ -115,6 +121,9 @@ func (w *waiter) answered(ctx context.Context) (lease.Asked, error) {
 	_, err := w.Interrupts.wait(ctx, w.place, again)
 	return lease.Asked{}, err
 }
+
+// askAgain is how long after an outage gates are asked again.
+const askAgain = 200 * time.Millisecond
 
 // dropWithin is how long the end of a question is waited for. One that reads a
 // disk whose server is gone may never end: it is left alone then, and no other is

@@ -90,6 +90,26 @@ func TestAcquireInAnOutage(t *testing.T) {
 	}
 }
 
+// TestGatesInAnOutage: gates that could not read the pool are asked again once it can be read.
+func TestGatesInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := storetest.Request("p", 1)
+		r.Gates = "g"
+		asked := 0
+		ask := func(context.Context, lease.Verdict) (Answer, error) {
+			if asked++; asked < 3 {
+				return Answer{}, errAway
+			}
+			return Answer{Open: true}, nil
+		}
+		h, err := Acquire(t.Context(), &memstore.Store{}, r, Options{Ask: ask})
+		if err != nil || asked != 3 {
+			t.Fatalf("%v, after gates were asked %d times; want the slot after 3", err, asked)
+		}
+		_ = h.Release(t.Context())
+	})
+}
+
 // TestAcquireOutlasted: where the time is over before the store is back, it was the store
 // that could not be had.
 func TestAcquireOutlasted(t *testing.T) {

@@ -67,14 +67,31 @@ func TestClockIsSet(t *testing.T) {
 		q.wait(r, s, req())
 	}
 	stop := r.push(open(t, server, ""), req)
+	beats := func() map[string]string {
+		all, err := client(t, server).HGetAll(within(t), "{berth}:wait:p").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
 	for _, at := range steps {
 		set(at)
+		was := beats()
 		// Each shows a sign of life between two steps, as they do between any two that
 		// a clock is ever set by.
 		for _, h := range []lease.Holding{first, second} {
 			was := h.Expires()
 			eventually(t, "the lease is renewed", func() bool { return h.Expires() > was })
 		}
+		eventually(t, "each waiter has told that it lives", func() bool {
+			now := beats()
+			for id, record := range was {
+				if now[id] == record {
+					return false
+				}
+			}
+			return true
+		})
 		if p := pool(t, s); p.Used != limit || len(p.Waiters) != len(q.ids) {
 			t.Fatalf("at %v: %+v", at, p)
 		}

@@ -107,13 +107,19 @@ function step.turn(id, text, seq, priority, since, answers)
   if first ~= id then return line.answer('behind', math.max(1, call('ZRANK', K.line, id) or 1)) end
   local why, limit = rule.decide(r, 0, cjson.decode(answers))
   if why ~= 'ready' then return line.answer(why, 0) end
-  line.unsettle()
+  pool.unsettle()
   return line.answer(why, 0, line.grant(id, line.take(id, r, limit)))
 end
 
 local function done()
-  local result = step[STEP](unpack(ARGV, 9))
-  if pool.changed and not READS then line.settle() end
+  local ok, result = pcall(function()
+    held.look()
+    local result = step[STEP](unpack(ARGV, 9))
+    if pool.changed and not READS then line.settle() end
+    return result
+  end)
+  pool.save()
+  if not ok then error(result, 0) end
   return { result, notes }
 end
 

@@ -11,7 +11,7 @@ local function idle()
   pool.state = readState()
   if (pool.state[1] or '') ~= '' or pool.state[2] and pool.state[2] ~= CLOSED then return false end
   starts.last, held.leastAsked, held.firstDue = nil, false, false
-  pool.sum, pool.head, pool.twice = num(pool.state[3]), pool.state[5], pool.state[6]
+  pool.sum, pool.head, pool.twice = num(pool.state[3]), pool.state[5] or '', pool.state[6] or ''
   starts.read()
   if math.abs(now - math.max(starts.last, starts.used)) < FORGET then return false end
   if starts.last <= now and now < starts.last + starts.slow / 1000 then return false end
@@ -20,6 +20,7 @@ local function idle()
   end
   if call('HLEN', K.held) ~= call('ZCARD', K.due) then held.rebuild() end
   held.sweep()
+  pool.save()
   return call('HLEN', K.held) == 0 and not line.head() and call('ZCARD', K.line) == 0
 end
 

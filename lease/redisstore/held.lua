@@ -49,7 +49,7 @@ function held.add(id, h)
   held.put(id, h)
   held.leastAsked = false
   pool.sum = pool.sum + h.weight
-  call('HSET', K.pool, 'sum', int(pool.sum))
+  pool.set('sum', int(pool.sum))
   if h.asks > 0 then call('ZADD', K.asks, int(h.asks), id) end
   if h.ttl > RECOVER then held.countTTL(id, h.ttl) end
 end
@@ -58,7 +58,7 @@ function held.mark(slots)
   for s in string.gmatch(slots, '%d+') do
     if call('SETBIT', K.slots, s, 1) == 1 then
       pool.twice = '1'
-      call('HSET', K.pool, 'twice', pool.twice)
+      pool.set('twice', pool.twice)
     end
   end
 end
@@ -79,9 +79,10 @@ function held.rebuild()
   local was, since = call('HGETALL', K.held), {}
   for i = 1, #was, 2 do since[was[i]] = call('ZSCORE', K.due, was[i]) end
   call('DEL', K.due, K.slots, K.asks, K.ttls)
-  call('HDEL', K.pool, 'twice', 'head')
-  pool.head = false
-  pool.sum, pool.twice, held.leastAsked, held.firstDue = 0, false, false, false
+  pool.set('head', '')
+  pool.set('twice', '')
+  pool.head = ''
+  pool.sum, pool.twice, held.leastAsked, held.firstDue = 0, '', false, false
   for i = 1, #was, 2 do
     local id, h = was[i], held.parse(was[i + 1])
     if h then
@@ -93,7 +94,8 @@ function held.rebuild()
       if since[id] and held.isOdd(id, was[i + 1]) then call('ZADD', K.due, since[id], id) else held.odd(id, was[i + 1]) end
     end
   end
-  call('HSET', K.pool, 'sum', int(pool.sum), 'at', int(now))
+  pool.set('sum', int(pool.sum))
+  pool.set('at', int(now))
 end
 
 function held.forget(id)
@@ -106,13 +108,13 @@ function held.remove(id)
   if not text then return false end
   local h = held.parse(text)
   call('HDEL', K.held, id)
-  if not h or pool.twice then
+  if not h or pool.twice ~= '' then
     held.rebuild()
     return true
   end
   for s in string.gmatch(h.slots, '%d+') do call('SETBIT', K.slots, s, 0) end
   pool.sum = pool.sum - h.weight
-  call('HSET', K.pool, 'sum', int(pool.sum))
+  pool.set('sum', int(pool.sum))
   call('ZREM', K.due, id)
   held.leastAsked, held.firstDue = false, false
   if h.asks > 0 then call('ZREM', K.asks, id) end
@@ -146,21 +148,24 @@ function held.sweep()
     if dead and not READS then
       held.remove(id)
       held.forget(id)
-      call('HDEL', K.pool, 'head') -- the line is to be settled, whatever becomes of this step
-      pool.head, pool.changed = false, true
+      pool.unsettle()
     end
   end
 end
 
-if not READS and pool.state[2] ~= CLOSED then
-  call('HSET', K.pool, 'set', pool.text, 'own', CLOSED)
+-- look after the pool before a step.
+function held.look()
+  if not READS and pool.state[2] ~= CLOSED then
+    pool.set('set', pool.text)
+    pool.set('own', CLOSED)
+  end
+  if not whole or tick and call('HLEN', K.held) ~= call('ZCARD', K.due) then
+    if not READS or call('EXISTS', K.held) == 1 then held.rebuild() end
+  elseif tick and not READS then
+    pool.set('at', int(now))
+  end
+  held.sweep()
 end
-if not whole or tick and call('HLEN', K.held) ~= call('ZCARD', K.due) then
-  if not READS or call('EXISTS', K.held) == 1 then held.rebuild() end
-elseif tick and not READS then
-  call('HSET', K.pool, 'at', int(now))
-end
-held.sweep()
 
 -- asked is the smallest limit that a holder asks for, 0 if none does.
 function held.asked()

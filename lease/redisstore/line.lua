@@ -80,11 +80,15 @@ end
 -- token starts anew, after the state was lost or the pool was forgotten, from the clock:
 -- tokens never come again, and never fall unless the clock was set back as well.
 function line.token()
-  local t = call('HMGET', K.pool, 'token', 'run')
-  local token = num(t[1])
-  if t[2] ~= server.run then token = math.max(token, server.floor, now) end
-  call('HSET', K.pool, 'run', server.run, 'token', int(token + 1))
-  return int(token + 1)
+  if not pool.token then
+    local t = call('HMGET', K.pool, 'token', 'run')
+    pool.token = num(t[1])
+    if t[2] ~= server.run then pool.token = math.max(pool.token, server.floor, now) end
+    pool.set('run', server.run)
+  end
+  pool.token = pool.token + 1
+  pool.set('token', int(pool.token))
+  return int(pool.token)
 end
 
 -- take gives a request the lowest slots that are free. tried: the request stands in no
@@ -120,9 +124,11 @@ end
 -- wake tells a waiter to look at its turn. It is no more than a hint: anybody who may
 -- write to this server could say the same.
 function line.wake(id)
-  if call('EXISTS', WAKE .. id) == 1 then return end
-  call('RPUSH', WAKE .. id, 'look')
-  call('PEXPIRE', WAKE .. id, DAY / 1000)
+  if call('RPUSH', WAKE .. id, 'look') == 1 then
+    call('PEXPIRE', WAKE .. id, DAY / 1000)
+  else
+    call('RPOP', WAKE .. id)
+  end
 end
 
 -- settle gives room to whoever is at the head of the line, as long as there is some. Who
@@ -132,13 +138,14 @@ end
 function line.settle()
   while true do
     local id = line.head()
-    if not pool.changed and (id or false) == pool.head then return id end
-    local r = id and read.request(call('HGET', K.data, id))
-    if not id then
-      if pool.head then call('HDEL', K.pool, 'head') end
-      pool.head, pool.changed = false, false
-      return nil
-    elseif not r then -- nobody knows what it wants
+    if not pool.changed and (id or '') == pool.head then return id end
+    if not id or rule.full() then
+      if (id or '') ~= pool.head then pool.set('head', id or '') end
+      pool.head, pool.changed = id or '', false
+      return id
+    end
+    local r = read.request(call('HGET', K.data, id))
+    if not r then -- nobody knows what it wants
       note('dropped', K.data, id)
       line.drop(id)
       held.forget(id)
@@ -146,7 +153,7 @@ function line.settle()
       local why, limit = rule.decide(r, 0, {})
       if why ~= 'ready' then
         if why == 'gated' or why == 'paced' or why == 'recovers' then line.wake(id) end
-        if id ~= pool.head then call('HSET', K.pool, 'head', id) end
+        if id ~= pool.head then pool.set('head', id) end
         pool.head, pool.changed = id, false
         return id
       end
@@ -155,13 +162,6 @@ function line.settle()
       pool.changed = true -- for the next in the line, who is the head now
     end
   end
-end
-
--- unsettle comes before what may give somebody a turn.
-function line.unsettle()
-  pool.changed = true
-  if pool.head then call('HDEL', K.pool, 'head') end
-  pool.head = false
 end
 
 -- answer is what every step that asks for slots returns. With nobody before the caller it
@@ -187,7 +187,7 @@ function line.score(priority, seq) return int((priority + 20) * 2 ^ 46 + seq) en
 function line.join(id, text, r, seq, since)
   if seq == 0 then
     seq = math.max(num(call('HGET', K.pool, 'seq')) + 1, math.floor(now / 1000))
-    call('HSET', K.pool, 'seq', int(seq))
+    pool.set('seq', int(seq))
   end
   local ttl = (r.ttl_ns or 0) / 1000
   call('ZADD', K.line, line.score(r.priority, seq), id)

@@ -9,10 +9,31 @@ local pool = {
   state = state,
   own = {}, text = '', -- its settings, and as they are written
   sum = num(state[3]), -- slots in use
-  head = state[5], -- whom the line was last settled for
-  twice = state[6],
+  head = state[5] or '', -- whom the line was last settled for
+  twice = state[6] or '',
   changed = false, -- somebody's turn may have come
 }
+
+-- What a step changes of it is written once, when the step is over, whatever became of it.
+local news = {}
+function pool.set(field, value) news[field] = value end
+function pool.save()
+  local all = {}
+  for field, value in pairs(news) do
+    all[#all + 1] = field
+    all[#all + 1] = value
+  end
+  if #all > 0 then call('HSET', K.pool, unpack(all)) end
+  news = {}
+end
+
+-- unsettle comes with what may give somebody a turn: the line is to be settled, whatever
+-- becomes of this step.
+function pool.unsettle()
+  pool.changed = true
+  if pool.head ~= '' then pool.set('head', '') end
+  pool.head = ''
+end
 
 -- The holders. leastAsked and firstDue are as they were read; false: to be read.
 local held = { leastAsked = false, firstDue = false, DIGITS = 7 } -- of the number of a slot, at most

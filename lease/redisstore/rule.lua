@@ -1,5 +1,5 @@
 -- Who may start: lease.Decide and lease.Starts, in microseconds.
-local rule, starts = {}, {}
+local rule, starts = {}, { NAMES = { 'last', 'buckets', 'count', 'over', 'slow', 'used' } }
 
 function rule.smallest(own, ...)
   local limit = 0
@@ -24,8 +24,11 @@ function starts.write()
   for i, b in ipairs(starts.buckets) do
     text[i] = table.concat({ int(b.every), int(b.burst), int(b.next), int(b.asked) }, ' ') .. ';'
   end
-  for i, v in ipairs({ int(starts.last), table.concat(text), int(starts.count), int(starts.over), int(starts.slow), int(now) }) do pool.state[6 + i] = v end
-  call('HSET', K.pool, 'last', pool.state[7], 'buckets', pool.state[8], 'count', pool.state[9], 'over', pool.state[10], 'slow', pool.state[11], 'used', pool.state[12])
+  for i, name in ipairs(starts.NAMES) do
+    local v = name == 'buckets' and table.concat(text) or name == 'used' and now or starts[name]
+    pool.state[6 + i] = name == 'buckets' and v or int(v)
+    pool.set(name, pool.state[6 + i])
+  end
   starts.last = nil -- to be read again, as others will read it
 end
 
@@ -121,6 +124,12 @@ function rule.holds(answers, gates)
     if g == gates then return true end
   end
   return false
+end
+
+-- full reports whether nobody can start, whoever it is.
+function rule.full()
+  local limit = rule.smallest(pool.own.limit, held.asked())
+  return limit > 0 and pool.sum >= limit
 end
 
 -- decide returns the reason and the limit in force.

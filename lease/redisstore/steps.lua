@@ -49,11 +49,9 @@ local function giveBack(id, start)
     starts.undo(start, true)
     return false
   end
-  line.unsettle()
+  pool.unsettle()
   starts.undo(recorded or start)
-  call('HDEL', K.data, 'b:' .. id)
-  call('HSET', K.pool, 'used', int(now))
-  call('DEL', WAKE .. id)
+  pool.set('used', int(now))
   return true
 end
 
@@ -90,7 +88,7 @@ end
 function step.leave(id, key, grace, unsure)
   local w = line.known(id)
   local stopped = call('HEXISTS', K.data, 's:' .. id) == 1
-  line.unsettle()
+  pool.unsettle()
   if w and key ~= '' and not stopped then
     line.keep(id, w, tonumber(grace))
     call('HSET', K.data, 't:' .. key, id)
@@ -99,7 +97,7 @@ function step.leave(id, key, grace, unsure)
     held.forget(id)
     line.unkey(key, id)
   end
-  if w then call('HSET', K.pool, 'used', int(now)) end
+  if w then pool.set('used', int(now)) end
   local done = step.release(id, UNSEEN, unsure)
   call('DEL', WAKE .. id)
   line.wake(id) -- whoever still listens for it can go
@@ -114,8 +112,10 @@ function step.aside(id, on, text, seq, priority, since)
   if held.known(id) then
     if on == '0' then return { 'ok', int(now), server.run } end
     giveBack(id, UNSEEN)
+    call('HDEL', K.data, 'b:' .. id)
+    call('DEL', WAKE .. id)
   end
-  line.unsettle()
+  pool.unsettle()
   local w = line.known(id)
   if not w and isOver(id) then return late end
   if not w then
@@ -134,17 +134,19 @@ end
 -- that are there, when they are others.
 function step.set(name, old, new)
   if pool.text ~= old then return { 'again', int(now), server.run, pool.text } end
-  call('HSET', K.pool, 'set', new, 'used', int(now))
+  pool.set('set', new)
+  pool.set('used', int(now))
   pool.own, pool.text = read.table(new) or {}, new
   call('SADD', K.pools, name)
-  line.unsettle()
+  pool.unsettle()
   line.settle()
   return { 'ok', int(now), server.run }
 end
 
 -- report: what the gates said, as JSON, and when is this server's business.
 function step.report(text)
-  call('HSET', K.pool, 'report', text, 'reported', int(now))
+  pool.set('report', text)
+  pool.set('reported', int(now))
   return { 'ok', int(now), server.run }
 end
 

@@ -119,7 +119,7 @@ local function done()
     return result
   end)
   pool.save()
-  if not ok then error(result, 0) end
+  if not ok then return type(result) == 'table' and result or { err = result } end
   return { result, notes }
 end
 

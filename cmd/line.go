@@ -35,6 +35,9 @@ func (r *runner) acquire() (lease.Holding, error) {
 		last = busy.Verdict
 		if busy.Verdict.Reason == lease.Recovers && r.spec.wait != 0 { // which nobody would guess
 			r.say.notef("pool %s: %v", r.spec.request.Pool, busy.Verdict)
+			if !r.spec.quiet {
+				r.say.advise(r.store.freshHint())
+			}
 		}
 	} else {
 		atMost := firstTry

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"os"
+	"strings"
 	"sync"
 
 	"berth/lease"
@@ -29,6 +30,16 @@ func (st *store) shown() string {
 		return discreetPath(st.where)
 	}
 	return lease.DiscreetURL(st.where)
+}
+
+// freshHint is how nobody waits for jobs that a new server cannot have forgotten, "" for
+// a store that forgets none, or that was told so.
+func (st *store) freshHint() string {
+	d, err := lease.ParseURL(st.where)
+	if err != nil || strings.HasPrefix(d.Scheme, "etcd") || d.Settings.Has("fresh") {
+		return ""
+	}
+	return "if nobody else has ever used this server, ?fresh=1 behind its URL waits for nobody"
 }
 
 // here is the name of this machine, "" if it has none.

@@ -159,7 +159,7 @@ function held.look()
     pool.set('set', pool.text)
     pool.set('own', CLOSED)
   end
-  if not whole or tick and call('HLEN', K.held) ~= call('ZCARD', K.due) then
+  if not whole or call('HLEN', K.held) ~= call('ZCARD', K.due) then
     if not READS or call('EXISTS', K.held) == 1 then held.rebuild() end
   elseif tick and not READS then
     pool.set('at', int(now))

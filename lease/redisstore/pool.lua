@@ -81,8 +81,8 @@ function held.known(id)
   return text and (held.parse(text) or false)
 end
 
--- Once a second of its use a pool is looked after: what is made of held fits it, and who is
--- missed is judged. Other steps than a heartbeat judge anyway.
+-- What is made of held is seen to fit it, and who is missed is judged, before each step; once
+-- a second of a pool's use is enough before a heartbeat.
 local at = num(pool.state[4])
 local whole = pool.state[3] and string.find(pool.state[3], '^%d+$') and pool.state[2] == CLOSED and now >= at - SECOND
 local tick = now > at + SECOND

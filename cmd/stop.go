@@ -101,6 +101,8 @@ func stopAll(st *store, say *speaker, ids []string, errs []error, gone bool, sto
 		entry, err := st.Stop(ctx, id, stop)
 		cancel()
 		switch {
+		case err == nil && entry.Lease != nil && entry.Lease.State == lease.Damaged:
+			say.notef("%s is asked to end, and not waited for: its record cannot be read (berth ls says how to remove it)", id)
 		case err == nil:
 			asked = append(asked, entry)
 		case gone && errors.Is(err, lease.ErrNotFound):

@@ -29,7 +29,7 @@ type Keeper struct {
 
 // Beats say how a lease is kept.
 type Beats struct {
-	Every time.Duration // less often than a Restless holding allows: as often as that
+	Every time.Duration // less often than a HeartbeatBound holding allows: as often as that
 	// Reserve is how long before its end a lease is given up.
 	Reserve time.Duration
 }
@@ -54,15 +54,15 @@ var bootClock = clock{Boottime, sleepUntil}
 // its lease; it comes sooner then, when time is short.
 func Keep(h Holding, b Beats) *Keeper { return keep(h, b, bootClock) }
 
-// Restless is a Holding that must be renewed more often than its TTL alone would need,
+// HeartbeatBound is a Holding that must be renewed more often than its TTL alone would need,
 // because its store forgets.
-type Restless interface {
+type HeartbeatBound interface {
 	// HeartbeatAtMost is the longest time between two heartbeats; more than 0.
 	HeartbeatAtMost() time.Duration
 }
 
 func keep(h Holding, b Beats, c clock) *Keeper {
-	if r, ok := h.(Restless); ok {
+	if r, ok := h.(HeartbeatBound); ok {
 		b.Every = min(b.Every, r.HeartbeatAtMost())
 	}
 	ctx, cancel := context.WithCancel(context.Background())

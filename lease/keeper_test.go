@@ -57,15 +57,15 @@ func TestKeep(t *testing.T) {
 	})
 }
 
-// restless is one that has to be renewed every second.
-type restless struct{ counting }
+// bounded is one that has to be renewed every second.
+type bounded struct{ counting }
 
-func (r *restless) HeartbeatAtMost() time.Duration { return time.Second }
+func (r *bounded) HeartbeatAtMost() time.Duration { return time.Second }
 
-func TestKeepRestless(t *testing.T) {
+func TestKeepHeartbeatBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, every := range []time.Duration{time.Hour, 100 * time.Millisecond} {
-			k, start := Keep(&restless{}, Beats{Every: every}), time.Now()
+			k, start := Keep(&bounded{}, Beats{Every: every}), time.Now()
 			for range 3 {
 				<-k.Renewals()
 			}

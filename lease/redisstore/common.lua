@@ -1,5 +1,5 @@
 -- A step is one script: these files, one after the other (see call.go). It decides by
--- the one rule for who may start (lease.Decide, which decide.lua mirrors; the conformance
+-- the one rule for who may start (lease.Decide, which rule.lua mirrors; the conformance
 -- suite and TestModel hold the two together) and writes what follows, all at once. It
 -- touches only what changes, so that a step costs the same beside a thousand holders.
 --

@@ -33,7 +33,6 @@ function read.request(text)
   return r
 end
 
-
 -- Settings that cannot be read let nobody start. What an older berth reads as settings says
 -- so, too: it does not know all that has to fit together here.
 pool.text = pool.state[1] or ''
@@ -42,7 +41,6 @@ if pool.text ~= '' then
   pool.own = read.table(pool.text)
   if not pool.own or not read.numbers(pool.own, 'limit') or not read.terms(pool.own) then pool.own = { limit = 0 } end
 end
-
 
 -- add counts a holder, whose slots are marked.
 function held.add(id, h)
@@ -153,7 +151,7 @@ function held.sweep()
   end
 end
 
--- look after the pool before a step.
+-- look sees to it that a step finds the pool as it expects it.
 function held.look()
   if not READS and pool.state[2] ~= CLOSED then
     pool.set('set', pool.text)

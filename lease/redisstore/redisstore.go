@@ -1,16 +1,15 @@
 // Package redisstore keeps pools on a Redis or Valkey server: lease.Store for
 // machines that share nothing else.
 //
-// Every step is one script, which decides and writes at once; the client only
-// waits. Whoever gives slots back also grants them to the head of the line, and
-// every other step repeats that, so that a step that was cut short is made up for
-// by the next sign of life. A waiter is woken through a list of its own: a push
-// lasts until it is read, whatever happens to connections meanwhile.
+// Every step is one script, which decides and writes at once; the client only waits.
+// Whoever gives slots back also grants them to the head of the line. A waiter is woken
+// through a list of its own: a push lasts until it is read, whatever happens to
+// connections meanwhile. What it reads there is only a hint; it asks the script.
 //
-// Leases end by the server's clock, which can be set; see pool.lua for why that
-// breaks no promise. What the server may forget (it was restarted, a replica that
-// lagged was promoted) is registered again by those who hold it, and nobody new
-// starts for one TTL meanwhile. It must not evict keys (maxmemory-policy).
+// Leases end by the server's clock, which can be set; see common.lua for why that breaks
+// no promise. What the server may forget (it was restarted, a replica that lagged was
+// promoted) is registered again by those who hold it, and nobody new starts for one TTL
+// meanwhile. It must not evict keys (maxmemory-policy), and says so to the caller if it does.
 package redisstore
 
 import (

@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -247,6 +248,7 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 		return err
 	case !resp.Succeeded:
 		if kv := only(kvs(resp.Responses[0])); kv == nil || kv.CreateRevision != int64(l.Token) {
+			h.s.discard(other.id)
 			return lease.ErrLost
 		} else if kv.Lease != int64(other.id) { // ours came twice, or there was another
 			return &lease.UnreachableError{Store: h.s.name, Answers: true, Err: errors.New("the lease was moved meanwhile")}
@@ -277,10 +279,12 @@ func (h *holding) release(ctx context.Context, used bool) error {
 	h.mu.Lock()
 	l, gone := h.lease, h.gone
 	g := giving{used: used, crowded: h.crowded}
+	past := slices.Clone(h.past)
 	if h.atMost == 0 {
 		g.on = h.life.id
+	} else {
+		past = append(past, h.life.id)
 	}
-	past := append(h.past, h.life.id)
 	h.gone = true
 	h.mu.Unlock()
 	if gone {
@@ -293,9 +297,6 @@ func (h *holding) release(ctx context.Context, used bool) error {
 		h.gone = false // so that it can be tried again
 		h.mu.Unlock()
 		return err
-	}
-	if g.on != 0 {
-		past = h.past
 	}
 	h.s.discard(past...)
 	h.s.sweep()

@@ -90,10 +90,10 @@ function step.turn(id, text, seq, priority, since, answers)
   local r = ownRequest(text)
   r.priority = tonumber(priority)
   local w = line.known(id)
-  if w then
+  if w and call('ZSCORE', K.line, id) then
     w.due, w.suspect, w.ttl, w.aside = life.due(TTL), 0, TTL, 0
     call('HSET', K.wait, id, line.pack(w))
-  elseif isOver(id) then
+  elseif not w and isOver(id) then
     return late
   else
     line.join(id, text, r, tonumber(seq), since)

@@ -83,9 +83,7 @@ func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, 
 		if end, ok := ctx.Deadline(); ok && takes[step] {
 			until = micros(s.clock.guess() + time.Until(end))
 		}
-		a, err := s.run(ctx, pool, append([]any{
-			step, until, micros(ttl), prefix + "wake:", micros(s.timings.Recover), micros(s.timings.Forget), micros(s.timings.Sweep), s.fresh,
-		}, args...), copied)
+		a, err := s.run(ctx, pool, s.args(step, until, ttl, args...), copied)
 		if err != nil {
 			if ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded {
 				err = fmt.Errorf("no answer within %v", (lease.Boottime() - sent).Round(time.Millisecond))
@@ -97,6 +95,12 @@ func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, 
 		}
 	}
 	return nil, 0, &lease.UnreachableError{Store: s.name, Answers: true, Err: errors.New("each step came too late by its clock")}
+}
+
+// args are the arguments of the script.
+func (s *Store) args(step, until string, ttl time.Duration, own ...any) []any {
+	t := s.timings
+	return append([]any{step, until, micros(ttl), prefix + "wake:", micros(t.Recover), micros(t.Forget), micros(t.Sweep), s.fresh}, own...)
 }
 
 // run runs the script, and reads what is beside its answer.
@@ -117,6 +121,13 @@ func (s *Store) run(ctx context.Context, pool string, args []any, copied bool) (
 	return a, nil
 }
 
+// remedy is what removes a field at once, to be pasted into a shell: whoever can write to the
+// server has chosen its name.
+func remedy(key, field string) string {
+	quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+	return "redis-cli HDEL " + quoted(key) + " " + quoted(field) + " removes it"
+}
+
 // note tells once what the server said beside its answer.
 func (s *Store) note(notes []any) {
 	for _, n := range notes {
@@ -127,9 +138,11 @@ func (s *Store) note(notes []any) {
 		case "evicts":
 			text = fmt.Sprintf("store %s may throw away who holds slots when its memory is full (maxmemory-policy %s), and more than the limit could run then: redis-cli CONFIG SET maxmemory-policy noeviction", s.name, key)
 		case "aside":
-			text = fmt.Sprintf("store %s has a record of a holder that cannot be read: %s in %s; it counts as one slot until it is known to be dead: redis-cli HDEL '%s' '%s' removes it", s.name, field, key, key, field)
+			text = fmt.Sprintf("store %s has a record of a holder that cannot be read: %s in %s; it counts as one slot until it is known to be dead: %s", s.name, field, key, remedy(key, field))
 		case "dropped":
 			text = fmt.Sprintf("store %s had a record of a waiter that could not be read: %s in %s; it is removed", s.name, field, key)
+		default:
+			continue
 		}
 		if _, told := s.noted.LoadOrStore(text, true); !told && s.dial.Notice != nil {
 			s.dial.Notice(errors.New(text))

@@ -17,7 +17,8 @@
 --        b:id its start (lease.Start), and 'try' behind it while nobody was told of it;
 --        o:id a record of held that cannot be read, as it was found
 -- pool   set: settings; sum: slots in use; head: whom the line was last settled for;
---        at: about when it was last used; twice: two holders have one slot; token, run,
+--        at: about when it was last used; own: '-', which an older berth takes for settings
+--        that it cannot read; twice: two holders have one slot; token, run,
 --        seq, last, buckets, count, over, slow, used, report, reported
 -- Made of held, and made anew when they do not fit it any more:
 -- due    id by when its record is to be judged next

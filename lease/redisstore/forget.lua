@@ -26,6 +26,7 @@ end
 
 -- forgetPool turns all of this script to another pool, so it comes last.
 local function forgetPool(name)
+  pool.discard() -- what a pool that failed before this one has left
   local start = string.sub(K.pools, 1, -#'pools' - 1)
   local function key(kind) return start .. kind .. ':' .. name end
   K.pool, K.held, K.due, K.slots, K.asks, K.ttls = key('pool'), key('held'), key('due'), key('slots'), key('asks'), key('ttls')

@@ -35,8 +35,6 @@ end
 
 -- Settings that cannot be read let nobody start. What an older berth reads as settings says
 -- so, too: it does not know all that has to fit together here.
-pool.text = pool.state[1] or ''
-if pool.state[2] ~= CLOSED then pool.text = pool.state[2] or '' end -- it is new, or an older berth has set them
 if pool.text ~= '' then
   pool.own = read.table(pool.text)
   if not pool.own or not read.numbers(pool.own, 'limit') or not read.terms(pool.own) then pool.own = { limit = 0 } end

@@ -72,6 +72,7 @@ function line.head()
         at = at + 1
       else
         line.drop(id)
+        held.forget(id)
       end
     end
   end
@@ -122,11 +123,12 @@ function line.grant(id, h)
 end
 
 -- wake tells a waiter to look at its turn. It is no more than a hint: anybody who may
--- write to this server could say the same.
+-- write to this server could say the same. So it must not fail: the waiter looks by itself, too.
 function line.wake(id)
-  if call('RPUSH', WAKE .. id, 'look') == 1 then
+  local n = redis.pcall('RPUSH', WAKE .. id, 'look')
+  if n == 1 then
     call('PEXPIRE', WAKE .. id, DAY / 1000)
-  else
+  elseif type(n) == 'number' then
     call('RPOP', WAKE .. id)
   end
 end

@@ -18,7 +18,7 @@ import (
 func settings(text string) lease.Settings {
 	s := lease.Settings{UID: -1}
 	if text != "" && json.Unmarshal([]byte(text), &s) != nil {
-		return lease.Settings{UID: -1, Limit: new(int)} // as pool.lua has it: nobody starts
+		return lease.Settings{UID: -1, Limit: new(int)} // as held.lua has it: nobody starts
 	}
 	return s
 }
@@ -193,7 +193,9 @@ func holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
 	entry := lease.Entry{Lease: &l, Beat: -1}
 	l.Asks, _ = strconv.Atoi(f[4])
 	ttl := parseMicros(f[2])
-	entry.Beat = max(0, now-(parseMicros(f[0])-ttl/2))
+	if f[0] != "" {
+		entry.Beat = max(0, now-(parseMicros(f[0])-ttl/2))
+	}
 	if text := e.text(2); text != "" {
 		l.Child = &lease.Process{}
 		if json.Unmarshal([]byte(text), l.Child) == nil {
@@ -203,7 +205,7 @@ func holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
 	switch {
 	case rerr != nil || err != nil:
 		l.State, l.Slots = lease.Damaged, []int{0}
-		entry.Note = "its record cannot be read, and counts as one slot until it is known to be dead: redis-cli HDEL '" + prefix + "held:" + poolOf(e.text(0)) + "' '" + e.text(0) + "' removes it"
+		entry.Note = "its record cannot be read, and counts as one slot until it is known to be dead: " + remedy(prefix+"held:"+poolOf(e.text(0)), e.text(0))
 	case e.text(3) != "0":
 		l.State = lease.Stalled
 		entry.Note = fmt.Sprintf("no sign of life for %v; it is dropped after %v without one", entry.Beat.Round(time.Second/10), ttl*3/2)

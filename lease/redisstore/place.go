@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"berth/lease"
 )
 
@@ -79,7 +81,7 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 	p := &place{s: s, ticket: lease.Ticket{Version: lease.Version, Request: r}}
 	var a answer
 	err = s.persist(ctx, func(ctx context.Context) (err error) {
-		a, _, err = p.takes(s.call(ctx, r.Pool, "line", r.TTL, r.ID, string(text)))
+		a, p.sent, err = p.takes(s.call(ctx, r.Pool, "line", r.TTL, r.ID, string(text)))
 		return err
 	})
 	if err != nil {
@@ -104,9 +106,11 @@ type place struct {
 	s      *Store
 	ticket lease.Ticket
 	since  string        // in the server's words
+	sent   time.Duration // when the last heartbeat that was answered was sent
 	unsure bool          // a step that takes something was not answered, and may still come
 	again  time.Duration // look again so long after the last time
-	ears   chan struct{} // a listener is there, and delivers one word; nil: none
+	ears   chan answer   // a listener is there, and delivers one answer; nil: none
+	told   answer        // what it delivered; nil: nothing
 }
 
 func (p *place) Ticket() lease.Ticket { return p.ticket }
@@ -119,6 +123,9 @@ func (p *place) takes(a answer, sent time.Duration, err error) (answer, time.Dur
 
 func (p *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holding, lease.Verdict, error) {
 	r := p.ticket.Request
+	if h, v, err := p.granted(); h != nil || err != nil {
+		return h, v, err
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, lease.Verdict{}, err
@@ -139,6 +146,7 @@ func (p *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holdin
 		return nil, lease.Verdict{}, &lease.StoppedError{Stop: st}
 	}
 	v := p.s.verdict(a, r, asked)
+	p.sent = sent
 	if g := a.text(atGrant); g != "" {
 		h, err := p.s.holding(r, v.Own, g, a.text(atRun), sent, p.unsure)
 		return h, v, err
@@ -152,6 +160,20 @@ func (p *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holdin
 		p.again = min(p.again, a.micros(atSoonest)+soonAfter)
 	}
 	return nil, v, nil
+}
+
+// granted is what the listener was told that this place has, since its last heartbeat. After
+// a long time of being frozen that may be over again.
+func (p *place) granted() (lease.Holding, lease.Verdict, error) {
+	a, r := p.told, p.ticket.Request
+	p.told = nil
+	g := a.text(atGrant)
+	if g == "" || lease.Boottime()-p.sent > r.TTL/2 {
+		return nil, lease.Verdict{}, nil
+	}
+	own := settings(a.text(atOwn))
+	h, err := p.s.holding(r, own, g, a.text(atRun), p.sent, p.unsure)
+	return h, lease.Verdict{Reason: lease.Ready, Own: own}, err
 }
 
 // soonAfter lies between somebody's end by the server's clock and our look at it.
@@ -174,12 +196,12 @@ func (p *place) answers(asked lease.Asked) string {
 // life is due.
 func (p *place) Wait(ctx context.Context) error {
 	if p.ears == nil {
-		p.ears = p.s.listen(p.ticket.ID, max(p.ticket.TTL, time.Second))
+		p.ears = p.s.listen(p.ticket.Request, max(p.ticket.TTL, time.Second))
 	}
 	timer := time.NewTimer(p.again)
 	defer timer.Stop()
 	select {
-	case <-p.ears:
+	case p.told = <-p.ears:
 		p.ears = nil
 	case <-timer.C:
 	case <-ctx.Done():
@@ -188,25 +210,39 @@ func (p *place) Wait(ctx context.Context) error {
 	return nil
 }
 
-// listen waits for the next word to a waiter, which is but a hint to look. It does not end
-// with a Wait that was interrupted, for it would take a word with it that comes right then:
-// the next Wait finds it.
-func (s *Store) listen(id string, atMost time.Duration) chan struct{} {
-	word := make(chan struct{}, 1)
+// listen waits for the next word to a waiter, and asks on the same connection what it has
+// been granted: the word alone is but a hint, for anybody who may write to the server can
+// leave one. It does not end with a Wait that was interrupted, for it would take a word with
+// it that comes right then: the next Wait finds it. Where replicas have to confirm a grant,
+// it does not ask.
+func (s *Store) listen(r lease.Request, atMost time.Duration) chan answer {
+	heard := make(chan answer, 1)
 	atMost = atMost.Truncate(time.Second)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), atMost+s.timings.Call)
 		defer cancel()
 		begun := time.Now()
-		err := s.client.Do(ctx, "BLPOP", wakeKey(id), int(atMost.Seconds())).Err()
+		var told *redis.Cmd
+		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.Do(ctx, "BLPOP", wakeKey(r.ID), int(atMost.Seconds()))
+			if s.dial.Replicas == 0 {
+				told = p.EvalSha(ctx, digest, keysOf(r.Pool), s.args("confirm", "0", r.TTL, r.ID)...)
+			}
+			return nil
+		})
 		// A server that is gone says so at once, and is asked for this waiter's turn
 		// then; that is repeated less and less often. Not this.
-		if err != nil && time.Since(begun) < time.Second {
+		if err != nil && !errors.Is(err, redis.Nil) && time.Since(begun) < time.Second {
 			time.Sleep(time.Second)
 		}
-		word <- struct{}{}
+		if told == nil {
+			heard <- nil
+			return
+		}
+		got, _ := told.Slice()
+		heard <- answer(answer(got).list(0))
 	}()
-	return word
+	return heard
 }
 
 // Report implements lease.Place.

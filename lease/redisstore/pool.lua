@@ -1,13 +1,14 @@
 -- The pool as it is recorded, but for who is in it and in its line.
 local CLOSED = '-'
-local function readState()
-  if STEP == 'renew' then return call('HMGET', K.pool, 'set', 'own', 'sum', 'at', 'head', 'twice') end
+local function readState(short)
+  if short then return call('HMGET', K.pool, 'set', 'own', 'sum', 'at', 'head', 'twice') end
   return call('HMGET', K.pool, 'set', 'own', 'sum', 'at', 'head', 'twice', 'last', 'buckets', 'count', 'over', 'slow', 'used')
 end
-local state = readState()
+local state = readState(STEP == 'renew') -- which most often needs no starts
 local pool = {
   state = state,
-  own = {}, text = '', -- its settings, and as they are written
+  own = {}, -- its settings, and as they are written; those of a new pool, or as an older berth set them
+  text = state[2] == CLOSED and state[1] or state[2] ~= CLOSED and state[2] or '',
   sum = num(state[3]), -- slots in use
   head = state[5] or '', -- whom the line was last settled for
   twice = state[6] or '',
@@ -26,6 +27,7 @@ function pool.save()
   if #all > 0 then call('HSET', K.pool, unpack(all)) end
   news = {}
 end
+function pool.discard() news = {} end
 
 -- unsettle comes with what may give somebody a turn: the line is to be settled, whatever
 -- becomes of this step.
@@ -46,7 +48,7 @@ end
 function held.parse(v)
   local d, s, t, w, a, k, l, b, slots = string.match(v, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ([%d,]+)$')
   if not d or #d > 17 or #s > 17 or #t > 16 or #a > 15 then return nil end
-  if w ~= '1' or #slots > held.DIGITS then
+  if w ~= '1' or #slots > held.DIGITS or string.find(slots, ',') then
     local n = 0
     for i in string.gmatch(slots, '%d+') do
       n = n + 1

@@ -6,10 +6,10 @@
 // through a list of its own: a push lasts until it is read, whatever happens to
 // connections meanwhile. What it reads there is only a hint; it asks the script.
 //
-// Leases end by the server's clock, which can be set; see common.lua for why that breaks
+// Leases end by the server's clock, which can be set; see life in common.lua for why that breaks
 // no promise. What the server may forget (it was restarted, a replica that lagged was
-// promoted) is registered again by those who hold it, and nobody new starts for one TTL
-// meanwhile. It must not evict keys (maxmemory-policy), and says so to the caller if it does.
+// promoted) is registered again by those who hold it, and nobody new starts for
+// Timings.Recover meanwhile, or for the longest TTL that is known. It must not evict keys (maxmemory-policy), and says so to the caller if it does.
 package redisstore
 
 import (

@@ -15,5 +15,19 @@ function step.renew(id, child)
   return { 'ok', int(now), server.run, signs[1] or '', signs[2] or '' }
 end
 
--- Most steps are this one, and need nothing of what follows.
+-- confirm: id. What a waiter that was woken has been granted, as a turn would say it; it
+-- takes nothing, and is no heartbeat.
+function step.confirm(id)
+  local h = held.known(id)
+  if not h then return { 'none', int(now), server.run } end
+  local start = call('HGET', K.data, 'b:' .. id) or ''
+  local grant = table.concat({ h.token, h.limit, h.since, h.slots, start }, ' ')
+  return { 'ready', int(now), server.run, pool.sum, 0, 0, '0', pool.text, '0', '', grant, '', '' }
+end
+
+-- Most steps are these, and need nothing of what follows.
 if STEP == 'renew' and whole and not tick then return { step.renew(ARGV[9], ARGV[10]), notes } end
+if STEP == 'confirm' then return { step.confirm(ARGV[9]), notes } end
+
+-- Who is dropped from here on may give somebody a turn, which the starts decide.
+if STEP == 'renew' then pool.state = readState() end

@@ -1,7 +1,8 @@
 -- The state is as good as this process of the server: another one may have lost the
 -- last of it, or all (no persistence, a lagging replica was promoted). Holders that
 -- were forgotten register again with their next heartbeat; nobody new starts meanwhile.
--- A process that starts, or becomes a master, has another history (replid) than before.
+-- It is read at every step, for else nobody would wait for a loss in between. A process that
+-- starts, or becomes a master, has another history (replid) than before.
 -- So has one that the first replica attaches to, but that one remembers no history from
 -- before (replid2), and has lost nothing.
 local epoch = call('HMGET', K.epoch, 'run', 'at', 'name', 'history', 'floor', 'checked', 'policy')

@@ -55,10 +55,10 @@ local function giveBack(id, start)
   return true
 end
 
--- over remembers an id that has ended while a step of its own may still be on the way:
+-- ended remembers an id that has ended while a step of its own may still be on the way:
 -- that one would take slots for nobody.
 local LATE = 60 * SECOND
-function starts.over(id, unsure)
+local function ended(id, unsure)
   if unsure ~= '1' then return end
   call('ZREMRANGEBYSCORE', K.gone, '-inf', int(now - LATE))
   call('ZADD', K.gone, int(now), id)
@@ -68,7 +68,7 @@ end
 -- release: id, "" or its start if nothing ran, as it was told or "-", and 1 if a step may
 -- still be on the way. Gives the slots back.
 function step.release(id, start, unsure)
-  starts.over(id, unsure)
+  ended(id, unsure)
   if giveBack(id, start) then held.forget(id) end
   line.settle()
   return { 'ok', int(now), server.run }
@@ -77,7 +77,7 @@ end
 -- undo: id, and 1 if a step may still be on the way and its caller goes. Gives back what a
 -- try got whose answer was lost, if nobody was told of it since.
 function step.undo(id, unsure)
-  starts.over(id, unsure)
+  ended(id, unsure)
   local start = call('HGET', K.data, 'b:' .. id)
   if start and string.find(start, ' try$') then return step.release(id, UNSEEN) end
   return { 'ok', int(now), server.run }
@@ -118,7 +118,7 @@ function step.aside(id, on, text, seq, priority, since)
   pool.unsettle()
   local w = line.known(id)
   if not w and isOver(id) then return late end
-  if not w then
+  if not w or not call('ZSCORE', K.line, id) then
     local r = ownRequest(text)
     r.priority = tonumber(priority)
     line.join(id, text, r, tonumber(seq), since)

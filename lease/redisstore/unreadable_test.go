@@ -289,3 +289,81 @@ func TestOlderBerth(t *testing.T) {
 		t.Error(off)
 	}
 }
+
+// A heartbeat that finds a dead holder gives its slot on, and keeps to the pace as anybody else.
+func TestHeartbeatKeepsThePace(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := open(t, server, "")
+	h := try(t, s, job(2, longTTL))
+	try(t, s, job(2, shortTTL)) // and never seen again
+	r := job(2, longTTL)
+	r.Ramp = time.Hour
+	p := line(t, s, r)
+	if _, v, err := p.TryAcquire(within(t), lease.Asked{}); err != nil || v.Reason != lease.Full {
+		t.Fatalf("%v, %v; want full", v, err)
+	}
+	count := command(t, server, "HGET", "{berth}:pool:p", "count")
+	eventually(t, "the dead one is dropped", func() bool {
+		if _, err := h.Renew(within(t), 0); err != nil {
+			t.Fatal(err)
+		}
+		return command(t, server, "HLEN", "{berth}:held:p") == int64(1)
+	})
+	if _, v, err := p.TryAcquire(within(t), lease.Asked{}); err != nil || v.Reason != lease.Paced {
+		t.Errorf("%v, %v; want it paced", v, err)
+	}
+	if now := command(t, server, "HGET", "{berth}:pool:p", "count"); now != count {
+		t.Errorf("%v starts after %v", now, count)
+	}
+}
+
+// What a hand deletes or puts in the way costs nobody its turn.
+func TestLineIsDeleted(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := open(t, server, "")
+	h := try(t, s, job(1, longTTL))
+	p := line(t, s, job(1, longTTL))
+	command(t, server, "SET", "{berth}:wake:"+p.Ticket().ID, "x")
+	if _, v, err := p.TryAcquire(within(t), lease.Asked{}); err != nil || v.Reason != lease.Full {
+		t.Fatalf("%v, %v; want full", v, err)
+	}
+	command(t, server, "DEL", "{berth}:line:p")
+	release(t, h)
+	release(t, get(t, p))
+	empty(t, s)
+}
+
+// A wake list of another kind makes no step fail.
+func TestWakeListIsNone(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := open(t, server, "")
+	h := try(t, s, job(1, longTTL))
+	p := line(t, s, job(1, longTTL))
+	command(t, server, "SET", "{berth}:wake:"+p.Ticket().ID, "x")
+	release(t, h)
+	release(t, get(t, p))
+	empty(t, s)
+}
+
+// What removes a record can be pasted into a shell, whatever its name.
+func TestRemedyIsQuoted(t *testing.T) {
+	t.Parallel()
+	server, said := known(t), &notices{}
+	s := openAt(t, server.Addr, said.dial, redisstore.Timings{})
+	const id = "p/x'; touch pwned; '"
+	command(t, server, "HSET", "{berth}:held:p", id, "junk")
+	h := try(t, s, job(2, longTTL))
+	quoted := `redis-cli HDEL '{berth}:held:p' 'p/x'\''; touch pwned; '\''' removes it`
+	if said.about(quoted) != 1 {
+		t.Errorf("%q; want %s", said.said, quoted)
+	}
+	for _, e := range pool(t, s).Holders {
+		if e.Lease.ID == id && (!strings.Contains(e.Note, quoted) || e.Beat != -1) {
+			t.Errorf("%q, heartbeat %v ago; want %s", e.Note, e.Beat, quoted)
+		}
+	}
+	release(t, h)
+}

@@ -16,7 +16,8 @@
 -- data   id -> request;  c:id child;  s:id stop;  k:id keepalive;  t:key -> id waiting with it;
 --        b:id its start (lease.Start), and 'try' behind it while nobody was told of it;
 --        o:id a record of held that cannot be read, as it was found
--- pool   set: settings; sum: slots in use; head: whom the line was last settled for;
+-- pool   set: settings; sum: slots in use; head: whom the line was last settled for,
+--        and again: when that has to be done again, whoever comes;
 --        at: about when it was last used; own: '-', which an older berth takes for settings
 --        that it cannot read; twice: two holders have one slot; token, run,
 --        seq, last, buckets, count, over, slow, used, report, reported

@@ -12,6 +12,7 @@ local function idle()
   if (pool.state[1] or '') ~= '' or pool.state[2] and pool.state[2] ~= CLOSED then return false end
   starts.last, held.leastAsked, held.firstDue = nil, false, false
   pool.sum, pool.head, pool.twice = num(pool.state[3]), pool.state[5] or '', pool.state[6] or ''
+  pool.again = num(pool.state[13])
   starts.read()
   if math.abs(now - math.max(starts.last, starts.used)) < FORGET then return false end
   if starts.last <= now and now < starts.last + starts.slow / 1000 then return false end

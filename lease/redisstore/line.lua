@@ -133,17 +133,23 @@ function line.wake(id)
   end
 end
 
+-- settled remembers that the head has to wait, until that instant if only for the clock.
+function line.settled(id, again)
+  if id ~= pool.head then pool.set('head', id) end
+  if again ~= pool.again then pool.set('again', int(again)) end
+  pool.head, pool.again, pool.changed = id, again, false
+end
+
 -- settle gives room to whoever is at the head of the line, as long as there is some. Who
 -- has to do something before it can start is told to look. It returns the head. While it
--- is the same one, and nothing has changed, nothing can come of it: what comes with time
--- the head itself asks for.
+-- is the same one, nothing has changed, and no pace or hold-off is over, nothing can come of it.
 function line.settle()
   while true do
     local id = line.head()
-    if not pool.changed and (id or '') == pool.head then return id end
+    local due = pool.again > 0 and now >= pool.again
+    if not pool.changed and not due and (id or '') == pool.head then return id end
     if not id or rule.full() then
-      if (id or '') ~= pool.head then pool.set('head', id or '') end
-      pool.head, pool.changed = id or '', false
+      line.settled(id or '', 0)
       return id
     end
     local r = read.request(call('HGET', K.data, id))
@@ -155,8 +161,7 @@ function line.settle()
       local why, limit = rule.decide(r, 0, {})
       if why ~= 'ready' then
         if why == 'gated' or why == 'paced' or why == 'recovers' then line.wake(id) end
-        if id ~= pool.head then pool.set('head', id) end
-        pool.head, pool.changed = id, false
+        line.settled(id, why == 'paced' and now + starts.wait({ pool.own, r }) or why == 'recovers' and now + held.recovers((r.ttl_ns or 0) / 1000) or 0)
         return id
       end
       line.take(id, r, limit)

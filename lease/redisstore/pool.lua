@@ -2,7 +2,7 @@
 local CLOSED = '-'
 local function readState(short)
   if short then return call('HMGET', K.pool, 'set', 'own', 'sum', 'at', 'head', 'twice') end
-  return call('HMGET', K.pool, 'set', 'own', 'sum', 'at', 'head', 'twice', 'last', 'buckets', 'count', 'over', 'slow', 'used')
+  return call('HMGET', K.pool, 'set', 'own', 'sum', 'at', 'head', 'twice', 'last', 'buckets', 'count', 'over', 'slow', 'used', 'again')
 end
 local state = readState(STEP == 'renew') -- which most often needs no starts
 local pool = {
@@ -11,6 +11,7 @@ local pool = {
   text = state[2] == CLOSED and state[1] or state[2] ~= CLOSED and state[2] or '',
   sum = num(state[3]), -- slots in use
   head = state[5] or '', -- whom the line was last settled for
+  again = num(state[13]), -- when it may have its turn by the clock alone; 0: never
   twice = state[6] or '',
   changed = false, -- somebody's turn may have come
 }

@@ -30,4 +30,7 @@ if STEP == 'renew' and whole and not tick then return { step.renew(ARGV[9], ARGV
 if STEP == 'confirm' then return { step.confirm(ARGV[9]), notes } end
 
 -- Who is dropped from here on may give somebody a turn, which the starts decide.
-if STEP == 'renew' then pool.state = readState() end
+if STEP == 'renew' then
+  pool.state = readState()
+  pool.again = num(pool.state[13])
+end

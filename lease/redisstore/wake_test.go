@@ -112,3 +112,23 @@ func TestNextHeadIsTold(t *testing.T) {
 		}
 	}
 }
+
+// A head that does not ask again, as one of an older berth that is let in by nobody else, has
+// its turn when its pace lets it, and holds up nobody behind it.
+func TestHeadDoesNotAsk(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := open(t, server, "")
+	try(t, s, job(9, time.Hour))
+	r := job(9, time.Hour)
+	r.Ramp = 300 * time.Millisecond
+	line(t, s, r)
+	behind := line(t, s, job(9, time.Hour))
+	eventually(t, "both have their slots", func() bool {
+		h, _, err := behind.TryAcquire(within(t), lease.Asked{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h != nil && pool(t, s).Used == 3
+	})
+}

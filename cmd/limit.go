@@ -52,7 +52,10 @@ machine now, and set as a number, also for other machines.`,
 			}
 			switch {
 			case !e.changes():
-				return errors.Join(showLimit(st, e.pool), noteNone(st, say, e.pool))
+				if err := showLimit(st, e.pool); err != nil {
+					return err
+				}
+				return noteNone(st, say, e.pool)
 			case !e.sets() && nothingSet(st, e.pool):
 				// No pool is made for it.
 				if err := e.baseless(); err != nil {

@@ -89,6 +89,9 @@ func (l *lister) view(found []lease.Pool) []poolJSON {
 func (l *lister) once() error {
 	if l.json {
 		pools, err := l.read(context.Background())
+		if err != nil && len(pools) == 0 { // an empty list would say that nobody runs
+			return err
+		}
 		return errors.Join(err, writeJSON(l.out, pools))
 	}
 	found, err := l.store.List(context.Background(), l.pools...)

@@ -123,9 +123,9 @@ func (s *Store) run(ctx context.Context, pool string, args []any, copied bool) (
 
 // remedy is what removes a field at once, to be pasted into a shell: whoever can write to the
 // server has chosen its name.
-func remedy(key, field string) string {
+func (a *address) remedy(key, field string) string {
 	quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-	return "redis-cli HDEL " + quoted(key) + " " + quoted(field) + " removes it"
+	return a.cli() + " HDEL " + quoted(key) + " " + quoted(field) + " removes it"
 }
 
 // note tells once what the server said beside its answer.
@@ -136,9 +136,9 @@ func (s *Store) note(notes []any) {
 		text := ""
 		switch what {
 		case "evicts":
-			text = fmt.Sprintf("store %s may throw away who holds slots when its memory is full (maxmemory-policy %s), and more than the limit could run then: redis-cli CONFIG SET maxmemory-policy noeviction", s.name, key)
+			text = fmt.Sprintf("store %s may throw away who holds slots when its memory is full (maxmemory-policy %s), and more than the limit could run then: %s config set maxmemory-policy noeviction", s.name, key, s.at.cli())
 		case "aside":
-			text = fmt.Sprintf("store %s has a record of a holder that cannot be read: %s in %s; it counts as one slot until it is known to be dead: %s", s.name, field, key, remedy(key, field))
+			text = fmt.Sprintf("store %s has a record of a holder that cannot be read: %s in %s; it counts as one slot until it is known to be dead: %s", s.name, field, key, s.at.remedy(key, field))
 		case "dropped":
 			text = fmt.Sprintf("store %s had a record of a waiter that could not be read: %s in %s; it is removed", s.name, field, key)
 		default:

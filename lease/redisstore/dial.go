@@ -75,8 +75,8 @@ func read(d lease.Dial) (address, error) {
 		a.password = p
 	}
 	settings := maps.Clone(d.Settings)
-	if f := settings.Get("fresh"); settings.Has("fresh") && f != "1" {
-		return a, fmt.Errorf("fresh=%s: it is fresh=1, for a server that nobody else has ever used, or left out", f)
+	if f := settings.Get("fresh"); f != "" && f != "1" {
+		return a, fmt.Errorf("fresh=%s: fresh takes only 1; leave it out unless nobody else has ever used this server", f)
 	}
 	delete(settings, "fresh")
 	take := func(name string) string {

@@ -37,7 +37,15 @@ func TestFreshServer(t *testing.T) {
 	release(t, h)
 	command(t, server, "FLUSHALL")
 	refused(t, open(t, server, ""), job(1, longTTL), lease.Recovers)
-	refused(t, s, job(1, longTTL), lease.Recovers)
+	release(t, try(t, s, job(1, longTTL))) // nobody has been known there since
+	command(t, server, "FLUSHALL")
+	h = try(t, s, job(2, longTTL))
+	command(t, server, "FLUSHALL")
+	refused(t, open(t, server, ""), job(2, longTTL), lease.Recovers)
+	if _, err := h.Renew(within(t), 0); err != nil { // and registers again
+		t.Fatal(err)
+	}
+	refused(t, s, job(2, longTTL), lease.Recovers)
 	if _, err := lease.ParseURL("redis://h?fresh=yes"); err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,7 @@ end
 
 -- add counts a holder, whose slots are marked.
 function held.add(id, h)
+  server.know()
   held.put(id, h)
   held.leastAsked = false
   pool.sum = pool.sum + h.weight

@@ -107,7 +107,7 @@ func (s *Store) list(ctx context.Context, pool string) (lease.Pool, error) {
 // holders adds those whose ids are in an answer.
 func (s *Store) holders(ctx context.Context, p *lease.Pool, a answer) error {
 	err := s.pieces(ctx, p.Name, "holders", a.list(9), func(e answer, now time.Duration) {
-		entry := holder(e, p.Own, now)
+		entry := s.at.holder(e, p.Own, now)
 		entry.Keepalive = s.clock.local(e.micros(5))
 		p.Holders = append(p.Holders, entry)
 	})
@@ -184,7 +184,7 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 
 // holder reads one entry of a list: id, request, child, state, what is held. Its last
 // keepalive comes after these.
-func holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
+func (a *address) holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
 	var r lease.Request
 	rerr := json.Unmarshal([]byte(e.text(1)), &r)
 	r.ID = e.text(0)
@@ -205,7 +205,7 @@ func holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
 	switch {
 	case rerr != nil || err != nil:
 		l.State, l.Slots = lease.Damaged, []int{0}
-		entry.Note = "its record cannot be read, and counts as one slot until it is known to be dead: " + remedy(prefix+"held:"+poolOf(e.text(0)), e.text(0))
+		entry.Note = "its record cannot be read, and counts as one slot until it is known to be dead: " + a.remedy(prefix+"held:"+poolOf(e.text(0)), e.text(0))
 	case e.text(3) != "0":
 		l.State = lease.Stalled
 		entry.Note = fmt.Sprintf("no sign of life for %v; it is dropped after %v without one", entry.Beat.Round(time.Second/10), ttl*3/2)
@@ -246,7 +246,7 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 	record := answer(a.list(4))
 	switch a.text(3) {
 	case "holder":
-		e := holder(record, settings(a.text(5)), a.micros(1))
+		e := s.at.holder(record, settings(a.text(5)), a.micros(1))
 		e.Keepalive = s.clock.local(record.micros(5))
 		return e, nil
 	case "waiter":

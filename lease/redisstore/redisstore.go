@@ -77,7 +77,7 @@ func OpenWith(d lease.Dial, t Timings) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: client, name: d.Name(), dial: d, at: at, timings: t.orDefault(), fresh: d.Settings.Get("fresh")}, nil
+	return &Store{client: client, name: d.Name(), dial: d, at: at, timings: t.orDefault(), fresh: flag(d.Settings.Has("fresh"))}, nil
 }
 
 // Close ends its connections. What is held stays held until its TTL is over.

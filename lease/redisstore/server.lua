@@ -1,21 +1,27 @@
 -- The state is as good as this process of the server: another one may have lost the
 -- last of it, or all (no persistence, a lagging replica was promoted). Holders that
 -- were forgotten register again with their next heartbeat; nobody new starts meanwhile.
--- It is read at every step, for else nobody would wait for a loss in between. A process that
--- starts, or becomes a master, has another history (replid) than before.
--- So has one that the first replica attaches to, but that one remembers no history from
+-- INFO is read at every step, for else nobody would wait for a loss since the last look. A
+-- process that starts, or becomes a master, has another history (replid) than before. So has one that the first replica attaches to, but that one remembers no history from
 -- before (replid2), and has lost nothing.
-local epoch = call('HMGET', K.epoch, 'run', 'at', 'name', 'history', 'floor', 'checked', 'policy')
+local epoch = call('HMGET', K.epoch, 'run', 'at', 'name', 'history', 'floor', 'checked', 'policy', 'new')
 local copies = call('INFO', 'replication')
 local history = string.match(copies, 'master_replid:(%x+)')
 if not epoch[1] or epoch[4] ~= history then
   local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
   if epoch[1] ~= run or epoch[4] and not string.find(copies, 'master_replid2:0+%s') then
-    epoch[2] = int((ARGV[8] == '1' and not epoch[1]) and 0 or now)
-    epoch[1], epoch[3] = run, int(now)
-    call('HSET', K.epoch, 'run', run, 'at', epoch[2], 'name', epoch[3])
+    epoch[8] = epoch[1] and '' or '1'
+    epoch[1], epoch[2], epoch[3] = run, int(now), int(now)
+    call('HSET', K.epoch, 'run', run, 'at', epoch[2], 'name', epoch[3], 'new', epoch[8])
   end
   call('HSET', K.epoch, 'history', history)
+end
+-- A server on which nobody has been known yet has forgotten nobody, if who asks for slots says
+-- so; not if it is who has some.
+local asks = STEP == 'try' or STEP == 'line' or STEP == 'turn'
+if asks and ARGV[8] == '1' and epoch[8] == '1' and epoch[2] ~= '0' then
+  epoch[2] = '0'
+  call('HSET', K.epoch, 'at', '0')
 end
 if num(epoch[2]) > now then -- the clock was set back
   epoch[2] = int(now)
@@ -28,10 +34,16 @@ local server = {
 }
 
 -- A server that throws keys away when it is full forgets holders.
-if not READS and math.abs(now - num(epoch[6])) > 60 * SECOND then
+if not READS and (math.abs(now - num(epoch[6])) > 60 * SECOND or (epoch[7] or '') ~= '') then
   local info = call('INFO', 'memory')
   local most, policy = string.match(info, 'maxmemory:(%d+)'), string.match(info, 'maxmemory_policy:(%S+)')
   epoch[7] = most ~= '0' and policy ~= 'noeviction' and policy or ''
   call('HSET', K.epoch, 'checked', int(now), 'policy', epoch[7])
 end
 if epoch[7] and epoch[7] ~= '' then note('evicts', epoch[7], '') end
+
+-- know is called when somebody holds slots: from now on the server can forget.
+function server.know()
+  if epoch[8] == '1' then call('HSET', K.epoch, 'new', '') end
+  epoch[8] = ''
+end

@@ -45,7 +45,7 @@ func (a *address) ofTLS(err error) (fault, bool) {
 	case errors.Is(err, errWantsTLS):
 		return refusal("write rediss://, with a second s, in the URL (rediss+sentinel:// for Sentinels)", "%w", err)
 	case errors.Is(err, errNoTLS), errors.As(err, &record):
-		return refusal("write redis:// in the URL, with one s, or the port at which it speaks TLS (tls-port)", "%w", errNoTLS)
+		return refusal("write redis:// in the URL, with one s (redis+sentinel:// for Sentinels), or the port at which it speaks TLS (tls-port)", "%w", errNoTLS)
 	case said == "":
 		return fault{}, false
 	case a.tls != nil && len(a.tls.Certificates) == 0 && (strings.Contains(said, "certificate") || strings.Contains(said, "handshake failure")):

@@ -68,7 +68,7 @@ func (a *address) fault(err error) fault {
 		return a.told(said, false)
 	}
 	if errors.Is(err, errReplicas) {
-		return fault{fmt.Errorf("%w, and --redis-wait asks for so many", err), replicasHint, true, true}
+		return fault{fmt.Errorf("%w, and --redis-wait asks for so many", err), a.cli() + replicasHint, true, true}
 	}
 	if f, ok := a.ofTLS(err); ok {
 		return f
@@ -93,7 +93,7 @@ func (s *Store) alone(f fault) fault {
 }
 
 const (
-	replicasHint = "redis-cli info replication shows the replicas it has; --redis-wait 0 asks for none"
+	replicasHint = " info replication shows the replicas it has; --redis-wait 0 asks for none"
 	passwordHint = "the password is in REDISCLI_AUTH, or as redis://USER:PASSWORD@HOST in the URL, which wins"
 	sentinelHint = "sentinel_password= in the URL is the Sentinels' own password, and sentinel_user= their user"
 	clusterFact  = "it is a node of a Redis Cluster, which berth does not support"
@@ -124,24 +124,22 @@ func (a *address) told(err redis.Error, sentinel bool) fault {
 	case begins("WRONGPASS") || says("invalid password"):
 		return refusal(hint, "%s does not know that user and password", who)
 	case begins("NOPERM") || says("can't run this command"):
-		return refusal("redis-cli ACL SETUSER "+a.userName()+" '~{berth}:*' '&*' +@all -@admin -@dangerous +info", "the user %s lacks a right", a.userName())
+		return refusal(a.cli()+" ACL SETUSER "+a.userName()+" '~{berth}:*' '&*' +@all -@admin -@dangerous +info", "the user %s lacks a right", a.userName())
 	case begins("DENIED"):
 		return fault{
 			err:  errors.New("it takes no connections from other machines, for it has no password (DENIED, protected mode)"),
 			hint: "give it one, with requirepass in its redis.conf, and put that in REDISCLI_AUTH",
 		}
-	case begins("MOVED", "ASK", "CROSSSLOT") || says("not allowed in cluster mode"):
+	case begins("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN") || says("not allowed in cluster mode"):
 		return refusal(clusterHint, clusterFact)
-	case begins("CLUSTERDOWN"):
-		return fault{fmt.Errorf(clusterFact+": %w", err), clusterHint, true, true}
 	case begins("READONLY"):
-		return fault{fmt.Errorf("it is a replica: %w", err), "name its master (redis-cli info replication), or Sentinels, which do", true, true}
+		return fault{fmt.Errorf("it is a replica: %w", err), "name its master ("+a.cli()+" info replication), or Sentinels, which do", true, true}
 	case begins("NOREPLICAS"):
-		return fault{err, "redis-cli config get min-replicas-to-write; redis-cli info replication shows the replicas it has", true, true}
+		return fault{err, a.cli()+" config get min-replicas-to-write; "+a.cli()+" info replication shows the replicas it has", true, true}
 	case passes(err):
 		return fault{err, "", true, true}
 	case says("DB index is out of range"):
-		return refusal("redis-cli config get databases", "it has no database %d", a.db)
+		return refusal(a.cli()+" config get databases", "it has no database %d", a.db)
 	case says("unknown command") && sentinel:
 		return refusal("a server without Sentinels is redis://HOST:PORT; the port of a Sentinel is "+sentinelPort+", unless its sentinel.conf has another", "what answers there is no Sentinel")
 	case says("unknown command"):
@@ -250,4 +248,16 @@ func short(err error) error {
 func settled(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) ||
 		errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*net.DNSError)) || errors.As(err, new(*tls.CertificateVerificationError))
+}
+
+// cli is how redis-cli is called on this server, without a password.
+func (a *address) cli() string {
+	if a.master != "" || len(a.hosts) == 0 {
+		return "redis-cli"
+	}
+	host, port, err := net.SplitHostPort(a.hosts[0])
+	if err != nil { // a socket
+		return "redis-cli -s " + a.hosts[0]
+	}
+	return "redis-cli -h " + host + " -p " + port
 }

@@ -187,7 +187,7 @@ func TestClusterTrouble(t *testing.T) {
 		_, bus, _ = net.SplitHostPort(unused(t))
 		nodes = append(nodes, engine.Redis(t, "--cluster-enabled", "yes", "--cluster-port", bus))
 	}
-	outWith(t, fails(t, "redis://"+nodes[0].Addr, nil), true, "node of a Redis Cluster, which berth does not support: CLUSTERDOWN", "redis[+]sentinel://")
+	refusedWith(t, fails(t, "redis://"+nodes[0].Addr, nil), "node of a Redis Cluster, which berth does not support: CLUSTERDOWN", "redis[+]sentinel://")
 	command(t, nodes[0], "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
 	host, port, _ := net.SplitHostPort(nodes[1].Addr)
 	command(t, nodes[0], "CLUSTER", "MEET", host, port, bus)
@@ -229,7 +229,7 @@ func TestNoReplicas(t *testing.T) {
 	one := func(d *lease.Dial) { d.Replicas = 1 }
 	s := openAt(t, server.Addr, one, redisstore.Timings{Call: time.Second})
 	_, _, err := s.TryAcquire(within(t), job(1, time.Second))
-	outWith(t, err, true, "0 of 1 replicas have it, and --redis-wait asks for so many", "^redis-cli info replication")
+	outWith(t, err, true, "0 of 1 replicas have it, and --redis-wait asks for so many", "^redis-cli -h 127.0.0.1 -p [0-9]+ info replication")
 }
 
 // unused is an address at which nobody listens.

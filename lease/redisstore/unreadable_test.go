@@ -356,7 +356,7 @@ func TestRemedyIsQuoted(t *testing.T) {
 	const id = "p/x'; touch pwned; '"
 	command(t, server, "HSET", "{berth}:held:p", id, "junk")
 	h := try(t, s, job(2, longTTL))
-	quoted := `redis-cli HDEL '{berth}:held:p' 'p/x'\''; touch pwned; '\''' removes it`
+	quoted := "redis-cli -h 127.0.0.1 -p " + port(server.Addr) + ` HDEL '{berth}:held:p' 'p/x'\''; touch pwned; '\''' removes it`
 	if said.about(quoted) != 1 {
 		t.Errorf("%q; want %s", said.said, quoted)
 	}

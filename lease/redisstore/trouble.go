@@ -133,9 +133,9 @@ func (a *address) told(err redis.Error, sentinel bool) fault {
 	case begins("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN") || says("not allowed in cluster mode"):
 		return refusal(clusterHint, clusterFact)
 	case begins("READONLY"):
-		return fault{fmt.Errorf("it is a replica: %w", err), "name its master ("+a.cli()+" info replication), or Sentinels, which do", true, true}
+		return fault{fmt.Errorf("it is a replica: %w", err), "name its master (" + a.cli() + " info replication), or Sentinels, which do", true, true}
 	case begins("NOREPLICAS"):
-		return fault{err, a.cli()+" config get min-replicas-to-write; "+a.cli()+" info replication shows the replicas it has", true, true}
+		return fault{err, a.cli() + " config get min-replicas-to-write; " + a.cli() + " info replication shows the replicas it has", true, true}
 	case passes(err):
 		return fault{err, "", true, true}
 	case says("DB index is out of range"):

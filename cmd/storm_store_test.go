@@ -21,6 +21,7 @@ type stormServer struct {
 	// waiter is passed; and how long nobody answers before a lease may be lost.
 	frees, passes, endures float64
 	holdOff                time.Duration // nobody new starts for so long after it has forgotten all
+	elects                 bool          // each leader that is chosen gives every lease a whole TTL again
 	outages                []stormOutage
 }
 
@@ -28,7 +29,7 @@ type stormServer struct {
 // With etcd's TTL a job lives through an election.
 var stormServers = map[string]stormServer{
 	"redis": {ttl: 3 * time.Second, frees: 1.5, passes: 0.5, endures: 1. / 6, holdOff: 30 * time.Second},
-	"etcd":  {ttl: 5 * time.Second, frees: 1, passes: 1, endures: 0.25},
+	"etcd":  {ttl: 5 * time.Second, frees: 1, passes: 1, endures: 0.25, elects: true},
 }
 
 // of is a part of a run's TTL.
@@ -123,10 +124,25 @@ func (l *stormLog) over(r *stormRun) int64 {
 	case r.gone == 0:
 		return never
 	case l.server != nil && l.leftLease(r):
-		return r.gone + int64(l.server.of(r, l.server.frees)+stormSlack)
+		return l.server.freed(r)
 	}
 	return max(r.gone, l.server.cameAnew(r))
 }
+
+// freed is when a lease that nobody gave back has ended at the latest.
+func (s *stormServer) freed(r *stormRun) int64 {
+	most := int64(s.of(r, s.frees) + stormSlack)
+	until := r.gone + most
+	for _, o := range s.outages { // in the order of their beginnings
+		if s.elects && o.run == "" && o.from >= r.gone && o.from <= until {
+			until = max(until, min(o.to, o.from+int64(stormElection))+most)
+		}
+	}
+	return until
+}
+
+// stormElection is how long after a leader is away another one is chosen, as a rule.
+const stormElection = 2 * time.Second
 
 // cameAnew is until when there may be something of a run again, 0 never: what it had
 // sent arrived when the server had forgotten all, so that nothing tells it from what

@@ -257,6 +257,23 @@ func TestStormCheckerServer(t *testing.T) {
 			killed(a)
 			seen(l, 15*time.Second, stormHolder{"a", "stalled", 1, 2})
 		}},
+		{"that an election has given another TTL", "", func(l *stormLog, a, _, _, _ *stormRun) {
+			killed(a)
+			l.server.elects = true
+			outage(l, "member", 4_000, 5_000)
+			seen(l, 15*time.Second, stormHolder{"a", "stalled", 1, 2})
+		}},
+		{"that stays long after an election", "leak: ", func(l *stormLog, a, _, _, _ *stormRun) {
+			killed(a)
+			l.server.elects = true
+			outage(l, "member", 4_000, 5_000)
+			seen(l, 25*time.Second, stormHolder{"a", "stalled", 1, 2})
+		}},
+		{"that no election can have kept", "leak: ", func(l *stormLog, a, _, _, _ *stormRun) {
+			killed(a)
+			outage(l, "member", 4_000, 5_000)
+			seen(l, 15*time.Second, stormHolder{"a", "stalled", 1, 2})
+		}},
 		{"lease of one that was not", "leak: ", func(l *stormLog, _, _, _, _ *stormRun) {
 			seen(l, time.Second, stormHolder{"a", "running", 1, 2})
 		}},

@@ -57,7 +57,7 @@ func runFlags() []cli.Flag {
 		newNumber(cli.StringFlag{Category: job, Name: "signal", Value: "TERM", Usage: "`SIG` end a job with this signal first (default: TERM)"}),
 		newNumber(cli.StringFlag{Category: job, Name: "kill-after", Value: "10s", Usage: "`D` and with KILL so much later (default: 10s)"}),
 		newString(cli.StringFlag{Category: job, Name: "leftovers", Value: "keep", Usage: "`WHAT` processes still running when the command ends: keep them, or end them as above before the slot is given back (kill) (default: keep)"}),
-		newNumber(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` write a sign of life this often, for 'berth ls' (default: 5s; on Redis every 15s at least)"}),
+		newNumber(cli.StringFlag{Category: job, Name: "heartbeat", Value: "5s", Usage: "`D` write a sign of life this often, for 'berth ls' (default: 5s; at most 15s on Redis)"}),
 		newList(cli.StringSliceFlag{Category: job, Name: "label", Usage: "`K=V` show it in 'berth ls', and give it to the command as BERTH_LABEL_K; repeatable"}),
 		newBool(cli.BoolFlag{Category: job, Name: "exec", Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers or --heartbeat, nor with a store on a server"}),
 

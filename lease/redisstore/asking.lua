@@ -41,7 +41,9 @@ function step.try(id, text)
   end
   local why, limit = rule.decide(r, ahead, {})
   if why ~= 'ready' then return line.answer(why, ahead) end
-  if isOver(id) then return late end
+  -- Its caller may stand in the line by now, or have been granted its slots there: then this
+  -- is a step that the network has kept.
+  if isOver(id) or call('HEXISTS', K.wait, id) == 1 or call('HEXISTS', K.held, id) == 1 then return late end
   return line.answer(why, 0, line.grant(id, line.take(id, r, limit, text)))
 end
 

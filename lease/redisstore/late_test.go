@@ -107,6 +107,42 @@ func TestLineAfterATryInVain(t *testing.T) {
 	empty(t, look)
 }
 
+// A try that the network has kept comes when the same request stands in the line, or has been
+// granted its slots there.
+func TestLateTryOfAWaiter(t *testing.T) {
+	t.Parallel()
+	for _, holds := range []bool{false, true} {
+		server := known(t)
+		p, look := newProxy(t, server.Addr), open(t, server, "")
+		s := openAt(t, p.addr, nil, redisstore.Timings{Call: deadline})
+		release(t, try(t, s, job(2, longTTL)))
+		p.keep(cut)
+		r := job(2, longTTL)
+		if h, _, err := s.TryAcquire(within(t), r); h != nil || err == nil {
+			t.Fatalf("%v, %v; want no answer", h, err)
+		}
+		p.keep(pass)
+		p.held = p.held[:1] // its undoing is lost
+		place := line(t, s, r)
+		if holds { // so that it comes first by its priority
+			other := job(2, longTTL)
+			other.Priority = 20
+			line(t, look, other)
+		}
+		p.deliver(t)
+		h := get(t, place)
+		if off := sumsOff(t, client(t, server), "p"); off != "" {
+			t.Error(off)
+		}
+		release(t, h)
+		for _, w := range pool(t, look).Waiters {
+			if w.Ticket.ID == r.ID {
+				t.Error("it still stands in the line")
+			}
+		}
+	}
+}
+
 // The server's clock is not ours: the first steps come too late by it, and are done.
 func TestClocksAreApart(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,203 @@
+package etcdstore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"berth/lease"
+)
+
+const (
+	// releaseFor is how long a release is tried: whoever waits for it wants to end.
+	releaseFor = 10 * time.Second
+	// settles is how often a release tries to grant to the next in line as well, when
+	// others are faster, or when the cluster is full and takes only what makes room.
+	// After that the head of the line has to see for itself.
+	settles = 4
+)
+
+func (h *holding) Release(ctx context.Context) error { return h.release(ctx, true) }
+
+// Unused implements lease.Holding.
+func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, false) }
+
+func (h *holding) release(ctx context.Context, used bool) error {
+	h.mu.Lock()
+	l, gone := h.lease, h.gone
+	g := giving{used: used, crowded: h.crowded}
+	past := slices.Clone(h.past)
+	if h.atMost == 0 {
+		g.on = h.life.id
+	} else {
+		past = append(past, h.life.id)
+	}
+	h.gone = true
+	h.mu.Unlock()
+	if gone {
+		return nil
+	}
+	h.s.unsaid.Delete(h)
+	err := h.s.release(ctx, h.pool, l, g)
+	if err != nil {
+		h.mu.Lock()
+		h.gone = false // so that it can be tried again
+		h.mu.Unlock()
+		return err
+	}
+	h.s.discard(past...)
+	h.s.sweep()
+	return nil
+}
+
+// giving is how slots are given back.
+type giving struct {
+	used bool
+	// on is what the record hangs on, and nothing of anybody else; 0: that is in doubt.
+	on clientv3.LeaseID
+	// crowded: it is worth a step of its own to ask first whether anybody waits.
+	crowded bool
+	// sure: what is read must not lag behind.
+	sure bool
+}
+
+func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g giving) error {
+	short, cancel := context.WithTimeout(ctx, releaseFor)
+	defer cancel()
+	var last error
+	tries := 0
+	err := lease.Persist(short, s.trouble, func(ctx context.Context) error {
+		last = s.handOver(ctx, p, l, g, &tries)
+		return last
+	})
+	return why(ctx, err, last)
+}
+
+// handOver gives slots back and, in the same step, to the next in line. If they were
+// not used, that step takes the start back as well: whoever the pace holds up hears of
+// nothing but the slots.
+//
+// Where there is nobody to give them to, revoking the etcd lease is all: it deletes what
+// hangs on it, which whoever watches hears of as of any other end. Else it is revoked
+// afterwards, beside what else is done: whoever was given the slots does not wait for it.
+func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g giving, tries *int) error {
+	freed := txn{
+		when:  []clientv3.Cmp{born(p.leaseOf(l.ID), int64(l.Token))},
+		then:  []clientv3.Op{clientv3.OpDelete(p.holder(l.ID), clientv3.WithPrefix())},
+		other: []clientv3.Op{clientv3.OpGet(p.leaseOf(l.ID), clientv3.WithKeysOnly())},
+	}
+	for ; ; *tries++ {
+		t, more := freed, false
+		if *tries < settles {
+			t, more = s.withNext(ctx, p, l, g, freed)
+		}
+		if !more && g.used && g.on != 0 {
+			return s.revokeNow(ctx, g.on)
+		}
+		resp, err := s.commit(ctx, t)
+		switch {
+		case err != nil:
+			*tries++
+			return err
+		case resp.Succeeded:
+			s.discard(g.on)
+			return nil
+		}
+		if kv := only(kvs(resp.Responses[0])); kv == nil || kv.CreateRevision != int64(l.Token) {
+			s.discard(g.on)
+			if !g.used {
+				return s.undoLost(ctx, p, l)
+			}
+			return nil // it was gone
+		}
+	}
+}
+
+// undoLost takes back the start of a lease that is gone. It may have been given back
+// before, and the answer was lost: so only if it is the last start, which Undo changes.
+func (s *Store) undoLost(ctx context.Context, p pool, l lease.Lease) error {
+	resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.grants())}})
+	if err != nil {
+		return err
+	}
+	g, err := decode[lease.Starts](only(kvs(resp.Responses[0])))
+	if err != nil || !g.there() || g.is.Count != l.Start.Nth {
+		return nil
+	}
+	g.is.Undo(l.Start)
+	_, err = s.commit(ctx, p.counting(g))
+	return err
+}
+
+// counting writes what is known of the starts, if it is about those that were read.
+func (p pool) counting(g record[lease.Starts]) txn {
+	return txn{
+		when: []clientv3.Cmp{unchanged(p.grants(), g.rev())},
+		then: []clientv3.Op{clientv3.OpPut(p.grants(), encode(g.is))},
+	}
+}
+
+// withNext adds the grant of the next in line, where there is one who can be told; more
+// says that it has added anything. The read may be of a member that lags behind, for
+// nothing happens that is not still true; but what nothing would be done without is read
+// from one that does not.
+func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, g giving, freed txn) (t txn, more bool) {
+	var lag []clientv3.OpOption
+	if g.used && !g.sure {
+		lag = append(lag, clientv3.WithSerializable())
+	}
+	first := []clientv3.Op{p.atHead(lag...), clientv3.OpGet(s.sweptKey(), lag...)}
+	if g.used && g.crowded {
+		resp, err := s.commit(ctx, txn{then: first})
+		if err != nil {
+			return freed, false
+		}
+		if only(kvs(resp.Responses[0])) == nil {
+			s.sweeps(resp.Responses[1])
+			return freed, false
+		}
+	}
+	resp, err := s.commit(ctx, txn{then: append(p.looking(lag...), first...)})
+	if err != nil {
+		return freed, false
+	}
+	s.sweeps(resp.Responses[looked+1])
+	head, err := p.standing(only(kvs(resp.Responses[looked])))
+	if err != nil {
+		if struck, err := s.strike(ctx, p, head.KeyValue); !struck || err != nil {
+			return freed, false
+		}
+		g.sure = true
+		return s.withNext(ctx, p, l, g, freed)
+	}
+	if !head.there() && g.used {
+		return freed, false
+	}
+	seen, err := s.seen(ctx, p, resp.Header.Revision, resp.Responses)
+	if err != nil {
+		return freed, false
+	}
+	if !g.used {
+		seen.grants.is.Undo(l.Start)
+	}
+	t, ok := s.next(seen.without(l.ID), head)
+	switch {
+	case !ok && g.used:
+		return freed, false
+	case !ok:
+		t = p.counting(seen.grants)
+	}
+	t.when = append(t.when, freed.when...)
+	t.then = append(t.then, freed.then...)
+	t.other = freed.other
+	return t, true
+}
+
+// sweeps keeps what was read of the last look for pools that nobody uses.
+func (s *Store) sweeps(read *pb.ResponseOp) {
+	last, _ := decode[swept](only(kvs(read)))
+	s.swept.Store(&last)
+}

@@ -256,9 +256,9 @@ func paceVerdicts(p *lease.Pool, own terms, clock time.Duration) []gate.Verdict 
 		all = append(all, v)
 	}
 	for _, t := range []struct {
-		lease.Terms
+		lease.Conditions
 		from string
-	}{{p.Own.Terms, "pool"}, {own.Terms, ""}} {
+	}{{p.Own.Conditions, "pool"}, {own.Conditions, ""}} {
 		add("ramp", t.from, lease.Pace{Every: t.Ramp, Burst: 1})
 		add("rate", t.from, t.Rate)
 	}

@@ -42,16 +42,16 @@ func forged(s string) []lease.Pool {
 	p := lease.Process{PID: 1, Start: 1, Boot: s, Host: s}
 	r := lease.Request{
 		ID: s, Pool: s, Weight: 1, Key: s, Owner: p, Command: []string{s, s}, Labels: map[string]string{s: s},
-		Terms: lease.Terms{Gates: s}, Timeout: time.Hour, IdleTimeout: time.Hour,
+		Conditions: lease.Conditions{Gates: s}, Timeout: time.Hour, IdleTimeout: time.Hour,
 	}
 	limit := 1
 	l := &lease.Lease{Request: r, Slots: []int{0}, State: lease.State(s), Child: &p}
 	damaged := &lease.Lease{Request: r, Slots: []int{1}, State: lease.Damaged}
 	ticket := &lease.Ticket{Request: r}
 	return []lease.Pool{{
-		Name: s, Own: lease.Settings{Limit: &limit, Terms: lease.Terms{Gates: s}}, Limit: &limit, LimitBy: s,
+		Name: s, Own: lease.Settings{Limit: &limit, Conditions: lease.Conditions{Gates: s}}, Limit: &limit, LimitBy: s,
 		Report:  &lease.Report{By: s, Why: s, At: 1},
-		Holders: []lease.Entry{{Lease: l, Beat: 1, Keepalive: 1, Note: s}, {Lease: damaged, Beat: -1, Note: s}},
+		Holders: []lease.Entry{{Lease: l, HeartbeatAge: 1, Keepalive: 1, Note: s}, {Lease: damaged, HeartbeatAge: -1, Note: s}},
 		Waiters: []lease.Entry{{Ticket: ticket}, {Ticket: ticket, Aside: true, Note: s}}, LockHeldBy: s,
 	}}
 }

@@ -95,8 +95,8 @@ func (s *speaker) explain(err error) {
 type busyError struct {
 	err   error
 	pool  string
-	terms lease.Terms // of the caller
-	state *lease.Pool // nil: could not be read
+	terms lease.Conditions // of the caller
+	state *lease.Pool      // nil: could not be read
 	clock time.Duration
 }
 
@@ -104,7 +104,7 @@ func (e *busyError) Error() string {
 	msg := e.err.Error()
 	var busy *limiter.BusyError
 	switch {
-	case e.state == nil || errors.As(e.err, &busy) && (busy.Verdict.Reason == lease.Gated || busy.Verdict.Reason == lease.Recovers):
+	case e.state == nil || errors.As(e.err, &busy) && (busy.Verdict.Reason == lease.Gated || busy.Verdict.Reason == lease.Recovering):
 	case drained(e.state.Own) != "" && busy != nil && busy.Verdict.Reason == lease.Drained:
 		msg += drained(e.state.Own)
 	case drained(e.state.Own) != "":
@@ -127,7 +127,7 @@ func (e *busyError) hint() string {
 	switch {
 	case errors.As(e.err, &held):
 		return heldHint(held)
-	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Recovers:
+	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Recovering:
 		return "it passes by itself; --wait 1m waits for it"
 	case busy != nil && busy.Verdict.Reason == lease.Gated:
 		return strings.Join(quoted(append([]string{"berth", "probe", "-p", e.pool}, flagsOf(e.terms)...)), " ")

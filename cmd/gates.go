@@ -43,15 +43,15 @@ func gateFlags() []cli.Flag {
 // terms are lease.Terms in the words of those who ask the gates.
 type terms struct {
 	gates gate.Gates
-	lease.Terms
+	lease.Conditions
 }
 
 // defaultRamp is how long what was just started takes to show in the readings.
 const defaultRamp = time.Second
 
 // termsOf turns a pool's settings, or a request's, back into words.
-func termsOf(t lease.Terms) (terms, error) {
-	v := terms{Terms: t}
+func termsOf(t lease.Conditions) (terms, error) {
+	v := terms{Conditions: t}
 	if t.Gates == "" {
 		return v, nil
 	}
@@ -62,7 +62,7 @@ func termsOf(t lease.Terms) (terms, error) {
 
 // pack writes the gates into the terms. A declared need is a gate as well: there
 // must be room for it.
-func (t terms) pack() lease.Terms {
+func (t terms) pack() lease.Conditions {
 	t.Gates = ""
 	if t.gates.Any() || t.Need != (lease.Need{}) {
 		b, err := json.Marshal(t.gates)
@@ -71,7 +71,7 @@ func (t terms) pack() lease.Terms {
 		}
 		t.Gates = string(b)
 	}
-	return t.Terms
+	return t.Conditions
 }
 
 // flags are the terms as they would be typed.

@@ -47,7 +47,7 @@ machine now, and set as a number, also for other machines.`,
 				return &usageError{errors.New("--gate: a command is not taken from a store on a server; each caller passes its own to berth run"), "berth limit"}
 			}
 			st.minded()
-			if err := newAsker(st, lease.Request{Pool: e.pool, Terms: e.given.pack()}, nil).check(); err != nil {
+			if err := newAsker(st, lease.Request{Pool: e.pool, Conditions: e.given.pack()}, nil).check(); err != nil {
 				return err // every caller would get it
 			}
 			switch {
@@ -167,7 +167,7 @@ func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error
 	case err != nil: // what cannot be read cannot be kept
 		return old, err
 	}
-	t, err := termsOf(old.Terms)
+	t, err := termsOf(old.Conditions)
 	if err != nil {
 		return old, err
 	}
@@ -189,7 +189,7 @@ func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error
 	if p.err != nil {
 		return old, &usageError{p.err, "berth limit"}
 	}
-	if old.Terms = t.pack(); old.None() {
+	if old.Conditions = t.pack(); old.None() {
 		return lease.Settings{}, e.baseless()
 	}
 	return noted(old, was, e.why), nil
@@ -265,7 +265,7 @@ func limitLines(own lease.Settings, person bool) []string {
 	if own.Limit != nil {
 		words = fmt.Sprint(*own.Limit)
 	}
-	flags := flagsOf(own.Terms)
+	flags := flagsOf(own.Conditions)
 	if own.Reason != "" {
 		flags = append(flags, "--reason", oneLine(own.Reason))
 	}

@@ -33,7 +33,7 @@ func (r *runner) acquire() (lease.Holding, error) {
 			busy = &limiter.BusyError{}
 		}
 		last = busy.Verdict
-		if busy.Verdict.Reason == lease.Recovers && r.spec.wait != 0 { // which nobody would guess
+		if busy.Verdict.Reason == lease.Recovering && r.spec.wait != 0 { // which nobody would guess
 			r.say.notef("pool %s: %v", r.spec.request.Pool, busy.Verdict)
 			if !r.spec.quiet {
 				r.say.advise(r.store.freshHint())
@@ -239,11 +239,11 @@ func (r *runner) unlucky(err error) error {
 		return out // whoever does not wait has waited for the store, and not for a slot
 	}
 	if errors.As(err, new(*lease.LockHeldError)) { // nothing more is to be seen behind it
-		return &busyError{err, r.spec.request.Pool, r.spec.request.Terms, nil, r.store.Clock()}
+		return &busyError{err, r.spec.request.Pool, r.spec.request.Conditions, nil, r.store.Clock()}
 	}
 	state, ended := r.inTheWay()
 	if ended != nil {
 		return ended
 	}
-	return &busyError{err, r.spec.request.Pool, r.spec.request.Terms, state, r.store.Clock()}
+	return &busyError{err, r.spec.request.Pool, r.spec.request.Conditions, state, r.store.Clock()}
 }

@@ -78,7 +78,7 @@ func parseProbe(c *cli.Context) (*store, *asker, terms, error) {
 		return nil, nil, mine, err
 	}
 	st.minded()
-	return st, newAsker(st, lease.Request{Pool: c.String("pool"), Weight: 1, Terms: mine.pack()}, say), mine, nil
+	return st, newAsker(st, lease.Request{Pool: c.String("pool"), Weight: 1, Conditions: mine.pack()}, say), mine, nil
 }
 
 // probeJSON is the stable schema of 'berth probe --json'.
@@ -133,9 +133,9 @@ func probeMachine(st *store, a *asker, mine terms) (*probeJSON, error) {
 	out := &probeJSON{Pool: a.request.Pool, Open: true, Gates: []gate.Verdict{}, Readings: said.Readings}
 	out.Gates = append(append(out.Gates, said.Verdicts...), paceVerdicts(&pool, mine, st.Clock())...)
 	for i, g := range out.Gates {
-		t := mine.Terms
+		t := mine.Conditions
 		if g.From == "pool" {
-			t = pool.Own.Terms
+			t = pool.Own.Conditions
 		}
 		if pool.Used < t.MinSlots && g.Gate != "rate" {
 			out.Gates[i].Says += fmt.Sprintf("; not asked with %d in use, --min-slots %d", pool.Used, t.MinSlots)

@@ -114,7 +114,7 @@ func (r *runner) run() (int, error) {
 	var busy *limiter.BusyError
 	switch {
 	case errors.As(err, &busy) && r.spec.onBusy == "skip":
-		if busy.Verdict.Reason == lease.Recovers { // it is no job that is in the way
+		if busy.Verdict.Reason == lease.Recovering { // it is no job that is in the way
 			r.say.notef("%v; skipped", err)
 		} else {
 			r.say.verbosef("%v; skipped", err)

@@ -125,7 +125,7 @@ func (v *viewer) measure(pools []lease.Pool) {
 
 func (v *viewer) pool(p lease.Pool) poolJSON {
 	j := poolJSON{
-		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: flagsOf(p.Own.Terms), Used: p.Used,
+		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: flagsOf(p.Own.Conditions), Used: p.Used,
 		Holders: []holderJSON{}, Waiters: []waiterJSON{}, LockHeld: p.LockHeldBy, unread: p.Err != nil,
 		OwnReason: orNull(p.Own.Reason), OwnSetBy: orNull(p.Own.SetBy),
 	}
@@ -141,7 +141,7 @@ func (v *viewer) pool(p lease.Pool) poolJSON {
 		w := waiterJSON{
 			Lease: t.ID, Weight: t.Weight, Priority: t.Priority, Command: t.Command, PID: t.Owner.PID,
 			User: v.user(t.UID), Host: t.Owner.Host, Since: t.Since, Waited: max(0, time.Since(t.Since).Seconds()),
-			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: flagsOf(t.Terms), For: e.Note,
+			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: flagsOf(t.Conditions), For: e.Note,
 		}
 		if !e.Aside {
 			why := verdict(&p, t.Request, place, v.clock)
@@ -163,8 +163,8 @@ func (v *viewer) holder(e lease.Entry) holderJSON {
 	if l.Need != (lease.Need{}) {
 		j.Need = (*gate.Need)(&l.Need)
 	}
-	if e.Beat >= 0 {
-		j.Beat = inSeconds(e.Beat)
+	if e.HeartbeatAge >= 0 {
+		j.Beat = inSeconds(e.HeartbeatAge)
 	}
 	if l.State == lease.Damaged {
 		j.User = ""
@@ -214,7 +214,7 @@ func nameOf(uid int) string {
 }
 
 // flagsOf are terms as they would be typed.
-func flagsOf(t lease.Terms) []string {
+func flagsOf(t lease.Conditions) []string {
 	v, err := termsOf(t)
 	if err != nil {
 		return []string{"(" + err.Error() + ")"}

@@ -139,7 +139,7 @@ func (p *flagParser) request() lease.Request {
 		r.Fallback = gate.CPUs()
 	}
 	p.agree(t, r.Limit)
-	r.Terms = t.pack()
+	r.Conditions = t.pack()
 	if beat := p.duration("heartbeat"); beat < 100*time.Millisecond {
 		p.check("heartbeat", fmt.Errorf("%q is too short (at least 100ms)", p.c.String("heartbeat")))
 	} else if !p.c.Bool("exec") {

@@ -111,7 +111,7 @@ func (w *waiting) describe(p *lease.Pool, err error) phrases {
 	if v.Reason == lease.Drained {
 		return append(msg, drainedPhrases(v, p.Own)...)
 	}
-	if v.Reason == lease.Paced || v.Reason == lease.Gated || v.Reason == lease.Recovers { // the slots are not what is waited for
+	if v.Reason == lease.Paced || v.Reason == lease.Gated || v.Reason == lease.Recovering { // the slots are not what is waited for
 		return msg.and(", " + v.String())
 	}
 	if why := whyOfHead(p, w.r.store.Clock()); why != "" && v.Reason == lease.Ready {
@@ -153,7 +153,7 @@ func longestPhrases(p *lease.Pool, h *lease.Entry) phrases {
 func verdict(p *lease.Pool, r lease.Request, ahead int, clock time.Duration) lease.Verdict {
 	v := lease.Decide(lease.PoolState{
 		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock, Recovers: p.Recovers,
-	}, r, lease.Asked{})
+	}, r, lease.Clearance{})
 	if p.Report != nil && p.Report.By == r.ID {
 		v.Why = p.Report.Why
 	} else {

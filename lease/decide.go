@@ -24,14 +24,14 @@ type PoolState struct {
 type Reason string
 
 const (
-	Ready    Reason = "ready"
-	Behind   Reason = "behind"    // others are before it in the line
-	Full     Reason = "full"      // not enough slots are free
-	Drained  Reason = "drained"   // the pool's own limit is 0
-	Recovers Reason = "recovers"  // the store may have forgotten holders
-	Paced    Reason = "paced"     // it is too soon after the last start
-	Gated    Reason = "gated"     // its gates are to be asked, or were and are closed
-	TooHeavy Reason = "too heavy" // it could never start
+	Ready      Reason = "ready"
+	Behind     Reason = "behind"    // others are before it in the line
+	Full       Reason = "full"      // not enough slots are free
+	Drained    Reason = "drained"   // the pool's own limit is 0
+	Recovering Reason = "recovers"  // the store may have forgotten holders
+	Paced      Reason = "paced"     // it is too soon after the last start
+	Gated      Reason = "gated"     // its gates are to be asked, or were and are closed
+	TooHeavy   Reason = "too heavy" // it could never start
 )
 
 // Verdict is a decision with its reason and the numbers that led to it.
@@ -54,10 +54,10 @@ type Verdict struct {
 	Why string `json:"why,omitempty"`
 }
 
-// Asked are gates that were asked, and are open. It is good for one start and for
+// Clearance are gates that were asked, and are open. It is good for one start and for
 // AskedHolds: after another start, or an hour of being frozen, the machine is not
 // what they read.
-type Asked struct {
+type Clearance struct {
 	Gates []string
 	Last  time.Duration // the Verdict's
 	At    time.Duration // when the asking began, on the store's clock
@@ -66,7 +66,7 @@ type Asked struct {
 // AskedHolds is how long gates may take to answer.
 const AskedHolds = 15 * time.Second
 
-func (a Asked) holds(s PoolState, gates string) bool {
+func (a Clearance) holds(s PoolState, gates string) bool {
 	return slices.Contains(a.Gates, gates) && a.Last == s.Starts.Last && s.Clock-a.At <= AskedHolds
 }
 
@@ -78,7 +78,7 @@ func (v Verdict) String() string {
 		return fmt.Sprintf("%d of %d in use", v.Used, v.Limit)
 	case Drained:
 		return "the pool's own limit is 0"
-	case Recovers:
+	case Recovering:
 		return fmt.Sprintf("nobody new starts for %v: the store is new, or was restarted, and jobs that it may have forgotten show up meanwhile", roundly(v.After))
 	case Paced:
 		return fmt.Sprintf("too soon after the last start (%v), for %v more", v.Pace, roundly(v.After))
@@ -123,7 +123,7 @@ func (r Request) Ask(own *int) int {
 // Gates come last, for asking them takes time and reads the machine: only whoever
 // would start now has them asked, and comes back with those that are open in
 // asked. Paces come before them, so that what they read has the last start in it.
-func Decide(s PoolState, r Request, asked Asked) Verdict {
+func Decide(s PoolState, r Request, asked Clearance) Verdict {
 	ask := r.Ask(s.Own.Limit)
 	own := s.Own.Limit
 	v := Verdict{Limit: Smallest(own, s.Asked, ask), Used: s.Used, Ahead: s.Ahead, Own: s.Own}
@@ -141,17 +141,17 @@ func Decide(s PoolState, r Request, asked Asked) Verdict {
 		v.Reason = Full
 		return v
 	case s.Recovers > 0:
-		v.Reason, v.After = Recovers, s.Recovers
+		v.Reason, v.After = Recovering, s.Recovers
 		return v
 	}
-	if v.After, v.Pace = s.Starts.Wait(s.Clock, paces(s.Used, s.Own.Terms, r.Terms)...); v.After > 0 {
+	if v.After, v.Pace = s.Starts.Wait(s.Clock, paces(s.Used, s.Own.Conditions, r.Conditions)...); v.After > 0 {
 		v.Reason = Paced
 		return v
 	}
 	// All that hold now are asked again when one of them is missing: asked in turn,
 	// each would find the other one's answer gone.
 	missing := false
-	for _, t := range []Terms{s.Own.Terms, r.Terms} {
+	for _, t := range []Conditions{s.Own.Conditions, r.Conditions} {
 		if t.Gates != "" && s.Used >= t.MinSlots {
 			v.Gates = append(v.Gates, t.Gates)
 			missing = missing || !asked.holds(s, t.Gates)
@@ -169,11 +169,11 @@ func Decide(s PoolState, r Request, asked Asked) Verdict {
 }
 
 // Paces are all that the request keeps to: its own and its pool's.
-func (r Request) Paces(own Settings) []Pace { return paces(math.MaxInt, own.Terms, r.Terms) }
+func (r Request) Paces(own Settings) []Pace { return paces(math.MaxInt, own.Conditions, r.Conditions) }
 
 // paces are those that hold with so many slots in use. A ramp is there for the
 // readings, and goes with the gates; a rate is a promise.
-func paces(used int, terms ...Terms) (all []Pace) {
+func paces(used int, terms ...Conditions) (all []Pace) {
 	for _, t := range terms {
 		if t.Ramp > 0 && used >= t.MinSlots {
 			all = append(all, Pace{t.Ramp, 1})

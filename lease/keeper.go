@@ -36,7 +36,7 @@ type Beats struct {
 
 // Renewal is what one Renew learned, or that the lease is given up.
 type Renewal struct {
-	Signs
+	Inbox
 	Err error
 }
 

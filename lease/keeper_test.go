@@ -18,11 +18,11 @@ type counting struct {
 
 func (c *counting) Expires() time.Duration { return 0 }
 
-func (c *counting) Renew(context.Context, time.Duration) (Signs, error) {
+func (c *counting) Renew(context.Context, time.Duration) (Inbox, error) {
 	if c.n++; c.n%2 == 0 {
-		return Signs{}, errors.New("out of reach")
+		return Inbox{}, errors.New("out of reach")
 	}
-	return Signs{Keepalive: time.Duration(c.n)}, nil
+	return Inbox{Keepalive: time.Duration(c.n)}, nil
 }
 
 func TestKeep(t *testing.T) {
@@ -107,7 +107,7 @@ func (e *expiring) set(fails, hangs bool) {
 	e.fails, e.hangs = fails, hangs
 }
 
-func (e *expiring) Renew(ctx context.Context, ttl time.Duration) (Signs, error) {
+func (e *expiring) Renew(ctx context.Context, ttl time.Duration) (Inbox, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.n++
@@ -116,15 +116,15 @@ func (e *expiring) Renew(ctx context.Context, ttl time.Duration) (Signs, error) 
 		e.mu.Unlock()
 		<-ctx.Done()
 		e.mu.Lock()
-		return Signs{}, ctx.Err()
+		return Inbox{}, ctx.Err()
 	case e.fails:
-		return Signs{}, errors.New("out of reach")
+		return Inbox{}, errors.New("out of reach")
 	}
 	if ttl == 0 {
 		ttl = e.ttl
 	}
 	e.expires = e.now() + ttl
-	return Signs{}, nil
+	return Inbox{}, nil
 }
 
 // bubble is a clock of synctest's; ahead is how far it runs before the runtime's

@@ -37,7 +37,7 @@ type Request struct {
 	// Fallback (the number of CPUs).
 	Limit    int `json:"limit,omitempty"`
 	Fallback int `json:"fallback,omitempty"`
-	Terms
+	Conditions
 	Weight   int `json:"weight"`   // slots taken at once, from 1
 	Priority int `json:"priority"` // -20..20, lower goes first
 
@@ -68,9 +68,9 @@ type Request struct {
 	Heartbeat time.Duration     `json:"heartbeat_ns,omitempty"` // 0: does not beat
 }
 
-// Terms are what must hold besides the limit before a request may start: those
+// Conditions are what must hold besides the limit before a request may start: those
 // of the request itself, and on top of them those of its pool.
-type Terms struct {
+type Conditions struct {
 	// Gates are conditions of the machine, "" none. A store keeps the words and
 	// has them asked (see Gated); what they mean is known to whoever asks.
 	Gates string `json:"gates,omitempty"`
@@ -94,7 +94,7 @@ type Need struct {
 // Settings are what a pool asks of every caller.
 type Settings struct {
 	Limit *int `json:"limit,omitempty"` // nil: none, 0: nobody new
-	Terms
+	Conditions
 	// Who has set the limit, or where there is none the rest, when and why: for people.
 	// Who does not know of these loses no more than the words.
 	SetBy  string    `json:"set_by,omitempty"`
@@ -106,10 +106,10 @@ type Settings struct {
 }
 
 // None reports whether the pool asks for nothing.
-func (s Settings) None() bool { return s.Limit == nil && s.Terms.None() }
+func (s Settings) None() bool { return s.Limit == nil && s.Conditions.None() }
 
 // None reports whether there are no terms.
-func (t Terms) None() bool { return t == Terms{} }
+func (t Conditions) None() bool { return t == Conditions{} }
 
 // A Report is what the last one who asked his gates leaves for others.
 type Report struct {
@@ -170,8 +170,8 @@ type Stop struct {
 	KillAfter *time.Duration `json:"kill_after_ns,omitempty"`
 }
 
-// Signs is what Renew learned from the store.
-type Signs struct {
+// Inbox is what Renew learned from the store.
+type Inbox struct {
 	Stop *Stop // somebody asked this job to end
 	// Keepalive is when the job last called for its idle clock to be reset,
 	// as time since some fixed moment (Store.Clock); 0 means never.
@@ -229,7 +229,7 @@ type Place interface {
 	// waits for and the place is kept, also on an error. *StoppedError when
 	// somebody asked this waiter to leave the line. After a Verdict that was
 	// Gated, asked says which of its gates are open.
-	TryAcquire(ctx context.Context, asked Asked) (Holding, Verdict, error)
+	TryAcquire(ctx context.Context, asked Clearance) (Holding, Verdict, error)
 
 	// Wait returns when TryAcquire may have another answer than last time. It
 	// can return too often, never too seldom (a request to stop is seen within
@@ -264,7 +264,7 @@ type Holding interface {
 	// Renew writes a heartbeat and returns what others asked for. ErrLost when
 	// the lease is no longer ours. From now on it holds for ttl, or with 0 for its
 	// request's TTL.
-	Renew(ctx context.Context, ttl time.Duration) (Signs, error)
+	Renew(ctx context.Context, ttl time.Duration) (Inbox, error)
 
 	// Expires is until when, as Boottime counts, the lease is ours for sure if it
 	// is not renewed: counted from before the last good Renew was sent. A Renew for
@@ -313,8 +313,8 @@ type Pool struct {
 type Entry struct {
 	Lease  *Lease
 	Ticket *Ticket
-	// Beat is the age of the last heartbeat, negative when there is none.
-	Beat time.Duration
+	// HeartbeatAge is the age of the last heartbeat, negative when there is none.
+	HeartbeatAge time.Duration
 	// Keepalive is when a holder's job last called for its idle clock to be reset, as
 	// Signs has it; 0: never, or not known.
 	Keepalive time.Duration

@@ -64,37 +64,37 @@ type waiter struct {
 }
 
 // wait waits until v may be another, and returns which of its gates are open.
-func (w *waiter) wait(ctx context.Context, v lease.Verdict) (lease.Asked, error) {
+func (w *waiter) wait(ctx context.Context, v lease.Verdict) (lease.Clearance, error) {
 	gated := v.Reason == lease.Gated && w.Ask != nil
 	if !gated || !w.q.answers(v) {
 		w.drop()
 	}
 	switch {
 	case !gated && w.Now:
-		return lease.Asked{}, errNow
+		return lease.Clearance{}, errNow
 	case !gated:
 		_, err := w.Interrupts.wait(ctx, w.place, ctx)
-		return lease.Asked{}, err
+		return lease.Clearance{}, err
 	case w.q == nil:
 		w.q = start(ctx, w.store, v, w.Ask)
 	}
 	interrupted, err := w.Interrupts.wait(ctx, w.place, w.q.done)
 	switch {
 	case err != nil:
-		return lease.Asked{}, err
+		return lease.Clearance{}, err
 	case interrupted: // and dropped
-		return lease.Asked{}, nil
+		return lease.Clearance{}, nil
 	case w.q.dropped:
 		w.drop()
-		return lease.Asked{}, nil
+		return lease.Clearance{}, nil
 	case w.q.done.Err() == nil: // something else happened
-		return lease.Asked{}, nil
+		return lease.Clearance{}, nil
 	}
 	return w.answered(ctx)
 }
 
 // answered takes the answer, and waits as long as it says if it is a no.
-func (w *waiter) answered(ctx context.Context) (lease.Asked, error) {
+func (w *waiter) answered(ctx context.Context) (lease.Clearance, error) {
 	q := w.q
 	w.q = nil
 	switch {
@@ -102,24 +102,24 @@ func (w *waiter) answered(ctx context.Context) (lease.Asked, error) {
 		again, cancel := context.WithTimeout(ctx, askAgain)
 		defer cancel()
 		_, err := w.Interrupts.wait(ctx, w.place, again)
-		return lease.Asked{}, err
+		return lease.Clearance{}, err
 	case q.err != nil:
-		return lease.Asked{}, q.err
+		return lease.Clearance{}, q.err
 	}
 	if r := q.answer.Report; r != nil {
 		_ = w.place.Report(ctx, r.Why, r.Data) // nothing depends on it
 	}
 	if q.answer.Open {
-		return lease.Asked{Gates: q.v.Gates, Last: q.v.Last, At: q.at}, nil
+		return lease.Clearance{Gates: q.v.Gates, Last: q.v.Last, At: q.at}, nil
 	}
 	w.why = q.answer.Why
 	if w.Now && !q.answer.Undecided {
-		return lease.Asked{}, errNow
+		return lease.Clearance{}, errNow
 	}
 	again, cancel := context.WithTimeout(ctx, q.answer.Again)
 	defer cancel()
 	_, err := w.Interrupts.wait(ctx, w.place, again)
-	return lease.Asked{}, err
+	return lease.Clearance{}, err
 }
 
 // askAgain is how long after an outage gates are asked again.

@@ -218,7 +218,7 @@ func stand(ctx context.Context, s lease.Store, p lease.Place, o Options) (lease.
 	}
 	w.Interrupts.pause = w.drop // what is to be done may stop us, and a gate's command would run on
 	defer w.drop()
-	var asked lease.Asked
+	var asked lease.Clearance
 	var v lease.Verdict // the last one
 	for first := true; ; first = false {
 		h, now, err := p.TryAcquire(ctx, asked)

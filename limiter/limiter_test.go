@@ -301,13 +301,13 @@ func TestInterruptWhileAsking(t *testing.T) {
 func TestAnswerIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memstore.Store{}
-		set := func(t lease.Terms) {
+		set := func(t lease.Conditions) {
 			_ = s.Set(context.Background(), "p", func(own lease.Settings, _ error) (lease.Settings, error) {
-				own.Terms = t
+				own.Conditions = t
 				return own, nil
 			})
 		}
-		set(lease.Terms{Gates: "slow"})
+		set(lease.Conditions{Gates: "slow"})
 		var got []string
 		ask := func(ctx context.Context, v lease.Verdict) (Answer, error) {
 			got = append(got, v.Gates[0])
@@ -318,10 +318,10 @@ func TestAnswerIsNotWaitedFor(t *testing.T) {
 				return Answer{Open: true}, nil
 			}
 		}
-		time.AfterFunc(time.Minute, func() { set(lease.Terms{Gates: "slow", Ramp: time.Hour}) })
-		time.AfterFunc(2*time.Minute, func() { set(lease.Terms{Gates: "slower"}) })
-		time.AfterFunc(3*time.Minute, func() { set(lease.Terms{Gates: "slower", Ramp: time.Second}) }) // the same question
-		time.AfterFunc(4*time.Minute, func() { set(lease.Terms{}) })
+		time.AfterFunc(time.Minute, func() { set(lease.Conditions{Gates: "slow", Ramp: time.Hour}) })
+		time.AfterFunc(2*time.Minute, func() { set(lease.Conditions{Gates: "slower"}) })
+		time.AfterFunc(3*time.Minute, func() { set(lease.Conditions{Gates: "slower", Ramp: time.Second}) }) // the same question
+		time.AfterFunc(4*time.Minute, func() { set(lease.Conditions{}) })
 		start := time.Now()
 		h, err := Acquire(t.Context(), s, storetest.Request("p", 9), Options{Ask: ask})
 		if err != nil {

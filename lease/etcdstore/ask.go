@@ -59,7 +59,7 @@ func (s *Store) leave(ctx context.Context, id string, stop lease.Stop) (lease.En
 		if err != nil {
 			return lease.Entry{}, err
 		}
-		key, rev, on, e := "", int64(0), int64(0), lease.Entry{Beat: -1}
+		key, rev, on, e := "", int64(0), int64(0), lease.Entry{HeartbeatAge: -1}
 		var t lease.Ticket
 		if h.there() {
 			key, rev, on, e.Lease = p.leaseOf(id), h.CreateRevision, h.Lease, &h.is

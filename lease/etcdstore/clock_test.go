@@ -48,7 +48,7 @@ func TestClockIsSet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, v, err := p.TryAcquire(soon(t), lease.Asked{})
+		_, v, err := p.TryAcquire(soon(t), lease.Clearance{})
 		if err != nil || v.Reason != lease.Gated {
 			t.Fatalf("%+v, %v; want gated", v, err)
 		}
@@ -57,7 +57,7 @@ func TestClockIsSet(t *testing.T) {
 		if off := (s.Clock() - before) - (lease.Boottime() - booted); off > time.Minute || off < -time.Minute {
 			t.Errorf("set by %v, it went on by %v more than the boot clock", step, off)
 		}
-		h, v, err := p.TryAcquire(soon(t), lease.Asked{Gates: v.Gates, Last: v.Last, At: before})
+		h, v, err := p.TryAcquire(soon(t), lease.Clearance{Gates: v.Gates, Last: v.Last, At: before})
 		if h == nil || err != nil {
 			t.Fatalf("%+v, %v; want a lease: its gates are open", v, err)
 		}

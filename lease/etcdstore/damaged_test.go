@@ -177,7 +177,7 @@ func TestDamagedWaiter(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				g, v, err := p.TryAcquire(soon(t), lease.Asked{})
+				g, v, err := p.TryAcquire(soon(t), lease.Clearance{})
 				if g == nil || err != nil {
 					t.Fatalf("%+v, %v; want the slot that is free", v, err)
 				}
@@ -228,13 +228,13 @@ func TestDamagedOfOurs(t *testing.T) {
 	if _, err := s.client.Put(soon(t), first.pool.inLine(first.ticket), "???"); err != nil {
 		t.Fatal(err)
 	}
-	if g, v, err := second.TryAcquire(soon(t), lease.Asked{}); g != nil || err != nil { // takes it out
+	if g, v, err := second.TryAcquire(soon(t), lease.Clearance{}); g != nil || err != nil { // takes it out
 		t.Fatalf("%v, %v, %v; want it to wait", g, v, err)
 	}
-	if g, v, err := first.TryAcquire(soon(t), lease.Asked{}); g != nil || err != nil || v.Reason != lease.Full {
+	if g, v, err := first.TryAcquire(soon(t), lease.Clearance{}); g != nil || err != nil || v.Reason != lease.Full {
 		t.Fatalf("%v, %v, %v; want it to be the first again", g, v, err)
 	}
-	if g, v, err := second.TryAcquire(soon(t), lease.Asked{}); g != nil || err != nil || v.Reason != lease.Behind {
+	if g, v, err := second.TryAcquire(soon(t), lease.Clearance{}); g != nil || err != nil || v.Reason != lease.Behind {
 		t.Fatalf("%v, %v, %v; want it behind the first", g, v, err)
 	}
 	a, b := wait(t, first), wait(t, second)

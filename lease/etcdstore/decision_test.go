@@ -49,7 +49,7 @@ func TestDecisionHolds(t *testing.T) {
 				if _, err := s.client.Revoke(soon(t), h.(*holding).life.id); err != nil {
 					t.Fatal(err)
 				}
-				try = func() (lease.Holding, lease.Verdict, error) { return p.TryAcquire(soon(t), lease.Asked{}) }
+				try = func() (lease.Holding, lease.Verdict, error) { return p.TryAcquire(soon(t), lease.Clearance{}) }
 			}
 			change := sync.OnceFunc(func() { c.change(t, other) })
 			s.kv = &hooked{s.kv, change, func() error { return nil }}

@@ -79,7 +79,7 @@ func TestLostReply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h, v, err := p.TryAcquire(ctx, lease.Asked{}); h != nil || err != nil || v.Reason != lease.Full {
+	if h, v, err := p.TryAcquire(ctx, lease.Clearance{}); h != nil || err != nil || v.Reason != lease.Full {
 		t.Fatalf("%v, %v, %v; want full", h, v, err)
 	}
 	lost("Release")
@@ -100,7 +100,7 @@ func TestLostReply(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost("Place.TryAcquire")
-	h, _, err = q.TryAcquire(ctx, lease.Asked{Gates: []string{"g"}, Last: last(t, s), At: s.Clock()})
+	h, _, err = q.TryAcquire(ctx, lease.Clearance{Gates: []string{"g"}, Last: last(t, s), At: s.Clock()})
 	if err != nil || h == nil {
 		t.Fatalf("%v, %v; want a lease", h, err)
 	}

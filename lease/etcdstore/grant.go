@@ -17,7 +17,7 @@ func (s *Store) granting(l *look, r lease.Request, v lease.Verdict, on clientv3.
 	starts := l.grants.is
 	starts.Buckets = slices.Clone(starts.Buckets)
 	start := starts.Add(s.today(), r.Paces(l.own.is)...)
-	r.Terms = lease.Terms{Need: r.Needs(l.own.is)}
+	r.Conditions = lease.Conditions{Need: r.Needs(l.own.is)}
 	g := lease.Lease{
 		Version: lease.Version, Request: r, Slots: l.free(r.Weight),
 		InForce: v.Limit, Asks: r.Limit, State: lease.Reserved, Since: time.Now(), Start: start,
@@ -63,7 +63,7 @@ func (s *Store) next(l *look, head record[waiting]) (t txn, ok bool) {
 		return t, false
 	}
 	r := head.is.Request
-	v := lease.Decide(s.state(l, 0), r, lease.Asked{})
+	v := lease.Decide(s.state(l, 0), r, lease.Clearance{})
 	if v.Reason != lease.Ready {
 		return t, false
 	}

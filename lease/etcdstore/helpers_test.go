@@ -48,7 +48,7 @@ func mustLine(t *testing.T, s lease.Store, r lease.Request) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h, v, err := p.TryAcquire(soon(t), lease.Asked{}); h != nil || err != nil {
+	if h, v, err := p.TryAcquire(soon(t), lease.Clearance{}); h != nil || err != nil {
 		t.Fatalf("Place.TryAcquire: %v, %v, %v; want to wait", h, v, err)
 	}
 	return p.(*place)
@@ -57,7 +57,7 @@ func mustLine(t *testing.T, s lease.Store, r lease.Request) *place {
 // until waits until the place has its slots.
 func until(ctx context.Context, p lease.Place) (lease.Holding, error) {
 	for {
-		h, _, err := p.TryAcquire(ctx, lease.Asked{})
+		h, _, err := p.TryAcquire(ctx, lease.Clearance{})
 		if h != nil || err != nil {
 			return h, err
 		}

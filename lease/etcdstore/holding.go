@@ -97,7 +97,7 @@ func (h *holding) say(ctx context.Context) error {
 
 // Renew gives a sign of life and reads what is asked of us, both at once. Until ctx ends
 // or patience is over it tries again: whoever waits for its error has nothing better to do.
-func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Signs, err error) {
+func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Inbox, err error) {
 	short, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = lease.Persist(short, nil, func(short context.Context) (err error) {
@@ -107,19 +107,19 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Sig
 	return signs, err
 }
 
-func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Signs, error) {
+func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, error) {
 	h.mu.Lock()
 	l, life, gone := h.lease, h.life, h.gone
 	h.mu.Unlock()
 	if gone {
-		return lease.Signs{}, lease.ErrLost
+		return lease.Inbox{}, lease.ErrLost
 	}
 	if ttl <= 0 {
 		ttl = l.TTL
 	}
 	if ttl > 0 && wholeSeconds(ttl) != wholeSeconds(life.asked) {
 		if err := h.relet(ctx, ttl); err != nil {
-			return lease.Signs{}, err
+			return lease.Inbox{}, err
 		}
 		signs, _, err := h.signs(ctx, l)
 		return signs, err
@@ -167,7 +167,7 @@ func (h *holding) lives(l life) {
 }
 
 // signs are what is asked of us, and what our record hangs on.
-func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Signs, on clientv3.LeaseID, err error) {
+func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Inbox, on clientv3.LeaseID, err error) {
 	begun := h.s.Clock()
 	resp, err := h.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(h.pool.holder(l.ID), clientv3.WithPrefix())}})
 	if err != nil {

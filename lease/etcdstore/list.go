@@ -109,7 +109,7 @@ func (v *described) add(key string, kv *mvccpb.KeyValue) {
 		}
 	case kind == "holders" && strings.HasSuffix(rest, "/lease"):
 		h, err := decodeLease(kv)
-		e := lease.Entry{Lease: &h.is, Beat: -1}
+		e := lease.Entry{Lease: &h.is, HeartbeatAge: -1}
 		id, _, _ := strings.Cut(rest, "/")
 		if err == nil && (h.is.ID != v.Name+"/"+id || len(h.is.Slots) == 0) {
 			err = damaged(kv, errElse)
@@ -134,7 +134,7 @@ func (v *described) add(key string, kv *mvccpb.KeyValue) {
 		}
 	case kind == "line", kind == "aside":
 		if w, err := decode[waiting](kv); err == nil && strings.HasPrefix(w.is.ID, v.Name+"/") {
-			v.Waiters = append(v.Waiters, lease.Entry{Ticket: &w.is.Ticket, Beat: -1, Aside: kind == "aside"})
+			v.Waiters = append(v.Waiters, lease.Entry{Ticket: &w.is.Ticket, HeartbeatAge: -1, Aside: kind == "aside"})
 		}
 	}
 }

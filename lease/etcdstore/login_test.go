@@ -63,7 +63,7 @@ func TestLoginIsForgotten(t *testing.T) {
 	got := make(chan error, 1)
 	go func() {
 		for {
-			h, _, err := p.TryAcquire(ctx, lease.Asked{})
+			h, _, err := p.TryAcquire(ctx, lease.Clearance{})
 			if err == nil && h == nil {
 				err = p.Wait(ctx)
 				if err == nil {

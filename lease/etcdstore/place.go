@@ -38,7 +38,7 @@ type place struct {
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
 // TryAcquire implements lease.Place.
-func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holding, lease.Verdict, error) {
+func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Holding, lease.Verdict, error) {
 	var v lease.Verdict
 	t.after = 0
 	asked.At += t.s.today() - t.s.Clock() // its age is what counts, and starts have the time of day
@@ -56,7 +56,7 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holdin
 }
 
 // try leaves what it gets in granted.
-func (t *place) try(ctx context.Context, asked lease.Asked) (v lease.Verdict, err error) {
+func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict, err error) {
 	t.hear()
 	if err := t.live(ctx); err != nil {
 		return v, err

@@ -55,7 +55,7 @@ func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
 			}
 			return lease.Verdict{}, err
 		}
-		v := lease.Decide(n.s.state(l, ahead), n.Request, lease.Asked{})
+		v := lease.Decide(n.s.state(l, ahead), n.Request, lease.Clearance{})
 		if v.Reason != lease.Ready {
 			return v, nil
 		}

@@ -18,7 +18,7 @@ import (
 func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
 	var e lease.Entry
 	err := s.find(ctx, id, func(m match) error {
-		e = lease.Entry{Lease: m.lease, Ticket: m.ticket, Beat: -1}
+		e = lease.Entry{Lease: m.lease, Ticket: m.ticket, HeartbeatAge: -1}
 		if m.lease != nil {
 			m.pool.state(&e)
 		} else if st, err := m.pool.lookTicket(m.name); err == nil && st.orphan {

@@ -176,7 +176,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 		if err != nil {
 			return err
 		}
-		got, v, err = p.take(ix, asking{r, ahead, lease.Asked{}}, everySlot(), true)
+		got, v, err = p.take(ix, asking{r, ahead, lease.Clearance{}}, everySlot(), true)
 		if got == nil {
 			return err
 		}

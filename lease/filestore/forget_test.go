@@ -199,19 +199,19 @@ func TestForgetAnother(t *testing.T) {
 func TestForgetNoRate(t *testing.T) {
 	s := newStore(t)
 	s.o.SweepFor = time.Hour
-	month := lease.Terms{Rate: lease.Pace{Every: 30 * 24 * time.Hour, Burst: 1}}
+	month := lease.Conditions{Rate: lease.Pace{Every: 30 * 24 * time.Hour, Burst: 1}}
 	pools := map[string]struct {
-		lease.Terms
+		lease.Conditions
 		used, stays bool
 	}{
 		"evenly": {month, false, true},
-		"ramped": {lease.Terms{Ramp: 10 * 24 * time.Hour}, false, true},
+		"ramped": {lease.Conditions{Ramp: 10 * 24 * time.Hour}, false, true},
 		"tried":  {month, true, true},
-		"quick":  {lease.Terms{Ramp: time.Hour}, false, false},
+		"quick":  {lease.Conditions{Ramp: time.Hour}, false, false},
 	}
 	try := func(pool string) bool {
 		r := in(pool, 1)
-		r.Terms = pools[pool].Terms
+		r.Conditions = pools[pool].Conditions
 		h, v, err := s.TryAcquire(t.Context(), r)
 		if err != nil || h == nil && v.Reason != lease.Paced {
 			t.Fatalf("%s: %v, %+v, %v", pool, h, v, err)
@@ -316,7 +316,7 @@ func TestForgottenWhileOpen(t *testing.T) {
 		t.Fatal("it was not forgotten")
 	}
 	err = p.locked(t.Context(), func(ix *index) error {
-		h, _, err := p.take(ix, asking{in("p", 1), 0, lease.Asked{}}, nil, true)
+		h, _, err := p.take(ix, asking{in("p", 1), 0, lease.Clearance{}}, nil, true)
 		if h == nil || err != nil {
 			t.Errorf("%v, %v", h, err)
 		}

@@ -59,7 +59,7 @@ func waitIn(dir, id, look string) error {
 	}
 	standing := false
 	for looks := 1; ; looks++ {
-		h, v, err := p.TryAcquire(ctx, lease.Asked{})
+		h, v, err := p.TryAcquire(ctx, lease.Clearance{})
 		if err != nil {
 			return err
 		}

@@ -194,7 +194,7 @@ func (m *model) do(t *testing.T, id string, op, arg byte) string {
 			check(p.Return(ctx))
 			delete(m.aside, p)
 		}
-		h, v, err := p.TryAcquire(ctx, lease.Asked{})
+		h, v, err := p.TryAcquire(ctx, lease.Clearance{})
 		check(err)
 		if h != nil {
 			m.places = append(m.places[:i:i], m.places[i+1:]...)

@@ -63,7 +63,7 @@ type holding struct {
 	lease lease.Lease
 	files []*os.File // one per slot, locked; nil after Release
 	later func()     // what had better wait until the child runs, once; nil: nothing
-	signs lease.Signs
+	signs lease.Inbox
 }
 
 func (h *holding) Lease() lease.Lease { return h.lease }
@@ -107,7 +107,7 @@ func (h *holding) putOff(f func()) {
 // that everybody else sees: somebody removed the store under us.
 //
 // The kernel holds the slot, however long nobody renews it.
-func (h *holding) Renew(context.Context, time.Duration) (lease.Signs, error) {
+func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 	inPlace := h.pool.inPlace()
 	for i, f := range h.files {
 		if !inPlace || !h.pool.hasSlot(h.lease.Slots[i], f) {

@@ -68,7 +68,7 @@ func TestReplacedByALink(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				g, v, err := l.TryAcquire(t.Context(), lease.Asked{})
+				g, v, err := l.TryAcquire(t.Context(), lease.Clearance{})
 				if to == "a link" && (err == nil || !strings.Contains(err.Error(), "is a symbolic link, not a directory")) {
 					t.Errorf("%v, %+v, %v", g, v, err)
 				}
@@ -142,11 +142,11 @@ func TestOnlyTicketsAreSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, v, err := l.TryAcquire(t.Context(), lease.Asked{}); err != nil || v.Reason != lease.Full {
+	if _, v, err := l.TryAcquire(t.Context(), lease.Clearance{}); err != nil || v.Reason != lease.Full {
 		t.Errorf("%+v, %v; want the head of the line", v, err)
 	}
 	giveBack(t, h)
-	g, v, err := l.TryAcquire(t.Context(), lease.Asked{})
+	g, v, err := l.TryAcquire(t.Context(), lease.Clearance{})
 	if err != nil || g == nil {
 		t.Fatalf("%+v, %v", v, err)
 	}
@@ -286,7 +286,7 @@ func TestThingsThatAreNoFiles(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s in the line: %v", what, err)
 		}
-		if _, v, err := l.TryAcquire(t.Context(), lease.Asked{}); err != nil || v.Ahead > 0 {
+		if _, v, err := l.TryAcquire(t.Context(), lease.Clearance{}); err != nil || v.Ahead > 0 {
 			t.Errorf("%s in the line: %+v, %v; want the head", what, v, err)
 		}
 		if _, err := s.List(t.Context(), "p"); err != nil {

@@ -209,10 +209,10 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 
 // entry describes a lease.
 func (p *pool) entry(r *record) *lease.Entry {
-	e := &lease.Entry{Lease: r.lease, Beat: -1}
+	e := &lease.Entry{Lease: r.lease, HeartbeatAge: -1}
 	if r.pulse != nil && r.lease.Owner.Boot == p.s.o.Boot { // else they are of another clock
 		if r.lease.Heartbeat > 0 {
-			e.Beat = max(0, p.s.Clock()-time.Duration(r.pulse.Beat))
+			e.HeartbeatAge = max(0, p.s.Clock()-time.Duration(r.pulse.Beat))
 		}
 		e.Keepalive = max(time.Duration(r.pulse.Keepalive), p.keptAlive(r.lease)) // seen by its berth, or not yet
 	}
@@ -232,16 +232,16 @@ func (p *pool) state(e *lease.Entry) {
 		}
 	case here && l.Heartbeat > 0 && p.s.o.Frozen(l.Owner):
 		l.State, e.Note = lease.Stalled, fmt.Sprintf("its berth (pid %d) is stopped", l.Owner.PID)
-	case e.Beat > 3*l.Heartbeat && l.Heartbeat > 0:
+	case e.HeartbeatAge > 3*l.Heartbeat && l.Heartbeat > 0:
 		l.State = lease.Stalled
 	}
 }
 
 func (p *pool) unreadable(i int, err error) *lease.Entry {
 	return &lease.Entry{
-		Lease: &lease.Lease{Slots: []int{i}, State: lease.Damaged, Request: lease.Request{Pool: p.name, Weight: 1}},
-		Beat:  -1,
-		Note:  fmt.Sprintf("%s: %v; remove it when no job of pool %s runs any more", p.slotPath(i), bare(err), p.name),
+		Lease:        &lease.Lease{Slots: []int{i}, State: lease.Damaged, Request: lease.Request{Pool: p.name, Weight: 1}},
+		HeartbeatAge: -1,
+		Note:         fmt.Sprintf("%s: %v; remove it when no job of pool %s runs any more", p.slotPath(i), bare(err), p.name),
 	}
 }
 
@@ -273,7 +273,7 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 		if st.ticket == nil || (probe && !st.standing && !st.kept) {
 			continue
 		}
-		e := lease.Entry{Ticket: st.ticket, Beat: -1}
+		e := lease.Entry{Ticket: st.ticket, HeartbeatAge: -1}
 		switch {
 		case !probe:
 		case st.standing && st.passed && p.s.o.Frozen(st.ticket.Owner):
@@ -305,5 +305,5 @@ func (p *pool) unseen(name string) *lease.Entry {
 	if err != nil || !st.standing || st.ticket == nil || p.s.here(st.ticket.Owner) {
 		return nil
 	}
-	return &lease.Entry{Ticket: st.ticket, Beat: -1, Note: unseenNote}
+	return &lease.Entry{Ticket: st.ticket, HeartbeatAge: -1, Note: unseenNote}
 }

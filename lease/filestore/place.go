@@ -15,7 +15,7 @@ import (
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
 // TryAcquire implements lease.Place.
-func (t *place) TryAcquire(ctx context.Context, asked lease.Asked) (h lease.Holding, v lease.Verdict, err error) {
+func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (h lease.Holding, v lease.Verdict, err error) {
 	var got *holding
 	err = t.pool.locked(ctx, func(ix *index) error {
 		if err := t.readNotes(ix); err != nil {

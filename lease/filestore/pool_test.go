@@ -163,7 +163,7 @@ func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 	first := headOf(t, s, line)
 	err = g.letGo()
 	for i := 0; err == nil && (i == 0 || first.head.following(&s.o.Timings)); i++ {
-		if f, v, err := first.TryAcquire(t.Context(), lease.Asked{}); f != nil || err != nil || i > 0 && v.Reason != lease.Paced {
+		if f, v, err := first.TryAcquire(t.Context(), lease.Clearance{}); f != nil || err != nil || i > 0 && v.Reason != lease.Paced {
 			t.Fatalf("%v, %+v, %v", f, v, err)
 		}
 		ctx, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)

@@ -56,7 +56,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 			return p.remove(itself, "limit")
 		}
 		file := settings{Version: termsVersion, Pool: p.name, Store: p.root.st.Ino, Settings: own}
-		if own.Terms.None() {
+		if own.Conditions.None() {
 			file.Version = lease.Version
 		}
 		return p.replace("limit", file)

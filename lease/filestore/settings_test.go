@@ -39,7 +39,7 @@ func TestSettingsVersion(t *testing.T) {
 	if got := content(t, s, "limit"); !strings.HasPrefix(got, `{"v":1,"pool":"p","store":`) || !strings.HasSuffix(got, `,"limit":4}`+"\n") {
 		t.Errorf("a limit alone is %q", got)
 	}
-	set(t, s, lease.Settings{Limit: &four, Terms: lease.Terms{Ramp: time.Second}})
+	set(t, s, lease.Settings{Limit: &four, Conditions: lease.Conditions{Ramp: time.Second}})
 	if got := content(t, s, "limit"); !strings.HasPrefix(got, `{"v":2,`) {
 		t.Errorf("with terms it is %q", got)
 	}
@@ -76,7 +76,7 @@ func TestSettingsThatAreNone(t *testing.T) {
 // TestWhoSetIt: a file that others can write is nobody's.
 func TestWhoSetIt(t *testing.T) {
 	s := newStore(t)
-	set(t, s, lease.Settings{Terms: lease.Terms{Gates: "g"}})
+	set(t, s, lease.Settings{Conditions: lease.Conditions{Gates: "g"}})
 	own := func() int {
 		p, err := s.Summary(t.Context(), "p", lease.Ticket{})
 		if err != nil {
@@ -88,7 +88,7 @@ func TestWhoSetIt(t *testing.T) {
 		t.Errorf("set by %d, want %d", got, os.Getuid())
 	}
 	s.shared = true // as in a store of mode 2770
-	set(t, s, lease.Settings{Terms: lease.Terms{Gates: "h"}})
+	set(t, s, lease.Settings{Conditions: lease.Conditions{Gates: "h"}})
 	if fi, err := os.Lstat(s.path("p", "limit")); err != nil || fi.Mode().Perm()&0o022 != 0 {
 		t.Fatalf("%v, %v: others may write it", fi.Mode(), err)
 	}
@@ -106,7 +106,7 @@ func TestWhoSetIt(t *testing.T) {
 // TestSettingsAreMoved: the owner of the file is who set it, but not where it lies now.
 func TestSettingsAreMoved(t *testing.T) {
 	s, other, four := newStore(t), newStore(t), 4
-	gates := lease.Settings{Limit: &four, Terms: lease.Terms{Gates: "g"}}
+	gates := lease.Settings{Limit: &four, Conditions: lease.Conditions{Gates: "g"}}
 	move := func(from, to string) {
 		t.Helper()
 		if err := os.Rename(from, to); err != nil {
@@ -189,7 +189,7 @@ func TestHeadLooksByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 { // the looks that follow the beginning of a watch are over then
-		if g, v, err := p.TryAcquire(ctx, lease.Asked{}); g != nil || err != nil {
+		if g, v, err := p.TryAcquire(ctx, lease.Clearance{}); g != nil || err != nil {
 			t.Fatalf("%+v, %v: an orphan lives", v, err)
 		}
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
@@ -198,7 +198,7 @@ func TestHeadLooksByItself(t *testing.T) {
 	}
 	gone.Store(true)
 	for {
-		if g, _, err := p.TryAcquire(ctx, lease.Asked{}); g != nil || err != nil {
+		if g, _, err := p.TryAcquire(ctx, lease.Clearance{}); g != nil || err != nil {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -308,7 +308,7 @@ func TestGrantThatIsUndone(t *testing.T) {
 		if p.file, err = os.Open(s.path("p", "lock")); err != nil { // so that the index cannot be written
 			t.Fatal(err)
 		}
-		if h, v, err := l.TryAcquire(t.Context(), lease.Asked{}); h != nil || err == nil {
+		if h, v, err := l.TryAcquire(t.Context(), lease.Clearance{}); h != nil || err == nil {
 			t.Fatalf("%v, %+v, %v: started unseen", h, v, err)
 		}
 		p.file.Close()
@@ -316,7 +316,7 @@ func TestGrantThatIsUndone(t *testing.T) {
 		if now, err := s.Summary(t.Context(), "p", lease.Ticket{}); err != nil || now.Starts.Last != before.Starts.Last || now.Starts.Count != before.Starts.Count || now.Used > 0 {
 			t.Errorf("burst %d: %+v, %d in use, %v; it was %+v", burst, now.Starts, now.Used, err, before.Starts)
 		}
-		h, v, err := l.TryAcquire(t.Context(), lease.Asked{})
+		h, v, err := l.TryAcquire(t.Context(), lease.Clearance{})
 		if h == nil || err != nil {
 			t.Fatalf("burst %d: %+v, %v", burst, v, err)
 		}
@@ -327,7 +327,7 @@ func TestGrantThatIsUndone(t *testing.T) {
 // TestReportOfTheFuture: it was written before the machine booted.
 func TestReportOfTheFuture(t *testing.T) {
 	s := newStore(t)
-	set(t, s, lease.Settings{Terms: lease.Terms{Gates: "g"}})
+	set(t, s, lease.Settings{Conditions: lease.Conditions{Gates: "g"}})
 	if err := os.WriteFile(s.path("p", "report"), []byte(`{"by":"p/1","why":"x","at_ns":9000000000000000000}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func TestOrphanIsFoundOnce(t *testing.T) {
 		for range 3 {
 			l.(*place).head.survey.all = true
 			var err error
-			if g, _, err = l.TryAcquire(t.Context(), lease.Asked{}); err != nil {
+			if g, _, err = l.TryAcquire(t.Context(), lease.Clearance{}); err != nil {
 				t.Fatal(err)
 			}
 			if g != nil {
@@ -130,7 +130,7 @@ func headOf(t *testing.T, s *Store, r lease.Request) *place {
 	}
 	p := l.(*place)
 	for p.head.watch == nil || p.head.survey.all || p.head.again < len(s.o.Again) {
-		if g, v, err := p.TryAcquire(t.Context(), lease.Asked{}); g != nil || err != nil {
+		if g, v, err := p.TryAcquire(t.Context(), lease.Clearance{}); g != nil || err != nil {
 			t.Fatalf("%v, %v, %v", g, v, err)
 		}
 		ctx, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -149,7 +149,7 @@ func granted(t *testing.T, p *place) {
 		if err := p.Wait(ctx); err != nil {
 			t.Fatal(err)
 		}
-		g, _, err := p.TryAcquire(ctx, lease.Asked{})
+		g, _, err := p.TryAcquire(ctx, lease.Clearance{})
 		if err != nil {
 			t.Fatal(err)
 		}

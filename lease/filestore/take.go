@@ -17,7 +17,7 @@ import (
 type asking struct {
 	lease.Request
 	ahead int
-	asked lease.Asked
+	asked lease.Clearance
 }
 
 // take decides, and takes the slots if the answer is yes. look checks the slots
@@ -46,7 +46,7 @@ func (p *pool) take(ix *index, r asking, look *survey, lazily bool) (*holding, l
 		v = decide()
 	}
 	paces := r.Paces(own)
-	r.Terms = lease.Terms{Need: r.Needs(own)} // the rest is over with the start
+	r.Conditions = lease.Conditions{Need: r.Needs(own)} // the rest is over with the start
 	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+r.Weight; try++ {
 		h, err := p.grab(ix, r.Request, v.Limit)
 		if err == nil && h != nil {

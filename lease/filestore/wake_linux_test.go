@@ -147,7 +147,7 @@ func TestDaemonKeepsTheSlot(t *testing.T) {
 		if looks > 15 {
 			t.Fatalf("%d looks, and the next is to come in %v", looks, p.head.patience(&s.o.Timings))
 		}
-		if g, v, err := p.TryAcquire(t.Context(), lease.Asked{}); g != nil || err != nil {
+		if g, v, err := p.TryAcquire(t.Context(), lease.Clearance{}); g != nil || err != nil {
 			t.Fatalf("%v, %v, %v", g, v, err)
 		}
 		ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)

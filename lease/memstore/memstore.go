@@ -75,13 +75,13 @@ func before(p1 int, s1 uint64, p2 int, s2 uint64) bool {
 	return p1 < p2 || p1 == p2 && s1 < s2
 }
 
-func (s *Store) take(p *pool, r lease.Request, ahead int, asked lease.Asked) (lease.Holding, lease.Verdict) {
+func (s *Store) take(p *pool, r lease.Request, ahead int, asked lease.Clearance) (lease.Holding, lease.Verdict) {
 	v := lease.Decide(s.state(p, ahead), r, asked)
 	if v.Reason != lease.Ready {
 		return nil, v
 	}
 	start := p.starts.Add(s.Clock(), r.Paces(p.own)...)
-	r.Terms = lease.Terms{Need: r.Needs(p.own)}
+	r.Conditions = lease.Conditions{Need: r.Needs(p.own)}
 	p.token++
 	h := &holding{s: s, p: p, lease: lease.Lease{
 		Version: lease.Version, Request: r, Token: p.token,
@@ -104,7 +104,7 @@ func (s *Store) TryAcquire(_ context.Context, r lease.Request) (lease.Holding, l
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pool(r.Pool)
-	h, v := s.take(p, r, p.ahead(r.Priority, p.tickets+1), lease.Asked{})
+	h, v := s.take(p, r, p.ahead(r.Priority, p.tickets+1), lease.Clearance{})
 	return h, v, nil
 }
 
@@ -171,7 +171,7 @@ func (s *Store) List(_ context.Context, pools ...string) ([]lease.Pool, error) {
 		if p := s.pools[n]; p != nil {
 			for _, t := range p.line {
 				k := t.ticket
-				v.Waiters = append(v.Waiters, lease.Entry{Ticket: &k, Beat: -1, Aside: t.aside})
+				v.Waiters = append(v.Waiters, lease.Entry{Ticket: &k, HeartbeatAge: -1, Aside: t.aside})
 			}
 		}
 		list = append(list, v)
@@ -199,7 +199,7 @@ func (s *Store) holders(pool string) lease.Pool {
 		v.Starts.Buckets = slices.Clone(p.starts.Buckets)
 		for _, h := range p.held {
 			l := h.lease
-			v.Holders = append(v.Holders, lease.Entry{Lease: &l, Beat: -1, Keepalive: h.signs.Keepalive})
+			v.Holders = append(v.Holders, lease.Entry{Lease: &l, HeartbeatAge: -1, Keepalive: h.signs.Keepalive})
 		}
 		slices.SortFunc(v.Holders, func(a, b lease.Entry) int { return a.Lease.Slots[0] - b.Lease.Slots[0] })
 	}
@@ -217,12 +217,12 @@ func (s *Store) Stop(_ context.Context, id string, stop lease.Stop) (lease.Entry
 	case h != nil:
 		h.signs.Stop = &stop
 		l := h.lease
-		return lease.Entry{Lease: &l, Beat: -1}, nil
+		return lease.Entry{Lease: &l, HeartbeatAge: -1}, nil
 	default:
 		t.stop = &stop
 		t.p.wake()
 		k := t.ticket
-		return lease.Entry{Ticket: &k, Beat: -1}, nil
+		return lease.Entry{Ticket: &k, HeartbeatAge: -1}, nil
 	}
 }
 
@@ -272,7 +272,7 @@ type holding struct {
 	s     *Store
 	p     *pool
 	lease lease.Lease
-	signs lease.Signs
+	signs lease.Inbox
 	gone  bool
 }
 
@@ -291,7 +291,7 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 
 func (h *holding) Expires() time.Duration { return 0 }
 
-func (h *holding) Renew(context.Context, time.Duration) (lease.Signs, error) {
+func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	if h.gone {
@@ -332,7 +332,7 @@ type place struct {
 
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
-func (t *place) TryAcquire(_ context.Context, asked lease.Asked) (lease.Holding, lease.Verdict, error) {
+func (t *place) TryAcquire(_ context.Context, asked lease.Clearance) (lease.Holding, lease.Verdict, error) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.seen, t.after = t.p.changed, 0

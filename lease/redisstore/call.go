@@ -258,7 +258,7 @@ func (s *Store) starts(last, buckets string) lease.Starts {
 
 // verdict is the answer in our words: the same rule, asked once more, knows the
 // numbers; what it says has been decided.
-func (s *Store) verdict(a answer, r lease.Request, asked lease.Asked) lease.Verdict {
+func (s *Store) verdict(a answer, r lease.Request, asked lease.Clearance) lease.Verdict {
 	v := lease.Decide(lease.PoolState{
 		Own: settings(a.text(atOwn)), Used: a.number(atUsed), Asked: a.number(atAsked), Ahead: a.number(atAhead),
 		Starts: s.starts(a.text(atLast), a.text(atBuckets)), Clock: s.clock.local(a.micros(atNow)), Recovers: a.micros(atRecovers),

@@ -163,11 +163,11 @@ func TestLineTellsTheTime(t *testing.T) {
 	first := job(9, longTTL)
 	first.Priority = -1
 	try(t, s, first)
-	_, v, err := p.TryAcquire(within(t), lease.Asked{})
+	_, v, err := p.TryAcquire(within(t), lease.Clearance{})
 	if err != nil || v.Reason != lease.Gated {
 		t.Fatalf("%+v, %v; want gated", v, err)
 	}
-	asked := lease.Asked{Gates: v.Gates, Last: v.Last, At: s.Clock()}
+	asked := lease.Clearance{Gates: v.Gates, Last: v.Last, At: s.Clock()}
 	line(t, s, job(9, longTTL))
 	if h, v, err := p.TryAcquire(within(t), asked); h == nil || err != nil {
 		t.Errorf("%+v, %v; want a lease: its gates are open", v, err)
@@ -181,7 +181,7 @@ func TestClockIsSetBackWhileItRecovers(t *testing.T) {
 	server, set := stepped(t)
 	s := open(t, server, "")
 	command(t, server, "FLUSHALL")
-	refused(t, s, job(1, shortTTL), lease.Recovers)
+	refused(t, s, job(1, shortTTL), lease.Recovering)
 	set(-2 * time.Hour)
 	release(t, get(t, line(t, s, job(1, shortTTL))))
 	empty(t, s)

@@ -134,7 +134,7 @@ func TestKeyOfTheDead(t *testing.T) {
 		p := line(t, s, keyed(shortTTL, longTTL)) // and never seen again
 		behind := line(t, s, job(1, longTTL))
 		eventually(t, "it is passed", func() bool {
-			_, v, err := behind.TryAcquire(within(t), lease.Asked{})
+			_, v, err := behind.TryAcquire(within(t), lease.Clearance{})
 			if err != nil {
 				t.Fatal(err)
 			}

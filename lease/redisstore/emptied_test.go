@@ -17,7 +17,7 @@ func TestEmptiedWithItsScripts(t *testing.T) {
 	eventually(t, "it has been up for longer than a TTL", func() bool { return uptime(t, server) > shortTTL+time.Second })
 	command(t, server, "FLUSHALL")
 	command(t, server, "SCRIPT", "FLUSH")
-	refused(t, openAt(t, server.Addr, nil, redisstore.Timings{}), job(1, shortTTL), lease.Recovers)
+	refused(t, openAt(t, server.Addr, nil, redisstore.Timings{}), job(1, shortTTL), lease.Recovering)
 	if _, err := h.Renew(within(t), 0); err != nil {
 		t.Error(err)
 	}
@@ -36,16 +36,16 @@ func TestFreshServer(t *testing.T) {
 	refused(t, s, job(1, longTTL), lease.Full)
 	release(t, h)
 	command(t, server, "FLUSHALL")
-	refused(t, open(t, server, ""), job(1, longTTL), lease.Recovers)
+	refused(t, open(t, server, ""), job(1, longTTL), lease.Recovering)
 	release(t, try(t, s, job(1, longTTL))) // nobody has been known there since
 	command(t, server, "FLUSHALL")
 	h = try(t, s, job(2, longTTL))
 	command(t, server, "FLUSHALL")
-	refused(t, open(t, server, ""), job(2, longTTL), lease.Recovers)
+	refused(t, open(t, server, ""), job(2, longTTL), lease.Recovering)
 	if _, err := h.Renew(within(t), 0); err != nil { // and registers again
 		t.Fatal(err)
 	}
-	refused(t, s, job(2, longTTL), lease.Recovers)
+	refused(t, s, job(2, longTTL), lease.Recovering)
 	if _, err := lease.ParseURL("redis://h?fresh=yes"); err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func line(t testing.TB, s lease.Store, r lease.Request) lease.Place {
 // turn waits until the place has its slots.
 func turn(ctx context.Context, p lease.Place) (lease.Holding, error) {
 	for {
-		h, _, err := p.TryAcquire(ctx, lease.Asked{})
+		h, _, err := p.TryAcquire(ctx, lease.Clearance{})
 		if h != nil || err != nil {
 			return h, err
 		}

@@ -33,7 +33,7 @@ type holding struct {
 // leaseOf makes a lease of a request and what was granted to it.
 func leaseOf(r lease.Request, own lease.Settings, token, limit, since, slots string) (lease.Lease, error) {
 	l := lease.Lease{Version: lease.Version, Request: r, Asks: r.Limit, State: lease.Reserved}
-	l.Terms = lease.Terms{Need: r.Needs(own)}
+	l.Conditions = lease.Conditions{Need: r.Needs(own)}
 	var err error
 	if l.Token, err = strconv.ParseUint(token, 10, 64); err == nil {
 		l.InForce, err = strconv.Atoi(limit)
@@ -114,7 +114,7 @@ func (h *holding) say() {
 
 // Renew implements lease.Holding. A server that has lost its state, or cannot read
 // our record, is told of this lease again, if that has not ended meanwhile.
-func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, error) {
+func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, error) {
 	if ttl == 0 {
 		ttl = h.own.TTL
 	}
@@ -125,7 +125,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, er
 	child := h.unsaidChild()
 	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID, child)
 	if err != nil {
-		return lease.Signs{}, ended(ctx, err)
+		return lease.Inbox{}, ended(ctx, err)
 	}
 	h.mu.Lock()
 	known, ends := h.run, h.expires
@@ -136,11 +136,11 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Signs, er
 			h.mu.Lock()
 			h.unsure = true
 			h.mu.Unlock()
-			return lease.Signs{}, ended(ctx, err)
+			return lease.Inbox{}, ended(ctx, err)
 		}
 	}
 	if a.text(0) != "ok" {
-		return lease.Signs{}, fmt.Errorf("%w: store %s has dropped it", lease.ErrLost, h.s.name)
+		return lease.Inbox{}, fmt.Errorf("%w: store %s has dropped it", lease.ErrLost, h.s.name)
 	}
 	if child != "" {
 		h.s.unsaid.Delete(h)
@@ -173,11 +173,11 @@ func (h *holding) restore(ctx context.Context, ttl time.Duration) (answer, time.
 
 // signs reads what others left. A keepalive is as old as it is at first sight,
 // whatever becomes of the server's clock. The caller has locked h.mu.
-func (h *holding) signs(a answer) (lease.Signs, error) {
+func (h *holding) signs(a answer) (lease.Inbox, error) {
 	if b := a.text(4); b != h.beaten {
 		h.beaten, h.kept = b, min(h.s.clock.local(parseMicros(b)), h.s.Clock())
 	}
-	signs := lease.Signs{Keepalive: h.kept}
+	signs := lease.Inbox{Keepalive: h.kept}
 	if text := a.text(3); text != "" {
 		signs.Stop = &lease.Stop{}
 		if err := json.Unmarshal([]byte(text), signs.Stop); err != nil {

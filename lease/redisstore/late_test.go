@@ -14,7 +14,7 @@ import (
 func TestLateStepTakesNothing(t *testing.T) {
 	t.Parallel()
 	turn := func(ctx context.Context, _ lease.Store, p lease.Place) error {
-		_, _, err := p.TryAcquire(ctx, lease.Asked{})
+		_, _, err := p.TryAcquire(ctx, lease.Clearance{})
 		return err
 	}
 	again := func(ctx context.Context, _ lease.Store, p lease.Place) error { return p.Return(ctx) }

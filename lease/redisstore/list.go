@@ -190,11 +190,11 @@ func (a *address) holder(e answer, own lease.Settings, now time.Duration) lease.
 	r.ID = e.text(0)
 	f := append(strings.Fields(e.text(4)), "", "", "", "", "", "", "", "", "")
 	l, err := leaseOf(r, own, f[5], f[6], f[7], f[8])
-	entry := lease.Entry{Lease: &l, Beat: -1}
+	entry := lease.Entry{Lease: &l, HeartbeatAge: -1}
 	l.Asks, _ = strconv.Atoi(f[4])
 	ttl := parseMicros(f[2])
 	if f[0] != "" {
-		entry.Beat = max(0, now-(parseMicros(f[0])-ttl/2))
+		entry.HeartbeatAge = max(0, now-(parseMicros(f[0])-ttl/2))
 	}
 	if text := e.text(2); text != "" {
 		l.Child = &lease.Process{}
@@ -208,7 +208,7 @@ func (a *address) holder(e answer, own lease.Settings, now time.Duration) lease.
 		entry.Note = "its record cannot be read, and counts as one slot until it is known to be dead: " + a.remedy(prefix+"held:"+poolOf(e.text(0)), e.text(0))
 	case e.text(3) != "0":
 		l.State = lease.Stalled
-		entry.Note = fmt.Sprintf("no sign of life for %v; it is dropped after %v without one", entry.Beat.Round(time.Second/10), ttl*3/2)
+		entry.Note = fmt.Sprintf("no sign of life for %v; it is dropped after %v without one", entry.HeartbeatAge.Round(time.Second/10), ttl*3/2)
 	}
 	return entry
 }
@@ -226,7 +226,7 @@ func waiter(e answer) lease.Entry {
 	t.Seq, _ = strconv.ParseUint(e.text(2), 10, 64)
 	t.Priority = e.number(3)
 	t.Since = time.UnixMicro(parseMicros(e.text(4)).Microseconds())
-	return lease.Entry{Ticket: &t, Beat: -1, Aside: e.text(5) == "1"}
+	return lease.Entry{Ticket: &t, HeartbeatAge: -1, Aside: e.text(5) == "1"}
 }
 
 // Stop implements lease.Store.

@@ -55,8 +55,8 @@ type both struct {
 	real, mem        lease.Place // nil: it came by TryAcquire
 	realHas, memHas  lease.Holding
 	aside, kept      bool
-	realAsk, memAsk  lease.Asked // what answers the last verdict, if that was gated
-	askable, granted bool        // granted: in the model, and not seen yet
+	realAsk, memAsk  lease.Clearance // what answers the last verdict, if that was gated
+	askable, granted bool            // granted: in the model, and not seen yet
 }
 
 type model struct {
@@ -96,8 +96,8 @@ var (
 
 func pick[T any](m *model, from []T) T { return from[m.dice.IntN(len(from))] }
 
-func (m *model) terms() lease.Terms {
-	return lease.Terms{Gates: pick(m, gates), MinSlots: m.dice.IntN(3), Ramp: pick(m, ramps), Rate: pick(m, rates)}
+func (m *model) terms() lease.Conditions {
+	return lease.Conditions{Gates: pick(m, gates), MinSlots: m.dice.IntN(3), Ramp: pick(m, ramps), Rate: pick(m, rates)}
 }
 
 func (m *model) request() lease.Request {
@@ -107,7 +107,7 @@ func (m *model) request() lease.Request {
 		Priority: pick(m, priorities), Key: pick(m, keys), Grace: time.Minute, TTL: time.Minute,
 	}
 	if m.dice.IntN(3) == 0 {
-		r.Terms = m.terms()
+		r.Conditions = m.terms()
 	}
 	// Who of two with one key comes back is not said.
 	for _, b := range m.line {
@@ -136,7 +136,7 @@ func (m *model) settle() {
 		if b.aside {
 			continue
 		}
-		h, _, err := b.mem.TryAcquire(m.Context(), lease.Asked{})
+		h, _, err := b.mem.TryAcquire(m.Context(), lease.Clearance{})
 		if err != nil {
 			m.Error(err)
 		}
@@ -183,7 +183,7 @@ func (m *model) try() {
 	if err != nil || merr != nil {
 		m.Errorf("%v, %v", err, merr)
 	}
-	m.same(fmt.Sprintf("try %s weight %d limit %d priority %d %+v", r.ID, r.Weight, r.Limit, r.Priority, r.Terms), h, g, v, w)
+	m.same(fmt.Sprintf("try %s weight %d limit %d priority %d %+v", r.ID, r.Weight, r.Limit, r.Priority, r.Conditions), h, g, v, w)
 	if h != nil && g != nil {
 		m.held = append(m.held, &both{name: r.ID, realHas: h, memHas: g})
 	}
@@ -196,7 +196,7 @@ func (m *model) join() {
 	if err != nil || merr != nil {
 		m.Fatalf("%v, %v", err, merr)
 	}
-	m.tell("line %s weight %d limit %d priority %d key %q %+v", r.ID, r.Weight, r.Limit, r.Priority, r.Key, r.Terms)
+	m.tell("line %s weight %d limit %d priority %d key %q %+v", r.ID, r.Weight, r.Limit, r.Priority, r.Key, r.Conditions)
 	for _, b := range m.line {
 		if r.Key != "" && b.kept && b.key == r.Key {
 			m.stand(b, false)
@@ -235,7 +235,7 @@ func (m *model) turn() {
 
 // ask is a turn of one who waits, with the answers to his last verdict, or without.
 func (m *model) ask(b *both) {
-	realAsk, memAsk := lease.Asked{}, lease.Asked{}
+	realAsk, memAsk := lease.Clearance{}, lease.Clearance{}
 	if b.askable && m.dice.IntN(4) > 0 {
 		realAsk, memAsk = b.realAsk, b.memAsk
 	}
@@ -259,8 +259,8 @@ func (m *model) ask(b *both) {
 		m.said[opened]++
 	}
 	b.askable = v.Reason == lease.Gated
-	b.realAsk = lease.Asked{Gates: v.Gates, Last: v.Last, At: m.real.Clock()}
-	b.memAsk = lease.Asked{Gates: w.Gates, Last: w.Last, At: m.mem.Clock()}
+	b.realAsk = lease.Clearance{Gates: v.Gates, Last: v.Last, At: m.real.Clock()}
+	b.memAsk = lease.Clearance{Gates: w.Gates, Last: w.Last, At: m.mem.Clock()}
 	if h != nil && g != nil {
 		b.realHas, b.memHas = h, g
 		if !was {

@@ -29,7 +29,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 		s.undo(ctx, r)
 		return nil, lease.Verdict{}, ended(ctx, err)
 	}
-	v := s.verdict(a, r, lease.Asked{})
+	v := s.verdict(a, r, lease.Clearance{})
 	if g := a.text(atGrant); g != "" {
 		h, err := s.holding(r, v.Own, g, a.text(atRun), sent, false)
 		return h, v, err
@@ -121,7 +121,7 @@ func (p *place) takes(a answer, sent time.Duration, err error) (answer, time.Dur
 	return a, sent, err
 }
 
-func (p *place) TryAcquire(ctx context.Context, asked lease.Asked) (lease.Holding, lease.Verdict, error) {
+func (p *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Holding, lease.Verdict, error) {
 	r := p.ticket.Request
 	if h, v, err := p.granted(); h != nil || err != nil {
 		return h, v, err
@@ -180,7 +180,7 @@ func (p *place) granted() (lease.Holding, lease.Verdict, error) {
 const soonAfter = 2 * time.Millisecond
 
 // answers are the gates that were asked, on the server's clock.
-func (p *place) answers(asked lease.Asked) string {
+func (p *place) answers(asked lease.Clearance) string {
 	if len(asked.Gates) == 0 {
 		return "{}"
 	}

@@ -145,7 +145,7 @@ func TestReplicaMissedGrants(t *testing.T) {
 			release(t, h)
 		}
 		s.promote()
-		refused(t, pusher, req(), lease.Recovers) // before anybody can register
+		refused(t, pusher, req(), lease.Recovering) // before anybody can register
 		stop := r.push(pusher, req)
 		s.clients.turnTo(s.replica.Addr)
 		eventually(t, "all have registered", func() bool {

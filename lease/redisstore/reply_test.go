@@ -45,7 +45,7 @@ func TestAnswerIsLost(t *testing.T) {
 		lose("Line", func() { place = line(t, s, req()) })
 		var v lease.Verdict
 		var err error
-		lose("turn", func() { _, v, err = place.TryAcquire(within(t), lease.Asked{}) })
+		lose("turn", func() { _, v, err = place.TryAcquire(within(t), lease.Clearance{}) })
 		if err != nil || v.Reason != lease.Full {
 			t.Errorf("%+v, %v; want full", v, err)
 		}

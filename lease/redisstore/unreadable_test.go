@@ -76,7 +76,7 @@ func TestUnreadableRecords(t *testing.T) {
 				refused(t, s, job(limit, longTTL), lease.Full)
 			}
 			p := line(t, s, job(1, longTTL))
-			if _, v, err := p.TryAcquire(within(t), lease.Asked{}); err != nil || v.Reason != lease.Full {
+			if _, v, err := p.TryAcquire(within(t), lease.Clearance{}); err != nil || v.Reason != lease.Full {
 				t.Errorf("%v, %v; want full", v, err)
 			}
 			got := pool(t, s)
@@ -149,7 +149,7 @@ func TestWakeIsOnlyAHint(t *testing.T) {
 	s := open(t, server, "")
 	h := try(t, s, job(1, longTTL))
 	p := line(t, s, job(1, longTTL))
-	if _, v, err := p.TryAcquire(within(t), lease.Asked{}); err != nil || v.Reason != lease.Full {
+	if _, v, err := p.TryAcquire(within(t), lease.Clearance{}); err != nil || v.Reason != lease.Full {
 		t.Fatalf("%v, %v; want full", v, err)
 	}
 	w := strings.Fields(command(t, server, "HGET", "{berth}:wait:p", p.Ticket().ID).(string))
@@ -158,7 +158,7 @@ func TestWakeIsOnlyAHint(t *testing.T) {
 	if err := p.Wait(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	if h, v, err := p.TryAcquire(within(t), lease.Asked{}); h != nil || err != nil || v.Reason != lease.Full {
+	if h, v, err := p.TryAcquire(within(t), lease.Clearance{}); h != nil || err != nil || v.Reason != lease.Full {
 		t.Errorf("%v, %v, %v; want full: nobody has granted it anything", h, v, err)
 	}
 	if err := p.Leave(within(t)); err != nil {
@@ -300,7 +300,7 @@ func TestHeartbeatKeepsThePace(t *testing.T) {
 	r := job(2, longTTL)
 	r.Ramp = time.Hour
 	p := line(t, s, r)
-	if _, v, err := p.TryAcquire(within(t), lease.Asked{}); err != nil || v.Reason != lease.Full {
+	if _, v, err := p.TryAcquire(within(t), lease.Clearance{}); err != nil || v.Reason != lease.Full {
 		t.Fatalf("%v, %v; want full", v, err)
 	}
 	count := command(t, server, "HGET", "{berth}:pool:p", "count")
@@ -310,7 +310,7 @@ func TestHeartbeatKeepsThePace(t *testing.T) {
 		}
 		return command(t, server, "HLEN", "{berth}:held:p") == int64(1)
 	})
-	if _, v, err := p.TryAcquire(within(t), lease.Asked{}); err != nil || v.Reason != lease.Paced {
+	if _, v, err := p.TryAcquire(within(t), lease.Clearance{}); err != nil || v.Reason != lease.Paced {
 		t.Errorf("%v, %v; want it paced", v, err)
 	}
 	if now := command(t, server, "HGET", "{berth}:pool:p", "count"); now != count {
@@ -326,7 +326,7 @@ func TestLineIsDeleted(t *testing.T) {
 	h := try(t, s, job(1, longTTL))
 	p := line(t, s, job(1, longTTL))
 	command(t, server, "SET", "{berth}:wake:"+p.Ticket().ID, "x")
-	if _, v, err := p.TryAcquire(within(t), lease.Asked{}); err != nil || v.Reason != lease.Full {
+	if _, v, err := p.TryAcquire(within(t), lease.Clearance{}); err != nil || v.Reason != lease.Full {
 		t.Fatalf("%v, %v; want full", v, err)
 	}
 	command(t, server, "DEL", "{berth}:line:p")
@@ -361,8 +361,8 @@ func TestRemedyIsQuoted(t *testing.T) {
 		t.Errorf("%q; want %s", said.said, quoted)
 	}
 	for _, e := range pool(t, s).Holders {
-		if e.Lease.ID == id && (!strings.Contains(e.Note, quoted) || e.Beat != -1) {
-			t.Errorf("%q, heartbeat %v ago; want %s", e.Note, e.Beat, quoted)
+		if e.Lease.ID == id && (!strings.Contains(e.Note, quoted) || e.HeartbeatAge != -1) {
+			t.Errorf("%q, heartbeat %v ago; want %s", e.Note, e.HeartbeatAge, quoted)
 		}
 	}
 	release(t, h)

@@ -125,7 +125,7 @@ func TestHeadDoesNotAsk(t *testing.T) {
 	line(t, s, r)
 	behind := line(t, s, job(9, time.Hour))
 	eventually(t, "both have their slots", func() bool {
-		h, _, err := behind.TryAcquire(within(t), lease.Asked{})
+		h, _, err := behind.TryAcquire(within(t), lease.Clearance{})
 		if err != nil {
 			t.Fatal(err)
 		}

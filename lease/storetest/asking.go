@@ -90,7 +90,7 @@ func stop(t *testing.T, s *suite) {
 		t.Fatalf("Stop of a waiter: %+v, %v", e, err)
 	}
 	var stopped *lease.StoppedError
-	if _, _, err := p.TryAcquire(s.ctx, lease.Asked{}); !errors.As(err, &stopped) || stopped.Reason != want.Reason {
+	if _, _, err := p.TryAcquire(s.ctx, lease.Clearance{}); !errors.As(err, &stopped) || stopped.Reason != want.Reason {
 		t.Errorf("TryAcquire of a stopped waiter: %v", err)
 	}
 	if err := p.Leave(s.ctx); err != nil {
@@ -152,7 +152,7 @@ func cancelled(t *testing.T, s *suite) {
 	h := s.take(Request("p", 1))
 	p, behind := s.line(Request("p", 1)), s.line(Request("p", 1))
 	for _, w := range []lease.Place{p, behind} {
-		if _, _, err := w.TryAcquire(s.ctx, lease.Asked{}); err != nil {
+		if _, _, err := w.TryAcquire(s.ctx, lease.Clearance{}); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(s.ctx, 20*time.Millisecond)

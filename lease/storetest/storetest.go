@@ -131,10 +131,10 @@ func (s *suite) setLimit(pool string, limit *int) error {
 	})
 }
 
-func (s *suite) setTerms(pool string, t lease.Terms) {
+func (s *suite) setTerms(pool string, t lease.Conditions) {
 	s.Helper()
 	if err := s.Set(s.ctx, pool, func(old lease.Settings, err error) (lease.Settings, error) {
-		old.Terms = t
+		old.Conditions = t
 		return old, err
 	}); err != nil {
 		s.Fatal(err)
@@ -178,7 +178,7 @@ func (s *suite) release(h lease.Holding) {
 // notYet asks a place once, and wants that reason.
 func (s *suite) notYet(p lease.Place, why lease.Reason) {
 	s.Helper()
-	h, v, err := p.TryAcquire(s.ctx, lease.Asked{})
+	h, v, err := p.TryAcquire(s.ctx, lease.Clearance{})
 	if err != nil || h != nil || v.Reason != why {
 		s.Fatalf("Place.TryAcquire: %v, %+v, %v; want %s", h, v, err, why)
 	}
@@ -187,7 +187,7 @@ func (s *suite) notYet(p lease.Place, why lease.Reason) {
 // get waits until the place has its slots.
 func get(ctx context.Context, p lease.Place) (lease.Holding, error) {
 	for {
-		h, _, err := p.TryAcquire(ctx, lease.Asked{})
+		h, _, err := p.TryAcquire(ctx, lease.Clearance{})
 		if h != nil || err != nil {
 			return h, err
 		}

@@ -17,13 +17,13 @@ func gatedRequest(gates string) lease.Request {
 }
 
 // asked is as if these gates had been asked now.
-func (s *suite) asked(gates ...string) lease.Asked {
+func (s *suite) asked(gates ...string) lease.Clearance {
 	s.Helper()
 	p, err := s.Summary(s.ctx, "p", lease.Ticket{})
 	if err != nil {
 		s.Fatal(err)
 	}
-	return lease.Asked{Gates: gates, Last: p.Starts.Last, At: s.Clock()}
+	return lease.Clearance{Gates: gates, Last: p.Starts.Last, At: s.Clock()}
 }
 
 // get1 asks a place once, as one who has asked these gates, and wants its slots.
@@ -41,7 +41,7 @@ func set(t *testing.T, s *suite) {
 	if err := s.setLimit("p", &four); err != nil {
 		t.Fatal(err)
 	}
-	want := lease.Terms{Gates: "g", MinSlots: 2, Ramp: time.Minute, Rate: lease.Pace{Every: time.Second, Burst: 3}, Need: lease.Need{Mem: 5, CPU: 0.5}}
+	want := lease.Conditions{Gates: "g", MinSlots: 2, Ramp: time.Minute, Rate: lease.Pace{Every: time.Second, Burst: 3}, Need: lease.Need{Mem: 5, CPU: 0.5}}
 	s.setTerms("p", want)
 	at := time.Now().Round(0)
 	if err := s.Set(s.ctx, "p", func(old lease.Settings, err error) (lease.Settings, error) {
@@ -57,7 +57,7 @@ func set(t *testing.T, s *suite) {
 		t.Errorf("%v, want what change returned", err)
 	}
 	pools, err := s.List(s.ctx, "p")
-	if err != nil || pools[0].Own.Limit == nil || *pools[0].Own.Limit != 4 || pools[0].Own.Terms != want {
+	if err != nil || pools[0].Own.Limit == nil || *pools[0].Own.Limit != 4 || pools[0].Own.Conditions != want {
 		t.Errorf("%+v, %v; want a limit of 4 and %+v", pools, err, want)
 	}
 	if own := pools[0].Own; own.SetBy != "ann@box" || !own.SetAt.Equal(at) || own.Reason != "tea\nbreak" {
@@ -67,7 +67,7 @@ func set(t *testing.T, s *suite) {
 	if err := s.setLimit("p", &five); err != nil {
 		t.Fatal(err)
 	}
-	s.setTerms("p", lease.Terms{})
+	s.setTerms("p", lease.Conditions{})
 	if v := s.refused(with(Request("p", 5), func(r *lease.Request) { r.Weight = 9 }), lease.TooHeavy); v.Own.Reason != "tea\nbreak" {
 		t.Errorf("verdict %+v; want the reason in it", v)
 	}
@@ -98,11 +98,11 @@ func gated(t *testing.T, s *suite) {
 // staleAnswer: what was asked before somebody else started says nothing.
 func staleAnswer(t *testing.T, s *suite) {
 	p := s.line(gatedRequest("g"))
-	_, v, err := p.TryAcquire(s.ctx, lease.Asked{})
+	_, v, err := p.TryAcquire(s.ctx, lease.Clearance{})
 	if err != nil || v.Reason != lease.Gated {
 		t.Fatalf("%+v, %v; want gated", v, err)
 	}
-	asked := lease.Asked{Gates: v.Gates, Last: v.Last, At: s.Clock()}
+	asked := lease.Clearance{Gates: v.Gates, Last: v.Last, At: s.Clock()}
 	s.release(s.take(with(Request("p", 3), func(r *lease.Request) { r.Priority = -1 })))
 	if h, v, err := p.TryAcquire(s.ctx, asked); h != nil || err != nil || v.Reason != lease.Gated {
 		t.Fatalf("%v, %+v, %v; want gated: there was a start since", h, v, err)
@@ -117,7 +117,7 @@ func staleAnswer(t *testing.T, s *suite) {
 
 func newGates(t *testing.T, s *suite) {
 	p := s.line(gatedRequest("mine"))
-	s.setTerms("p", lease.Terms{Gates: "pool", MinSlots: 1})
+	s.setTerms("p", lease.Conditions{Gates: "pool", MinSlots: 1})
 	h := s.get1(p, "mine") // fewer in use than the pool's gates are asked from
 	q := s.line(gatedRequest("mine"))
 	for _, asked := range [][]string{nil, {"mine"}, {"pool"}, {"mine", "pool before"}} {
@@ -136,7 +136,7 @@ func newGates(t *testing.T, s *suite) {
 		}
 		got <- err
 	}()
-	s.setTerms("p", lease.Terms{})
+	s.setTerms("p", lease.Conditions{})
 	if err := <-got; err != nil {
 		t.Errorf("gates that were taken away did not wake the waiter: %v", err)
 	}
@@ -151,7 +151,7 @@ func pacedRequest() lease.Request {
 }
 
 func paced(t *testing.T, s *suite) {
-	s.setTerms("p", lease.Terms{Ramp: time.Hour})
+	s.setTerms("p", lease.Conditions{Ramp: time.Hour})
 	h := s.take(Request("p", 5))
 	if v := s.refused(Request("p", 5), lease.Paced); v.After <= 0 || v.After > time.Hour {
 		t.Errorf("verdict %+v, want up to an hour", v)
@@ -159,7 +159,7 @@ func paced(t *testing.T, s *suite) {
 	p := s.line(Request("p", 5))
 	s.notYet(p, lease.Paced)
 	s.refused(Request("p", 5), lease.Behind)
-	s.setTerms("p", lease.Terms{})
+	s.setTerms("p", lease.Conditions{})
 	if !s.shape.Grants {
 		s.refused(Request("p", 5), lease.Behind)
 	}
@@ -221,7 +221,7 @@ func burst(t *testing.T, s *suite) {
 }
 
 func need(t *testing.T, s *suite) {
-	s.setTerms("p", lease.Terms{Need: lease.Need{Mem: 7}})
+	s.setTerms("p", lease.Conditions{Need: lease.Need{Mem: 7}})
 	a := s.take(Request("p", 5))
 	b := s.take(with(Request("p", 5), func(r *lease.Request) { r.Need = lease.Need{CPU: 2} }))
 	pools, err := s.List(s.ctx, "p")

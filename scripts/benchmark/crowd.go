@@ -48,7 +48,7 @@ func hold(ctx context.Context, s lease.Store, r lease.Request) (lease.Holding, e
 			return nil, err
 		case h != nil:
 			return h, h.Running(ctx, self())
-		case v.Reason != lease.Recovers:
+		case v.Reason != lease.Recovering:
 			return nil, fmt.Errorf("pool %s has no slot for a holder: %s", r.Pool, v)
 		}
 		select {
@@ -131,7 +131,7 @@ func (c *crowd) handOver(ctx context.Context, waits, released func() error) erro
 	if err != nil {
 		return err
 	}
-	h, v, err := p.TryAcquire(ctx, lease.Asked{})
+	h, v, err := p.TryAcquire(ctx, lease.Clearance{})
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (c *crowd) handOver(ctx context.Context, waits, released func() error) erro
 		return err
 	}
 	for h == nil {
-		if h, _, err = p.TryAcquire(ctx, lease.Asked{}); err == nil && h == nil {
+		if h, _, err = p.TryAcquire(ctx, lease.Clearance{}); err == nil && h == nil {
 			err = p.Wait(ctx)
 		}
 		if err != nil {

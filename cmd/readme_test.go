@@ -55,7 +55,7 @@ func TestReadmeHelp(t *testing.T) {
 // TestReadmeGuard: the README's guard for a script is the one that a script of ours
 // tries, 'held --help' shows it, and neither names the pool twice.
 func TestReadmeGuard(t *testing.T) {
-	guard := strings.Join(strings.SplitAfter(tried(t, "held-guard", "guarded"), "\n")[:2], "")
+	guard := strings.Join(strings.SplitAfter(tried(t, "nested-held-guard", "guarded"), "\n")[:2], "")
 	if strings.Count(guard, "nightly") != 1 || !strings.Contains(readme(t), "#!/bin/sh\n"+guard) {
 		t.Errorf("the README does not show the guard that is tried:\n%s", guard)
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/words"
 	"berth/lease"
-	"berth/limiter"
 	"berth/limiter/gate"
 )
 
@@ -84,7 +84,7 @@ func (t terms) flags() []string {
 		f = append(f, "--ramp", t.Ramp.String())
 	}
 	if t.Rate.Every > 0 {
-		f = append(f, "--rate", limiter.FormatRate(t.Rate))
+		f = append(f, "--rate", words.FormatRate(t.Rate))
 		if t.Rate.Burst > 1 {
 			f = append(f, "--burst", strconv.Itoa(t.Rate.Burst))
 		}
@@ -134,13 +134,13 @@ func (p *flagParser) terms(t terms) terms {
 	})
 	parsed(p, "need", (*gate.Need)(&t.Need), gate.ParseNeed)
 	p.tiny("need", t.Need.Mem)
-	parsed(p, "ramp", &t.Ramp, limiter.ParseDuration)
-	parsed(p, "rate", &t.Rate, limiter.ParseRate)
+	parsed(p, "ramp", &t.Ramp, words.ParseDuration)
+	parsed(p, "rate", &t.Rate, words.ParseRate)
 	parsed(p, "burst", &t.Rate.Burst, func(s string) (int, error) {
-		return limiter.ParseCount(s, "a burst", 1, lease.MaxBurst, "")
+		return words.ParseCount(s, "a burst", 1, lease.MaxBurst, "")
 	})
 	parsed(p, "min-slots", &t.MinSlots, func(s string) (int, error) {
-		return limiter.ParseCount(s, "valid", 0, limiter.MaxSlots, "")
+		return words.ParseCount(s, "valid", 0, words.MaxSlots, "")
 	})
 	if t.gates.Resource() && !read && t.Ramp == 0 && !p.c.IsSet("ramp") {
 		t.Ramp = defaultRamp
@@ -187,7 +187,7 @@ func (p *flagParser) auto(t terms) (terms, int) {
 		if s == "auto" {
 			return 0, errors.New("it caps -n auto, so it cannot be auto: give a number, or a share like 400%")
 		}
-		return limiter.ParseSlots(s, gate.CPUs)
+		return words.ParseSlots(s, gate.CPUs)
 	})
 	if !p.c.IsSet("min-slots") && t.MinSlots == 0 {
 		t.MinSlots = 1

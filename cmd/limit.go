@@ -9,8 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/words"
 	"berth/lease"
-	"berth/limiter"
 	"berth/limiter/gate"
 )
 
@@ -153,9 +153,9 @@ func isLimit(w string) bool {
 // parseOwn reads a number or a percentage.
 func parseOwn(w string) (int, error) {
 	if strings.HasSuffix(w, "%") {
-		return limiter.ParseSlots(w, gate.CPUs)
+		return words.ParseSlots(w, gate.CPUs)
 	}
-	return limiter.ParseCount(w, "a limit", 0, limiter.MaxSlots, ", or a percentage of the CPUs like 50%, or auto, or none")
+	return words.ParseCount(w, "a limit", 0, words.MaxSlots, ", or a percentage of the CPUs like 50%, or auto, or none")
 }
 
 // change is for Store.Set.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/words"
 	"berth/lease"
-	"berth/limiter"
 	"berth/limiter/gate"
 	"berth/procwatch"
 )
@@ -120,7 +120,7 @@ func parseRun(c *cli.Context) (*runSpec, error) {
 func (p *flagParser) request() lease.Request {
 	r := lease.Request{
 		Pool:     p.c.String("pool"),
-		Weight:   p.count("weight", 1, limiter.MaxSlots),
+		Weight:   p.count("weight", 1, words.MaxSlots),
 		Priority: p.count("priority", -20, 20),
 		Key:      p.key("ticket"),
 		Grace:    p.positive("ticket-grace"),
@@ -133,7 +133,7 @@ func (p *flagParser) request() lease.Request {
 		t, r.Limit = p.auto(t)
 	case p.c.IsSet("slots"):
 		p.onlyAuto("-n " + n)
-		parsed(p, "slots", &r.Limit, func(s string) (int, error) { return limiter.ParseSlots(s, gate.CPUs) })
+		parsed(p, "slots", &r.Limit, func(s string) (int, error) { return words.ParseSlots(s, gate.CPUs) })
 	default:
 		p.onlyAuto("the number of CPUs")
 		r.Fallback = gate.CPUs()
@@ -285,7 +285,7 @@ func (p *flagParser) oneOf(name string, words ...string) string {
 }
 
 func (p *flagParser) duration(name string) time.Duration {
-	d, err := limiter.ParseDuration(p.c.String(name))
+	d, err := words.ParseDuration(p.c.String(name))
 	p.check(name, err)
 	return d
 }
@@ -318,7 +318,7 @@ func (p *flagParser) wait() time.Duration {
 	case env == "":
 		return -1
 	}
-	d, err := limiter.ParseDuration(env)
+	d, err := words.ParseDuration(env)
 	if err != nil && p.err == nil {
 		p.err = fmt.Errorf("BERTH_WAIT: %w", err)
 	}
@@ -326,7 +326,7 @@ func (p *flagParser) wait() time.Duration {
 }
 
 func (p *flagParser) count(name string, low, high int) int {
-	n, err := limiter.ParseCount(p.c.String(name), "valid", low, high, "")
+	n, err := words.ParseCount(p.c.String(name), "valid", low, high, "")
 	p.check(name, err)
 	return n
 }
@@ -358,7 +358,7 @@ const maxLabels = 4096
 func (p *flagParser) labels(name string) map[string]string {
 	labels, size := map[string]string{}, 0
 	for _, l := range p.c.StringSlice(name) {
-		k, v, err := limiter.ParseLabel(l)
+		k, v, err := words.ParseLabel(l)
 		if before, twice := labels[k]; twice && err == nil {
 			err = fmt.Errorf("%s is given twice, as %q and as %q: leave one out", k, before, v)
 		}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/words"
 	"berth/lease"
-	"berth/limiter"
 )
 
 func stopCommand() *cli.Command {
@@ -79,7 +79,7 @@ func parseStop(c *cli.Context) (choice, lease.Stop, error) {
 		stop.KillAfter = new(time.Duration)
 	}
 	if c.IsSet("kill-after") {
-		d, err := limiter.ParseDuration(c.String("kill-after"))
+		d, err := words.ParseDuration(c.String("kill-after"))
 		if err != nil {
 			return bad(fmt.Errorf("--kill-after: %w", err))
 		}

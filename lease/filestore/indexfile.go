@@ -29,7 +29,7 @@ const (
 	// pacedMark in start is index.paced: no clock shows so much.
 	pacedMark = 10_000_000_000_000_000_000
 
-	// mostSlots is limiter.MaxSlots: no pool has more.
+	// mostSlots is words.MaxSlots: no pool has more.
 	mostSlots = 1_000_000
 	mostIndex = headerLen + mostSlots*recordLen
 )

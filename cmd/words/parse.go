@@ -1,4 +1,6 @@
-package limiter
+// Package words reads what people type: numbers of slots, durations, rates and labels
+// become plain values.
+package words
 
 import (
 	"fmt"

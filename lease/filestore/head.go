@@ -9,38 +9,6 @@ import (
 	"berth/lease"
 )
 
-// survey is which slots a look checks against their locks, and what it found of
-// those that are not free. The zero value checks none.
-type survey struct {
-	all  bool
-	some map[int]bool
-	held map[int]slotState
-}
-
-func everySlot() *survey { return &survey{all: true} }
-
-// begin forgets what was found before.
-func (v *survey) begin() *survey {
-	clear(v.held)
-	return v
-}
-
-func (v *survey) checks(i int) bool { return v.all || v.some[i] }
-
-func (v *survey) add(i int) {
-	if v.some == nil {
-		v.some = map[int]bool{}
-	}
-	v.some[i] = true
-}
-
-func (v *survey) note(i int, st slotState) {
-	if v.held == nil {
-		v.held = map[int]slotState{}
-	}
-	v.held[i] = st
-}
-
 // head is what the first of the line knows of the slots. The zero value is for a
 // place that has others before it: when it becomes the head, all are to be checked.
 //

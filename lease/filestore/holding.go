@@ -15,48 +15,6 @@ import (
 	"berth/lease"
 )
 
-// letGo gives the slots back.
-func (h *holding) letGo() (err error) {
-	for _, step := range h.goes() {
-		err = errors.Join(err, step())
-	}
-	h.files = nil
-	return err
-}
-
-// goes are the steps of a release: it marks the slots free, wakes the head of the
-// line and unlocks them. It unlocks explicitly: a daemon that the command left
-// behind still has the descriptor, and closing ours would leave the slot locked.
-//
-// The head finds them marked and locked, and looks until they are free. Woken
-// after the unlock, it would sleep beside a free slot when we are stopped in
-// between, or killed while such a daemon keeps the file from being closed.
-func (h *holding) goes() (steps []func() error) {
-	add := func(step func() error) { steps = append(steps, step) }
-	for _, f := range h.files {
-		add(func() error { _ = markFree(f); return nil }) // unlocked, it is free without
-	}
-	for i := range h.files { // each: the head looks only at what was named
-		add(func() error { return h.pool.poke(strconv.Itoa(h.lease.Slots[i])) })
-	}
-	for i, f := range h.files {
-		var failed error
-		add(func() error { failed = unlock(f); return nil }) // closed as well, it is ours no more
-		add(f.Close)
-		add(func() error { return h.kept(h.lease.Slots[i], failed) })
-	}
-	return steps
-}
-
-// kept is the error of a slot that could not be unlocked, when something that the
-// command left behind has its lock.
-func (h *holding) kept(slot int, failed error) error {
-	if failed == nil || !h.pool.leftLocked(slot) {
-		return nil
-	}
-	return fmt.Errorf("cannot unlock slot %d of pool %s, which stays taken until what the command left behind has ended: %w", slot, h.pool.name, failed)
-}
-
 // holding is a lease of ours.
 type holding struct {
 	pool  *pool
@@ -67,6 +25,9 @@ type holding struct {
 }
 
 func (h *holding) Lease() lease.Lease { return h.lease }
+
+// Expires implements lease.Holding.
+func (h *holding) Expires() time.Duration { return 0 }
 
 // Running records the child in every slot. It needs no lock: nobody else
 // writes these bytes.
@@ -138,25 +99,6 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 	return h.signs, nil
 }
 
-// leftLocked reports whether the slot is locked and says that it is free: nobody has
-// taken it since. Who takes it just now says so after a moment.
-func (p *pool) leftLocked(i int) bool {
-	st := p.look(i)
-	for try := 0; st.locked && st.record == nil && try < 5; try++ {
-		time.Sleep(2 * time.Millisecond)
-		st = p.look(i)
-	}
-	return st.locked && st.record == nil
-}
-
-// Expires implements lease.Holding.
-func (h *holding) Expires() time.Duration { return 0 }
-
-// Unused implements lease.Holding. The slots go first, as in a release: somebody may be
-// frozen in the pool's lock, and the start counts then. The head of the line may find
-// that it does; it is told to look again.
-func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, true) }
-
 // Release gives the slots back, before it takes the pool's lock, which the head of
 // the line, woken by that, may have by then.
 //
@@ -164,6 +106,11 @@ func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, true
 // lock goes with the last process that has it. Unlocked but in use in the
 // index: the next who needs the room checks that against the lock.
 func (h *holding) Release(ctx context.Context) error { return h.release(ctx, false) }
+
+// Unused implements lease.Holding. The slots go first, as in a release: somebody may be
+// frozen in the pool's lock, and the start counts then. The head of the line may find
+// that it does; it is told to look again.
+func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, true) }
 
 func (h *holding) release(ctx context.Context, unused bool) error {
 	if h.files == nil {
@@ -194,6 +141,59 @@ func (h *holding) release(ctx context.Context, unused bool) error {
 		lerr = nil // the slots are free all the same, and who is stuck in the lock is no news of this job
 	}
 	return errors.Join(err, lerr)
+}
+
+// letGo gives the slots back.
+func (h *holding) letGo() (err error) {
+	for _, step := range h.goes() {
+		err = errors.Join(err, step())
+	}
+	h.files = nil
+	return err
+}
+
+// goes are the steps of a release: it marks the slots free, wakes the head of the
+// line and unlocks them. It unlocks explicitly: a daemon that the command left
+// behind still has the descriptor, and closing ours would leave the slot locked.
+//
+// The head finds them marked and locked, and looks until they are free. Woken
+// after the unlock, it would sleep beside a free slot when we are stopped in
+// between, or killed while such a daemon keeps the file from being closed.
+func (h *holding) goes() (steps []func() error) {
+	add := func(step func() error) { steps = append(steps, step) }
+	for _, f := range h.files {
+		add(func() error { _ = markFree(f); return nil }) // unlocked, it is free without
+	}
+	for i := range h.files { // each: the head looks only at what was named
+		add(func() error { return h.pool.poke(strconv.Itoa(h.lease.Slots[i])) })
+	}
+	for i, f := range h.files {
+		var failed error
+		add(func() error { failed = unlock(f); return nil }) // closed as well, it is ours no more
+		add(f.Close)
+		add(func() error { return h.kept(h.lease.Slots[i], failed) })
+	}
+	return steps
+}
+
+// kept is the error of a slot that could not be unlocked, when something that the
+// command left behind has its lock.
+func (h *holding) kept(slot int, failed error) error {
+	if failed == nil || !h.pool.leftLocked(slot) {
+		return nil
+	}
+	return fmt.Errorf("cannot unlock slot %d of pool %s, which stays taken until what the command left behind has ended: %w", slot, h.pool.name, failed)
+}
+
+// leftLocked reports whether the slot is locked and says that it is free: nobody has
+// taken it since. Who takes it just now says so after a moment.
+func (p *pool) leftLocked(i int) bool {
+	st := p.look(i)
+	for try := 0; st.locked && st.record == nil && try < 5; try++ {
+		time.Sleep(2 * time.Millisecond)
+		st = p.look(i)
+	}
+	return st.locked && st.record == nil
 }
 
 // takeBack has the start count for no pace any more.

@@ -11,6 +11,34 @@ import (
 	"berth/lease"
 )
 
+// The line is a chain: a waiter blocks in flock(2) on the ticket just before
+// its own, so whatever happens in front of it wakes one process and the rest
+// sleep in the kernel. Only the head watches the slots. (Watching only one's
+// predecessor is how etcd's and ZooKeeper's lock recipes avoid the herd.)
+//
+// Waking means nothing but: look again, under the pool's lock.
+
+// place is a ticket of ours. The zero predecessor means: we are the head.
+type place struct {
+	pool   *pool
+	ticket lease.Ticket
+	name   string
+	own    *fileLock // held while we stand in the line
+
+	listed  bool   // the line was read at index.change == change
+	change  uint64 // then
+	pred    string // the waiter before us then, "" for the head
+	passing bool   // we passed a frozen waiter, who may go on at any moment
+
+	slow   bool                     // the next look also asks whether the one before us is frozen
+	blocks map[string]chan struct{} // tickets that we wait for, or once did and they still stand
+
+	head head // of use once pred is ""
+
+	size    int64 // of the ticket's file as far as we wrote or read it
+	stopped bool  // somebody asked us to leave
+}
+
 // Ticket implements lease.Place.
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 

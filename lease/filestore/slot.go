@@ -110,38 +110,6 @@ func (p *pool) startedFor(id string) *lease.Process {
 	return found
 }
 
-// verify checks slots that the index has in use against their locks, and frees
-// in the index those whose jobs are gone: their owners were killed. When none is
-// left in use but such that cannot be judged, the first of these is returned:
-// waiting for it could last for ever.
-func (p *pool) verify(ix *index, v *survey) *lease.DamagedError {
-	var bad *lease.DamagedError
-	sound := false
-	for i, limit := range ix.limits {
-		if limit == 0 {
-			continue
-		}
-		if !v.checks(i) {
-			sound = true // as far as is known: it was looked at before
-			continue
-		}
-		st := p.look(i)
-		if st.err != nil && bad == nil {
-			bad = &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: bare(st.err)}
-		}
-		if st.free() {
-			ix.mark(i, 0)
-		} else {
-			v.note(i, st)
-		}
-		sound = sound || st.locked || st.orphan
-	}
-	if sound {
-		return nil
-	}
-	return bad
-}
-
 // Inherits reports whether this process was started with a descriptor that
 // holds the lock of l's first slot.
 func (s *Store) Inherits(l *lease.Lease) bool {

@@ -3,7 +3,9 @@
 package filestore
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -11,6 +13,50 @@ import (
 
 	"berth/lease"
 )
+
+// TryAcquire implements lease.Store.
+func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holding, v lease.Verdict, err error) {
+	if err := checkWeight(r.Weight); err != nil {
+		return nil, v, err
+	}
+	p, err := s.pool(r.Pool, true)
+	if err != nil {
+		return nil, v, err
+	}
+	var got *holding
+	err = p.locked(ctx, func(ix *index) error {
+		ahead, err := p.aheadOfNewcomer(ix, r)
+		if err != nil {
+			return err
+		}
+		got, v, err = p.take(ix, asking{r, ahead, lease.Clearance{}}, everySlot(), true)
+		if got == nil {
+			return err
+		}
+		return p.settle(ix, got, nil)
+	})
+	if err != nil || got == nil {
+		p.close()
+		return nil, v, err // a nil interface, not a nil *holding in one
+	}
+	return got, v, nil
+}
+
+// ownFiles is how many descriptors this process has open besides those of its slots.
+const ownFiles = 32
+
+// checkWeight refuses to take more slots than this process can have open: each is a
+// lock on a file of its own. Found out halfway, hundreds of files would be made before.
+func checkWeight(weight int) error {
+	var may unix.Rlimit
+	if weight == 1 || unix.Getrlimit(unix.RLIMIT_NOFILE, &may) != nil {
+		return nil
+	}
+	if most := uint64(may.Cur) - min(ownFiles, uint64(may.Cur)); uint64(weight) > most {
+		return fmt.Errorf("a weight of %d takes as many open files, and this process may have %d (ulimit -n): at most %d", weight, may.Cur, most)
+	}
+	return nil
+}
 
 // asking is a request with what it may say for itself: how many waiters go
 // first, and which gates have been asked and are open.

@@ -1,0 +1,124 @@
+//go:build unix
+
+package filestore
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"berth/lease"
+)
+
+// paceFile is the content of the file pace.
+type paceFile struct {
+	Version int            `json:"v"`
+	Boot    uint64         `json:"boot"` // whose clock the buckets are on
+	Buckets []lease.Bucket `json:"buckets"`
+	Count   uint64         `json:"count,omitempty"`
+	Over    time.Duration  `json:"over_ns,omitempty"`
+	Slow    time.Duration  `json:"slow_ns,omitempty"`
+	Lost    time.Duration  `json:"lost_ns,omitempty"`
+}
+
+// starts is what the pool remembers of its starts: the last one from the index,
+// which each start writes anyway, and what is known of those who keep to a pace with
+// a burst or a slow one, if there are any. In a damaged file all buckets are empty, and
+// so they are when it is gone and the index knows of it: else one changed byte would
+// have as many start as in a pool that was idle.
+func (p *pool) starts(ix *index) (lease.Starts, error) {
+	now := p.s.Clock()
+	s := lease.Starts{Last: time.Duration(min(ix.start, uint64(now)))}
+	b, _, err := p.read("pace")
+	if err != nil {
+		return s, err
+	}
+	f, whole := parsePace(b)
+	if whole && f.Version > lease.Version {
+		return s, &fs.PathError{Op: "read", Path: p.path("pace"), Err: fmt.Errorf("%w (version %d)", errNewer, f.Version)}
+	}
+	switch {
+	case whole && f.Boot == p.s.boot:
+		s.Buckets, s.Count, s.Over, s.Slow, s.Lost = f.Buckets, f.Count, f.Over, f.Slow, f.Lost
+		s.By(now)
+	case !whole && len(b) > 0, ix.paced:
+		s.Lost = s.Last
+	}
+	return s, nil
+}
+
+// paceSum is what the file pace ends with, but for blanks. An older berth writes none.
+const paceSum = `,"sum":"%016x"}`
+
+// parsePace returns false for what is not as it was written.
+func parsePace(b []byte) (f paceFile, whole bool) {
+	text := bytes.TrimRight(b, " ")
+	text = text[:max(0, len(text)-len(fmt.Sprintf(paceSum, 0)))]
+	if string(bytes.TrimRight(b, " ")) != string(fmt.Appendf(slices.Clip(text), paceSum, hash(text))) {
+		return f, false
+	}
+	return f, json.Unmarshal(b, &f) == nil
+}
+
+// started counts a start, before there is one: killed in between, one too many
+// is counted, never one too few. Where there is no file nobody numbers them.
+func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.Start, error) {
+	had := len(s.Buckets)
+	start := s.Add(p.s.Clock(), paces...)
+	paced := len(s.Buckets) > 0 || s.Slow > 0 || s.Lost > 0
+	if had == 0 && !paced {
+		start.Nth = 0
+	} else if err := p.writePace(s); err != nil {
+		return start, err
+	}
+	ix.start, ix.paced = uint64(s.Last), paced
+	return start, nil
+}
+
+// refused notes a pace that looks back for longer than an idle pool is kept: who comes
+// again and again without waiting would find the pool forgotten, and start too soon.
+// On a full disk it is refused none the less.
+func (p *pool) refused(s *lease.Starts, v lease.Verdict) {
+	if v.Reason == lease.Paced && v.Pace.Burst <= 1 && v.Pace.Every > max(s.Slow, p.s.o.Forget) {
+		s.Slow = v.Pace.Every
+		_ = p.writePace(s)
+	}
+}
+
+// undo takes a start back.
+func (p *pool) undo(ix *index, start lease.Start) error {
+	s, err := p.starts(ix)
+	if err != nil {
+		return err
+	}
+	s.Undo(start)
+	ix.start = uint64(s.Last)
+	if len(s.Buckets) == 0 && s.Slow == 0 {
+		return nil
+	}
+	return p.writePace(&s)
+}
+
+func (p *pool) writePace(s *lease.Starts) error {
+	// In place and in one write, which a kill does not tear: once the file is there,
+	// a full disk does not keep jobs from starting.
+	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets, s.Count, s.Over, s.Slow, s.Lost})
+	if err != nil {
+		return err
+	}
+	b = b[:len(b)-1]
+	b = fmt.Appendf(b, paceSum, hash(b))
+	f, err := p.openFile(itself, "pace", making)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteAt(append(b, bytes.Repeat([]byte(" "), max(0, paceSize-len(b)))...), 0)
+	return err
+}
+
+// paceSize is the size of the file pace: more than 16 buckets take.
+const paceSize = 4096

@@ -1,9 +1,10 @@
-package main
+package cmd
 
 import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -47,7 +48,7 @@ var only = map[string][]string{
 
 func TestLayout(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin", "freebsd", "windows"} {
-		list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+		list := exec.Command("go", "list", "-json=ImportPath,Imports", "berth/...")
 		list.Env = append(list.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
 		out, err := list.Output()
 		if err != nil {
@@ -81,10 +82,41 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// atTop is all that the top of the repository holds.
+var atTop = []string{
+	".ci", ".gitignore", "README.md", "go.mod", "go.sum", "main.go",
+	"cmd", "lease", "limiter", "procwatch", "scripts", "testdata",
+}
+
+func TestLayoutTop(t *testing.T) {
+	if _, err := os.Stat("../.git"); err != nil {
+		t.Skip("not a checkout of the repository: ", err)
+	}
+	out, err := exec.Command("git", "-C", "..", "ls-files", "-z").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, path := range strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		top, _, _ := strings.Cut(path, "/")
+		found[top] = true
+	}
+	for top := range found {
+		if !slices.Contains(atTop, top) {
+			t.Errorf("%s does not belong at the top of the repository", top)
+		}
+	}
+	for _, top := range atTop {
+		if !found[top] {
+			t.Errorf("%s is missing at the top of the repository", top)
+		}
+	}
+}
+
 // TestClientsAreElsewhere: the clients of servers cost every start of the program
 // that they are in, whether it uses them or not.
 func TestClientsAreElsewhere(t *testing.T) {
-	for pkg, wanted := range map[string]bool{".": false, "./cmd/berth-remote": true} {
+	for pkg, wanted := range map[string]bool{"berth": false, "berth/cmd/berth-remote": true} {
 		out, err := exec.Command("go", "list", "-deps", pkg).Output()
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"berth/lease"
+	"berth/lease/remote"
 )
 
 // A password is in the URL of a store, and by a slip in any other word: behind a flag
@@ -22,11 +23,11 @@ func discreet(where string) string {
 	case isPath(where), strings.HasPrefix(where, "~"):
 		return discreetPath(where)
 	case isURL(where):
-		return lease.DiscreetURL(where)
+		return remote.DiscreetURL(where)
 	case ok:
-		return scheme + strings.TrimSuffix(where[len(scheme):], rest) + lease.Discreet(rest)
+		return scheme + strings.TrimSuffix(where[len(scheme):], rest) + remote.Discreet(rest)
 	}
-	return lease.Discreet(where)
+	return remote.Discreet(where)
 }
 
 // discreetPath hides what is between a colon and an @. There is nothing to hide in
@@ -165,7 +166,7 @@ func secretsIn(word string) (secrets []string) {
 	for setting := range strings.SplitSeq(settings, "&") {
 		if name, value, ok := strings.Cut(setting, "="); !ok {
 			secrets = append(secrets, setting)
-		} else if !lease.IsShown(name) {
+		} else if !remote.IsShown(name) {
 			secrets = append(secrets, value)
 		}
 	}
@@ -174,7 +175,7 @@ func secretsIn(word string) (secrets []string) {
 		if parts := strings.FieldsFunc(word[:at], func(r rune) bool { return r == ',' || r == '=' }); len(parts) > 1 {
 			secrets = append(secrets, parts...)
 		}
-	case ok && at < 0 && strings.HasPrefix(lease.Discreet(rest), "…"):
+	case ok && at < 0 && strings.HasPrefix(remote.Discreet(rest), "…"):
 		secrets = append(secrets, rest)
 	}
 	return slices.DeleteFunc(secrets, func(s string) bool { return len(s) < leastSecret || s[0] == '-' && !strings.Contains(s, ":") })

@@ -15,21 +15,23 @@ import (
 // lease and procwatch are leaves and meet only in cmd; siblings never meet.
 var edges = map[string][]string{
 	"berth":                  {"berth/cmd"},
-	"berth/cmd":              {"berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd":              {"berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/words":        {"berth/lease"},
-	"berth/cmd/berth-remote": {"berth/cmd", "berth/lease", "berth/lease/redisstore", "berth/lease/etcdstore"},
-	"berth/limiter":          {"berth/lease"},
+	"berth/cmd/berth-remote": {"berth/cmd", "berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore"},
+	"berth/limiter":          {"berth/lease", "berth/lease/retry"},
 	"berth/limiter/gate":     {},
 	"berth/lease":            {},
 	"berth/lease/filestore":  {"berth/lease"},
 	"berth/lease/memstore":   {"berth/lease"},
-	"berth/lease/redisstore": {"berth/lease"},
-	"berth/lease/etcdstore":  {"berth/lease"},
+	"berth/lease/retry":      {"berth/lease"},
+	"berth/lease/remote":     {},
+	"berth/lease/redisstore": {"berth/lease", "berth/lease/retry", "berth/lease/remote"},
+	"berth/lease/etcdstore":  {"berth/lease", "berth/lease/retry", "berth/lease/remote"},
 	"berth/lease/storetest":  {"berth/lease"},
 
 	"berth/lease/storetest/engine": {},
 	"berth/procwatch":              {},
-	"berth/scripts/benchmark":      {"berth/lease", "berth/lease/redisstore", "berth/lease/etcdstore", "berth/limiter"},
+	"berth/scripts/benchmark":      {"berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore", "berth/limiter"},
 	"berth/scripts/model":          {},
 }
 

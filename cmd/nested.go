@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"berth/lease"
+	"berth/lease/retry"
 	"berth/limiter"
 	"berth/procwatch"
 )
@@ -52,7 +53,7 @@ func (r *runner) first() (lease.Pool, error) {
 		err := read(ctx)
 		return pool, err
 	}
-	if err, _ := r.heedful(context.Background(), func() error { return lease.Persist(ctx, r.say.trouble, read) }); err != nil {
+	if err, _ := r.heedful(context.Background(), func() error { return retry.Do(ctx, r.say.trouble, read) }); err != nil {
 		return lease.Pool{}, err
 	}
 	return pool, nil

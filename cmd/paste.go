@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"berth/lease"
+	"berth/lease/remote"
 )
 
 // commandLineTyped is what hints repeat of what was typed, so that they can be pasted:
@@ -37,7 +37,7 @@ func (t *commandLineTyped) store() string {
 	for _, f := range t.own {
 		name, value, _ := strings.Cut(f, "=")
 		if isURL(value) {
-			d, err := lease.ParseURL(value)
+			d, err := remote.ParseURL(value)
 			if err != nil {
 				return ""
 			}

@@ -10,11 +10,12 @@ import (
 	"strings"
 
 	"berth/lease"
+	"berth/lease/remote"
 	"berth/procwatch"
 )
 
 // Opener opens the stores of one kind of URL.
-type Opener func(lease.Dial) (lease.Store, error)
+type Opener func(remote.Address) (lease.Store, error)
 
 // openers are the stores that this program has clients for, by the scheme of the URL.
 var openers = map[string]Opener{}
@@ -67,7 +68,7 @@ func checkStore(o storeOptions) error {
 			fmt.Sprintf("write the whole path%s: ~ stays as it is in a crontab, in YAML, in quotes and behind --store=", atHome(o.where)),
 		}
 	case ok:
-		hint := fmt.Sprintf("%s://%s for a server", schemeMeant(scheme), lease.Discreet(rest))
+		hint := fmt.Sprintf("%s://%s for a server", schemeMeant(scheme), remote.Discreet(rest))
 		if strings.Contains(shown, "…") {
 			hint = fmt.Sprintf("%s://USER:PASSWORD@HOST for a server", schemeMeant(scheme))
 		} else if strings.HasPrefix(o.where, scheme+":") {
@@ -155,7 +156,7 @@ func isPath(where string) bool {
 
 // openRemote opens the store of a URL, or has berth-remote do what was asked of us.
 func openRemote(o storeOptions, say *speaker) (lease.Store, error) {
-	d, err := lease.ParseURL(o.where)
+	d, err := remote.ParseURL(o.where)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.from, err)
 	}
@@ -176,7 +177,7 @@ func openRemote(o storeOptions, say *speaker) (lease.Store, error) {
 
 // beRemote replaces this process by berth-remote, which has the same command line,
 // from beside us or from PATH.
-func beRemote(d lease.Dial, again bool) error {
+func beRemote(d remote.Address, again bool) error {
 	if again {
 		return &remoteError{d.Name(), errors.New("what is there by that name is berth itself")}
 	}

@@ -65,8 +65,8 @@ func buildRemote(t *testing.T) (dir string) {
 	return dir
 }
 
-// remote is what a script has besides its background.
-type remote struct {
+// scriptServers are what a script has besides its background.
+type scriptServers struct {
 	testing.TB
 	kind    string
 	servers map[string]*engine.Server
@@ -75,7 +75,9 @@ type remote struct {
 
 type remoteKey struct{}
 
-func remoteOf(ts *testscript.TestScript) *remote { return ts.Value(remoteKey{}).(*remote) }
+func remoteOf(ts *testscript.TestScript) *scriptServers {
+	return ts.Value(remoteKey{}).(*scriptServers)
+}
 
 func setupRemote(e *testscript.Env, kind, programs string) error {
 	if err := setupScript(e); err != nil {
@@ -83,7 +85,7 @@ func setupRemote(e *testscript.Env, kind, programs string) error {
 	}
 	e.Setenv("PATH", programs+string(filepath.ListSeparator)+e.Getenv("PATH"))
 	e.Setenv("BERTH_STORE", "none://begin-with-store") // not a directory, where all would pass, too
-	e.Values[remoteKey{}] = &remote{TB: e.T().(testing.TB), kind: kind, servers: map[string]*engine.Server{}}
+	e.Values[remoteKey{}] = &scriptServers{TB: e.T().(testing.TB), kind: kind, servers: map[string]*engine.Server{}}
 	return nil
 }
 
@@ -113,7 +115,7 @@ func known(t testing.TB, s *engine.Server) {
 	}
 }
 
-func (r *remote) start(kind, name string, args []string) (url string) {
+func (r *scriptServers) start(kind, name string, args []string) (url string) {
 	s := engines[kind](r.TB, args...)
 	r.servers[name] = s
 	return kind + "://" + s.Addr

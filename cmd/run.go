@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"berth/lease"
+	"berth/lease/retry"
 	"berth/limiter"
 	"berth/procwatch"
 )
@@ -141,7 +142,7 @@ func (r *runner) open() error {
 	}
 	ctx, cancel := r.allowed(context.Background())
 	defer cancel()
-	return lease.Persist(ctx, r.say.trouble, open)
+	return retry.Do(ctx, r.say.trouble, open)
 }
 
 // checkGates looks whether the caller's own gates can be answered here at all. A

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"berth/lease"
+	"berth/lease/remote"
 	"berth/procwatch"
 )
 
@@ -29,13 +30,13 @@ func (st *store) shown() string {
 	if !st.remote {
 		return discreetPath(st.where)
 	}
-	return lease.DiscreetURL(st.where)
+	return remote.DiscreetURL(st.where)
 }
 
 // freshHint is how nobody waits for jobs that a new server cannot have forgotten, "" for
 // a store that forgets none, or that was told so.
 func (st *store) freshHint() string {
-	d, err := lease.ParseURL(st.where)
+	d, err := remote.ParseURL(st.where)
 	if err != nil || strings.HasPrefix(d.Scheme, "etcd") || d.Settings.Has("fresh") {
 		return ""
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/retry"
 )
 
 // BusyError says that the slots could not be had in the time allowed.
@@ -180,7 +181,7 @@ func join(ctx context.Context, s lease.Store, r lease.Request, o Options) (p lea
 	if o.Now {
 		return s.Line(ctx, r)
 	}
-	err = lease.Persist(ctx, o.Trouble, func(ctx context.Context) (err error) {
+	err = retry.Do(ctx, o.Trouble, func(ctx context.Context) (err error) {
 		p, err = s.Line(ctx, r)
 		return err
 	})

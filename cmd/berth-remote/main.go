@@ -16,12 +16,13 @@ import (
 	"berth/lease"
 	"berth/lease/etcdstore"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 )
 
 func main() {
-	cmd.Register(func(d lease.Dial) (lease.Store, error) { return redisstore.Open(d) }, redisstore.Schemes...)
+	cmd.Register(func(d remote.Address) (lease.Store, error) { return redisstore.Open(d) }, redisstore.Schemes...)
 	var closes []func() error // what a store has still to do at the end
-	cmd.Register(func(d lease.Dial) (lease.Store, error) {
+	cmd.Register(func(d remote.Address) (lease.Store, error) {
 		s, err := etcdstore.Open(d)
 		if err != nil {
 			return nil, err

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/grpclog"
 
 	"berth/lease"
+	"berth/lease/remote"
 )
 
 const (
@@ -43,7 +44,7 @@ const (
 //
 // It connects in the background, unless it has to log in. *lease.UnreachableError
 // when there is nobody to log in to.
-func Open(d lease.Dial) (*Store, error) {
+func Open(d remote.Address) (*Store, error) {
 	cfg, err := config(d)
 	if err != nil {
 		return nil, err
@@ -88,7 +89,7 @@ func prefix(path string) string {
 	return defaultPrefix
 }
 
-func config(d lease.Dial) (clientv3.Config, error) {
+func config(d remote.Address) (clientv3.Config, error) {
 	cfg := clientv3.Config{
 		Logger: zap.NewNop(), DialTimeout: patience, MaxUnaryRetries: retries,
 		DialKeepAliveTime: pingAfter, DialKeepAliveTimeout: pingWaits,
@@ -155,14 +156,14 @@ var fromEnv = map[string]string{
 	"insecure-skip-tls-verify": "ETCDCTL_INSECURE_SKIP_TLS_VERIFY",
 }
 
-func setting(d lease.Dial, name string) string {
+func setting(d remote.Address, name string) string {
 	if d.Settings.Has(name) {
 		return d.Settings.Get(name)
 	}
 	return os.Getenv(fromEnv[name])
 }
 
-func secure(d lease.Dial) (*tls.Config, error) {
+func secure(d remote.Address) (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	switch v := setting(d, "insecure-skip-tls-verify"); v {
 	case "", "false", "0":

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"berth/lease"
+	"berth/lease/remote"
 	"berth/lease/storetest"
 )
 
@@ -21,7 +22,7 @@ func TestOpenRefuses(t *testing.T) {
 		"redis://u:secret@a": "neither",
 		"etcd://u@a":         "no password",
 	} {
-		d, err := lease.ParseURL(url)
+		d, err := remote.ParseURL(url)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +42,7 @@ func TestLogin(t *testing.T) {
 		"etcd://:pw@a":       "env:pw",
 		"etcd://env:other@a": "env:other",
 	} {
-		d, err := lease.ParseURL(url)
+		d, err := remote.ParseURL(url)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +73,7 @@ func TestUnreachable(t *testing.T) {
 
 func firstStep(t *testing.T, url string) error {
 	t.Helper()
-	d, err := lease.ParseURL(url)
+	d, err := remote.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}

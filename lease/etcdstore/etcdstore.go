@@ -34,6 +34,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"berth/lease"
+	"berth/lease/retry"
 )
 
 // Store is the pools below one prefix of an etcd cluster.
@@ -188,7 +189,7 @@ func (s *Store) persevere(ctx context.Context, f func(context.Context) error) er
 	defer cancel()
 	var last error
 	tries := 0
-	err := lease.Persist(short, nil, func(ctx context.Context) error {
+	err := retry.Do(short, nil, func(ctx context.Context) error {
 		last = f(ctx)
 		tries++
 		if out := (*lease.UnreachableError)(nil); errors.As(last, &out) && !s.met.Load() && tries >= len(s.members) {

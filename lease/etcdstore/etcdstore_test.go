@@ -9,13 +9,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/remote"
 	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 )
 
 func open(t testing.TB, path string, servers ...*engine.Server) *Store {
 	t.Helper()
-	d := lease.Dial{Scheme: "etcd", Path: path}
+	d := remote.Address{Scheme: "etcd", Path: path}
 	for _, e := range servers {
 		d.Hosts = append(d.Hosts, e.Addr)
 	}

@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/retry"
 )
 
 type holding struct {
@@ -100,7 +101,7 @@ func (h *holding) say(ctx context.Context) error {
 func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Inbox, err error) {
 	short, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err = lease.Persist(short, nil, func(short context.Context) (err error) {
+	err = retry.Do(short, nil, func(short context.Context) (err error) {
 		signs, err = h.renew(short, ttl)
 		return err
 	})

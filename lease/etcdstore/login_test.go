@@ -8,6 +8,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/remote"
+	"berth/lease/retry"
 	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 )
@@ -41,7 +43,7 @@ func withUser(t *testing.T, server *engine.Server) {
 func TestLoginIsForgotten(t *testing.T) {
 	server := engine.Etcd(t)
 	withUser(t, server)
-	d, err := lease.ParseURL("etcd://ann:se%2Fcret@" + server.Addr)
+	d, err := remote.ParseURL("etcd://ann:se%2Fcret@" + server.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func TestLoginIsForgotten(t *testing.T) {
 	}()
 	server.Kill()
 	server.Start()
-	if err := lease.Persist(ctx, nil, func(ctx context.Context) error {
+	if err := retry.Do(ctx, nil, func(ctx context.Context) error {
 		_, err := h.Renew(ctx, 0)
 		return err
 	}); err != nil {

@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/retry"
 )
 
 type place struct {
@@ -42,7 +43,7 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Ho
 	var v lease.Verdict
 	t.after = 0
 	asked.At += t.s.today() - t.s.Clock() // its age is what counts, and starts have the time of day
-	err := lease.Persist(ctx, t.s.trouble, func(ctx context.Context) (err error) {
+	err := retry.Do(ctx, t.s.trouble, func(ctx context.Context) (err error) {
 		v, err = t.try(ctx, asked)
 		return err
 	})
@@ -222,7 +223,7 @@ const asideFor = time.Hour
 
 // StepAside gives back what was granted meanwhile: nobody would use it.
 func (t *place) StepAside(ctx context.Context) error {
-	return lease.Persist(ctx, t.s.trouble, t.stepAside)
+	return retry.Do(ctx, t.s.trouble, t.stepAside)
 }
 
 func (t *place) stepAside(ctx context.Context) error {
@@ -272,7 +273,7 @@ func (t *place) giveBack(ctx context.Context, found *clientv3.TxnResponse) error
 
 // Return implements lease.Place.
 func (t *place) Return(ctx context.Context) error {
-	return lease.Persist(ctx, t.s.trouble, t.again)
+	return retry.Do(ctx, t.s.trouble, t.again)
 }
 
 // leaveFor is how long leaving is tried.
@@ -283,7 +284,7 @@ func (t *place) Leave(ctx context.Context) error {
 	short, cancel := context.WithTimeout(ctx, leaveFor)
 	defer cancel()
 	var last error
-	err := lease.Persist(short, t.s.trouble, func(ctx context.Context) error {
+	err := retry.Do(short, t.s.trouble, func(ctx context.Context) error {
 		last = t.leave(ctx)
 		return last
 	})

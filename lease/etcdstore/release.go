@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/retry"
 )
 
 const (
@@ -69,7 +70,7 @@ func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g giving) er
 	defer cancel()
 	var last error
 	tries := 0
-	err := lease.Persist(short, s.trouble, func(ctx context.Context) error {
+	err := retry.Do(short, s.trouble, func(ctx context.Context) error {
 		last = s.handOver(ctx, p, l, g, &tries)
 		return last
 	})

@@ -12,13 +12,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/remote"
 	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 )
 
 func at(t *testing.T, url string) (*Store, error) {
 	t.Helper()
-	d, err := lease.ParseURL(url)
+	d, err := remote.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}

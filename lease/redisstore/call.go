@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"berth/lease"
+	"berth/lease/retry"
 )
 
 //go:embed *.lua
@@ -179,7 +180,7 @@ var errReplicas = errors.New("replicas have it")
 
 // persist repeats a step through outages, until ctx ends.
 func (s *Store) persist(ctx context.Context, f func(context.Context) error) error {
-	return lease.Persist(ctx, s.dial.Trouble, f)
+	return retry.Do(ctx, s.dial.Trouble, f)
 }
 
 func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }

@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"berth/lease"
+	"berth/lease/remote"
 )
 
 // Schemes are those of the URLs that Open takes.
@@ -43,7 +43,7 @@ type address struct {
 }
 
 // connect makes a client of what d names. No server is asked yet.
-func connect(d lease.Dial) (redis.UniversalClient, address, error) {
+func connect(d remote.Address) (redis.UniversalClient, address, error) {
 	a, err := read(d)
 	if err != nil {
 		return nil, a, fmt.Errorf("store %s: %w", d.Name(), err)
@@ -68,7 +68,7 @@ func connect(d lease.Dial) (redis.UniversalClient, address, error) {
 	}), a, nil
 }
 
-func read(d lease.Dial) (address, error) {
+func read(d remote.Address) (address, error) {
 	sentinel := strings.HasSuffix(d.Scheme, "+sentinel")
 	a := address{network: "tcp", hosts: d.Hosts, user: d.User.Username(), password: os.Getenv("REDISCLI_AUTH")}
 	if p, set := d.User.Password(); set {

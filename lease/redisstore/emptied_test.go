@@ -6,6 +6,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 )
 
 // A server that has been up for long is emptied, and its scripts with it; or whoever comes
@@ -46,10 +47,10 @@ func TestFreshServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, s, job(2, longTTL), lease.Recovering)
-	if _, err := lease.ParseURL("redis://h?fresh=yes"); err != nil {
+	if _, err := remote.ParseURL("redis://h?fresh=yes"); err != nil {
 		t.Fatal(err)
 	}
-	d, _ := lease.ParseURL("redis://h?fresh=yes")
+	d, _ := remote.ParseURL("redis://h?fresh=yes")
 	if _, err := redisstore.Open(d); err == nil {
 		t.Error("fresh=yes is taken")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 	"berth/lease/storetest/engine"
 )
 
@@ -47,7 +48,7 @@ func TestReadOnly(t *testing.T) {
 	host, port, _ := net.SplitHostPort(master.Addr)
 	replica := engine.Redis(t, "--replicaof", host, port)
 	told := make(chan error, 100)
-	s := openAt(t, replica.Addr, func(d *lease.Dial) { d.Trouble = func(err error) { told <- err } }, redisstore.Timings{})
+	s := openAt(t, replica.Addr, func(d *remote.Address) { d.Trouble = func(err error) { told <- err } }, redisstore.Timings{})
 	named := func(err error) {
 		t.Helper()
 		var out *lease.UnreachableError

@@ -15,6 +15,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 	"berth/lease/storetest/engine"
 )
 
@@ -48,9 +49,9 @@ func job(n int, ttl time.Duration) lease.Request {
 }
 
 // openAt is a client of whatever listens there.
-func openAt(t testing.TB, addr string, change func(*lease.Dial), timings redisstore.Timings) *redisstore.Store {
+func openAt(t testing.TB, addr string, change func(*remote.Address), timings redisstore.Timings) *redisstore.Store {
 	t.Helper()
-	d, err := lease.ParseURL("redis://" + addr)
+	d, err := remote.ParseURL("redis://" + addr)
 	if err != nil {
 		t.Fatal(err)
 	}

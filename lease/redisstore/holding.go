@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/retry"
 )
 
 // holding is a lease of ours.
@@ -125,7 +126,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	child := h.unsaidChild()
 	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID, child)
 	if err != nil {
-		return lease.Inbox{}, ended(ctx, err)
+		return lease.Inbox{}, retry.Cause(ctx, err)
 	}
 	h.mu.Lock()
 	known, ends := h.run, h.expires
@@ -136,7 +137,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 			h.mu.Lock()
 			h.unsure = true
 			h.mu.Unlock()
-			return lease.Inbox{}, ended(ctx, err)
+			return lease.Inbox{}, retry.Cause(ctx, err)
 		}
 	}
 	if a.text(0) != "ok" {

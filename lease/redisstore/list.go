@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"berth/lease"
+	"berth/lease/retry"
 )
 
 func settings(text string) lease.Settings {
@@ -30,7 +31,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 	}
 	a, _, err := s.call(ctx, pool, "summary", 0, "")
 	if err != nil {
-		return ended(ctx, err)
+		return retry.Cause(ctx, err)
 	}
 	for old := a.text(3); ; old = a.text(3) {
 		var now lease.Settings
@@ -53,7 +54,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 		}
 		a, _, err = s.call(ctx, pool, "set", 0, pool, old, text)
 		if err != nil {
-			return ended(ctx, err)
+			return retry.Cause(ctx, err)
 		}
 		if a.text(0) == "ok" {
 			return nil
@@ -80,7 +81,7 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 			list = append(list, lease.Pool{Name: name, Err: err})
 			bad = errors.Join(bad, fmt.Errorf("pool %s: %w", name, err))
 		case err != nil:
-			return nil, ended(ctx, err)
+			return nil, retry.Cause(ctx, err)
 		default:
 			list = append(list, p)
 		}
@@ -158,12 +159,12 @@ func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease
 	s.sayAll()
 	a, _, err := s.call(ctx, pool, "summary", 0, t.ID)
 	if err != nil {
-		return lease.Pool{}, ended(ctx, err)
+		return lease.Pool{}, retry.Cause(ctx, err)
 	}
 	p := s.pool(pool, a)
 	p.Line, p.Place = a.number(11), a.number(12)
 	if err := s.holders(ctx, &p, a); err != nil {
-		return lease.Pool{}, ended(ctx, err)
+		return lease.Pool{}, retry.Cause(ctx, err)
 	}
 	return p, nil
 }
@@ -241,7 +242,7 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 	}
 	a, _, err := s.call(ctx, pool, "stop", 0, id, string(text))
 	if err != nil {
-		return lease.Entry{}, ended(ctx, err)
+		return lease.Entry{}, retry.Cause(ctx, err)
 	}
 	record := answer(a.list(4))
 	switch a.text(3) {
@@ -264,7 +265,7 @@ func (s *Store) Keepalive(ctx context.Context, id string) error {
 	a, _, err := s.call(ctx, pool, "keepalive", 0, id)
 	switch {
 	case err != nil:
-		return ended(ctx, err)
+		return retry.Cause(ctx, err)
 	case a.text(0) == "waits":
 		return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 	case a.text(0) != "ok":

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"berth/lease"
+	"berth/lease/retry"
 )
 
 // TryAcquire implements lease.Store.
@@ -27,7 +28,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 	a, sent, err := s.confirm(ctx, r.Pool, "try", r.TTL, r.ID, string(text))
 	if err != nil {
 		s.undo(ctx, r)
-		return nil, lease.Verdict{}, ended(ctx, err)
+		return nil, lease.Verdict{}, retry.Cause(ctx, err)
 	}
 	v := s.verdict(a, r, lease.Clearance{})
 	if g := a.text(atGrant); g != "" {
@@ -35,14 +36,6 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 		return h, v, err
 	}
 	return nil, v, nil
-}
-
-// ended prefers to say what ended the caller, but for his time.
-func ended(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
-		return cause
-	}
-	return err
 }
 
 // undo gives back what a try may have got whose answer was lost. The request may stand in

@@ -8,6 +8,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 	"berth/lease/storetest/engine"
 )
 
@@ -211,7 +212,7 @@ func TestWithoutReplicas(t *testing.T) {
 	s := replicate(t)
 	fresh(t, s.master)
 	trouble := make(chan error, 100)
-	careful := openAt(t, s.master.Addr, func(d *lease.Dial) {
+	careful := openAt(t, s.master.Addr, func(d *remote.Address) {
 		d.Replicas = 1
 		d.Trouble = func(err error) { trouble <- err }
 	}, redisstore.Timings{Call: time.Second})

@@ -20,13 +20,14 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"berth/lease"
+	"berth/lease/remote"
 )
 
 // Store is a client of one server, or of the master that Sentinels name.
 type Store struct {
 	client  redis.UniversalClient
 	name    string // without passwords
-	dial    lease.Dial
+	dial    remote.Address
 	at      address
 	clock   clock
 	timings Timings
@@ -68,10 +69,10 @@ var _ lease.Store = (*Store)(nil)
 
 // Open makes a store of redis://, rediss://, unix:// or redis+sentinel://. It does
 // not connect yet: the first step does, and fails with *lease.UnreachableError.
-func Open(d lease.Dial) (*Store, error) { return OpenWith(d, Timings{}) }
+func Open(d remote.Address) (*Store, error) { return OpenWith(d, Timings{}) }
 
 // OpenWith is Open with other timings.
-func OpenWith(d lease.Dial, t Timings) (*Store, error) {
+func OpenWith(d remote.Address, t Timings) (*Store, error) {
 	logging.Disable() // what goes wrong is said by whoever asked
 	client, at, err := connect(d)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 )
@@ -15,7 +16,7 @@ import (
 // open is a client of the server, whose database of that number it alone uses.
 func open(t testing.TB, server *engine.Server, settings string) *redisstore.Store {
 	t.Helper()
-	d, err := lease.ParseURL("redis://" + server.Addr + settings)
+	d, err := remote.ParseURL("redis://" + server.Addr + settings)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 	"berth/lease/storetest/engine"
 )
 
@@ -20,7 +21,7 @@ func TestSentinelFailover(t *testing.T) {
 	replica := engine.Redis(t, "--replicaof", host, port)
 	sentinel := engine.RedisSentinel(t, master, "main")
 	at := func() lease.Store {
-		d, err := lease.ParseURL("redis+sentinel://" + sentinel.Addr + "/main")
+		d, err := remote.ParseURL("redis+sentinel://" + sentinel.Addr + "/main")
 		if err != nil {
 			t.Fatal(err)
 		}

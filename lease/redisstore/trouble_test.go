@@ -16,13 +16,14 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 	"berth/lease/storetest/engine"
 )
 
 // at opens what a URL names. Nobody holds anything there.
-func at(t testing.TB, url string, change func(*lease.Dial)) *redisstore.Store {
+func at(t testing.TB, url string, change func(*remote.Address)) *redisstore.Store {
 	t.Helper()
-	d, err := lease.ParseURL(url)
+	d, err := remote.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func at(t testing.TB, url string, change func(*lease.Dial)) *redisstore.Store {
 }
 
 // fails is what a first step at url fails with.
-func fails(t testing.TB, url string, change func(*lease.Dial)) error {
+func fails(t testing.TB, url string, change func(*remote.Address)) error {
 	t.Helper()
 	h, v, err := at(t, url, change).TryAcquire(within(t), job(1, time.Second))
 	if err == nil {
@@ -226,7 +227,7 @@ func TestServerTrouble(t *testing.T) {
 func TestNoReplicas(t *testing.T) {
 	t.Parallel()
 	server := known(t)
-	one := func(d *lease.Dial) { d.Replicas = 1 }
+	one := func(d *remote.Address) { d.Replicas = 1 }
 	s := openAt(t, server.Addr, one, redisstore.Timings{Call: time.Second})
 	_, _, err := s.TryAcquire(within(t), job(1, time.Second))
 	outWith(t, err, true, "0 of 1 replicas have it, and --redis-wait asks for so many", "^redis-cli -h 127.0.0.1 -p [0-9]+ info replication")

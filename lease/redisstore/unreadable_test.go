@@ -9,6 +9,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 )
 
 // notices are what a store says beside its answers.
@@ -17,7 +18,7 @@ type notices struct {
 	said []string
 }
 
-func (n *notices) dial(d *lease.Dial) {
+func (n *notices) dial(d *remote.Address) {
 	d.Notice = func(err error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"berth/lease"
 	"berth/lease/etcdstore"
+	"berth/lease/remote"
 )
 
 // A run on etcd beside few holders and beside many, and what it leaves there.
@@ -108,7 +108,7 @@ func (e etcdAsk) turns(store string) (more etcdState, err error) {
 
 // besideTools fills one pool for each number of holders. Each has room for one more.
 func (b *bench) besideTools(store string) (tools []tool, done func(), err error) {
-	d, err := lease.ParseURL(store)
+	d, err := remote.ParseURL(store)
 	if err != nil {
 		return nil, nil, err
 	}

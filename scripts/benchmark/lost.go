@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"berth/lease"
+	"berth/lease/remote"
 )
 
 // What becomes of a job whose lease is lost: two jobs want the one slot; the first
@@ -124,7 +124,7 @@ func (b *bench) lostTool(name string) (tool, error) {
 func (b *bench) takeAway(t tool, name string) error {
 	store := strings.TrimPrefix(t.env[len(t.env)-1], "ETCDCTL_ENDPOINTS=")
 	if name == "redis" {
-		d, err := lease.ParseURL(strings.TrimPrefix(store, "BERTH_STORE="))
+		d, err := remote.ParseURL(strings.TrimPrefix(store, "BERTH_STORE="))
 		if err != nil {
 			return err
 		}

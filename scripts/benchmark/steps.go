@@ -10,6 +10,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/remote"
 )
 
 // What a step takes of Redis's only thread, beside few holders and beside many.
@@ -141,7 +142,7 @@ func (b *bench) redisCrowds(r redisServer) (crowds []*crowd, done func(), err er
 func besidePool(n int) string { return fmt.Sprintf("beside-%d", n) }
 
 func openRedis(r redisServer) (*redisstore.Store, error) {
-	d, err := lease.ParseURL(r.store)
+	d, err := remote.ParseURL(r.store)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ func (s *Store) Set(ctx context.Context, name string, change func(lease.Settings
 	if err != nil {
 		return err
 	}
-	return s.persevere(ctx, func(ctx context.Context) error {
+	return s.retry(ctx, func(ctx context.Context) error {
 		for {
 			resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.own())}})
 			if err != nil {
@@ -44,7 +44,7 @@ func (s *Store) Set(ctx context.Context, name string, change func(lease.Settings
 
 // Stop implements lease.Store.
 func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (e lease.Entry, err error) {
-	err = s.persevere(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		e, err = s.leave(ctx, id, stop)
 		return err
 	})
@@ -91,7 +91,7 @@ func (s *Store) leave(ctx context.Context, id string, stop lease.Stop) (lease.En
 
 // Keepalive implements lease.Store.
 func (s *Store) Keepalive(ctx context.Context, id string) error {
-	return s.persevere(ctx, func(ctx context.Context) error {
+	return s.retry(ctx, func(ctx context.Context) error {
 		p, h, _, err := s.find(ctx, id)
 		switch {
 		case err != nil:

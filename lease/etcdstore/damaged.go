@@ -85,7 +85,7 @@ func (s *Store) mind(ctx context.Context, l *look) {
 // else, and nobody could tell whether it has an owner. One who lives finds it so with its
 // next sign of life and keeps it, as after a move to another TTL whose answer was lost.
 func (s *Store) bind(ctx context.Context, h holder) {
-	life, err := s.begin(ctx, lease.DefaultTTL)
+	life, err := s.grantLease(ctx, lease.DefaultTTL)
 	if err != nil {
 		return
 	}
@@ -105,7 +105,7 @@ func remedy(kv *mvccpb.KeyValue) string {
 
 // tellOf says it once of each key.
 func (s *Store) tellOf(kv *mvccpb.KeyValue, err error) {
-	if _, said := s.said.LoadOrStore(string(kv.Key), nil); !said && s.notice != nil {
+	if _, said := s.noticed.LoadOrStore(string(kv.Key), nil); !said && s.notice != nil {
 		s.notice(err)
 	}
 }

@@ -50,24 +50,24 @@ func Open(d remote.Address) (*Store, error) {
 		return nil, err
 	}
 	quiet()
-	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, notice: d.Notice, members: cfg.Endpoints, tls: cfg.TLS,
-		opened: timeOfDay() - lease.Boottime(), lookEvery: lookEvery, forgetAfter: forgetAfter, sweepEvery: sweepEvery}
+	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, notice: d.Notice, endpoints: cfg.Endpoints, tls: cfg.TLS,
+		opened: timeOfDay() - lease.Boottime(), recheckEvery: lookEvery, forgetAfter: forgetAfter, sweepEvery: sweepEvery}
 	if cfg.Username != "" {
 		s.user = &user{name: cfg.Username, password: cfg.Password}
 		cfg.Username, cfg.Password = "", ""
 		cfg.DialOptions = append(cfg.DialOptions, grpc.WithPerRPCCredentials(s.user))
 	}
-	if s.among, err = newMembers(cfg, s.user); err != nil {
-		return nil, s.sorted(err)
+	if s.members, err = newMembers(cfg, s.user); err != nil {
+		return nil, s.classify(err)
 	}
 	cfg.DialOptions = append(cfg.DialOptions, s.routes()...)
 	if s.client, err = clientv3.New(cfg); err != nil {
-		s.among.close()
-		return nil, s.sorted(err)
+		s.members.close()
+		return nil, s.classify(err)
 	}
-	s.kv, s.lives = s.client.KV, pb.NewLeaseClient(s.client.ActiveConnection())
+	s.kv, s.leases = s.client.KV, pb.NewLeaseClient(s.client.ActiveConnection())
 	if s.user != nil {
-		if err := s.persevere(s.client.Ctx(), s.logIn); err != nil {
+		if err := s.retry(s.client.Ctx(), s.logIn); err != nil {
 			s.Close()
 			return nil, err
 		}
@@ -91,7 +91,7 @@ func prefix(path string) string {
 
 func config(d remote.Address) (clientv3.Config, error) {
 	cfg := clientv3.Config{
-		Logger: zap.NewNop(), DialTimeout: patience, MaxUnaryRetries: retries,
+		Logger: zap.NewNop(), DialTimeout: attemptTimeout, MaxUnaryRetries: retries,
 		DialKeepAliveTime: pingAfter, DialKeepAliveTimeout: pingWaits,
 	}
 	for name := range d.Settings {

@@ -39,24 +39,24 @@ import (
 
 // Store is the pools below one prefix of an etcd cluster.
 type Store struct {
-	name    string // for people
-	dir     string // before the names of pools
-	trouble func(error)
-	client  *clientv3.Client
-	members []string    // their URLs
-	user    *user       // nil: none
-	tls     *tls.Config // nil: none
-	among   *members
-	kv      clientv3.KV
-	lives   pb.LeaseClient
-	term    atomic.Uint64 // the latest that a leader kept a life in
+	name       string // for people
+	dir        string // before the names of pools
+	trouble    func(error)
+	client     *clientv3.Client
+	endpoints  []string    // their URLs
+	user       *user       // nil: none
+	tls        *tls.Config // nil: none
+	members    *members
+	kv         clientv3.KV
+	leases     pb.LeaseClient
+	latestTerm atomic.Uint64 // the latest that a leader kept a life in
 
-	// met: the cluster has answered once. Until then it is more likely that the
+	// answered: the cluster has answered once. Until then it is more likely that the
 	// address is wrong than that the cluster has an outage that will pass.
-	met   atomic.Bool
-	spare spare
-	// lookEvery is how long a waiter trusts its watches.
-	lookEvery time.Duration
+	answered atomic.Bool
+	spare    spareLease
+	// recheckEvery is how long a waiter trusts its watches.
+	recheckEvery time.Duration
 	// forgetAfter is how long a pool is there that nobody uses, and sweepEvery how often
 	// somebody looks for such. swept is what the last release read of the last look.
 	forgetAfter, sweepEvery time.Duration
@@ -64,31 +64,31 @@ type Store struct {
 	// opened is what Clock began with: the time of day less the boot clock. setBy is how
 	// far a test has set the time of day.
 	opened, setBy time.Duration
-	// unsaid are holdings with a child that etcd may not know of yet.
-	unsaid sync.Map
-	leftovers
+	// unrecorded are holdings with a child that etcd may not know of yet.
+	unrecorded sync.Map
+	revocations
 	// notice is told of a record that cannot be read, once of each; nil: nobody is.
-	notice func(error)
-	said   sync.Map // their keys
+	notice  func(error)
+	noticed sync.Map // their keys
 }
 
 var _ lease.Store = (*Store)(nil)
 
 const (
-	// patience is how long one attempt may take. That one member hangs is dealt with in
+	// attemptTimeout is how long one attempt may take. That one member hangs is dealt with in
 	// much less; when all are silent the reason is to be told, and the question may be
 	// another one by now.
-	patience = 2 * time.Second
-	// perseverance is how long a step is repeated for which nobody waits in a line.
-	perseverance = 8 * time.Second
+	attemptTimeout = 2 * time.Second
+	// retryFor is how long a step is repeated for which nobody waits in a line.
+	retryFor = 8 * time.Second
 )
 
 // Close ends all that is under way. What is held stays so until its TTL is over. Etcd
 // leases that nothing hangs on any more are revoked first, for half a second at most.
 func (s *Store) Close() error {
-	s.tidy()
+	s.finishRevoking()
 	err := s.client.Close()
-	s.among.close()
+	s.members.close()
 	return err
 }
 
@@ -97,7 +97,7 @@ func (s *Store) Close() error {
 // nothing else, and one whose clock is set has mostly been wrong before.
 func (s *Store) Clock() time.Duration { return lease.Boottime() + s.opened }
 
-func (s *Store) today() time.Duration { return timeOfDay() + s.setBy }
+func (s *Store) wallClock() time.Duration { return timeOfDay() + s.setBy }
 
 func timeOfDay() time.Duration { return time.Duration(time.Now().UnixNano()) }
 
@@ -106,35 +106,35 @@ func (s *Store) attempt(ctx context.Context, f func(context.Context) error) erro
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	short, cancel := context.WithTimeout(ctx, patience)
+	short, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	err := f(short)
 	switch {
 	case err == nil:
-		s.met.Store(true)
+		s.answered.Store(true)
 		return nil
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return context.Cause(ctx)
 	}
-	err = s.sorted(s.logInAgain(ctx, err))
+	err = s.classify(s.logInAgain(ctx, err))
 	if out := (*lease.UnreachableError)(nil); ctx.Err() != nil && errors.As(err, &out) {
-		out.Err = timeUp{out.Err}
+		out.Err = timeoutError{out.Err}
 	}
 	return err
 }
 
-// timeUp says that the caller's time was over before anything came of it.
-type timeUp struct{ err error }
+// timeoutError says that the caller's time was over before anything came of it.
+type timeoutError struct{ err error }
 
-func (e timeUp) Error() string   { return e.err.Error() }
-func (e timeUp) Unwrap() []error { return []error{e.err, context.DeadlineExceeded} }
+func (e timeoutError) Error() string   { return e.err.Error() }
+func (e timeoutError) Unwrap() []error { return []error{e.err, context.DeadlineExceeded} }
 
-// errSilent is what is said of a cluster that does not answer in our own time.
-var errSilent = fmt.Errorf("no answer within %v", patience)
+// errNoAnswer is what is said of a cluster that does not answer in our own time.
+var errNoAnswer = fmt.Errorf("no answer within %v", attemptTimeout)
 
-// sorted makes an UnreachableError of what may pass by itself. A cluster that is
+// classify makes an UnreachableError of what may pass by itself. A cluster that is
 // full is among it: it answers, but takes nothing until somebody makes room.
-func (s *Store) sorted(err error) error {
+func (s *Store) classify(err error) error {
 	if errors.Is(err, lease.ErrLost) || errors.As(err, new(*lease.UnreachableError)) || errors.As(err, new(*lease.RefusedError)) {
 		return err
 	}
@@ -143,7 +143,7 @@ func (s *Store) sorted(err error) error {
 	var answer rpctypes.EtcdError
 	if errors.As(err, &answer) {
 		code = answer.Code()
-		s.met.Store(true)
+		s.answered.Store(true)
 	}
 	if said, ok := status.FromError(err); ok && !errors.As(err, &answer) {
 		msg := said.Message()
@@ -154,7 +154,7 @@ func (s *Store) sorted(err error) error {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || code == codes.DeadlineExceeded:
-		return s.unreachable(errSilent)
+		return s.unreachable(errNoAnswer)
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		// A life that was over before it was used; whoever meets it takes another.
 		return &lease.UnreachableError{Store: s.name, Answers: true, Err: err}
@@ -168,32 +168,32 @@ func (s *Store) sorted(err error) error {
 		}
 		return s.unreachable(errors.New(err.Error()))
 	}
-	if no := s.refused(err); no != nil {
+	if no := s.refusal(err); no != nil {
 		return no
 	}
 	return fmt.Errorf("store %s: %w", s.name, err)
 }
 
 func (s *Store) unreachable(err error) error {
-	if s.met.Load() {
+	if s.answered.Load() {
 		return &lease.UnreachableError{Store: s.name, Err: err}
 	}
-	return s.notMet(err)
+	return s.whyNeverAnswered(err)
 }
 
-// persevere repeats f for a few seconds where an outage may pass in that time, as
+// retry repeats f for a few seconds where an outage may pass in that time, as
 // the choice of a new leader does. A cluster that has never answered is asked once
 // for each of its members.
-func (s *Store) persevere(ctx context.Context, f func(context.Context) error) error {
-	short, cancel := context.WithTimeout(ctx, perseverance)
+func (s *Store) retry(ctx context.Context, f func(context.Context) error) error {
+	short, cancel := context.WithTimeout(ctx, retryFor)
 	defer cancel()
 	var last error
 	tries := 0
 	err := retry.Do(short, nil, func(ctx context.Context) error {
 		last = f(ctx)
 		tries++
-		if out := (*lease.UnreachableError)(nil); errors.As(last, &out) && !s.met.Load() && tries >= len(s.members) {
-			return errNeverMet
+		if out := (*lease.UnreachableError)(nil); errors.As(last, &out) && !s.answered.Load() && tries >= len(s.endpoints) {
+			return errNeverAnswered
 		}
 		return last
 	})
@@ -213,16 +213,16 @@ func why(ctx context.Context, err, last error) error {
 	return last
 }
 
-var errNeverMet = errors.New("it has never answered")
+var errNeverAnswered = errors.New("it has never answered")
 
-// over reports whether a step failed because its life had ended.
-func over(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) }
+// leaseExpired reports whether a step failed because its life had ended.
+func leaseExpired(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) }
 
-// undoFor is how long a step that failed may be undone. It is waited for: the program
+// undoWithin is how long a step that failed may be undone. It is waited for: the program
 // may end right after it.
-const undoFor = time.Second
+const undoWithin = time.Second
 
-func undone(undo func()) {
+func undoBriefly(undo func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -230,7 +230,7 @@ func undone(undo func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(undoFor):
+	case <-time.After(undoWithin):
 	}
 }
 

@@ -71,7 +71,7 @@ func TestLostReply(t *testing.T) {
 		}
 	}
 	ctx := soon(t)
-	s.met.Store(true)
+	s.answered.Store(true)
 	lost("TryAcquire")
 	h := mustTry(t, s, storetest.Request("p", 1))
 	lost("Line")
@@ -152,7 +152,7 @@ func TestRevoked(t *testing.T) {
 	if _, err := h.Renew(soon(t), 0); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("Renew: %v, want ErrLost", err)
 	}
-	if err := s.sign(soon(t), &h.(*holding).life); !errors.Is(err, lease.ErrLost) {
+	if err := s.renewLease(soon(t), &h.(*holding).life); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("a sign of life: %v, want ErrLost", err)
 	}
 	next := mustGet(t, a)

@@ -47,7 +47,7 @@ func apart(a, b, d time.Duration) bool { return max(a-b, b-a) >= d }
 // no news to anybody.
 func (s *Store) sweep() {
 	last := s.swept.Swap(nil)
-	if last == nil || !apart(s.today(), last.is.At, s.sweepEvery) {
+	if last == nil || !apart(s.wallClock(), last.is.At, s.sweepEvery) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.client.Ctx(), sweepFor)
@@ -62,7 +62,7 @@ func (s *Store) sweep() {
 		return
 	}
 	idle, next := s.idle(kvs(resp.Responses[0]), resp.Responses[0].GetResponseRange().More)
-	now := swept{At: s.today(), From: next}
+	now := swept{At: s.wallClock(), From: next}
 	if next != "" {
 		now.At -= max(0, s.sweepEvery-sweepSoon)
 	}
@@ -108,7 +108,7 @@ func (s *Store) isIdle(p pool, keys []*mvccpb.KeyValue) bool {
 		switch string(kv.Key) {
 		case p.grants():
 			g, _ := decode[lease.Starts](kv)
-			if g.is.Hold(s.today()) {
+			if g.is.Hold(s.wallClock()) {
 				return false
 			}
 			used = max(used, g.is.Used, g.is.Last)
@@ -119,5 +119,5 @@ func (s *Store) isIdle(p pool, keys []*mvccpb.KeyValue) bool {
 			return false
 		}
 	}
-	return apart(s.today(), used, s.forgetAfter)
+	return apart(s.wallClock(), used, s.forgetAfter)
 }

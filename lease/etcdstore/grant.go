@@ -16,7 +16,7 @@ import (
 func (s *Store) granting(l *look, r lease.Request, v lease.Verdict, on clientv3.LeaseID) (txn, lease.Lease) {
 	starts := l.grants.is
 	starts.Buckets = slices.Clone(starts.Buckets)
-	start := starts.Add(s.today(), r.Paces(l.own.is)...)
+	start := starts.Add(s.wallClock(), r.Paces(l.own.is)...)
 	r.Conditions = lease.Conditions{Need: r.Needs(l.own.is)}
 	g := lease.Lease{
 		Version: lease.Version, Request: r, Slots: l.free(r.Weight),

@@ -19,7 +19,7 @@ type holding struct {
 
 	mu    sync.Mutex
 	lease lease.Lease
-	life  life
+	life  etcdLease
 	gone  bool
 	// atMost is until when it may hold at most while it is moved to a shorter life;
 	// 0: it is not.
@@ -37,8 +37,8 @@ type holding struct {
 // not see the answer. How long it still lives is known after a sign of life.
 func (s *Store) adopt(ctx context.Context, p pool, had record[lease.Lease]) (*holding, error) {
 	h := &holding{s: s, pool: p, lease: had.is}
-	h.life = life{id: clientv3.LeaseID(had.Lease), asked: had.is.TTL}
-	return h, s.sign(ctx, &h.life)
+	h.life = etcdLease{id: clientv3.LeaseID(had.Lease), wanted: had.is.TTL}
+	return h, s.renewLease(ctx, &h.life)
 }
 
 func (h *holding) Lease() lease.Lease {
@@ -51,9 +51,9 @@ func (h *holding) Expires() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.atMost > 0 {
-		return min(h.atMost, h.life.ends())
+		return min(h.atMost, h.life.expires())
 	}
-	return h.life.ends()
+	return h.life.expires()
 }
 
 // ours: it is still the lease that we were granted.
@@ -68,7 +68,7 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
 	h.looked = h.s.Clock() // who calls was started after that
-	h.s.unsaid.Store(h, nil)
+	h.s.unrecorded.Store(h, nil)
 	time.AfterFunc(tellAfter, func() { _ = h.say(h.s.client.Ctx()) })
 	return nil
 }
@@ -83,7 +83,7 @@ func (h *holding) say(ctx context.Context) error {
 	h.mu.Lock()
 	l, gone := h.lease, h.gone
 	h.mu.Unlock()
-	if _, unsaid := h.s.unsaid.Load(h); gone || !unsaid {
+	if _, unsaid := h.s.unrecorded.Load(h); gone || !unsaid {
 		return nil
 	}
 	_, err := h.s.commit(ctx, txn{
@@ -91,7 +91,7 @@ func (h *holding) say(ctx context.Context) error {
 		then: []clientv3.Op{clientv3.OpPut(h.pool.leaseOf(l.ID), encode(l), clientv3.WithIgnoreLease())},
 	})
 	if err == nil {
-		h.s.unsaid.Delete(h)
+		h.s.unrecorded.Delete(h)
 	}
 	return err
 }
@@ -99,7 +99,7 @@ func (h *holding) say(ctx context.Context) error {
 // Renew gives a sign of life and reads what is asked of us, both at once. Until ctx ends
 // or patience is over it tries again: whoever waits for its error has nothing better to do.
 func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Inbox, err error) {
-	short, cancel := context.WithTimeout(ctx, patience)
+	short, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	err = retry.Do(short, nil, func(short context.Context) (err error) {
 		signs, err = h.renew(short, ttl)
@@ -118,7 +118,7 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	if ttl <= 0 {
 		ttl = l.TTL
 	}
-	if ttl > 0 && wholeSeconds(ttl) != wholeSeconds(life.asked) {
+	if ttl > 0 && wholeSeconds(ttl) != wholeSeconds(life.wanted) {
 		if err := h.relet(ctx, ttl); err != nil {
 			return lease.Inbox{}, err
 		}
@@ -127,7 +127,7 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	}
 	signed := make(chan error, 1)
 	go func() {
-		err := h.s.sign(ctx, &life)
+		err := h.s.renewLease(ctx, &life)
 		if err == nil {
 			h.lives(life)
 		}
@@ -139,8 +139,8 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	case err != nil:
 		return signs, err
 	case on != life.id: // it was relet, and the answer was lost
-		life.id, life.asked = on, 0
-		serr = h.s.sign(ctx, &life)
+		life.id, life.wanted = on, 0
+		serr = h.s.renewLease(ctx, &life)
 	case errors.Is(serr, lease.ErrLost):
 		// Our record would have gone with it, and is there: a member that leads since a
 		// moment ago may not have read yet that we came before.
@@ -159,10 +159,10 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 // lives notes a sign of life at once: what is asked of us may come late, or never when the
 // members that could tell have no leader, and that is no reason to give a lease up. Unless
 // it is not certain that the record hangs on that life.
-func (h *holding) lives(l life) {
+func (h *holding) lives(l etcdLease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.atMost == 0 && h.life.id == l.id && l.sent > h.life.sent {
+	if h.atMost == 0 && h.life.id == l.id && l.renewed > h.life.renewed {
 		h.life = l
 	}
 }
@@ -218,7 +218,7 @@ func (h *holding) called(k record[time.Duration]) time.Duration {
 // relet moves all that is ours to a life of another length: etcd's own cannot
 // change theirs.
 func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
-	other, err := h.s.begin(ctx, ttl)
+	other, err := h.s.grantLease(ctx, ttl)
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 		t.then = append(t.then, clientv3.OpPut(string(kv.Key), value, clientv3.WithLease(other.id)))
 	}
 	h.mu.Lock()
-	h.atMost = other.ends() // from now on, whether we see the answer or not
+	h.atMost = other.expires() // from now on, whether we see the answer or not
 	h.mu.Unlock()
 	resp, err := h.s.commit(ctx, t)
 	switch {

@@ -50,7 +50,7 @@ func asBefore(t *testing.T, s *Store, id string, asks int, slots ...int) clientv
 	if err != nil {
 		t.Fatal(err)
 	}
-	life, err := s.begin(soon(t), time.Minute)
+	life, err := s.grantLease(soon(t), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,67 +18,67 @@ import (
 	"berth/lease"
 )
 
-// life is a lease of etcd, which records hang on.
-type life struct {
-	id    clientv3.LeaseID
-	asked time.Duration // the TTL that was wanted
-	ttl   time.Duration // and the one that etcd gave
-	// sent is when its last sign of life was sent that has been answered.
-	sent time.Duration
+// etcdLease is a lease of etcd, which records hang on.
+type etcdLease struct {
+	id     clientv3.LeaseID
+	wanted time.Duration // the TTL that was wanted
+	ttl    time.Duration // and the one that etcd gave
+	// renewed is when its last sign of life was renewed that has been answered.
+	renewed time.Duration
 }
 
 // wholeSeconds is how etcd counts.
 func wholeSeconds(ttl time.Duration) int64 { return int64((ttl + time.Second - 1) / time.Second) }
 
-func (l life) ends() time.Duration { return l.sent + l.ttl }
+func (l etcdLease) expires() time.Duration { return l.renewed + l.ttl }
 
-// stale: the next sign of life is due.
-func (l life) stale() bool { return lease.Boottime()-l.sent >= l.ttl/4 }
+// due: the next sign of life is due.
+func (l etcdLease) due() bool { return lease.Boottime()-l.renewed >= l.ttl/4 }
 
-// rests is for how long it can be left alone: somewhat longer than until stale.
-func (l life) rests() time.Duration { return l.sent + l.ttl/3 - lease.Boottime() }
+// idleFor is for how long it can be left alone: somewhat longer than until stale.
+func (l etcdLease) idleFor() time.Duration { return l.renewed + l.ttl/3 - lease.Boottime() }
 
-// begin asks for a life under an id of ours: the same question may reach several
+// grantLease asks for a life under an id of ours: the same question may reach several
 // members, or one of them late, and none of them makes a second life of it.
-func (s *Store) begin(ctx context.Context, ttl time.Duration) (life, error) {
+func (s *Store) grantLease(ctx context.Context, ttl time.Duration) (etcdLease, error) {
 	if ttl <= 0 {
 		ttl = lease.DefaultTTL
 	}
-	l := life{asked: ttl, id: clientv3.LeaseID(rand.Int64N(math.MaxInt64) + 1)}
+	l := etcdLease{wanted: ttl, id: clientv3.LeaseID(rand.Int64N(math.MaxInt64) + 1)}
 	err := s.attempt(ctx, func(ctx context.Context) error {
-		l.sent = lease.Boottime()
-		resp, err := s.lives.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: int64(l.id), TTL: wholeSeconds(ttl)})
+		l.renewed = lease.Boottime()
+		resp, err := s.leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: int64(l.id), TTL: wholeSeconds(ttl)})
 		if err == nil {
 			l.ttl = time.Duration(resp.TTL) * time.Second
 		}
 		return err
 	})
 	if errors.Is(err, rpctypes.ErrLeaseExist) { // what we asked another member for came first
-		err = s.sign(ctx, &l)
+		err = s.renewLease(ctx, &l)
 	}
 	return l, err
 }
 
-// sign gives a sign of life. lease.ErrLost when it was too late for it.
+// renewLease gives a renewLease of life. lease.ErrLost when it was too late for it.
 //
 // The client's own KeepAliveOnce tries again without a pause for as long as nobody
 // can be reached.
-func (s *Store) sign(ctx context.Context, l *life) error {
+func (s *Store) renewLease(ctx context.Context, l *etcdLease) error {
 	return s.attempt(ctx, func(ctx context.Context) error {
-		kept, err := ask(ctx, s.among, func(ctx context.Context, m *member) (life, error) { return s.keepAlive(ctx, m, l.id) })
+		kept, err := ask(ctx, s.members, func(ctx context.Context, m *member) (etcdLease, error) { return s.renewAt(ctx, m, l.id) })
 		if err == nil {
-			l.ttl, l.sent = kept.ttl, kept.sent
+			l.ttl, l.renewed = kept.ttl, kept.renewed
 		}
 		return err
 	})
 }
 
-// errDeposed is what a member has to say that was frozen while it led, and does not know
+// errNotLeader is what a member has to say that was frozen while it led, and does not know
 // yet that another one does: that one counts the lives now.
-var errDeposed = status.Error(codes.Unavailable, "it leads no more")
+var errNotLeader = status.Error(codes.Unavailable, "it leads no more")
 
-func (s *Store) keepAlive(ctx context.Context, m *member, id clientv3.LeaseID) (l life, err error) {
-	l.sent = lease.Boottime()
+func (s *Store) renewAt(ctx context.Context, m *member, id clientv3.LeaseID) (l etcdLease, err error) {
+	l.renewed = lease.Boottime()
 	stream, err := pb.NewLeaseClient(m.conn).LeaseKeepAlive(ctx)
 	if err != nil {
 		return l, err
@@ -90,8 +90,8 @@ func (s *Store) keepAlive(ctx context.Context, m *member, id clientv3.LeaseID) (
 	switch {
 	case err != nil:
 		return l, err
-	case s.isOld(resp.Header.GetRaftTerm()):
-		return l, errDeposed
+	case s.isOldTerm(resp.Header.GetRaftTerm()):
+		return l, errNotLeader
 	case resp.TTL <= 0:
 		return l, lease.ErrLost
 	}
@@ -99,109 +99,109 @@ func (s *Store) keepAlive(ctx context.Context, m *member, id clientv3.LeaseID) (
 	return l, nil
 }
 
-// isOld reports whether a leader of a later term has kept a life of ours.
-func (s *Store) isOld(term uint64) bool {
+// isOldTerm reports whether a leader of a later term has kept a life of ours.
+func (s *Store) isOldTerm(term uint64) bool {
 	for {
-		latest := s.term.Load()
+		latest := s.latestTerm.Load()
 		if term < latest {
 			return true
 		}
-		if s.term.CompareAndSwap(latest, term) {
+		if s.latestTerm.CompareAndSwap(latest, term) {
 			return false
 		}
 	}
 }
 
 // revoke ends a life, with all that hangs on it. It ends by itself where that fails.
-func (s *Store) revoke(id clientv3.LeaseID) { _ = s.revokeNow(s.client.Ctx(), id) }
+func (s *Store) revoke(id clientv3.LeaseID) { _ = s.revokeLease(s.client.Ctx(), id) }
 
-// revokeNow is no error where it had ended before.
-func (s *Store) revokeNow(ctx context.Context, id clientv3.LeaseID) error {
+// revokeLease is no error where it had ended before.
+func (s *Store) revokeLease(ctx context.Context, id clientv3.LeaseID) error {
 	err := s.attempt(ctx, func(ctx context.Context) error {
 		_, err := s.client.Revoke(ctx, id)
 		return err
 	})
-	if over(err) {
+	if leaseExpired(err) {
 		return nil
 	}
 	return err
 }
 
-// loan is a life that is being asked for while something else is done.
-type loan struct {
-	done chan struct{}
-	life life // once done
-	err  error
+// pendingLease is a life that is being asked for while something else is done.
+type pendingLease struct {
+	done    chan struct{}
+	granted etcdLease // once done
+	err     error
 }
 
-// spare is a life that nothing hangs on: of a request that was refused, for its
+// spareLease is a life that nothing hangs on: of a request that was refused, for its
 // place in the line. One that nobody takes ends by itself.
-type spare struct {
+type spareLease struct {
 	sync.Mutex
-	loan *loan
+	pending *pendingLease
 }
 
-// borrow asks for a life, or takes the spare one.
-func (s *Store) borrow(ctx context.Context, ttl time.Duration) *loan {
+// requestOrReuse asks for a life, or takes the spare one.
+func (s *Store) requestOrReuse(ctx context.Context, ttl time.Duration) *pendingLease {
 	s.spare.Lock()
 	defer s.spare.Unlock()
-	if l := s.spare.loan; l != nil {
-		s.spare.loan = nil
-		if l.good(ttl) {
+	if l := s.spare.pending; l != nil {
+		s.spare.pending = nil
+		if l.usable(ttl) {
 			return l
 		}
-		s.discardLoan(l)
+		s.discardPending(l)
 	}
-	return s.fresh(ctx, ttl)
+	return s.requestLease(ctx, ttl)
 }
 
-func (s *Store) fresh(ctx context.Context, ttl time.Duration) *loan {
-	l := &loan{done: make(chan struct{})}
+func (s *Store) requestLease(ctx context.Context, ttl time.Duration) *pendingLease {
+	l := &pendingLease{done: make(chan struct{})}
 	ctx = context.WithoutCancel(ctx) // it may be for the next one
 	go func() {
 		defer close(l.done)
-		l.life, l.err = s.begin(ctx, ttl)
+		l.granted, l.err = s.grantLease(ctx, ttl)
 	}()
 	return l
 }
 
-func (l *loan) good(ttl time.Duration) bool {
+func (l *pendingLease) usable(ttl time.Duration) bool {
 	select {
 	case <-l.done:
-		return l.err == nil && l.life.asked == ttl && !l.life.stale()
+		return l.err == nil && l.granted.wanted == ttl && !l.granted.due()
 	default:
 		return false
 	}
 }
 
-func (l *loan) wait(ctx context.Context) (life, error) {
+func (l *pendingLease) wait(ctx context.Context) (etcdLease, error) {
 	select {
 	case <-l.done:
-		return l.life, l.err
+		return l.granted, l.err
 	case <-ctx.Done():
-		return life{}, context.Cause(ctx)
+		return etcdLease{}, context.Cause(ctx)
 	}
 }
 
 // undo ends a life that something may hang on.
-func (l *loan) undo(s *Store) {
+func (l *pendingLease) undo(s *Store) {
 	<-l.done
 	if l.err == nil {
-		s.revoke(l.life.id)
+		s.revoke(l.granted.id)
 	}
 }
 
-func (s *Store) giveBack(l *loan) {
+func (s *Store) keepSpare(l *pendingLease) {
 	s.spare.Lock()
 	defer s.spare.Unlock()
-	s.discardLoan(s.spare.loan)
-	s.spare.loan = l
+	s.discardPending(s.spare.pending)
+	s.spare.pending = l
 }
 
-// leftovers are etcd leases that nothing hangs on any more. Each would stay until its TTL
+// revocations are etcd leases that nothing hangs on any more. Each would stay until its TTL
 // is over, and a job that waits for nobody leaves one every few milliseconds. They are
 // revoked beside what else is done; the end of the program waits for that.
-type leftovers struct {
+type revocations struct {
 	mu      sync.Mutex
 	closed  bool
 	pending sync.WaitGroup
@@ -211,20 +211,20 @@ type leftovers struct {
 func (s *Store) discard(ids ...clientv3.LeaseID) {
 	for _, id := range ids {
 		if id != 0 {
-			s.beside(func() { s.revoke(id) })
+			s.inBackground(func() { s.revoke(id) })
 		}
 	}
 }
 
-// discardLoan revokes one that may not have come yet, and that nothing hangs on.
-func (s *Store) discardLoan(l *loan) {
+// discardPending revokes one that may not have come yet, and that nothing hangs on.
+func (s *Store) discardPending(l *pendingLease) {
 	if l != nil {
-		s.beside(func() { l.undo(s) })
+		s.inBackground(func() { l.undo(s) })
 	}
 }
 
-// beside does f beside what else is done, unless the store is closed.
-func (o *leftovers) beside(f func()) {
+// inBackground does f inBackground what else is done, unless the store is closed.
+func (o *revocations) inBackground(f func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
@@ -237,17 +237,17 @@ func (o *leftovers) beside(f func()) {
 	}()
 }
 
-// tidyFor is how long the end of the program waits for it: they end by themselves, too.
-const tidyFor = time.Second / 2
+// revokeWithin is how long the end of the program waits for it: they end by themselves, too.
+const revokeWithin = time.Second / 2
 
-func (s *Store) tidy() {
+func (s *Store) finishRevoking() {
 	s.spare.Lock()
-	s.discardLoan(s.spare.loan)
-	s.spare.loan = nil
+	s.discardPending(s.spare.pending)
+	s.spare.pending = nil
 	s.spare.Unlock()
-	s.leftovers.mu.Lock()
+	s.revocations.mu.Lock()
 	s.closed = true
-	s.leftovers.mu.Unlock()
+	s.revocations.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -255,6 +255,6 @@ func (s *Store) tidy() {
 	}()
 	select {
 	case <-done:
-	case <-time.After(tidyFor):
+	case <-time.After(revokeWithin):
 	}
 }

@@ -18,13 +18,13 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 	}
 	t := &place{s: s, pool: p, ticket: lease.Ticket{Version: lease.Version, Request: r, Since: time.Now()}}
 	t.ctx, t.end = context.WithCancel(clientv3.WithRequireLeader(s.client.Ctx()))
-	t.loan, t.own = s.borrow(ctx, r.TTL), t.listen(0)
+	t.loan, t.own = s.requestOrReuse(ctx, r.TTL), t.listen(0)
 	if r.Key != "" {
-		t.shadeLoan = s.fresh(ctx, t.afterlife())
+		t.shadeLoan = s.requestLease(ctx, t.afterlife())
 	}
-	if err := s.persevere(ctx, t.join); err != nil {
+	if err := s.retry(ctx, t.join); err != nil {
 		t.end()
-		undone(t.undo)
+		undoBriefly(t.undo)
 		return nil, err
 	}
 	return t, nil
@@ -49,12 +49,12 @@ func (t *place) join(ctx context.Context) error {
 		return err
 	}
 	if t.life, err = t.loan.wait(ctx); err != nil {
-		t.loan = t.s.fresh(ctx, t.ticket.TTL)
+		t.loan = t.s.requestLease(ctx, t.ticket.TTL)
 		return err
 	}
 	if t.shadeLoan != nil {
 		if t.shade, err = t.shadeLoan.wait(ctx); err != nil {
-			t.shadeLoan = t.s.fresh(ctx, t.afterlife())
+			t.shadeLoan = t.s.requestLease(ctx, t.afterlife())
 			return err
 		}
 	}
@@ -62,10 +62,10 @@ func (t *place) join(ctx context.Context) error {
 		return err
 	}
 	err = t.stand(ctx, kept.Header.Revision, kvs(kept.Responses[0]))
-	if over(err) {
-		t.loan = t.s.fresh(ctx, t.ticket.TTL)
+	if leaseExpired(err) {
+		t.loan = t.s.requestLease(ctx, t.ticket.TTL)
 		if t.shadeLoan != nil {
-			t.shadeLoan = t.s.fresh(ctx, t.afterlife())
+			t.shadeLoan = t.s.requestLease(ctx, t.afterlife())
 		}
 	}
 	return err
@@ -139,6 +139,6 @@ func (t *place) enter(ctx context.Context, as lease.Ticket, with txn) (bool, err
 	}
 	t.ticket.Priority, t.ticket.Seq, t.ticket.Since, t.aside = m.is.Priority, m.is.Seq, m.is.Since, m.is.Aside
 	t.rev = resp.Header.Revision
-	t.life = life{id: clientv3.LeaseID(m.Lease), asked: t.ticket.TTL}
-	return true, t.s.sign(ctx, &t.life)
+	t.life = etcdLease{id: clientv3.LeaseID(m.Lease), wanted: t.ticket.TTL}
+	return true, t.s.renewLease(ctx, &t.life)
 }

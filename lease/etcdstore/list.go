@@ -18,7 +18,7 @@ import (
 // have to be asked for each holder, and knows it in whole seconds.
 func (s *Store) List(ctx context.Context, names ...string) (pools []lease.Pool, err error) {
 	s.sayAll(ctx)
-	err = s.persevere(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		pools, err = s.list(ctx, names)
 		return err
 	})
@@ -27,7 +27,7 @@ func (s *Store) List(ctx context.Context, names ...string) (pools []lease.Pool, 
 
 // sayAll: what was done with this store is to be seen by it.
 func (s *Store) sayAll(ctx context.Context) {
-	s.unsaid.Range(func(h, _ any) bool {
+	s.unrecorded.Range(func(h, _ any) bool {
 		_ = h.(*holding).say(ctx)
 		return true
 	})
@@ -175,7 +175,7 @@ func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (v lea
 		return v, err
 	}
 	s.sayAll(ctx)
-	err = s.persevere(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		v, err = s.summary(ctx, p, t)
 		return err
 	})

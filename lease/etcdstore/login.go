@@ -38,7 +38,7 @@ func (u *user) RequireTransportSecurity() bool { return false }
 
 // logIn gets a login.
 func (s *Store) logIn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	resp, err := pb.NewAuthClient(s.client.ActiveConnection()).Authenticate(ctx, &pb.AuthenticateRequest{Name: s.user.name, Password: s.user.password})
 	err = rpctypes.Error(err)
@@ -46,7 +46,7 @@ func (s *Store) logIn(ctx context.Context) error {
 	case errors.Is(err, rpctypes.ErrAuthNotEnabled):
 		return nil // it asks nobody who he is
 	case err != nil:
-		return s.sorted(err)
+		return s.classify(err)
 	}
 	s.user.mu.Lock()
 	defer s.user.mu.Unlock()

@@ -170,7 +170,7 @@ func (l *look) without(id string) *look {
 }
 
 func (s *Store) state(l *look, ahead int) lease.PoolState {
-	st := lease.PoolState{Own: l.own.is, Ahead: ahead, Starts: l.grants.is, Clock: s.today()}
+	st := lease.PoolState{Own: l.own.is, Ahead: ahead, Starts: l.grants.is, Clock: s.wallClock()}
 	for _, h := range l.holders {
 		st.Used += h.used()
 		st.Asked = lease.Smallest(nil, st.Asked, h.asks)

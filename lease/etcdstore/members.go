@@ -85,7 +85,7 @@ func connection(host string, cfg clientv3.Config, u *user) (*grpc.ClientConn, er
 		grpc.WithTransportCredentials(safe),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingWaits}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: late / 3, Multiplier: 1.6, Jitter: 0.2, MaxDelay: patience},
+			Backoff:           backoff.Config{BaseDelay: late / 3, Multiplier: 1.6, Jitter: 0.2, MaxDelay: attemptTimeout},
 			MinConnectTimeout: connectFor,
 		}),
 		// As the client has them, but that nobody waits for a member that is not there.

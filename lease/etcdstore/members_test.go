@@ -44,7 +44,7 @@ var (
 
 // askOnce asks, and tells who answered and how long it took.
 func askOnce(ms *members, how []behaves, calls *[]int) (who int, took time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
 	defer cancel()
 	begun := time.Now()
 	who, err = ask(ctx, ms, func(ctx context.Context, m *member) (int, error) {
@@ -87,10 +87,10 @@ func TestAsk(t *testing.T) {
 		{"it is wrong", []behaves{{time.Millisecond, errWrong}, prompt, prompt}, 0, time.Millisecond, errWrong, 1, 0},
 		{"alone and well", []behaves{prompt}, 0, time.Millisecond, nil, 1, 0},
 		{"alone and slow", []behaves{slow}, 0, 400 * time.Millisecond, nil, 1, 0},
-		{"all are down", []behaves{down, down, down}, 0, patience, errDown, 0, -1},
-		{"alone and down", []behaves{down}, 0, patience, errDown, 0, 0},
-		{"all hang", []behaves{mute, mute, mute}, 0, patience, context.DeadlineExceeded, 7, -1},
-		{"alone and hangs", []behaves{mute}, 0, patience, context.DeadlineExceeded, 1, 0},
+		{"all are down", []behaves{down, down, down}, 0, attemptTimeout, errDown, 0, -1},
+		{"alone and down", []behaves{down}, 0, attemptTimeout, errDown, 0, 0},
+		{"all hang", []behaves{mute, mute, mute}, 0, attemptTimeout, context.DeadlineExceeded, 7, -1},
+		{"alone and hangs", []behaves{mute}, 0, attemptTimeout, context.DeadlineExceeded, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -193,7 +193,7 @@ func (l twiceLives) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest, opt
 // TestTwice: a step that two members did is one step.
 func TestTwice(t *testing.T) {
 	s := open(t, "", engine.Etcd(t))
-	s.kv, s.lives = twice{s.kv}, twiceLives{s.lives}
+	s.kv, s.leases = twice{s.kv}, twiceLives{s.leases}
 	h := mustTry(t, s, request(1, time.Minute))
 	p, q := mustLine(t, s, request(1, time.Minute)), mustLine(t, s, request(1, time.Minute))
 	if err := p.StepAside(soon(t)); err != nil {
@@ -263,11 +263,11 @@ func TestDeposed(t *testing.T) {
 		t.Fatal(err)
 	}
 	was := h.Expires()
-	s.term.Add(1)
+	s.latestTerm.Add(1)
 	_, err := h.Renew(soon(t), 0)
 	if out := (*lease.UnreachableError)(nil); !errors.As(err, &out) || h.Expires() != was {
 		t.Errorf("%v, and %v more; want neither", err, h.Expires()-was)
 	}
-	s.term.Add(^uint64(0))
+	s.latestTerm.Add(^uint64(0))
 	mustRelease(t, h)
 }

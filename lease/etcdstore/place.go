@@ -17,12 +17,12 @@ type place struct {
 	s      *Store
 	pool   pool
 	ticket lease.Ticket
-	life   life  // what its records hang on
-	shade  life  // and what its key keeps the place on; zero: it has no key
-	rev    int64 // of what was last seen
+	life   etcdLease // what its records hang on
+	shade  etcdLease // and what its key keeps the place on; zero: it has no key
+	rev    int64     // of what was last seen
 	aside  bool
 
-	loan, shadeLoan *loan // as long as it is on its way into the line
+	loan, shadeLoan *pendingLease // as long as it is on its way into the line
 	// past are what its records hung on before. A request to stop may, until it is heard:
 	// so they are revoked when all is over.
 	past []clientv3.LeaseID
@@ -42,7 +42,7 @@ func (t *place) Ticket() lease.Ticket { return t.ticket }
 func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Holding, lease.Verdict, error) {
 	var v lease.Verdict
 	t.after = 0
-	asked.At += t.s.today() - t.s.Clock() // its age is what counts, and starts have the time of day
+	asked.At += t.s.wallClock() - t.s.Clock() // its age is what counts, and starts have the time of day
 	err := retry.Do(ctx, t.s.trouble, func(ctx context.Context) (err error) {
 		v, err = t.try(ctx, asked)
 		return err
@@ -85,7 +85,7 @@ func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict
 			return v, nil
 		}
 		err = t.grant(ctx, l, mine.waits, v)
-		if over(err) {
+		if leaseExpired(err) {
 			err = t.again(ctx)
 		}
 		if err != nil {
@@ -166,15 +166,15 @@ func (t *place) take(ctx context.Context, had record[lease.Lease]) (err error) {
 // is gone, or our slots, if we had them: then we stand in the line again, where we
 // stood.
 func (t *place) live(ctx context.Context) error {
-	if !t.life.stale() {
+	if !t.life.due() {
 		return nil
 	}
 	if t.shade.id != 0 {
-		if err := t.s.sign(ctx, &t.shade); err != nil && !errors.Is(err, lease.ErrLost) {
+		if err := t.s.renewLease(ctx, &t.shade); err != nil && !errors.Is(err, lease.ErrLost) {
 			return err
 		}
 	}
-	err := t.s.sign(ctx, &t.life)
+	err := t.s.renewLease(ctx, &t.life)
 	if errors.Is(err, lease.ErrLost) {
 		t.granted = nil
 		return t.again(ctx)
@@ -187,12 +187,12 @@ func (t *place) live(ctx context.Context) error {
 
 // again stands in the line again, where we stood.
 func (t *place) again(ctx context.Context) error {
-	fresh, err := t.s.begin(ctx, t.ticket.TTL)
+	fresh, err := t.s.grantLease(ctx, t.ticket.TTL)
 	if err != nil {
 		return err
 	}
 	if t.ticket.Key != "" {
-		shade, err := t.s.begin(ctx, t.afterlife())
+		shade, err := t.s.grantLease(ctx, t.afterlife())
 		if err != nil {
 			t.s.discard(fresh.id)
 			return err
@@ -227,7 +227,7 @@ func (t *place) StepAside(ctx context.Context) error {
 }
 
 func (t *place) stepAside(ctx context.Context) error {
-	long, err := t.s.begin(ctx, max(asideFor, t.ticket.TTL))
+	long, err := t.s.grantLease(ctx, max(asideFor, t.ticket.TTL))
 	if err != nil {
 		return err
 	}
@@ -304,7 +304,7 @@ func (t *place) leave(ctx context.Context) error {
 		other: []clientv3.Op{clientv3.OpGet(p.leaseOf(t.ticket.ID))},
 	}
 	if t.ticket.Key != "" && t.stop == nil {
-		grace, err := t.s.begin(ctx, t.ticket.Grace)
+		grace, err := t.s.grantLease(ctx, t.ticket.Grace)
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func (h *holding) release(ctx context.Context, used bool) error {
 	if gone {
 		return nil
 	}
-	h.s.unsaid.Delete(h)
+	h.s.unrecorded.Delete(h)
 	err := h.s.release(ctx, h.pool, l, g)
 	if err != nil {
 		h.mu.Lock()
@@ -96,7 +96,7 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g giving, t
 			t, more = s.withNext(ctx, p, l, g, freed)
 		}
 		if !more && g.used && g.on != 0 {
-			return s.revokeNow(ctx, g.on)
+			return s.revokeLease(ctx, g.on)
 		}
 		resp, err := s.commit(ctx, t)
 		switch {

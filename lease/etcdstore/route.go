@@ -37,13 +37,13 @@ func (s *Store) routes() []grpc.DialOption {
 			if !isRouted(method) || cc != s.client.ActiveConnection() {
 				return invoke(ctx, method, req, reply, cc, opts...)
 			}
-			return s.among.invoke(ctx, method, req, reply.(proto.Message))
+			return s.members.invoke(ctx, method, req, reply.(proto.Message))
 		}),
 		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 			if !isRouted(method) || cc != s.client.ActiveConnection() {
 				return open(ctx, desc, cc, method, opts...)
 			}
-			return s.among.open(ctx, desc, method)
+			return s.members.open(ctx, desc, method)
 		}),
 	}
 }
@@ -112,7 +112,7 @@ func (s *stream) RecvMsg(m any) error {
 func (s *stream) failed(err error) error {
 	s.cut()
 	if cancelled(err) && s.asked.Err() == nil {
-		return status.Error(codes.Unavailable, errSilent.Error())
+		return status.Error(codes.Unavailable, errNoAnswer.Error())
 	}
 	if passes(err) {
 		s.ms.mu.Lock()

@@ -19,9 +19,9 @@ import (
 
 const loginHint = "the user is in ETCDCTL_USER and ETCDCTL_PASSWORD, or as etcd://USER:PASSWORD@HOST in the URL, which wins"
 
-// refused is what somebody has to change before the cluster does anything for us; nil:
+// refusal is what somebody has to change before the cluster does anything for us; nil:
 // the error is about something else.
-func (s *Store) refused(err error) error {
+func (s *Store) refusal(err error) error {
 	who := "without a user one"
 	if s.user != nil {
 		who = fmt.Sprintf("user %q", s.user.name)
@@ -109,17 +109,17 @@ func alert(err error) string {
 	return ""
 }
 
-// knockWithin is how long one member is looked at that has never answered.
-const knockWithin = patience / 4
+// diagnoseWithin is how long one member is looked at that has never answered.
+const diagnoseWithin = attemptTimeout / 4
 
-// notMet is why a cluster does not answer that never has: more likely than an outage is
+// whyNeverAnswered is why a cluster does not answer that never has: more likely than an outage is
 // that the URL is wrong. gRPC tells of TLS most often only that a connection is over, and
 // nothing of one that is not taken.
-func (s *Store) notMet(err error) error {
+func (s *Store) whyNeverAnswered(err error) error {
 	var first error
-	for _, e := range s.members {
+	for _, e := range s.endpoints {
 		_, host, _ := strings.Cut(e, "://")
-		switch found := s.knock(host); {
+		switch found := s.diagnose(host); {
 		case s.ofTLS(found) != nil:
 			return s.ofTLS(found)
 		case first == nil:
@@ -129,8 +129,8 @@ func (s *Store) notMet(err error) error {
 	if op := (*net.OpError)(nil); errors.As(first, &op) {
 		first = op.Err
 	}
-	if first == nil && errors.Is(err, errSilent) {
-		first = fmt.Errorf("it takes connections, but %w: no majority of the members may be up", errSilent)
+	if first == nil && errors.Is(err, errNoAnswer) {
+		first = fmt.Errorf("it takes connections, but %w: no majority of the members may be up", errNoAnswer)
 	}
 	if first == nil {
 		first = err
@@ -138,10 +138,10 @@ func (s *Store) notMet(err error) error {
 	return &lease.UnreachableError{Store: s.name, Err: first}
 }
 
-// knock connects to a member as the client does, and tells what is wrong with it. No
+// diagnose connects to a member as the client does, and tells what is wrong with it. No
 // password is sent, and nothing that the member would keep.
-func (s *Store) knock(host string) error {
-	ctx, cancel := context.WithTimeout(s.client.Ctx(), knockWithin)
+func (s *Store) diagnose(host string) error {
+	ctx, cancel := context.WithTimeout(s.client.Ctx(), diagnoseWithin)
 	defer cancel()
 	if s.tls == nil {
 		// Whose certificate it is does not matter: nothing is told.
@@ -184,12 +184,12 @@ func handshake(ctx context.Context, host string, cfg *tls.Config) (net.Conn, err
 // answersPlainly reports whether a member does without TLS what it is asked for. One with
 // TLS says that it does not.
 func answersPlainly(host string) bool {
-	c, err := net.DialTimeout("tcp", host, knockWithin)
+	c, err := net.DialTimeout("tcp", host, diagnoseWithin)
 	if err != nil {
 		return false
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(knockWithin))
+	_ = c.SetDeadline(time.Now().Add(diagnoseWithin))
 	if _, err := io.WriteString(c, "GET /version HTTP/1.0\r\n\r\n"); err != nil {
 		return false
 	}

@@ -16,18 +16,18 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 	if err != nil {
 		return nil, lease.Verdict{}, err
 	}
-	n := &newcomer{s: s, pool: p, Request: r, loan: s.borrow(ctx, r.TTL)}
+	n := &newcomer{s: s, pool: p, Request: r, loan: s.requestOrReuse(ctx, r.TTL)}
 	var v lease.Verdict
-	err = s.persevere(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		v, err = n.try(ctx)
 		return err
 	})
 	switch {
 	case err != nil:
-		undone(func() { n.loan.undo(s) }) // it may have been granted
+		undoBriefly(func() { n.loan.undo(s) }) // it may have been granted
 		return nil, v, err
 	case n.granted == nil:
-		s.giveBack(n.loan)
+		s.keepSpare(n.loan)
 		return nil, v, nil
 	}
 	return n.granted, v, nil
@@ -38,7 +38,7 @@ type newcomer struct {
 	s    *Store
 	pool pool
 	lease.Request
-	loan    *loan
+	loan    *pendingLease
 	granted *holding
 }
 
@@ -69,14 +69,14 @@ func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
 func (n *newcomer) grant(ctx context.Context, l *look, v lease.Verdict) (bool, error) {
 	life, err := n.loan.wait(ctx)
 	if err != nil {
-		n.loan = n.s.fresh(ctx, n.TTL)
+		n.loan = n.s.requestLease(ctx, n.TTL)
 		return false, err
 	}
 	t, g := n.s.granting(l, n.Request, v, life.id)
 	t.when = append(t.when, nobody(n.pool.line(), n.pool.behind(n.Priority)))
 	resp, err := n.s.commit(ctx, t)
-	if over(err) {
-		n.loan = n.s.fresh(ctx, n.TTL)
+	if leaseExpired(err) {
+		n.loan = n.s.requestLease(ctx, n.TTL)
 	}
 	if err != nil || !resp.Succeeded {
 		return false, err

@@ -116,10 +116,10 @@ const cutPause = 200 * time.Millisecond
 
 // Wait implements lease.Place.
 func (t *place) Wait(ctx context.Context) error {
-	if t.granted != nil || t.life.stale() {
+	if t.granted != nil || t.life.due() {
 		return nil
 	}
-	wait := min(t.life.rests(), t.s.lookEvery)
+	wait := min(t.life.idleFor(), t.s.recheckEvery)
 	if t.after > 0 {
 		wait = min(wait, t.after)
 	}

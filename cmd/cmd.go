@@ -36,14 +36,13 @@ func Main(args []string) Outcome {
 	return outcomeOf(err)
 }
 
-// askHelp turns 'help run' and '--help run' into 'run --help', and '--version' into
-// 'version'.
+// askHelp turns '--help run' into 'help run', and '--version' into 'version'.
 func askHelp(args []string) []string {
 	if len(args) > 1 && args[1] == "--version" {
 		return append([]string{args[0], "version"}, args[2:]...)
 	}
-	if len(args) > 2 && slices.Contains([]string{"help", "--help", "-h"}, args[1]) {
-		return []string{args[0], args[2], "--help"}
+	if len(args) > 2 && (args[1] == "--help" || args[1] == "-h") {
+		return []string{args[0], "help", args[2]}
 	}
 	return args
 }
@@ -105,7 +104,7 @@ func knownCommands(result *int) []knownCommand {
 		{"run", func() *cli.Command { return runCommand(result) }},
 		{"ls", lsCommand}, {"limit", limitCommand}, {"probe", func() *cli.Command { return probeCommand(result) }}, {"stop", stopCommand},
 		{"held", func() *cli.Command { return heldCommand(result) }}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
-		{"version", versionCommand},
+		{"version", versionCommand}, {"help", helpCommand},
 	}
 }
 
@@ -179,7 +178,7 @@ func newApp(result *int, args []string) *cli.App {
 		ErrWriter:                 io.Discard, // we say what is wrong ourselves
 		ExitErrHandler:            func(*cli.Context, error) {},
 		Action: func(c *cli.Context) error {
-			if c.NArg() > 0 && c.Args().First() != "help" {
+			if c.NArg() > 0 {
 				return noCommand(c.Args().First(), names)
 			}
 			return cli.ShowAppHelp(c)

@@ -6,9 +6,11 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"berth/cmd/manual"
 )
 
-const appHelp = `berth runs a command only when fewer than N of its kind are running.
+const appHelp = `berth runs a command only while fewer than N of its kind are running.
 
 Usage:
   berth run [flags] [--] COMMAND [ARG...]  run COMMAND when a slot is free
@@ -18,21 +20,73 @@ Usage:
   berth stop LEASE... | --pool P --label L end jobs with all their processes
   berth keepalive [LEASE]                  reset a job's idle clock
   berth held POOL                          does this run inside a job of POOL?
-  berth token check FILE                   refuse a job that lost its lease
-  berth --version                          which berth this is
+  berth token check FILE                   fail if a newer lease was granted
+  berth version                            which berth this is
+  berth help [COMMAND|TOPIC]               tell more
 
-  berth COMMAND --help                     tells more
+Topics:
+`
 
+const appExamples = `
 Examples:
   berth run -n 4 -p build -- make test            at most 4 of the pool build
   berth run -n auto --min-mem 2G -- ./job         while the machine has room
 `
+
+func helpCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "help",
+		Usage:     "Print the help of a command, or a topic; without a word, list them.",
+		UsageText: "berth help [COMMAND|TOPIC]",
+		Action: func(c *cli.Context) error {
+			return helpOn(c.App.Writer, c.Args().First())
+		},
+	}
+}
+
+func helpOn(w io.Writer, word string) error {
+	if word == "" {
+		printHelp(w, "", nil)
+		return nil
+	}
+	var names []string
+	for _, known := range knownCommands(new(int)) {
+		if known.name == word {
+			printHelp(w, "", known.build())
+			return nil
+		}
+		names = append(names, known.name)
+	}
+	if text := manual.Topic(word); text != "" {
+		_, err := io.WriteString(w, text)
+		return err
+	}
+	return noHelp(word, names)
+}
+
+func noHelp(word string, commands []string) error {
+	next := "berth help"
+	if c := commandMeant(word, commands); c != "" {
+		next = "did you mean berth help " + c + "?"
+	}
+	for _, t := range manual.Topics {
+		if near(word, t) || word+"s" == t {
+			next = "did you mean berth help " + t + "?"
+		}
+	}
+	err := fmt.Errorf("%q is neither a command (%s) nor a topic (%s)", word, strings.Join(commands, ", "), strings.Join(manual.Topics, ", "))
+	return &usageError{&hintedError{err, next}, "berth help"}
+}
 
 // printHelp replaces the library's templates: ours fit 80 columns.
 func printHelp(w io.Writer, _ string, data any) {
 	c, ok := data.(*cli.Command)
 	if !ok {
 		fmt.Fprint(w, appHelp)
+		for _, t := range manual.Topics {
+			fmt.Fprintf(w, "  %-11s %s\n", t, manual.Summary(t))
+		}
+		fmt.Fprint(w, appExamples)
 		return
 	}
 	fmt.Fprintf(w, "%s\n\nUsage:\n", c.Usage)

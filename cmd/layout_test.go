@@ -15,7 +15,8 @@ import (
 // lease and procwatch are leaves and meet only in cmd; siblings never meet.
 var edges = map[string][]string{
 	"berth":                  {"berth/cmd"},
-	"berth/cmd":              {"berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd":              {"berth/cmd/manual", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd/manual":       {},
 	"berth/cmd/words":        {"berth/lease"},
 	"berth/cmd/berth-remote": {"berth/cmd", "berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore"},
 	"berth/limiter":          {"berth/lease", "berth/lease/retry"},

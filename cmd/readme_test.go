@@ -108,7 +108,7 @@ func help(t *testing.T, words string) string {
 // TestHelpFits: every line of every help fits 80 columns, and every flag of
 // every command is in it.
 func TestHelpFits(t *testing.T) {
-	for _, words := range []string{"", "run", "held", "ls", "limit", "probe", "stop", "keepalive", "token", "version"} {
+	for _, words := range []string{"", "run", "held", "ls", "limit", "probe", "stop", "keepalive", "token", "version", "help"} {
 		text := help(t, words)
 		for line := range strings.Lines(text) {
 			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"berth/cmd/text"
 )
 
 // argv reads what was typed after a command's name. The library would take the last
@@ -119,7 +121,7 @@ func (a *argv) take(f cli.Flag, typed, value string, attached bool, rest []strin
 		value, rest = rest[0], rest[1:]
 		fallthrough
 	default:
-		typed += " " + shorten(quoted([]string{hidden(value, []string{value})})[0], 60)
+		typed += " " + text.Shorten(text.Quoted([]string{hidden(value, []string{value})})[0], 60)
 	}
 	if before, twice := a.given[name]; twice && !isList(f) && !(isSwitch(f) && before.value == value) {
 		a.fail(fmt.Errorf("--%s is given twice, as %s and as %s: leave one out", name, before.typed, typed))
@@ -141,7 +143,7 @@ func (a *argv) lacks(f cli.Flag, typed, next string) {
 	case next == "--":
 		err = &hintedError{err, missing}
 	default:
-		word := quoted([]string{next})[0]
+		word := text.Quoted([]string{next})[0]
 		err = &hintedError{err, fmt.Sprintf("%s; if %s is the value: --%s=%s", missing, word, f.Names()[0], word)}
 	}
 	a.fail(err)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+
+	"berth/cmd/text"
 )
 
 // commandsOf are all commands with their flags, and their names.
@@ -181,7 +183,7 @@ func FuzzNormal(f *testing.F) {
 		name, known := words[0], flagsOfCommand(words[0])
 		out, err := normal(words[1:], known, name != "run")
 		if err != nil {
-			if oneLine(err.Error()) == "" {
+			if text.OneLine(err.Error()) == "" {
 				t.Error("an error without a word")
 			}
 			return
@@ -236,7 +238,7 @@ func TestShellWords(t *testing.T) {
 		{[]string{"make"}, ``},
 		{[]string{"no-such"}, ``},
 	} {
-		got := strings.Join(quoted(shellWords(c.argv, []string{"BASH_FUNC_mine%%=() { :; }"}, true)), " ")
+		got := strings.Join(text.Quoted(shellWords(c.argv, []string{"BASH_FUNC_mine%%=() { :; }"}, true)), " ")
 		if got != c.want {
 			t.Errorf("%q: %s, want %s", c.argv, got, c.want)
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"berth/cmd/text"
+	"berth/cmd/view"
 	"berth/lease"
 	"berth/procwatch"
 )
@@ -162,12 +164,12 @@ func ambiguous(word string, found []lease.Entry) error {
 	const most = 6
 	var which []string
 	for _, e := range found[:min(most, len(found))] {
-		which = append(which, fmt.Sprintf("%s (pid %d, %s)", idOf(e), requestOf(e).Owner.PID, shorten(commandLine(requestOf(e).Command), 40)))
+		which = append(which, fmt.Sprintf("%s (pid %d, %s)", idOf(e), requestOf(e).Owner.PID, text.Shorten(text.CommandLine(requestOf(e).Command), 40)))
 	}
 	if more := len(found) - most; more > 0 {
 		which = append(which, fmt.Sprintf("and %d more", more))
 	}
-	return &hintedError{fmt.Errorf("%q may be any of %s: %s", word, plural(len(found), "job"), strings.Join(which, ", ")), "name one by its whole id, or by more of it"}
+	return &hintedError{fmt.Errorf("%q may be any of %s: %s", word, text.Plural(len(found), "job"), strings.Join(which, ", ")), "name one by its whole id, or by more of it"}
 }
 
 // isPool reports whether a word is a pool's name. With its slash it may have been
@@ -199,7 +201,7 @@ func (c choice) none() string {
 	if c.pool != "" {
 		where = " of pool " + c.pool
 	}
-	return fmt.Sprintf("no job or waiter%s has the label %s", where, strings.Join(labelList(c.labels), " and "))
+	return fmt.Sprintf("no job or waiter%s has the label %s", where, strings.Join(view.LabelList(c.labels), " and "))
 }
 
 // one is the id that a word names, for what is asked of a single job.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"berth/cmd/text"
 )
 
 // Main runs berth with the arguments and returns how it is to end. Only main
@@ -82,7 +84,7 @@ type hintedError struct {
 func (e *hintedError) Unwrap() error { return e.error }
 
 func noCommand(word string, known []string) error {
-	err := fmt.Errorf("%q is not a command of berth (to run it: berth run -- %s)", word, quoted([]string{word})[0])
+	err := fmt.Errorf("%q is not a command of berth (to run it: berth run -- %s)", word, text.Quoted([]string{word})[0])
 	if m := commandMeant(word, known); m != "" {
 		err = &hintedError{err, fmt.Sprintf("did you mean berth %s?", m)}
 	}
@@ -141,7 +143,7 @@ func misplaced(words []string, result *int) error {
 	typed.note(rest, normal)
 	next := "berth " + command.Name + " " + typed.before(operands)
 	if operands > 0 {
-		next += "-- " + strings.Join(quoted(rest[len(rest)-operands:]), " ")
+		next += "-- " + strings.Join(text.Quoted(rest[len(rest)-operands:]), " ")
 	}
 	name, _, _ := strings.Cut(words[0], "=")
 	return &hintedError{fmt.Errorf("%s stands before the name of the command it belongs to", name), strings.TrimSpace(next)}

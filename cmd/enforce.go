@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"berth/cmd/text"
+	"berth/cmd/view"
 	"berth/lease"
 	"berth/procwatch"
 )
@@ -125,7 +127,7 @@ func (st *store) follow(c *chase, e *lease.Entry, stop lease.Stop) (over bool, e
 	case e.Ticket != nil:
 		c.rouse(e.Ticket.Owner)
 	case late:
-		return true, fmt.Errorf("job %s still holds slot %s of pool %s: something out of reach, or something it left behind, has the lock", c.id, slotList(e.Lease.Slots), e.Lease.Pool)
+		return true, fmt.Errorf("job %s still holds slot %s of pool %s: something out of reach, or something it left behind, has the lock", c.id, view.SlotList(e.Lease.Slots), e.Lease.Pool)
 	case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && !st.remote:
 		// Nobody is there to do it, or it is the command itself (--exec). With a server
 		// the lease ends by its clock.
@@ -215,7 +217,7 @@ func (e *strangerError) hidden() bool {
 }
 
 func (e *strangerError) Error() string {
-	owner := nameOf(e.lease.UID)
+	owner := view.UserName(e.lease.UID)
 	why := "it was not started with BERTH_LEASE and BERTH_STORE of this job by " + owner + ", or has cleared them"
 	switch {
 	case errors.Is(e.err, errors.ErrUnsupported):
@@ -230,7 +232,7 @@ func (e *strangerError) Error() string {
 
 func (e *strangerError) hint() string {
 	words := []string{"berth", "stop", "--store", e.where, e.lease.ID}
-	switch owner := nameOf(e.lease.UID); {
+	switch owner := view.UserName(e.lease.UID); {
 	case !e.hidden() && e.lease.Child.PID == 1:
 		return "ps -fp 1"
 	case !e.hidden():
@@ -242,7 +244,7 @@ func (e *strangerError) hint() string {
 	default:
 		words = append([]string{"sudo", "-u", owner}, words...)
 	}
-	return strings.Join(quoted(words), " ")
+	return strings.Join(text.Quoted(words), " ")
 }
 
 // graceOf is the time from the first signal to KILL.

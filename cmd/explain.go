@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"berth/cmd/text"
+	"berth/cmd/view"
 	"berth/lease"
 	"berth/limiter"
 	"berth/procwatch"
@@ -65,7 +67,7 @@ func (s *speaker) explain(err error) {
 		s.hintf("%s", other.hint())
 	case errors.As(err, &damaged):
 		s.errorf("%v; it counts as taken, because its job may still run", err)
-		s.hintf("if no job of pool %s runs any more: rm %s", damaged.Pool, quoted([]string{damaged.Path})[0])
+		s.hintf("if no job of pool %s runs any more: rm %s", damaged.Pool, text.Quoted([]string{damaged.Path})[0])
 	case errors.As(err, &foreign) && foreign.Default:
 		s.errorf("%v", err)
 		s.hintf("as root: rm -r '%s'; and 'd %s 0700 %s - -' in /etc/tmpfiles.d/berth.conf makes it at every boot", foreign.Dir, foreign.Dir, foreign.Me)
@@ -105,15 +107,15 @@ func (e *busyError) Error() string {
 	var busy *limiter.BusyError
 	switch {
 	case e.state == nil || errors.As(e.err, &busy) && (busy.Verdict.Reason == lease.Gated || busy.Verdict.Reason == lease.Recovering):
-	case drained(e.state.Own) != "" && busy != nil && busy.Verdict.Reason == lease.Drained:
-		msg += drained(e.state.Own)
-	case drained(e.state.Own) != "":
-		msg += "; the pool's own limit is 0" + drained(e.state.Own)
-	case busy != nil && busy.Verdict.Reason == lease.Behind && whyOfHead(e.state, e.clock) != "":
-		msg += "; the first waits for " + whyOfHead(e.state, e.clock)
+	case view.Drained(e.state.Own) != "" && busy != nil && busy.Verdict.Reason == lease.Drained:
+		msg += view.Drained(e.state.Own)
+	case view.Drained(e.state.Own) != "":
+		msg += "; the pool's own limit is 0" + view.Drained(e.state.Own)
+	case busy != nil && busy.Verdict.Reason == lease.Behind && view.WhyOfHead(e.state, e.clock) != "":
+		msg += "; the first waits for " + view.WhyOfHead(e.state, e.clock)
 	default:
-		if h := longest(e.state); h != nil {
-			msg += ", longest by " + describe(h.Lease) + stalledNotes(e.state, h)[0]
+		if h := view.Longest(e.state); h != nil {
+			msg += ", longest by " + view.Describe(h.Lease) + view.StalledNotes(e.state, h)[0]
 		}
 	}
 	return msg
@@ -130,7 +132,7 @@ func (e *busyError) hint() string {
 	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Recovering:
 		return "it passes by itself; --wait 1m waits for it"
 	case busy != nil && busy.Verdict.Reason == lease.Gated:
-		return strings.Join(quoted(append([]string{"berth", "probe", "-p", e.pool}, flagsOf(e.terms)...)), " ")
+		return strings.Join(text.Quoted(append([]string{"berth", "probe", "-p", e.pool}, flagsOf(e.terms)...)), " ")
 	case busy != nil && busy.Kept:
 		return "the place in the line is kept for the same --ticket"
 	default:
@@ -178,69 +180,6 @@ func (r *runner) look(t lease.Ticket, atMost time.Duration) (*lease.Pool, error)
 	return &p, err
 }
 
-// longest is who has held a slot for the longest time.
-func longest(p *lease.Pool) *lease.Entry {
-	var l *lease.Entry
-	for _, h := range p.Holders {
-		if h.Lease.State != lease.Damaged && (l == nil || h.Lease.Token < l.Lease.Token) {
-			l = &h
-		}
-	}
-	return l
-}
-
-// stalledNotes say of the longest holder, or else of another one, that it is stopped,
-// long and short: then it is no use to wait for it. "" and "": nobody is.
-func stalledNotes(p *lease.Pool, longest *lease.Entry) []string {
-	if longest.Lease.State == lease.Stalled {
-		return []string{", " + orElse(longest.Note, "stalled"), ", stopped"}
-	}
-	for _, h := range p.Holders {
-		if h.Lease.State == lease.Stalled && h.Note != "" {
-			return []string{"; one is stopped: " + describe(h.Lease), "; one is stopped"}
-		}
-	}
-	return []string{"", ""}
-}
-
-// describe names a job: its command, pid, and for how long.
-func describe(l *lease.Lease) string {
-	where := ""
-	if l.Owner.Host != "" && l.Owner.Host != here() {
-		where = " on " + oneLine(l.Owner.Host)
-	}
-	return fmt.Sprintf("%s (pid %d%s, %s)", shorten(commandLine(l.Command), 40), describedPID(l), where, ago(l.Since))
-}
-
-// describedPID is of the command, or of its berth before there is one.
-func describedPID(l *lease.Lease) int {
-	if l.Child != nil {
-		return l.Child.PID
-	}
-	return l.Owner.PID
-}
-
-func commandLine(argv []string) string { return oneLine(strings.Join(argv, " ")) }
-
-// ago is the time since t, never negative: somebody may have set the clock.
-func ago(t time.Time) string { return short(max(0, time.Since(t))) }
-
-// short prints a duration with the two units that matter.
-func short(d time.Duration) string {
-	switch {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	default:
-		return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
-	}
-}
-
 // noteLimit says once when the caller's number is not the one in force. Whose that
 // is the store is asked, beside whoever looks after the command.
 func (r *runner) noteLimit(l *lease.Lease) {
@@ -258,7 +197,7 @@ func (r *runner) whose(limit int) string {
 	}
 	if p != nil && p.Own.Limit != nil && *p.Own.Limit <= limit {
 		says := fmt.Sprintf("'berth limit %s' says so", p.Name)
-		if by := setBy(p.Own); by != "" && p.Own.Reason != "" {
+		if by := view.SetBy(p.Own); by != "" && p.Own.Reason != "" {
 			says += ", " + by
 		}
 		return says
@@ -266,16 +205,9 @@ func (r *runner) whose(limit int) string {
 	if p != nil {
 		for _, h := range p.Holders {
 			if h.Lease.Asks == limit && h.Lease.ID != r.spec.request.ID {
-				return fmt.Sprintf("a job that runs asked for it: %s", describe(h.Lease))
+				return fmt.Sprintf("a job that runs asked for it: %s", view.Describe(h.Lease))
 			}
 		}
 	}
 	return "a job that was running asked for it"
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
 }

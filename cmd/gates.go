@@ -74,6 +74,15 @@ func (t terms) pack() lease.Conditions {
 	return t.Conditions
 }
 
+// flagsOf are terms as they would be typed.
+func flagsOf(t lease.Conditions) []string {
+	v, err := termsOf(t)
+	if err != nil {
+		return []string{"(" + err.Error() + ")"}
+	}
+	return append([]string{}, v.flags()...) // [] in JSON, not null
+}
+
 // flags are the terms as they would be typed.
 func (t terms) flags() []string {
 	f := t.gates.Flags()
@@ -243,15 +252,4 @@ func (p *flagParser) agree(t terms, limit int) {
 	case t.Rate.Burst > 1 && t.Rate.Every > lease.MaxEvery:
 		p.err = fmt.Errorf("--burst %d needs a --rate of at least 1 in %v", t.Rate.Burst, lease.MaxEvery)
 	}
-}
-
-// quoted are words as a shell reads them.
-func quoted(words []string) []string {
-	out := slices.Clone(words)
-	for i, w := range out {
-		if w == "" || strings.Trim(w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,%@") != "" {
-			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return out
 }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/text"
+	"berth/cmd/view"
 	"berth/lease"
 )
 
@@ -63,9 +65,9 @@ func held(st *store, say *speaker, name string) (int, error) {
 	case err != nil:
 		return codeFailed, err
 	case l != nil:
-		say.verbosef("inside job %s, which holds slot %s of pool %s in store %s", l.ID, slotList(l.Slots), name, st.shown())
+		say.verbosef("inside job %s, which holds slot %s of pool %s in store %s", l.ID, view.SlotList(l.Slots), name, st.shown())
 		return codeOK, nil
 	}
-	say.verbosef("not inside a job of pool %s in store %s (it has %s)", name, st.shown(), plural(len(pool.Holders), "job"))
+	say.verbosef("not inside a job of pool %s in store %s (it has %s)", name, st.shown(), text.Plural(len(pool.Holders), "job"))
 	return codeNo, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"berth/cmd/manual"
+	"berth/cmd/text"
 )
 
 const appHelp = `berth runs a command only while fewer than N of its kind are running.
@@ -70,7 +71,7 @@ func noHelp(word string, commands []string) error {
 		next = "did you mean berth help " + c + "?"
 	}
 	for _, t := range manual.Topics {
-		if near(word, t) || word+"s" == t {
+		if text.Near(word, t) || word+"s" == t {
 			next = "did you mean berth help " + t + "?"
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"berth/cmd/text"
 	"berth/lease"
 	"berth/limiter"
 )
@@ -18,7 +19,7 @@ func storeHint(err error) string {
 	known := errors.As(err, &at)
 	dir := ""
 	if known {
-		dir = quoted([]string{filepath.Dir(at.Path)})[0]
+		dir = text.Quoted([]string{filepath.Dir(at.Path)})[0]
 	}
 	switch {
 	case !known:
@@ -73,7 +74,7 @@ func heldHint(e *lease.LockHeldError) string {
 	case e.PID != 0:
 		return fmt.Sprintf("ps -fp %d shows what that is; it goes on when that ends", e.PID)
 	}
-	return fmt.Sprintf("as root, on each machine and in each container that has the store: fuser -v %s", quoted([]string{e.Path})[0])
+	return fmt.Sprintf("as root, on each machine and in each container that has the store: fuser -v %s", text.Quoted([]string{e.Path})[0])
 }
 
 // heavyHint tells where the limit comes from that a weight is over.

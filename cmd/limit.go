@@ -9,6 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/text"
+	"berth/cmd/view"
 	"berth/cmd/words"
 	"berth/lease"
 	"berth/limiter/gate"
@@ -127,11 +129,11 @@ func (e *limitEdit) operands() ([]string, error) {
 	case e.c.IsSet("pool"):
 		e.pool = e.c.String("pool")
 		if len(words) > 1 {
-			return nil, fmt.Errorf("takes N, auto or none with -p %s; got %s", e.pool, plural(len(words), "argument"))
+			return nil, fmt.Errorf("takes N, auto or none with -p %s; got %s", e.pool, text.Plural(len(words), "argument"))
 		}
 		return words, nil
 	case len(words) < 1 || len(words) > 2:
-		return nil, fmt.Errorf("takes POOL, or POOL and N, auto or none; got %s", plural(len(words), "argument"))
+		return nil, fmt.Errorf("takes POOL, or POOL and N, auto or none; got %s", text.Plural(len(words), "argument"))
 	case len(words) == 1 && isLimit(words[0]):
 		next := "berth limit POOL " + words[0]
 		if lease.CheckPool(words[0]) == nil {
@@ -254,24 +256,6 @@ func showLimit(st *store, pool string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(os.Stdout, strings.Join(limitLines(p.Own, isTerminal(1)), "\n"))
+	_, err = fmt.Fprintln(os.Stdout, strings.Join(view.LimitLines(p.Own, flagsOf(p.Own.Conditions), isTerminal(1)), "\n"))
 	return err
-}
-
-// limitLines are settings as they would be typed, and for a person who set them: what
-// is pasted into a command line has no use for that.
-func limitLines(own lease.Settings, person bool) []string {
-	words := "none"
-	if own.Limit != nil {
-		words = fmt.Sprint(*own.Limit)
-	}
-	flags := flagsOf(own.Conditions)
-	if own.Reason != "" {
-		flags = append(flags, "--reason", oneLine(own.Reason))
-	}
-	lines := append([]string{words}, pairs(quoted(flags))...)
-	if by := setBy(own); by != "" && person {
-		lines = append(lines, "# "+by)
-	}
-	return lines
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"berth/cmd/text"
 	"berth/procwatch"
 )
 
@@ -31,7 +32,7 @@ func (r *runner) advised(err error) error {
 		return &hintedError{err, next}
 	}
 	if words := shellWords(r.spec.argv, os.Environ(), errors.Is(err, procwatch.ErrNotFound)); words != nil {
-		return &hintedError{err, "berth run " + typed.before(len(r.spec.argv)) + "-- " + strings.Join(quoted(words), " ")}
+		return &hintedError{err, "berth run " + typed.before(len(r.spec.argv)) + "-- " + strings.Join(text.Quoted(words), " ")}
 	}
 	return err
 }
@@ -47,15 +48,15 @@ func (r *runner) secondValue() string {
 	next := "berth run " + typed.before(len(argv))
 	switch flag, _, _ := strings.Cut(typed.flags[len(typed.flags)-1], "="); flag {
 	case "--need", "--max-pressure":
-		next = strings.TrimSuffix(next, " ") + "," + strings.Join(quoted(argv[:end]), ",") + " "
+		next = strings.TrimSuffix(next, " ") + "," + strings.Join(text.Quoted(argv[:end]), ",") + " "
 	case "--label", "--min-disk":
-		for _, value := range quoted(argv[:end]) {
+		for _, value := range text.Quoted(argv[:end]) {
 			next += flag + " " + value + " "
 		}
 	default:
 		return ""
 	}
-	return next + strings.Join(quoted(argv[end:]), " ")
+	return next + strings.Join(text.Quoted(argv[end:]), " ")
 }
 
 var (
@@ -69,7 +70,7 @@ var (
 // own, a line for a shell in one word, or begin with a variable. Else nil.
 func shellWords(argv, env []string, missing bool) []string {
 	name := argv[0]
-	line := strings.Join(append([]string{name}, quoted(argv[1:])...), " ") // quoted, it were no word of the shell's
+	line := strings.Join(append([]string{name}, text.Quoted(argv[1:])...), " ") // quoted, it were no word of the shell's
 	variable, _, assigns := strings.Cut(name, "=")
 	exported := func(kv string) bool { return strings.HasPrefix(kv, "BASH_FUNC_"+name+"%%=") }
 	switch {

@@ -6,11 +6,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/view"
 	"berth/lease"
+	"berth/procwatch"
 )
 
 func lsCommand() *cli.Command {
@@ -70,20 +71,41 @@ type lister struct {
 }
 
 // read looks at the pools. What could be read is there also with an error.
-func (l *lister) read(ctx context.Context) ([]poolJSON, error) {
+func (l *lister) read(ctx context.Context) ([]view.Pool, error) {
 	found, err := l.store.List(ctx, l.pools...)
 	pools := l.view(found)
 	if len(l.pools) > 0 && !l.json { // to a program it is an idle one
 		not := l.store.missing(ctx, found)
 		for i := range pools {
-			pools[i].missing = not[pools[i].Pool]
+			pools[i].Missing = not[pools[i].Pool]
 		}
 	}
 	return pools, err
 }
 
-func (l *lister) view(found []lease.Pool) []poolJSON {
-	return view(found, l.store.Clock(), l.json || l.long, l.long && !l.json)
+func (l *lister) view(found []lease.Pool) []view.Pool {
+	s := view.Sources{Clock: l.store.Clock(), Flags: flagsOf}
+	if l.json || l.long {
+		s.Usage = usage(found)
+	}
+	if l.long && !l.json {
+		s.Dir = procwatch.ID.Dir
+	}
+	return view.Pools(found, s)
+}
+
+// usage is what the jobs' processes use, as far as that is seen from here.
+func usage(pools []lease.Pool) map[procwatch.ID]procwatch.Usage {
+	var children []procwatch.ID
+	for _, p := range pools {
+		for _, h := range p.Holders {
+			if h.Lease.Child != nil {
+				children = append(children, procwatch.ID(*h.Lease.Child))
+			}
+		}
+	}
+	used, _ := procwatch.TreeUsage(children...) // what cannot be seen is not shown
+	return used
 }
 
 func (l *lister) once() error {
@@ -92,7 +114,7 @@ func (l *lister) once() error {
 		if err != nil && len(pools) == 0 { // an empty list would say that nobody runs
 			return err
 		}
-		return errors.Join(err, writeJSON(l.out, pools))
+		return errors.Join(err, view.WriteJSON(l.out, pools))
 	}
 	found, err := l.store.List(context.Background(), l.pools...)
 	if len(l.pools) > 0 { // to a program, and to who watches, one that is not there yet is an idle one
@@ -104,80 +126,9 @@ func (l *lister) once() error {
 		return err
 	}
 	columns, _ := windowSize(1)
-	return errors.Join(err, printLines(l.out, flat(l.table(pools, columns)), isTerminal(1) && os.Getenv("NO_COLOR") == ""))
+	return errors.Join(err, view.Print(l.out, view.Flat(l.table(pools, columns)), isTerminal(1) && os.Getenv("NO_COLOR") == ""))
 }
 
-// table is what people see of the pools, cut to so many columns; 0: whole.
-func (l *lister) table(pools []poolJSON, columns int) []block {
-	shown := pools
-	if !l.all && len(l.pools) == 0 {
-		shown = nil
-		for _, p := range pools {
-			if !p.idle() {
-				shown = append(shown, p)
-			}
-		}
-	}
-	switch {
-	case len(shown) > 0 && l.long:
-		return longTable(shown, columns)
-	case len(shown) > 0:
-		return table(shown, columns)
-	case len(pools) > 0:
-		return []block{{head: []textLine{{text: "nothing runs and nobody waits (" + plural(len(pools), "idle pool") + ": berth ls -a)"}}}}
-	}
-	return []block{{head: []textLine{{text: "nothing runs and nobody waits: there is no pool yet"}}}}
-}
-
-// idle: there is nothing to tell of the pool. One that lets nobody start is not: it
-// may have been forgotten so.
-func (p *poolJSON) idle() bool {
-	drained := p.OwnLimit != nil && *p.OwnLimit == 0
-	return len(p.Holders)+len(p.Waiters) == 0 && !p.unread && p.LockHeld == "" && !drained
-}
-
-// textLine is a line of the screen, already cut and escaped, of which one part may
-// have a colour.
-type textLine struct {
-	text     string
-	color    string // "" none
-	from, to int    // that part, in bytes
-}
-
-func (t textLine) paint(color bool) string {
-	if !color || t.color == "" || t.to > len(t.text) {
-		return t.text
-	}
-	return t.text[:t.from] + "\x1b[" + t.color + "m" + t.text[t.from:t.to] + "\x1b[0m" + t.text[t.to:]
-}
-
-// block is what is shown of one pool.
-type block struct {
-	head    []textLine
-	jobs    [][]textLine
-	holders int // so many of the jobs; the others wait
-}
-
-// flat are the lines of the blocks, with an empty one between two.
-func flat(blocks []block) []textLine {
-	var out []textLine
-	for i, b := range blocks {
-		if i > 0 {
-			out = append(out, textLine{})
-		}
-		out = append(out, b.head...)
-		for _, j := range b.jobs {
-			out = append(out, j...)
-		}
-	}
-	return out
-}
-
-func printLines(w io.Writer, lines []textLine, color bool) error {
-	var b strings.Builder
-	for _, l := range lines {
-		b.WriteString(l.paint(color) + "\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+func (l *lister) table(pools []view.Pool, columns int) []view.Block {
+	return view.Table(pools, l.all || len(l.pools) > 0, l.long, columns)
 }

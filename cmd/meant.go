@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
+
+	"berth/cmd/text"
 )
 
 // What other programs call what berth has under another name.
@@ -28,7 +30,7 @@ func meant(typed string, known []cli.Flag) cli.Flag {
 	for _, f := range known {
 		for _, n := range f.Names() {
 			switch {
-			case n == otherFlags[name], near(name, n):
+			case n == otherFlags[name], text.Near(name, n):
 				return f
 			case short && (n == otherFlags[name[:size]] || n == string(swapCase(first))):
 				return f
@@ -49,7 +51,7 @@ func isSlip(word string, known []cli.Flag) bool {
 	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	for _, f := range known {
 		for _, n := range f.Names() {
-			if len(name) > 3 && name[0] == n[0] && near(name, n) {
+			if len(name) > 3 && name[0] == n[0] && text.Near(name, n) {
 				return true
 			}
 		}
@@ -63,32 +65,16 @@ func commandMeant(typed string, known []string) string {
 		return c
 	}
 	for _, n := range known {
-		if near(typed, n) {
+		if text.Near(typed, n) {
 			return n
 		}
 	}
 	for other, n := range otherCommands {
-		if near(typed, other) {
+		if text.Near(typed, other) {
 			return n
 		}
 	}
 	return ""
-}
-
-// near reports whether one letter more, less or other, or two that have changed
-// places, make a of b. Of two letters nothing is left that could be recognised.
-func near(a, b string) bool {
-	if len(b) < 3 || len(a) < 2 || a == b {
-		return false
-	}
-	for a != "" && b != "" && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	swapped := len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
-	return len(a) <= 1 && len(b) <= 1 || swapped
 }
 
 func swapCase(r rune) rune {

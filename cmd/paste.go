@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"berth/cmd/text"
 	"berth/lease/remote"
 )
 
@@ -49,7 +50,7 @@ func (t *commandLineTyped) store() string {
 		if strings.HasPrefix(value, "-") {
 			sep = "="
 		}
-		b.WriteString(" " + name + sep + quoted([]string{value})[0])
+		b.WriteString(" " + name + sep + text.Quoted([]string{value})[0])
 	}
 	return b.String()
 }
@@ -63,7 +64,7 @@ func (t *commandLineTyped) before(n int) string {
 		name, _, attached := strings.Cut(strings.TrimLeft(words[i], "-"), "=")
 		switch {
 		case words[i][:min(1, len(words[i]))] != "-" || name != "store" && name != "store-owner":
-			b.WriteString(quoted(words[i : i+1])[0] + " ")
+			b.WriteString(text.Quoted(words[i : i+1])[0] + " ")
 		case !attached:
 			i++ // its value
 		}

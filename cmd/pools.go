@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/text"
 	"berth/lease"
 )
 
@@ -106,7 +107,7 @@ func poolMeant(typed string, all []lease.Pool) string {
 		return "berth COMMAND --help tells how a command is used"
 	}
 	for _, p := range all {
-		if near(typed, p.Name) || strings.EqualFold(typed, p.Name) {
+		if text.Near(typed, p.Name) || strings.EqualFold(typed, p.Name) {
 			return fmt.Sprintf("did you mean %s?", p.Name)
 		}
 	}

@@ -3,15 +3,14 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/text"
+	"berth/cmd/view"
 	"berth/lease"
 	"berth/limiter/gate"
 )
@@ -43,9 +42,9 @@ when one is closed. No job is started and no slot taken; a --gate command runs.`
 				*result = codeBusy
 			}
 			if c.Bool("json") {
-				return encodeJSON(os.Stdout, found)
+				return text.WriteJSON(os.Stdout, found)
 			}
-			return writeProbe(os.Stdout, found)
+			return view.WriteProbe(os.Stdout, found)
 		},
 	}
 }
@@ -64,7 +63,7 @@ func parseProbe(c *cli.Context) (*store, *asker, terms, error) {
 	p.agree(mine, 0)
 	p.check("pool", lease.CheckPool(c.String("pool")))
 	if c.NArg() > 0 && p.err == nil {
-		p.err = fmt.Errorf("takes flags only; got %s", plural(c.NArg(), "argument"))
+		p.err = fmt.Errorf("takes flags only; got %s", text.Plural(c.NArg(), "argument"))
 		if lease.CheckPool(c.Args().First()) == nil {
 			p.err = &hintedError{p.err, "berth probe -p " + c.Args().First() + ", if that is a pool"}
 		}
@@ -81,18 +80,10 @@ func parseProbe(c *cli.Context) (*store, *asker, terms, error) {
 	return st, newAsker(st, lease.Request{Pool: c.String("pool"), Weight: 1, Conditions: mine.pack()}, say), mine, nil
 }
 
-// probeJSON is the stable schema of 'berth probe --json'.
-type probeJSON struct {
-	Pool     string         `json:"pool"`
-	Open     bool           `json:"open"`
-	Gates    []gate.Verdict `json:"gates"`
-	Readings gate.Readings  `json:"readings"`
-}
-
 // measureAtMost ends a probe whose CPU counters stand still.
 const measureAtMost = 5 * time.Second
 
-func probeMachine(st *store, a *asker, mine terms) (*probeJSON, error) {
+func probeMachine(st *store, a *asker, mine terms) (*view.Probe, error) {
 	ctx := context.Background()
 	pool, err := st.Summary(ctx, a.request.Pool, lease.Ticket{})
 	if err != nil {
@@ -130,7 +121,7 @@ func probeMachine(st *store, a *asker, mine terms) (*probeJSON, error) {
 		}
 		said = a.gate.Ask(ctx, q)
 	}
-	out := &probeJSON{Pool: a.request.Pool, Open: true, Gates: []gate.Verdict{}, Readings: said.Readings}
+	out := &view.Probe{Pool: a.request.Pool, Open: true, Gates: []gate.Verdict{}, Readings: said.Readings}
 	out.Gates = append(append(out.Gates, said.Verdicts...), paceVerdicts(&pool, mine, st.Clock())...)
 	for i, g := range out.Gates {
 		t := mine.Conditions
@@ -144,48 +135,4 @@ func probeMachine(st *store, a *asker, mine terms) (*probeJSON, error) {
 		out.Open = out.Open && g.Open
 	}
 	return out, nil
-}
-
-// writeProbe prints for people.
-func writeProbe(w io.Writer, p *probeJSON) error {
-	var b strings.Builder
-	row := func(what, of, format string, args ...any) {
-		fmt.Fprintf(&b, "%-14s %-24s %s\n", what, shorten(oneLine(of), 40), fmt.Sprintf(format, args...))
-	}
-	r := p.Readings
-	for _, l := range r.CPU {
-		if l.Used == nil {
-			row("cpu", l.Of, "not known, of %.3g CPUs", l.CPUs)
-			continue
-		}
-		row("cpu", l.Of, "%.0f%% of %.3g CPUs busy", 100**l.Used/l.CPUs, l.CPUs)
-	}
-	for _, l := range r.Mem {
-		row("memory", l.Of, "%.0f%% of %s in use, %s available", 100*float64(l.Used)/float64(l.Total), gate.Bytes(l.Total), gate.Bytes(l.Available))
-	}
-	if r.Load != nil {
-		row("load", "host", "%.2f, %.2f per CPU", r.Load.Load1, r.Load.PerCPU)
-	}
-	for _, k := range slices.Sorted(maps.Keys(r.Pressure)) {
-		row("pressure", "host, "+k, "%.2f%% of the last 10 s", r.Pressure[k])
-	}
-	for _, d := range r.Disk {
-		row("disk", d.Path, "%s free", gate.Bytes(d.Free))
-	}
-	for _, k := range slices.Sorted(maps.Keys(r.Errors)) {
-		row("not readable", k, "%s", oneLine(r.Errors[k]))
-	}
-	for _, g := range p.Gates {
-		state := "open"
-		if !g.Open {
-			state = "closed"
-		}
-		name := "--" + g.Gate
-		if g.From != "" {
-			name += " (" + g.From + ")"
-		}
-		fmt.Fprintf(&b, "%-14s %-24s %s\n", state, name, oneLine(g.Says))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"berth/cmd/text"
 	"berth/lease"
 	"berth/lease/remote"
 	"berth/procwatch"
@@ -107,7 +108,7 @@ func schemeMeant(typed string) string {
 	if slices.Contains(elsewhere, typed) {
 		return typed
 	}
-	if i := slices.IndexFunc(elsewhere, func(s string) bool { return near(typed, s) }); i >= 0 {
+	if i := slices.IndexFunc(elsewhere, func(s string) bool { return text.Near(typed, s) }); i >= 0 {
 		return elsewhere[i]
 	}
 	return ""
@@ -119,7 +120,7 @@ func atHome(where string) string {
 	if home == "" || rest != "" && rest[0] != '/' {
 		return ""
 	}
-	return ", " + quoted([]string{home + rest})[0]
+	return ", " + text.Quoted([]string{home + rest})[0]
 }
 
 // isAddress reports whether where is HOST:PORT, an IP address, or a list of them with

@@ -3,6 +3,8 @@ package cmd
 import (
 	"fmt"
 	"sync"
+
+	"berth/cmd/text"
 )
 
 // Everything berth says goes through this file, to stderr:
@@ -29,7 +31,7 @@ func newSpeaker(quiet, verbose bool) *speaker {
 }
 
 func (s *speaker) line(kind, format string, args ...any) {
-	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, oneLine(hidden(typed.inSameStore(fmt.Sprintf(format, args...)), heard())))}
+	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, text.OneLine(hidden(typed.inSameStore(fmt.Sprintf(format, args...)), heard())))}
 	if kind == errorKind || kind == hintKind {
 		e.kind = vital
 	}

@@ -20,6 +20,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"berth/cmd/view"
 )
 
 // TestScripts runs testdata/script, one behaviour a file. Every wait has a
@@ -294,7 +296,7 @@ func cmdGone(ts *testscript.TestScript, neg bool, args []string) {
 	until(ts, "gone "+args[0], func() bool { return processGone(pid) })
 }
 
-func poolOf(ts *testscript.TestScript, name string) (p poolJSON) {
+func poolOf(ts *testscript.TestScript, name string) (p view.Pool) {
 	path, err := lookPath(ts, "berth")
 	ts.Check(err)
 	c := exec.Command(path, "ls", "--json", name)
@@ -302,7 +304,7 @@ func poolOf(ts *testscript.TestScript, name string) (p poolJSON) {
 	c.Env = environOf(ts)
 	out, err := c.Output()
 	ts.Check(err)
-	var pools []poolJSON
+	var pools []view.Pool
 	ts.Check(json.Unmarshal(out, &pools))
 	return pools[0]
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"berth/cmd/text"
 )
 
 // sink writes what is said, in the order in which it was said, on a goroutine of
@@ -92,16 +94,16 @@ func (s *sink) makeRoom(e entry) bool {
 
 func (s *sink) write() {
 	for {
-		text, more := s.next()
+		out, more := s.next()
 		if !more {
 			return
 		}
-		_, _ = io.WriteString(s.w, text) // nobody is left to tell of an error
+		_, _ = io.WriteString(s.w, out) // nobody is left to tell of an error
 	}
 }
 
 // next takes the next entry out, as it is to be written.
-func (s *sink) next() (text string, more bool) {
+func (s *sink) next() (out string, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	erase := ""
@@ -114,9 +116,9 @@ func (s *sink) next() (text string, more bool) {
 		if s.lost == 1 {
 			were = "was"
 		}
-		text = fmt.Sprintf("%sberth: note: %s %s dropped here: nobody was reading\n", erase, plural(s.lost, "line"), were)
+		out = fmt.Sprintf("%sberth: note: %s %s dropped here: nobody was reading\n", erase, text.Plural(s.lost, "line"), were)
 		s.lost, s.drawn = 0, false
-		return text, true
+		return out, true
 	case len(s.queue) == 0:
 		s.writing = false
 		s.end()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/text"
 	"berth/cmd/words"
 	"berth/lease"
 	"berth/limiter/gate"
@@ -168,7 +169,7 @@ const leastTTL, mostTTL = time.Second, 24 * time.Hour
 func (p *flagParser) ttl() time.Duration {
 	ttl := p.duration("ttl")
 	if ttl < leastTTL || ttl > mostTTL {
-		p.check("ttl", fmt.Errorf("%q is not from %v to %v", p.c.String("ttl"), short(leastTTL), short(mostTTL)))
+		p.check("ttl", fmt.Errorf("%q is not from %v to %v", p.c.String("ttl"), text.Duration(leastTTL), text.Duration(mostTTL)))
 	}
 	return ttl
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/view"
 	"berth/cmd/words"
 	"berth/lease"
 )
@@ -74,7 +75,7 @@ func parseStop(c *cli.Context) (choice, lease.Stop, error) {
 		return bad(fmt.Errorf("a reason of %d bytes is too long (at most 1024)", len(c.String("reason"))))
 	}
 	stop.Reason = c.String("reason")
-	stop.By = fmt.Sprintf("%s@%s (pid %d)", nameOf(os.Getuid()), here(), os.Getpid())
+	stop.By = fmt.Sprintf("%s@%s (pid %d)", view.UserName(os.Getuid()), view.Host(), os.Getpid())
 	if c.Bool("now") {
 		stop.KillAfter = new(time.Duration)
 	}

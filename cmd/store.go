@@ -43,12 +43,6 @@ func (st *store) freshHint() string {
 	return "if nobody else has ever used this server, ?fresh=1 behind its URL waits for nobody"
 }
 
-// here is the name of this machine, "" if it has none.
-func here() string {
-	name, _ := os.Hostname()
-	return name
-}
-
 // still is a store whose calls are over before Ctrl-Z stops us: somebody who is
 // stopped with a pool's lock in his hands holds up everybody. The calls that wait
 // for slots are not among these; who waits stops himself, between two looks.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"berth/cmd/text"
 	"berth/lease"
 	"berth/lease/filestore"
 	"berth/procwatch"
@@ -64,7 +65,7 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 		},
 	})
 	if errors.Is(err, filestore.ErrNoParent) && dir != "" {
-		return nil, &hintedError{err, "mkdir -p " + quoted([]string{filepath.Dir(dir)})[0] + " if " + o.from + " is right"}
+		return nil, &hintedError{err, "mkdir -p " + text.Quoted([]string{filepath.Dir(dir)})[0] + " if " + o.from + " is right"}
 	}
 	if err != nil {
 		return nil, err

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/cmd/view"
 )
 
 // say is told without whether it succeeded.
@@ -56,7 +58,7 @@ func (s *storm) list(p *stormPlanner) {
 	if !ok {
 		return
 	}
-	var pools []poolJSON
+	var pools []view.Pool
 	if json.Unmarshal(out, &pools) != nil || len(pools) != 1 {
 		s.badf("exit: berth ls --json printed " + string(out))
 		return
@@ -126,7 +128,7 @@ func (s *storm) stop(p *stormPlanner) {
 	}
 }
 
-func (s *storm) stopOne(p *stormPlanner, of *poolJSON) {
+func (s *storm) stopOne(p *stormPlanner, of *view.Pool) {
 	var leases, runs []string
 	for _, h := range of.Holders {
 		leases, runs = append(leases, h.Lease), append(runs, h.Labels["run"])

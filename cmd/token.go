@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"berth/cmd/text"
 )
 
 func tokenCommand() *cli.Command {
@@ -92,7 +94,7 @@ func checkToken(path string, token uint64) error {
 		case perr != nil || n > len(fmt.Sprintf(tokenFmt, seen)):
 			return &hintedError{
 				fmt.Errorf("%s has something else than a token in it", path),
-				"name another FILE, or, when no job writes to what it guards: rm " + quoted([]string{path})[0],
+				"name another FILE, or, when no job writes to what it guards: rm " + text.Quoted([]string{path})[0],
 			}
 		case token < seen:
 			return &staleError{path, token, seen}

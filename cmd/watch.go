@@ -2,14 +2,14 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
-	"strings"
 	"syscall"
 	"time"
-	"unicode"
+
+	"berth/cmd/text"
+	"berth/cmd/view"
 )
 
 const (
@@ -48,7 +48,7 @@ func (l *lister) watchStream(changes <-chan struct{}) error {
 			trouble = err.Error()
 			l.say.errorf("%v", err)
 		}
-		if now := essence(pools); now != last && (err == nil || len(pools) > 0) {
+		if now := view.Essence(pools); now != last && (err == nil || len(pools) > 0) {
 			if err := l.print(pools, last != ""); err != nil {
 				return err
 			}
@@ -62,9 +62,9 @@ func (l *lister) watchStream(changes <-chan struct{}) error {
 	}
 }
 
-func (l *lister) print(pools []poolJSON, again bool) error {
+func (l *lister) print(pools []view.Pool, again bool) error {
 	if l.json {
-		return writeJSON(l.out, pools)
+		return view.WriteJSON(l.out, pools)
 	}
 	if again {
 		if _, err := io.WriteString(l.out, "\n"); err != nil {
@@ -72,43 +72,7 @@ func (l *lister) print(pools []poolJSON, again bool) error {
 		}
 	}
 	columns, _ := windowSize(1)
-	return printLines(l.out, flat(l.table(pools, columns)), isTerminal(1) && os.Getenv("NO_COLOR") == "")
-}
-
-// essence is what is shown of pools, without what changes while nothing happens: times,
-// what processes use, and the numbers in what a waiter waits for.
-func essence(pools []poolJSON) string {
-	var b strings.Builder
-	for _, p := range pools {
-		p.Holders, p.Waiters = append([]holderJSON{}, p.Holders...), append([]waiterJSON{}, p.Waiters...)
-		for i := range p.Holders {
-			h := &p.Holders[i]
-			h.Held, h.Beat, h.Busy, h.CPU, h.RSS, h.Procs = nil, nil, nil, nil, nil, nil
-			h.Note = noDigits(h.Note)
-		}
-		for i := range p.Waiters {
-			w := &p.Waiters[i]
-			w.Waited, w.For = 0, noDigits(w.For)
-		}
-		text, _ := json.Marshal(p)
-		b.Write(text)
-		if p.unread {
-			b.WriteString("unread")
-		}
-		if p.missing {
-			b.WriteString("missing")
-		}
-	}
-	return "seen " + b.String()
-}
-
-func noDigits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsDigit(r) || r == '.' {
-			return -1
-		}
-		return r
-	}, s)
+	return view.Print(l.out, view.Flat(l.table(pools, columns)), isTerminal(1) && os.Getenv("NO_COLOR") == "")
 }
 
 var watchSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, sigTSTP, sigCONT, sigWINCH}
@@ -117,7 +81,7 @@ var watchSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, 
 // up, goes on beside it, so that keys and signals always count.
 type screenWatch struct {
 	*lister
-	screen  fullScreen
+	screen  view.Screen
 	signals *inbox
 	ctl     suspension
 	read    chan looked
@@ -129,18 +93,18 @@ type screenWatch struct {
 
 // looked is what came of a look at the pools.
 type looked struct {
-	pools []poolJSON
+	pools []view.Pool
 	err   error
 }
 
 func (l *lister) watchScreen(changes <-chan struct{}) error {
 	w := &screenWatch{
-		lister: l, screen: fullScreen{w: l.out, color: os.Getenv("NO_COLOR") == ""},
+		lister: l, screen: view.Screen{W: l.out, Color: os.Getenv("NO_COLOR") == ""},
 		signals: newInbox(), read: make(chan looked, 1), due: true,
 	}
 	w.signals.catch(watchSignals)
 	go w.signals.see()
-	defer w.screen.leave()
+	defer w.screen.Leave()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -188,18 +152,18 @@ func (w *screenWatch) draw() error {
 	if !ours(1) || w.last.pools == nil && w.last.err == nil {
 		return nil
 	}
-	var blocks []block
+	var blocks []view.Block
 	if err := w.last.err; err != nil {
-		sorry := block{}
-		for _, t := range wrapped(oneLine("cannot read: "+err.Error()), columns) {
-			sorry.head = append(sorry.head, textLine{text: t, color: colorOdd, to: len(t)})
+		sorry := view.Block{}
+		for _, t := range text.Wrapped(text.OneLine("cannot read: "+err.Error()), columns) {
+			sorry.Head = append(sorry.Head, view.Line{Text: t, Color: view.ColorOdd, To: len(t)})
 		}
 		blocks = append(blocks, sorry)
 	}
 	if w.last.err == nil || len(w.last.pools) > 0 {
 		blocks = append(blocks, w.table(w.last.pools, columns)...)
 	}
-	return w.screen.draw(fitRows(blocks, rows), columns)
+	return w.screen.Draw(view.FitRows(blocks, rows), columns)
 }
 
 // heed does what a signal asks for. The error ends the watch.
@@ -208,13 +172,13 @@ func (w *screenWatch) heed(sig syscall.Signal) error {
 		return signalError{ended}
 	}
 	if classOf(sig, alone) == resume { // what somebody else left on the screen is not ours
-		w.screen.entered, w.due = false, true
+		w.screen.Entered, w.due = false, true
 	}
 	return w.draw()
 }
 
 func (w *screenWatch) suspend() {
-	w.screen.leave()
+	w.screen.Leave()
 	if w.cancel != nil {
 		w.cancel() // what holds up the reading must not hold up the stop
 	}

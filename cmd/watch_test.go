@@ -7,13 +7,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"berth/cmd/text"
+	"berth/cmd/view"
 )
+
+// colors is all that a watch sends beside its text.
+var colors = regexp.MustCompile("\x1b\\[(1|33|0)m")
 
 // frame is the next whole screen that the watch drew.
 func (s *terminalShell) frame() []string {
@@ -21,7 +28,7 @@ func (s *terminalShell) frame() []string {
 	f := s.match(`(?s)\x1b\[H.*?\x1b\[J`)
 	f = f[strings.LastIndex(f, "\x1b[H")+len("\x1b[H"):]
 	f = strings.NewReplacer("\x1b[K", "", "\x1b[J", "", "\r", "").Replace(f)
-	return strings.Split(ourColors.ReplaceAllString(f, ""), "\n")
+	return strings.Split(colors.ReplaceAllString(f, ""), "\n")
 }
 
 // frameWith is the next one in which a line begins so.
@@ -47,7 +54,7 @@ func TestWatchKeepsOneScreen(t *testing.T) {
 	inShells(t, func(t *testing.T, shell string) {
 		s := openTerminal(t, shell, 80)
 		s.line("berth ls --watch")
-		s.expect(enterScreen)
+		s.expect(view.EnterScreen)
 		s.frameWith("nothing runs and nobody waits")
 		done := s.hold("p", "h")
 		s.frameWith("p  1 of 1 in use")
@@ -57,22 +64,22 @@ func TestWatchKeepsOneScreen(t *testing.T) {
 			s.resize(columns, 24)
 			for cut := columns >= 100; !cut; {
 				f := s.frameWith("p  ")
-				cut = slices.ContainsFunc(f, func(l string) bool { return strings.HasSuffix(l, "…") && columnsOf(l) == int(columns) })
+				cut = slices.ContainsFunc(f, func(l string) bool { return strings.HasSuffix(l, "…") && text.Columns(l) == int(columns) })
 			}
 		}
 
 		// Ctrl-Z gives the terminal back, fg takes it again.
 		s.keys(ctrlZ)
-		s.expect(leaveScreen)
+		s.expect(view.LeaveScreen)
 		s.expect("Stopped")
 		s.expect(prompt)
 		s.line("fg")
-		s.expect(enterScreen)
+		s.expect(view.EnterScreen)
 		s.frameWith("p  1 of 1 in use")
 		done()
 		s.frameWith("nothing runs and nobody waits (1 idle pool: berth ls -a)")
 		s.keys(ctrlC)
-		s.expect(leaveScreen)
+		s.expect(view.LeaveScreen)
 		s.code(130)
 
 		// In the background it draws nothing over what a person does.
@@ -86,13 +93,13 @@ func TestWatchKeepsOneScreen(t *testing.T) {
 		}
 		s.expect(prompt)
 		s.line("fg")
-		s.expect(enterScreen)
+		s.expect(view.EnterScreen)
 		s.frameWith("p  1 of 1 in use")
 		again()
 		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		s.expect(leaveScreen)
+		s.expect(view.LeaveScreen)
 		s.code(143)
 	})
 }
@@ -121,7 +128,7 @@ func TestWatchFitsTheRows(t *testing.T) {
 		f = s.frameWith("p  4 of 4 in use")
 	}
 	s.keys(ctrlC)
-	s.expect(leaveScreen)
+	s.expect(view.LeaveScreen)
 	s.code(130)
 	for _, done := range jobs {
 		done()
@@ -195,7 +202,7 @@ func TestWatchStream(t *testing.T) {
 			// Its berth gives signs of life meanwhile, and gets older.
 			s.until("the job is 3 s old", func() bool {
 				out, err := s.berth("ls", "--json", "p")
-				var pools []poolJSON
+				var pools []view.Pool
 				if err != nil || json.Unmarshal([]byte(out), &pools) != nil || len(pools[0].Holders) != 1 {
 					return false
 				}
@@ -224,7 +231,7 @@ func told1(flag, line string) string {
 		}
 		return ""
 	}
-	var pools []poolJSON
+	var pools []view.Pool
 	if err := json.Unmarshal([]byte(line), &pools); err != nil || len(pools) != 1 {
 		return "not JSON: " + line
 	}

@@ -1,4 +1,6 @@
-package cmd
+// Package text makes text fit for people: escaped, cut to the columns of a terminal,
+// quoted for a shell.
+package text
 
 import (
 	"bytes"
@@ -15,10 +17,10 @@ import (
 // commands, labels and whole records are written by whoever may write to the store,
 // and a terminal obeys what it is sent.
 
-// oneLine makes text from elsewhere safe for a terminal and a log. What ends a line
+// OneLine makes text from elsewhere safe for a terminal and a log. What ends a line
 // or a word becomes a blank; what else would not be seen, moves the cursor, or has
 // the text around it shown in another order becomes visible.
-func oneLine(s string) string {
+func OneLine(s string) string {
 	if plain(s) {
 		return s
 	}
@@ -28,11 +30,11 @@ func oneLine(s string) string {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
 			b.WriteByte(' ')
-		case r == utf8.RuneError && n == 1, r < utf8.RuneSelf && unseen(r):
+		case r == utf8.RuneError && n == 1, r < utf8.RuneSelf && Unseen(r):
 			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case unseen(r) && r > 0xffff:
+		case Unseen(r) && r > 0xffff:
 			fmt.Fprintf(&b, `\U%08x`, r)
-		case unseen(r):
+		case Unseen(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
@@ -52,20 +54,20 @@ func plain(s string) bool {
 	return true
 }
 
-// unseen reports whether a character is no mark on the screen. It asks for what is
+// Unseen reports whether a character is no mark on the screen. It asks for what is
 // known to be one, and not for a list of evil ones: that would be complete until the
 // next version of Unicode. Variation selectors and fillers count as letters and marks
 // there, and are as invisible.
-func unseen(r rune) bool {
+func Unseen(r rune) bool {
 	if r < 0x7f {
 		return r < ' '
 	}
 	return !unicode.IsGraphic(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// encodeJSON writes v as one line. encoding/json leaves DEL, the second set of control
+// WriteJSON writes v as one line. encoding/json leaves DEL, the second set of control
 // characters, and those that change the order of text as they are.
-func encodeJSON(w io.Writer, v any) error {
+func WriteJSON(w io.Writer, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -81,7 +83,7 @@ func escapeJSON(text []byte) []byte {
 	out := make([]byte, 0, len(text))
 	for _, r := range string(text) {
 		switch {
-		case r == '\n' || !unseen(r):
+		case r == '\n' || !Unseen(r):
 			out = utf8.AppendRune(out, r)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)

@@ -1,19 +1,17 @@
-//go:build unix
-
-package cmd
+package view
 
 import (
 	"strings"
 	"testing"
 	"time"
 
+	"berth/cmd/text"
 	"berth/lease"
 )
 
 // TestWaitingLineKeepsWhy: on a narrow terminal the line says why and behind which
 // process, and less of the rest.
 func TestWaitingLineKeepsWhy(t *testing.T) {
-	w := &waiting{r: &runner{spec: &runSpec{request: lease.Request{Pool: "tg", Weight: 1}}, store: &store{still: &still{Store: &heldStore{}}}}, since: time.Now()}
 	holder := lease.Entry{
 		Lease: &lease.Lease{Request: lease.Request{Command: []string{"sleep", "300"}}, State: lease.Stalled, Child: &lease.Process{PID: 924}, Since: time.Now()},
 		Note:  "its berth (pid 923) is stopped",
@@ -33,8 +31,8 @@ func TestWaitingLineKeepsWhy(t *testing.T) {
 	} {
 		p := &lease.Pool{Name: "tg", Used: 1, Place: 1, Line: 1, Holders: []lease.Entry{holder}}
 		p.Own.Limit, p.Own.Reason, p.Own.SetBy, p.Own.SetAt = &c.limit, c.reason, "ann@box", time.Now()
-		got := w.describe(p, nil).fit(c.columns)
-		if c.columns > 0 && columnsOf(got) > c.columns {
+		got := WaitingLine(p, nil, lease.Request{Pool: "tg", Weight: 1}, 0, 0).Fit(c.columns)
+		if c.columns > 0 && text.Columns(got) > c.columns {
 			t.Errorf("%d columns: %q", c.columns, got)
 		}
 		for _, want := range c.want {

@@ -1,76 +1,78 @@
-package cmd
+package view
 
 import (
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	"berth/cmd/text"
 )
 
-// fullScreen is all of a terminal, which is given back as it was: the alternate one, with
+// Screen is all of a terminal, which is given back as it was: the alternate one, with
 // the cursor hidden, and without lines that go on in the next one when a character is
 // wider than we think.
-type fullScreen struct {
-	w       io.Writer
-	color   bool
-	entered bool
+type Screen struct {
+	W       io.Writer
+	Color   bool
+	Entered bool
 }
 
 const (
-	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
-	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+	EnterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+	LeaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 )
 
-// draw writes all lines with one write, over the old ones: nothing is erased that is
+// Draw writes all lines with one write, over the old ones: nothing is erased that is
 // not written again, so nothing flickers.
-func (s *fullScreen) draw(lines []textLine, columns int) error {
+func (s *Screen) Draw(lines []Line, columns int) error {
 	var b strings.Builder
-	if !s.entered {
-		s.entered = true
-		b.WriteString(enterScreen)
+	if !s.Entered {
+		s.Entered = true
+		b.WriteString(EnterScreen)
 	}
 	b.WriteString("\x1b[H")
 	for i, l := range lines {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}
-		b.WriteString(l.paint(s.color))
-		if columnsOf(l.text) < columns { // after the last column it would erase that one
+		b.WriteString(l.paint(s.Color))
+		if text.Columns(l.Text) < columns { // after the last column it would erase that one
 			b.WriteString("\x1b[K")
 		}
 	}
 	b.WriteString("\x1b[J")
-	_, err := io.WriteString(s.w, b.String())
+	_, err := io.WriteString(s.W, b.String())
 	return err
 }
 
-func (s *fullScreen) leave() {
-	if s.entered {
-		s.entered = false
-		_, _ = io.WriteString(s.w, leaveScreen)
+func (s *Screen) Leave() {
+	if s.Entered {
+		s.Entered = false
+		_, _ = io.WriteString(s.W, LeaveScreen)
 	}
 }
 
-// fitRows are the lines of the blocks that fit. What is said of each pool comes before
+// FitRows are the lines of the blocks that fit. What is said of each pool comes before
 // the jobs of another: one pool with a hundred jobs does not hide that the next one is
 // full.
-func fitRows(blocks []block, rows int) []textLine {
-	whole := flat(blocks)
+func FitRows(blocks []Block, rows int) []Line {
+	whole := Flat(blocks)
 	if len(whole) <= rows {
 		return whole
 	}
 	heads, want := 0, make([]int, len(blocks))
 	for i, b := range blocks {
-		heads += len(b.head)
+		heads += len(b.Head)
 		want[i] = len(slices.Concat(b.jobs...))
 	}
 	if rows < heads+len(blocks) { // not even these
 		keep := max(0, rows-1)
-		return append(whole[:keep:keep], textLine{text: fmt.Sprintf("and %s more", plural(len(whole)-keep, "line"))})
+		return append(whole[:keep:keep], Line{Text: fmt.Sprintf("and %s more", text.Plural(len(whole)-keep, "line"))})
 	}
-	var out []textLine
+	var out []Line
 	for i, n := range shares(want, rows-heads) {
-		out = append(out, blocks[i].head...)
+		out = append(out, blocks[i].Head...)
 		out = append(out, blocks[i].upTo(n, want[i])...)
 	}
 	return out
@@ -95,7 +97,7 @@ func shares(want []int, room int) []int {
 
 // upTo are the jobs that fit into n lines, and how many do not. Of those who wait the
 // first are always among them.
-func (b *block) upTo(n, want int) (out []textLine) {
+func (b *Block) upTo(n, want int) (out []Line) {
 	if n >= want {
 		return slices.Concat(b.jobs...)
 	}
@@ -111,11 +113,11 @@ func (b *block) upTo(n, want int) (out []textLine) {
 		more += " in the line"
 	}
 	out = append(slices.Concat(running...), slices.Concat(waiting...)...)
-	return append(out, textLine{text: more})
+	return append(out, Line{Text: more})
 }
 
 // atFront are the first jobs that take no more than n lines.
-func atFront(jobs [][]textLine, n int) [][]textLine {
+func atFront(jobs [][]Line, n int) [][]Line {
 	for i, j := range jobs {
 		if n -= len(j); n < 0 {
 			return jobs[:i]

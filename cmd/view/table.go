@@ -1,4 +1,4 @@
-package cmd
+package view
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"berth/cmd/text"
 	"berth/lease"
 )
 
@@ -58,18 +59,18 @@ func (r *row) at(level int) cells {
 	case level >= 3 && r.usual:
 		c[inWho] = "…"
 	case level >= 2 && r.usual:
-		c[inWho] = shorten(r.user+"@…", columnsOf(c[inWho]))
+		c[inWho] = text.Shorten(r.user+"@…", text.Columns(c[inWho]))
 	case level >= 4:
-		c[inWho] = shorten(c[inWho], 12)
+		c[inWho] = text.Shorten(c[inWho], 12)
 	}
 	switch {
 	case level >= 6 && r.pid != "-": // which names the job as well
-		c[inLease] = shorten(c[inLease], 1)
+		c[inLease] = text.Shorten(c[inLease], 1)
 	case level >= 5:
-		c[inLease] = shorten(c[inLease], 7)
+		c[inLease] = text.Shorten(c[inLease], 7)
 	}
 	if most := [levels]int{7: 24, 8: 12, 9: 1}[level]; most > 0 {
-		c[inLabels] = middle(c[inLabels], most)
+		c[inLabels] = text.ShortenMiddle(c[inLabels], most)
 	}
 	return c
 }
@@ -82,7 +83,7 @@ func setUsual(rows []*row) {
 			all[r.user+"@"+r.host] = true
 		}
 	}
-	us := oneLine(me())
+	us := text.OneLine(Me())
 	for _, r := range rows {
 		who := r.user + "@" + r.host
 		r.usual = r.host != "" && (len(all) == 1 || who == us)
@@ -102,7 +103,7 @@ const (
 func widths(rows []*row, level int) (w [cellsOfARow]int) {
 	for _, r := range rows {
 		for i, c := range r.at(level) {
-			if n := columnsOf(c); i == inCommand {
+			if n := text.Columns(c); i == inCommand {
 				w[i] = max(w[i], n)
 			} else {
 				w[i] = max(w[i], min(n, mostCell))
@@ -138,56 +139,56 @@ func fit(rows []*row, columns int) (level int, w [cellsOfARow]int) {
 
 // lines are those of a row: one, and more on a terminal on which its note does not fit
 // behind the command.
-func (r *row) lines(level int, w [cellsOfARow]int, columns int) []textLine {
+func (r *row) lines(level int, w [cellsOfARow]int, columns int) []Line {
 	t := r.line(level, w)
 	if r.note == "" {
-		t.text = cut(t.text, columns)
-		return []textLine{t}
+		t.Text = cut(t.Text, columns)
+		return []Line{t}
 	}
-	if whole := t.text + gap + r.note; columns == 0 || columnsOf(whole) <= columns {
-		t.text = whole
-		return []textLine{t}
+	if whole := t.Text + gap + r.note; columns == 0 || text.Columns(whole) <= columns {
+		t.Text = whole
+		return []Line{t}
 	}
-	t.text = cut(t.text, columns)
-	return append([]textLine{t}, indented(r.note, columns)...)
+	t.Text = cut(t.Text, columns)
+	return append([]Line{t}, indented(r.note, columns)...)
 }
 
 // line writes a row, whole.
-func (r *row) line(level int, w [cellsOfARow]int) textLine {
-	var t textLine
+func (r *row) line(level int, w [cellsOfARow]int) Line {
+	var t Line
 	for i, c := range r.at(level) {
 		if w[i] == 0 {
 			continue
 		}
-		t.text += gap
+		t.Text += gap
 		if i == inState && r.odd {
-			t.color, t.from, t.to = colorOdd, len(t.text), len(t.text)+len(c)
+			t.Color, t.from, t.To = ColorOdd, len(t.Text), len(t.Text)+len(c)
 		}
 		if i == inTime {
-			c = padLeft(c, w[i])
+			c = text.PadLeft(c, w[i])
 		}
-		t.text += padRight(c, w[i])
+		t.Text += text.PadRight(c, w[i])
 	}
-	t.text = strings.TrimRight(t.text, " ")
+	t.Text = strings.TrimRight(t.Text, " ")
 	return t
 }
 
-const colorPool, colorOdd = "1", "33"
+const colorPool, ColorOdd = "1", "33"
 
 // cut is shorten, where there is a width.
 func cut(s string, columns int) string {
 	if columns == 0 {
 		columns = math.MaxInt
 	}
-	return shorten(s, columns)
+	return text.Shorten(s, columns)
 }
 
-func table(pools []poolJSON, columns int) []block {
+func table(pools []Pool, columns int) []Block {
 	var rows []*row
-	blocks := make([]block, len(pools))
+	blocks := make([]Block, len(pools))
 	of := make([][]*row, len(pools))
 	for i, p := range pools {
-		blocks[i] = block{head: heading(&p, columns), holders: len(p.Holders)}
+		blocks[i] = Block{Head: heading(&p, columns), holders: len(p.Holders)}
 		for _, h := range p.Holders {
 			of[i] = append(of[i], holderRow(&h))
 		}
@@ -206,11 +207,11 @@ func table(pools []poolJSON, columns int) []block {
 	return blocks
 }
 
-func holderRow(h *holderJSON) *row {
+func holderRow(h *Holder) *row {
 	r := &row{
-		place: "slot " + slotList(h.Slots), state: oneLine(string(h.State)), time: orDash(h.Held),
-		user: oneLine(h.User), host: oneLine(h.Host), pid: strconv.Itoa(h.PID), lease: oneLine(h.Lease),
-		labels: strings.Join(labelList(h.Labels), " "), command: commandLine(h.Command),
+		place: "slot " + SlotList(h.Slots), state: text.OneLine(string(h.State)), time: orDash(h.Held),
+		user: text.OneLine(h.User), host: text.OneLine(h.Host), pid: strconv.Itoa(h.PID), lease: text.OneLine(h.Lease),
+		labels: strings.Join(LabelList(h.Labels), " "), command: text.CommandLine(h.Command),
 		odd: h.State != lease.Running && h.State != lease.Reserved,
 	}
 	if h.ChildPID != nil && *h.ChildPID != h.PID {
@@ -220,16 +221,16 @@ func holderRow(h *holderJSON) *row {
 		r.user, r.host, r.pid, r.lease = "-", "", "-", orElse(r.lease, "-")
 	}
 	if h.Note != "" {
-		r.note = "[" + oneLine(h.Note) + "]"
+		r.note = "[" + text.OneLine(h.Note) + "]"
 	}
 	return r
 }
 
-func waiterRow(w *waiterJSON) *row {
+func waiterRow(w *Waiter) *row {
 	r := &row{
-		place: fmt.Sprintf("wait %d", w.Place), state: "waiting", time: short(seconds(w.Waited)),
-		user: oneLine(w.User), host: oneLine(w.Host), pid: strconv.Itoa(w.PID), lease: oneLine(w.Lease),
-		labels: strings.Join(labelList(w.Labels), " "), command: commandLine(w.Command),
+		place: fmt.Sprintf("wait %d", w.Place), state: "waiting", time: text.Duration(seconds(w.Waited)),
+		user: text.OneLine(w.User), host: text.OneLine(w.Host), pid: strconv.Itoa(w.PID), lease: text.OneLine(w.Lease),
+		labels: strings.Join(LabelList(w.Labels), " "), command: text.CommandLine(w.Command),
 	}
 	if w.Place == 0 {
 		r.place, r.state = "wait -", "kept"

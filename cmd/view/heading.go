@@ -1,33 +1,34 @@
-package cmd
+package view
 
 import (
 	"fmt"
 	"strings"
 
+	"berth/cmd/text"
 	"berth/lease"
 )
 
 // heading is what is said of a pool before its jobs.
-func heading(p *poolJSON, columns int) []textLine {
-	name := oneLine(p.Pool)
+func heading(p *Pool, columns int) []Line {
+	name := text.OneLine(p.Pool)
 	switch {
 	case p.unread:
-		return []textLine{{text: cut(name+gap+"cannot be read", columns), color: colorPool, to: len(name)}}
-	case p.missing:
-		return []textLine{{text: cut(name+gap+"no such pool", columns), color: colorPool, to: len(name)}}
+		return []Line{{Text: cut(name+gap+"cannot be read", columns), Color: colorPool, To: len(name)}}
+	case p.Missing:
+		return []Line{{Text: cut(name+gap+"no such pool", columns), Color: colorPool, To: len(name)}}
 	}
-	var lines []textLine
+	var lines []Line
 	under := func(s string) {
 		all := []string{s}
 		if columns > 0 {
-			all = wrapped(s, columns-len(gap))
+			all = text.Wrapped(s, columns-len(gap))
 		}
 		for _, l := range all {
-			lines = append(lines, textLine{text: cut(gap+l, columns)})
+			lines = append(lines, Line{Text: cut(gap+l, columns)})
 		}
 	}
 	under(name + gap + summary(p))
-	lines[0] = textLine{text: cut(strings.TrimPrefix(lines[0].text, gap), columns), color: colorPool, to: len(name)}
+	lines[0] = Line{Text: cut(strings.TrimPrefix(lines[0].Text, gap), columns), Color: colorPool, To: len(name)}
 	if own := ownWords(p); own != "" {
 		under(own)
 	}
@@ -35,17 +36,17 @@ func heading(p *poolJSON, columns int) []textLine {
 		under(strings.Join(pairs(p.OwnGates), gap))
 	}
 	if p.LockHeld != "" {
-		under(oneLine(p.LockHeld))
+		under(text.OneLine(p.LockHeld))
 	}
 	if why := whyFirst(p); why != "" {
-		under("the first in the line waits: " + oneLine(why))
+		under("the first in the line waits: " + text.OneLine(why))
 	}
 	return lines
 }
 
 // whyFirst is why the first in the line waits, where the numbers above do not tell. The
 // others wait for him.
-func whyFirst(p *poolJSON) string {
+func whyFirst(p *Pool) string {
 	for _, w := range p.Waiters {
 		switch {
 		case w.Place != 1:
@@ -60,7 +61,7 @@ func whyFirst(p *poolJSON) string {
 	return ""
 }
 
-func summary(v *poolJSON) string {
+func summary(v *Pool) string {
 	s := fmt.Sprintf("%d in use", v.Used)
 	switch {
 	case v.Limit == nil:
@@ -69,7 +70,7 @@ func summary(v *poolJSON) string {
 	case v.LimitFrom == "pool":
 		s = fmt.Sprintf("%d of %d in use (the pool's own limit)", v.Used, *v.Limit)
 	default:
-		s = fmt.Sprintf("%d of %d in use (limit of %s)", v.Used, *v.Limit, oneLine(v.LimitFrom))
+		s = fmt.Sprintf("%d of %d in use (limit of %s)", v.Used, *v.Limit, text.OneLine(v.LimitFrom))
 	}
 	waiting, stopped, kept := 0, 0, 0
 	for _, w := range v.Waiters {
@@ -89,7 +90,7 @@ func summary(v *poolJSON) string {
 		s += fmt.Sprintf(", %d stopped", stopped)
 	}
 	if kept > 0 {
-		s += fmt.Sprintf(", %s kept", plural(kept, "place"))
+		s += fmt.Sprintf(", %s kept", text.Plural(kept, "place"))
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-package cmd
+package view
 
 import (
 	"bytes"
@@ -10,29 +10,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"berth/cmd/text"
 	"berth/lease"
 )
-
-func TestOneLine(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"make test", "make test"},
-		{"größe 測試 e\u0301", "größe 測試 e\u0301"},
-		{"a\nb\tc\rd", "a b c d"},
-		{"\x1b]0;PWNED\a", `\x1b]0;PWNED\x07`},
-		{"\u009b31m\x7f\x00", `\u009b31m\x7f\x00`},
-		{"a\u202ecod\u202c\u2066x\u2069\u200e\u200f\u061c", `a\u202ecod\u202c\u2066x\u2069\u200e\u200f\u061c`},
-		{"a\u2028b\u2029c", `a\u2028b\u2029c`},
-		{"a\u200bb\u200dc\ufeffd\u00ade\u2060", `a\u200bb\u200dc\ufeffd\u00ade\u2060`},
-		{"\ue000\U000e0041\U0010ffff", `\ue000\U000e0041\U0010ffff`},
-		{"fe\ufe0f \u3164 \U000e0100", `fe\ufe0f \u3164 \U000e0100`},
-		{"\xff\xc0a\xed\xa0\x80", `\xff\xc0a\xed\xa0\x80`},
-		{"\ufffd", "\ufffd"},
-	} {
-		if got := oneLine(c.in); got != c.want {
-			t.Errorf("%q is shown as %q, want %q", c.in, got, c.want)
-		}
-	}
-}
 
 // ourColors is all that we send to a terminal by ourselves.
 var ourColors = regexp.MustCompile("\x1b\\[(1|33|0)m")
@@ -63,24 +43,24 @@ func FuzzShown(f *testing.F) {
 		f.Add(s, uint8(80))
 	}
 	f.Fuzz(func(t *testing.T, s string, columns uint8) {
-		pools := view(forged(s), 2, false, false)
+		pools := Pools(forged(s), Sources{Clock: 2, Flags: func(c lease.Conditions) []string { return []string{"--gate", c.Gates} }})
 		pools[0].Holders[0].dir, pools[0].Holders[0].User = s, s
 		for _, width := range []int{0, int(columns)} {
-			for _, blocks := range [][]block{table(pools, width), longTable(pools, width)} {
-				for _, l := range flat(blocks) {
+			for _, blocks := range [][]Block{table(pools, width), longTable(pools, width)} {
+				for _, l := range Flat(blocks) {
 					safe(t, ourColors.ReplaceAllString(l.paint(true), ""))
-					if n := columnsOf(l.text); width > 0 && n > width {
-						t.Errorf("%d columns, not %d: %q", n, width, l.text)
+					if n := text.Columns(l.Text); width > 0 && n > width {
+						t.Errorf("%d columns, not %d: %q", n, width, l.Text)
 					}
 				}
 			}
 		}
 		var b bytes.Buffer
-		if err := writeJSON(&b, pools); err != nil {
+		if err := WriteJSON(&b, pools); err != nil {
 			t.Fatal(err)
 		}
 		safe(t, strings.TrimSuffix(b.String(), "\n"))
-		var back []poolJSON
+		var back []Pool
 		if err := json.Unmarshal(b.Bytes(), &back); err != nil {
 			t.Fatal(err)
 		}
@@ -94,8 +74,8 @@ func FuzzShown(f *testing.F) {
 				t.Errorf("%q reads back as %q, want %q", s, got, want)
 			}
 		}
-		safe(t, commandLine([]string{s}))
-		safe(t, fmt.Sprint(labelList(map[string]string{s: s}), pairs([]string{s, s})))
+		safe(t, text.CommandLine([]string{s}))
+		safe(t, fmt.Sprint(LabelList(map[string]string{s: s}), pairs([]string{s, s})))
 	})
 }
 
@@ -114,7 +94,7 @@ func safe(t *testing.T, shown string) {
 		t.Errorf("not UTF-8: %q", shown)
 	}
 	for _, r := range shown {
-		if r < ' ' || 0x7f <= r && r < 0xa0 || unseen(r) || bidi(r) {
+		if r < ' ' || 0x7f <= r && r < 0xa0 || text.Unseen(r) || bidi(r) {
 			t.Errorf("%U is shown: %q", r, shown)
 		}
 	}

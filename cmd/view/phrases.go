@@ -1,6 +1,10 @@
-package cmd
+package view
 
-import "strings"
+import (
+	"strings"
+
+	"berth/cmd/text"
+)
 
 // phrases are a line whose words can be made fewer where it does not fit.
 type phrases []phrase
@@ -17,15 +21,15 @@ const giveUpTo = 10
 // and adds what stays as it is.
 func (p phrases) and(s string) phrases { return append(p, phrase{forms: []string{s}}) }
 
-// fit is the line, for a terminal behind berth's name and in so many columns; 0: whole,
+// Fit is the line, for a terminal behind berth's name and in so many columns; 0: whole,
 // and without the name, which whoever prints it adds.
-func (p phrases) fit(columns int) string {
+func (p phrases) Fit(columns int) string {
 	if columns == 0 {
 		return p.line()
 	}
 	for {
 		s := "berth: " + p.line()
-		if columnsOf(s) <= columns {
+		if text.Columns(s) <= columns {
 			return s
 		}
 		next := -1
@@ -35,7 +39,7 @@ func (p phrases) fit(columns int) string {
 			}
 		}
 		if next < 0 {
-			return shorten(p.given(columnsOf(s)-columns), columns)
+			return text.Shorten(p.given(text.Columns(s)-columns), columns)
 		}
 		p[next].forms = p[next].forms[1:]
 	}
@@ -45,7 +49,7 @@ func (p phrases) fit(columns int) string {
 func (p phrases) given(columns int) string {
 	for i, f := range p {
 		if f.gives {
-			p[i].forms = []string{shorten(f.forms[0], max(giveUpTo, columnsOf(f.forms[0])-columns))}
+			p[i].forms = []string{text.Shorten(f.forms[0], max(giveUpTo, text.Columns(f.forms[0])-columns))}
 		}
 	}
 	return "berth: " + p.line()
@@ -56,5 +60,5 @@ func (p phrases) line() string {
 	for _, f := range p {
 		b.WriteString(f.forms[0])
 	}
-	return oneLine(b.String())
+	return text.OneLine(b.String())
 }

@@ -1,4 +1,4 @@
-package cmd
+package view
 
 import (
 	"strings"
@@ -19,7 +19,7 @@ func TestLimitLines(t *testing.T) {
 		{false, "2|--reason 'it'\\''s tea'"},
 		{true, "2|--reason 'it'\\''s tea'|# set by ann@box 1h00m ago: it's tea"},
 	} {
-		if got := strings.Join(limitLines(own, c.person), "|"); got != c.want {
+		if got := strings.Join(LimitLines(own, nil, c.person), "|"); got != c.want {
 			t.Errorf("person %v: %s, want %s", c.person, got, c.want)
 		}
 	}

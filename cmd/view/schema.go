@@ -1,37 +1,38 @@
-package cmd
+// Package view shows pools and the readings of gates: as tables for people, as JSON for
+// programs, as a line for those who wait. It reads no store.
+package view
 
 import (
 	"io"
-	"os/user"
-	"strconv"
 	"time"
 
+	"berth/cmd/text"
 	"berth/lease"
 	"berth/limiter/gate"
 	"berth/procwatch"
 )
 
-// poolJSON is the stable schema of 'berth ls --json': fields are added, never
+// Pool is the stable schema of 'berth ls --json': fields are added, never
 // renamed or given another meaning.
-type poolJSON struct {
-	Pool      string       `json:"pool"`
-	Limit     *int         `json:"limit"`      // in force; null: nobody asks for one
-	LimitFrom string       `json:"limit_from"` // "pool", a lease id, or ""
-	OwnLimit  *int         `json:"own_limit"`  // set by 'berth limit'; null: none
-	OwnGates  []string     `json:"own_gates"`  // the same, as its flags
-	OwnReason *string      `json:"own_reason"` // why, who and when; null: not known
-	OwnSetBy  *string      `json:"own_set_by"`
-	OwnSetAt  *time.Time   `json:"own_set_at"`
-	Used      int          `json:"used"`
-	Holders   []holderJSON `json:"holders"`
-	Waiters   []waiterJSON `json:"waiters"`
-	LockHeld  string       `json:"lock_held_by,omitempty"`
+type Pool struct {
+	Pool      string     `json:"pool"`
+	Limit     *int       `json:"limit"`      // in force; null: nobody asks for one
+	LimitFrom string     `json:"limit_from"` // "pool", a lease id, or ""
+	OwnLimit  *int       `json:"own_limit"`  // set by 'berth limit'; null: none
+	OwnGates  []string   `json:"own_gates"`  // the same, as its flags
+	OwnReason *string    `json:"own_reason"` // why, who and when; null: not known
+	OwnSetBy  *string    `json:"own_set_by"`
+	OwnSetAt  *time.Time `json:"own_set_at"`
+	Used      int        `json:"used"`
+	Holders   []Holder   `json:"holders"`
+	Waiters   []Waiter   `json:"waiters"`
+	LockHeld  string     `json:"lock_held_by,omitempty"`
 
 	unread  bool // it could not be read, which is said on stderr
-	missing bool // it was asked for by name, and is not there
+	Missing bool // it was asked for by name, and is not there
 }
 
-type holderJSON struct {
+type Holder struct {
 	Lease    string            `json:"lease"` // "": its record cannot be read
 	Slots    []int             `json:"slots"`
 	State    lease.State       `json:"state"`
@@ -61,7 +62,7 @@ type holderJSON struct {
 	dir string // where it runs, as far as that is seen from here
 }
 
-type waiterJSON struct {
+type Waiter struct {
 	Lease    string            `json:"lease"`
 	Place    int               `json:"place"` // 1 is next; 0: the others pass it for now
 	Weight   int               `json:"weight"`
@@ -80,53 +81,44 @@ type waiterJSON struct {
 	reason lease.Reason
 }
 
-func writeJSON(w io.Writer, pools []poolJSON) error {
-	out := []poolJSON{}
+func WriteJSON(w io.Writer, pools []Pool) error {
+	out := []Pool{}
 	for _, p := range pools {
 		if !p.unread {
 			out = append(out, p)
 		}
 	}
-	return encodeJSON(w, out)
+	return text.WriteJSON(w, out)
+}
+
+// Sources is what a view of pools needs besides the pools.
+type Sources struct {
+	Clock time.Duration                    // the store's
+	Flags func(lease.Conditions) []string  // conditions as they are typed
+	Usage map[procwatch.ID]procwatch.Usage // of the jobs' processes, as far as it was measured
+	Dir   func(procwatch.ID) string        // where a process runs; nil: it is not shown
 }
 
 // viewer makes of what a store tells what is shown.
 type viewer struct {
-	clock time.Duration // the store's
-	used  map[procwatch.ID]procwatch.Usage
-	dirs  bool           // also tell where jobs run
+	Sources
 	users map[int]string // by their number: looking one up may ask a server
 }
 
-// view shows pools at one moment. measure: look what the jobs' processes use.
-func view(pools []lease.Pool, clock time.Duration, measure, dirs bool) []poolJSON {
-	v := &viewer{clock: clock, dirs: dirs, users: map[int]string{}}
-	if measure {
-		v.measure(pools)
-	}
-	out := []poolJSON{}
+// Pools shows pools at one moment.
+func Pools(pools []lease.Pool, s Sources) []Pool {
+	v := &viewer{Sources: s, users: map[int]string{}}
+	out := []Pool{}
 	for _, p := range pools {
 		out = append(out, v.pool(p))
 	}
 	return out
 }
 
-func (v *viewer) measure(pools []lease.Pool) {
-	var children []procwatch.ID
-	for _, p := range pools {
-		for _, h := range p.Holders {
-			if h.Lease.Child != nil {
-				children = append(children, procwatch.ID(*h.Lease.Child))
-			}
-		}
-	}
-	v.used, _ = procwatch.TreeUsage(children...) // what cannot be seen is not shown
-}
-
-func (v *viewer) pool(p lease.Pool) poolJSON {
-	j := poolJSON{
-		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: flagsOf(p.Own.Conditions), Used: p.Used,
-		Holders: []holderJSON{}, Waiters: []waiterJSON{}, LockHeld: p.LockHeldBy, unread: p.Err != nil,
+func (v *viewer) pool(p lease.Pool) Pool {
+	j := Pool{
+		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: v.Flags(p.Own.Conditions), Used: p.Used,
+		Holders: []Holder{}, Waiters: []Waiter{}, LockHeld: p.LockHeldBy, unread: p.Err != nil,
 		OwnReason: orNull(p.Own.Reason), OwnSetBy: orNull(p.Own.SetBy),
 	}
 	if !p.Own.SetAt.IsZero() {
@@ -138,13 +130,13 @@ func (v *viewer) pool(p lease.Pool) poolJSON {
 	place := 0
 	for _, e := range p.Waiters {
 		t := e.Ticket
-		w := waiterJSON{
+		w := Waiter{
 			Lease: t.ID, Weight: t.Weight, Priority: t.Priority, Command: t.Command, PID: t.Owner.PID,
 			User: v.user(t.UID), Host: t.Owner.Host, Since: t.Since, Waited: max(0, time.Since(t.Since).Seconds()),
-			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: flagsOf(t.Conditions), For: e.Note,
+			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: v.Flags(t.Conditions), For: e.Note,
 		}
 		if !e.Aside {
-			why := verdict(&p, t.Request, place, v.clock)
+			why := verdict(&p, t.Request, place, v.Clock)
 			place++
 			w.Place, w.For, w.reason = place, why.String(), why.Reason
 		}
@@ -153,9 +145,9 @@ func (v *viewer) pool(p lease.Pool) poolJSON {
 	return j
 }
 
-func (v *viewer) holder(e lease.Entry) holderJSON {
+func (v *viewer) holder(e lease.Entry) Holder {
 	l := e.Lease
-	j := holderJSON{
+	j := Holder{
 		Lease: l.ID, Slots: l.Slots, State: l.State, Command: l.Command, PID: l.Owner.PID,
 		User: v.user(l.UID), Host: l.Owner.Host,
 		Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.Asks), Note: e.Note,
@@ -172,7 +164,7 @@ func (v *viewer) holder(e lease.Entry) holderJSON {
 	}
 	j.Since, j.Held = &l.Since, inSeconds(max(0, time.Since(l.Since)))
 	if e.Keepalive > 0 {
-		j.Busy = inSeconds(max(0, v.clock-e.Keepalive))
+		j.Busy = inSeconds(max(0, v.Clock-e.Keepalive))
 	}
 	if l.Timeout > 0 {
 		ends := l.Since.Add(l.Timeout)
@@ -189,37 +181,20 @@ func (v *viewer) holder(e lease.Entry) holderJSON {
 }
 
 // process adds what is seen of a job's processes.
-func (v *viewer) process(j *holderJSON, id procwatch.ID) {
-	if u, ok := v.used[id]; ok {
+func (v *viewer) process(j *Holder, id procwatch.ID) {
+	if u, ok := v.Usage[id]; ok {
 		j.CPU, j.RSS, j.Procs = inSeconds(u.CPU), &u.RSS, &u.Procs
 	}
-	if v.dirs {
-		j.dir = id.Dir()
+	if v.Dir != nil {
+		j.dir = v.Dir(id)
 	}
 }
 
 func (v *viewer) user(uid int) string {
 	if _, known := v.users[uid]; !known {
-		v.users[uid] = nameOf(uid)
+		v.users[uid] = UserName(uid)
 	}
 	return v.users[uid]
-}
-
-func nameOf(uid int) string {
-	id := strconv.Itoa(uid)
-	if u, err := user.LookupId(id); err == nil {
-		return u.Username
-	}
-	return id
-}
-
-// flagsOf are terms as they would be typed.
-func flagsOf(t lease.Conditions) []string {
-	v, err := termsOf(t)
-	if err != nil {
-		return []string{"(" + err.Error() + ")"}
-	}
-	return append([]string{}, v.flags()...) // [] in JSON, not null
 }
 
 func inSeconds(d time.Duration) *float64 {

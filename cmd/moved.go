@@ -1,0 +1,14 @@
+package cmd
+
+import (
+	"berth/cmd/text"
+	"berth/cmd/view"
+)
+
+var nameOf = view.UserName
+var oneLine = text.OneLine
+var plural = text.Plural
+var short = text.Duration
+var shorten = text.Shorten
+var slotList = view.SlotList
+var waitingLine = view.WaitingLine

@@ -1,0 +1,83 @@
+package view
+
+import (
+	"io"
+	"strings"
+
+	"berth/cmd/text"
+)
+
+// Table is what people see of the pools, cut to so many columns; 0: whole.
+func Table(pools []Pool, idleToo, long bool, columns int) []Block {
+	shown := pools
+	if !idleToo {
+		shown = nil
+		for _, p := range pools {
+			if !p.idle() {
+				shown = append(shown, p)
+			}
+		}
+	}
+	switch {
+	case len(shown) > 0 && long:
+		return longTable(shown, columns)
+	case len(shown) > 0:
+		return table(shown, columns)
+	case len(pools) > 0:
+		return []Block{{Head: []Line{{Text: "nothing runs and nobody waits (" + text.Plural(len(pools), "idle pool") + ": berth ls -a)"}}}}
+	}
+	return []Block{{Head: []Line{{Text: "nothing runs and nobody waits: there is no pool yet"}}}}
+}
+
+// idle: there is nothing to tell of the pool. One that lets nobody start is not: it
+// may have been forgotten so.
+func (p *Pool) idle() bool {
+	drained := p.OwnLimit != nil && *p.OwnLimit == 0
+	return len(p.Holders)+len(p.Waiters) == 0 && !p.unread && p.LockHeld == "" && !drained
+}
+
+// Line is a line of the screen, already cut and escaped, of which one part may
+// have a colour.
+type Line struct {
+	Text     string
+	Color    string // "" none
+	from, To int    // that part, in bytes
+}
+
+func (t Line) paint(color bool) string {
+	if !color || t.Color == "" || t.To > len(t.Text) {
+		return t.Text
+	}
+	return t.Text[:t.from] + "\x1b[" + t.Color + "m" + t.Text[t.from:t.To] + "\x1b[0m" + t.Text[t.To:]
+}
+
+// Block is what is shown of one pool.
+type Block struct {
+	Head    []Line
+	jobs    [][]Line
+	holders int // so many of the jobs; the others wait
+}
+
+// Flat are the lines of the blocks, with an empty one between two.
+func Flat(blocks []Block) []Line {
+	var out []Line
+	for i, b := range blocks {
+		if i > 0 {
+			out = append(out, Line{})
+		}
+		out = append(out, b.Head...)
+		for _, j := range b.jobs {
+			out = append(out, j...)
+		}
+	}
+	return out
+}
+
+func Print(w io.Writer, lines []Line, color bool) error {
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l.paint(color) + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

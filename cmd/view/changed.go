@@ -1,0 +1,43 @@
+package view
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode"
+)
+
+// Essence is what is shown of pools, without what changes while nothing happens: times,
+// what processes use, and the numbers in what a waiter waits for.
+func Essence(pools []Pool) string {
+	var b strings.Builder
+	for _, p := range pools {
+		p.Holders, p.Waiters = append([]Holder{}, p.Holders...), append([]Waiter{}, p.Waiters...)
+		for i := range p.Holders {
+			h := &p.Holders[i]
+			h.Held, h.Beat, h.Busy, h.CPU, h.RSS, h.Procs = nil, nil, nil, nil, nil, nil
+			h.Note = noDigits(h.Note)
+		}
+		for i := range p.Waiters {
+			w := &p.Waiters[i]
+			w.Waited, w.For = 0, noDigits(w.For)
+		}
+		text, _ := json.Marshal(p)
+		b.Write(text)
+		if p.unread {
+			b.WriteString("unread")
+		}
+		if p.Missing {
+			b.WriteString("missing")
+		}
+	}
+	return "seen " + b.String()
+}
+
+func noDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) || r == '.' {
+			return -1
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,165 @@
+package view
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"berth/cmd/text"
+	"berth/lease"
+)
+
+// The long form: a few lines a job, with all that is known of it.
+
+const (
+	detailIndent = "       "
+	// detailColumns is where lines end when there is no terminal to say so.
+	detailColumns = 80
+)
+
+func longTable(pools []Pool, columns int) []Block {
+	var blocks []Block
+	for _, p := range pools {
+		b := Block{Head: heading(&p, columns), holders: len(p.Holders)}
+		for _, h := range p.Holders {
+			b.jobs = append(b.jobs, holderLines(&h, columns))
+		}
+		for _, w := range p.Waiters {
+			b.jobs = append(b.jobs, waiterLines(&w, columns))
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks
+}
+
+func holderLines(h *Holder, columns int) []Line {
+	first := fmt.Sprintf("  slot %-4s ", SlotList(h.Slots))
+	state := text.OneLine(string(h.State))
+	lines := hanging(fmt.Sprintf("%s%-8s %7s  %s", first, state, orDash(h.Held), text.CommandLine(h.Command)), columns)
+	if h.State != lease.Running && h.State != lease.Reserved {
+		lines[0].Color, lines[0].from, lines[0].To = ColorOdd, len(first), len(first)+len(state)
+	}
+	lines = append(lines, details(holderFacts(h), columns)...)
+	if h.Note == "" {
+		return lines
+	}
+	return append(lines, indented(text.OneLine(h.Note), columns)...)
+}
+
+func waiterLines(w *Waiter, columns int) []Line {
+	r := waiterRow(w)
+	lines := hanging(fmt.Sprintf("  %-9s %-8s %7s  %s", r.place, r.state, r.time, r.command), columns)
+	return append(lines, details(waiterFacts(w), columns)...)
+}
+
+// hanging is text whose first line may be wider than the indented ones that it goes on in.
+func hanging(fact string, columns int) []Line {
+	if columns == 0 || text.Columns(fact) <= columns {
+		return []Line{{Text: fact}}
+	}
+	first := text.Wrapped(fact, columns)[0]
+	rest := strings.TrimLeft(fact[min(len(fact), len(first)):], " ")
+	if rest == "" || columns <= len(detailIndent) {
+		return []Line{{Text: cut(fact, columns)}}
+	}
+	return append([]Line{{Text: first}}, indented(rest, columns)...)
+}
+
+// indented breaks text into lines below a job's first one.
+func indented(fact string, columns int) []Line {
+	if columns == 0 {
+		return []Line{{Text: detailIndent + fact}}
+	}
+	var lines []Line
+	for _, l := range text.Wrapped(fact, columns-len(detailIndent)) {
+		lines = append(lines, Line{Text: cut(detailIndent+l, columns)})
+	}
+	return lines
+}
+
+func orDetail(columns int) int {
+	if columns == 0 {
+		return detailColumns
+	}
+	return columns
+}
+
+// details fills indented lines with facts, two blanks between them. None is broken but
+// one that is wider than a line.
+func details(facts []string, columns int) []Line {
+	var lines []Line
+	line := ""
+	for _, f := range facts {
+		if line != "" && text.Columns(detailIndent+line+gap+f) > orDetail(columns) {
+			lines = append(lines, indented(line, columns)...)
+			line = ""
+		}
+		if line != "" {
+			line += gap
+		}
+		line += f
+	}
+	if line != "" {
+		lines = append(lines, indented(line, columns)...)
+	}
+	return lines
+}
+
+func holderFacts(h *Holder) []string {
+	if h.State == lease.Damaged {
+		return nil
+	}
+	pid := "pid " + strconv.Itoa(h.PID)
+	if h.ChildPID != nil && *h.ChildPID != h.PID {
+		pid += ">" + strconv.Itoa(*h.ChildPID)
+	}
+	d := []string{text.OneLine(h.Lease), pid, text.OneLine(h.User + "@" + h.Host), fmt.Sprintf("token %d", h.Token)}
+	if h.CPU != nil {
+		d = append(d, "cpu "+text.Duration(seconds(*h.CPU)), "mem "+size(*h.RSS), fmt.Sprintf("procs %d", *h.Procs))
+	}
+	if h.Beat != nil {
+		d = append(d, "beat "+text.Duration(seconds(*h.Beat))+" ago")
+	}
+	d = append(d, limitFacts(h)...)
+	if h.dir != "" {
+		d = append(d, "dir "+text.OneLine(h.dir))
+	}
+	if h.Need != nil {
+		d = append(d, "need "+text.OneLine(h.Need.String()))
+	}
+	if h.Priority != 0 {
+		d = append(d, fmt.Sprintf("priority %d", h.Priority))
+	}
+	return append(d, LabelList(h.Labels)...)
+}
+
+// limitFacts are when the job is ended.
+func limitFacts(h *Holder) (d []string) {
+	if h.Deadline != nil {
+		left := time.Until(*h.Deadline)
+		if left > 0 {
+			d = append(d, fmt.Sprintf("timeout %s, in %s", text.Duration(seconds(*h.Timeout)), text.Duration(left)))
+		} else {
+			d = append(d, fmt.Sprintf("timeout %s, %s ago", text.Duration(seconds(*h.Timeout)), text.Duration(-left)))
+		}
+	}
+	if h.Idle != nil {
+		d = append(d, "idle-timeout "+text.Duration(seconds(*h.Idle)))
+	}
+	if h.Busy != nil {
+		d = append(d, "keepalive "+text.Duration(seconds(*h.Busy))+" ago")
+	}
+	return d
+}
+
+func waiterFacts(t *Waiter) []string {
+	d := []string{text.OneLine(t.Lease), "pid " + strconv.Itoa(t.PID), text.OneLine(t.User + "@" + t.Host), text.OneLine(t.For)}
+	if t.Weight > 1 {
+		d = append(d, fmt.Sprintf("weight %d", t.Weight))
+	}
+	if t.Priority != 0 {
+		d = append(d, fmt.Sprintf("priority %d", t.Priority))
+	}
+	return append(d, LabelList(t.Labels)...)
+}

@@ -1,0 +1,65 @@
+package view
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"berth/cmd/text"
+)
+
+// pairs joins each flag and its value.
+func pairs(flags []string) []string {
+	var out []string
+	for f := range slices.Chunk(flags, 2) {
+		out = append(out, text.OneLine(strings.Join(f, " ")))
+	}
+	return out
+}
+
+func LabelList(m map[string]string) []string {
+	var out []string
+	for k, v := range m {
+		out = append(out, text.OneLine(k+"="+v))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// SlotList prints 0,1,2,5 as 0-2,5.
+func SlotList(slots []int) string {
+	var parts []string
+	for i := 0; i < len(slots); {
+		j := i
+		for j+1 < len(slots) && slots[j+1] == slots[j]+1 {
+			j++
+		}
+		part := strconv.Itoa(slots[i])
+		if j > i {
+			part += "-" + strconv.Itoa(slots[j])
+		}
+		parts = append(parts, part)
+		i = j + 1
+	}
+	return strings.Join(parts, ",")
+}
+
+func orDash(s *float64) string {
+	if s == nil {
+		return "-"
+	}
+	return text.Duration(seconds(*s))
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func size(n uint64) string {
+	for _, u := range []string{"B", "K", "M", "G"} {
+		if n < 1024*10 || u == "G" {
+			return strconv.FormatUint(n, 10) + u
+		}
+		n /= 1024
+	}
+	return ""
+}

@@ -1,0 +1,68 @@
+package view
+
+import (
+	"fmt"
+
+	"berth/cmd/text"
+	"berth/lease"
+)
+
+// MaxReason bounds what is said to everybody who is refused, in one line.
+const MaxReason = 200
+
+// SetBy says who has set a pool's settings, when and why; "" if nobody knows, as of
+// those that an older berth has set.
+func SetBy(own lease.Settings) string {
+	if own.SetBy == "" || own.SetAt.IsZero() {
+		return ""
+	}
+	s := fmt.Sprintf("set by %s %s ago", text.Shorten(text.OneLine(own.SetBy), MaxReason), text.Since(own.SetAt))
+	if own.Reason != "" {
+		s += ": " + text.Shorten(text.OneLine(own.Reason), MaxReason)
+	}
+	return s
+}
+
+// Drained says of a pool in which nobody new starts what is known of that.
+func Drained(own lease.Settings) string {
+	if by := SetBy(own); by != "" && own.Limit != nil && *own.Limit == 0 {
+		return ", " + by
+	}
+	return ""
+}
+
+// ownWords say it of a pool that is drained, or has a reason: first why.
+func ownWords(v *Pool) string {
+	own := lease.Settings{Limit: v.OwnLimit}
+	if v.OwnSetAt != nil { // and so the others
+		own.SetBy, own.SetAt = *v.OwnSetBy, *v.OwnSetAt
+	}
+	if v.OwnReason != nil {
+		own.Reason = *v.OwnReason
+	}
+	by := SetBy(lease.Settings{SetBy: own.SetBy, SetAt: own.SetAt})
+	switch {
+	case by != "" && own.Reason != "":
+		return fmt.Sprintf("reason: %s (%s)", text.Shorten(text.OneLine(own.Reason), MaxReason), by)
+	case Drained(own) != "":
+		return "its limit was " + by
+	}
+	return ""
+}
+
+// LimitLines are settings as they would be typed, and for a person who set them: what
+// is pasted into a command line has no use for that.
+func LimitLines(own lease.Settings, flags []string, person bool) []string {
+	words := "none"
+	if own.Limit != nil {
+		words = fmt.Sprint(*own.Limit)
+	}
+	if own.Reason != "" {
+		flags = append(flags, "--reason", text.OneLine(own.Reason))
+	}
+	lines := append([]string{words}, pairs(text.Quoted(flags))...)
+	if by := SetBy(own); by != "" && person {
+		lines = append(lines, "# "+by)
+	}
+	return lines
+}

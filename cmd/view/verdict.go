@@ -1,0 +1,42 @@
+package view
+
+import (
+	"time"
+
+	"berth/lease"
+)
+
+// verdict is what would be decided now, with what the gates last said: to the one
+// who asks, or a moment ago to another.
+func verdict(p *lease.Pool, r lease.Request, ahead int, clock time.Duration) lease.Verdict {
+	v := lease.Decide(lease.PoolState{
+		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock, Recovers: p.Recovers,
+	}, r, lease.Clearance{})
+	if p.Report != nil && p.Report.By == r.ID {
+		v.Why = p.Report.Why
+	} else {
+		v.Why = WhyOfHead(p, clock)
+	}
+	return v
+}
+
+// staleReport is when the head of the line is no longer there to have said it: its
+// report is repeated every second.
+const staleReport = 3 * time.Second
+
+// WhyOfHead is what holds back whoever is at the head of the line, "" if it is not
+// his gates: he says so again every reportEvery.
+func WhyOfHead(p *lease.Pool, clock time.Duration) string {
+	if p.Report == nil || clock-p.Report.At > staleReport {
+		return ""
+	}
+	return p.Report.Why
+}
+
+func asks(p *lease.Pool) []int {
+	var all []int
+	for _, h := range p.Holders {
+		all = append(all, h.Lease.Asks)
+	}
+	return all
+}

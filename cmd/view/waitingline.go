@@ -1,0 +1,67 @@
+package view
+
+import (
+	"fmt"
+	"time"
+
+	"berth/cmd/text"
+	"berth/lease"
+)
+
+// WaitingLine is the waiting line: place, slots in use and why, the longest holder.
+func WaitingLine(p *lease.Pool, err error, r lease.Request, waited, clock time.Duration) phrases {
+	msg := phrases{
+		{forms: []string{"waiting " + text.Duration(waited)}},
+		{forms: []string{" for pool " + r.Pool, ""}, rank: 4},
+	}
+	if err != nil {
+		return msg.and(fmt.Sprintf(": %v", err))
+	}
+	if p.LockHeldBy != "" {
+		return msg.and(": " + p.LockHeldBy)
+	}
+	if p.Place > 0 {
+		msg = append(msg, phrase{forms: []string{
+			fmt.Sprintf(", place %d of %d", p.Place, p.Line), fmt.Sprintf(", place %d", p.Place), "",
+		}, rank: 2})
+	}
+	v := verdict(p, r, 0, clock)
+	if v.Reason == lease.Drained {
+		return append(msg, drainedPhrases(v, p.Own)...)
+	}
+	if v.Reason == lease.Paced || v.Reason == lease.Gated || v.Reason == lease.Recovering { // the slots are not what is waited for
+		return msg.and(", " + v.String())
+	}
+	if why := WhyOfHead(p, clock); why != "" && v.Reason == lease.Ready {
+		return msg.and(", the first waits for " + why)
+	}
+	use := fmt.Sprintf(", %d of %d", p.Used, v.Limit)
+	msg = append(msg, phrase{forms: []string{use + " in use", use}, rank: 1})
+	if own := p.Own; own.Reason != "" && own.Limit != nil && *own.Limit == v.Limit {
+		said := text.Shorten(own.Reason, MaxReason)
+		msg = append(msg.and(" ("), phrase{forms: []string{said}, gives: true}).and(")")
+	}
+	if f := p.First; f != nil && v.Reason == lease.Ready {
+		return msg.and(fmt.Sprintf(", behind pid %d on %s, which %s", f.Ticket.Owner.PID, f.Ticket.Owner.Host, f.Note))
+	}
+	if h := Longest(p); h != nil {
+		msg = append(msg, longestPhrases(p, h)...)
+	}
+	return msg
+}
+
+func drainedPhrases(v lease.Verdict, own lease.Settings) phrases {
+	out := phrases{{forms: []string{", " + v.String(), ", limit 0"}, rank: 3}}
+	by := SetBy(lease.Settings{SetBy: own.SetBy, SetAt: own.SetAt})
+	if own.Reason == "" || by == "" {
+		return out.and(Drained(own))
+	}
+	return append(out, phrase{forms: []string{": " + text.Shorten(own.Reason, MaxReason)}, gives: true}, phrase{forms: []string{" (" + by + ")", ""}, rank: 5})
+}
+
+// longestPhrases name a job, of which at last the pid is left, and that it is stopped.
+func longestPhrases(p *lease.Pool, h *lease.Entry) phrases {
+	pid := fmt.Sprintf(", longest pid %d", describedPID(h.Lease))
+	out := phrases{{forms: []string{", longest " + Describe(h.Lease), pid + " (" + text.Since(h.Lease.Since) + ")", pid}, rank: 3}}
+	return append(out, phrase{forms: StalledNotes(p, h), rank: 5})
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/limiter"
 	"berth/limiter/gate"
 	"berth/procwatch"
@@ -237,17 +238,17 @@ func (a *asker) environ(v lease.Verdict) []string {
 }
 
 // paceVerdicts are the pool's terms that no machine is asked for.
-func paceVerdicts(p *lease.Pool, own terms, clock time.Duration) []gate.Verdict {
+func paceVerdicts(p *lease.Pool, own terms, now clock.Instant) []gate.Verdict {
 	var all []gate.Verdict
 	add := func(name, from string, pace lease.Pace) {
 		if pace.Every == 0 {
 			return
 		}
-		wait, _ := p.Starts.Wait(clock, pace)
+		wait, _ := p.Starts.Wait(now, pace)
 		every := pace.Every.Seconds()
 		v := gate.Verdict{Gate: name, From: from, Open: wait == 0, Threshold: &every, Unit: "seconds", Says: fmt.Sprintf("%v, and the next may be at once", pace)}
-		if p.Starts.Last > 0 && p.Starts.Last <= clock {
-			since := (clock - p.Starts.Last).Seconds()
+		if p.Starts.Last > 0 && p.Starts.Last <= now {
+			since := now.Sub(p.Starts.Last).Seconds()
 			v.Value = &since
 		}
 		if wait > 0 {

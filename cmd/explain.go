@@ -10,6 +10,7 @@ import (
 	"berth/cmd/text"
 	"berth/cmd/view"
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/limiter"
 	"berth/procwatch"
 )
@@ -99,7 +100,7 @@ type busyError struct {
 	pool  string
 	terms lease.Conditions // of the caller
 	state *lease.Pool      // nil: could not be read
-	clock time.Duration
+	now   clock.Instant
 }
 
 func (e *busyError) Error() string {
@@ -111,8 +112,8 @@ func (e *busyError) Error() string {
 		msg += view.Drained(e.state.Own)
 	case view.Drained(e.state.Own) != "":
 		msg += "; the pool's own limit is 0" + view.Drained(e.state.Own)
-	case busy != nil && busy.Verdict.Reason == lease.Behind && view.WhyOfHead(e.state, e.clock) != "":
-		msg += "; the first waits for " + view.WhyOfHead(e.state, e.clock)
+	case busy != nil && busy.Verdict.Reason == lease.Behind && view.WhyOfHead(e.state, e.now) != "":
+		msg += "; the first waits for " + view.WhyOfHead(e.state, e.now)
 	default:
 		if h := view.Longest(e.state); h != nil {
 			msg += ", longest by " + view.Describe(h.Lease) + view.StalledNotes(e.state, h)[0]

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // What a lease that ends by a clock asks of whoever looks after its job.
@@ -14,7 +15,7 @@ import (
 // stillOurs renews a lease that has hardly any time left when its job is about to be
 // started: we may have been frozen since it was granted.
 func (r *runner) stillOurs(h lease.Holding) error {
-	if h.Expires()-lease.Boottime() > r.reserve() {
+	if h.Expires().Sub(clock.Now()) > r.reserve() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answers)

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/limiter"
 )
 
@@ -39,7 +39,7 @@ func (s *heldStore) Summary(ctx context.Context, _ string, _ lease.Ticket) (leas
 	return lease.Pool{}, s.wait(ctx, "summary")
 }
 
-func (s *heldStore) Clock() time.Duration { return lease.Boottime() }
+func (s *heldStore) Clock() clock.Instant { return clock.Now() }
 
 // TestNotWaitingForTheLock: who does not wait asks once, and says who has the lock. (It
 // asked four times, and took 2.5 s.)

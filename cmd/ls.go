@@ -84,7 +84,7 @@ func (l *lister) read(ctx context.Context) ([]view.Pool, error) {
 }
 
 func (l *lister) view(found []lease.Pool) []view.Pool {
-	s := view.Sources{Clock: l.store.Clock(), Flags: flagsOf}
+	s := view.Sources{Now: l.store.Clock(), Flags: flagsOf}
 	if l.json || l.long {
 		s.Usage = usage(found)
 	}

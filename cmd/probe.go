@@ -91,7 +91,7 @@ func probeMachine(st *store, a *asker, mine terms) (*view.Probe, error) {
 	}
 	v := lease.Verdict{Own: pool.Own, Used: pool.Used, SinceStart: -1}
 	if last := pool.Starts.Last; last > 0 && last <= st.Clock() {
-		v.SinceStart = st.Clock() - last
+		v.SinceStart = st.Clock().Sub(last)
 	}
 	if pool.Limit != nil {
 		v.Limit = *pool.Limit

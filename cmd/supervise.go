@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/procwatch"
 )
 
@@ -30,7 +31,7 @@ type supervisor struct {
 	renewals <-chan lease.Renewal
 	deadline <-chan time.Time
 	idle     *time.Timer
-	busyAt   time.Duration // the start, or the last keepalive, on the store's clock
+	busyAt   clock.Instant // the start, or the last keepalive, on the store's clock
 	lost     bool
 
 	gaveUp bool // the tree could not be ended
@@ -339,7 +340,7 @@ func (s *supervisor) renewed(g lease.Renewal) {
 	}
 	s.busyAt = max(s.busyAt, g.Keepalive)
 	if s.spec.idle > 0 {
-		left := s.busyAt + s.spec.idle - s.store.Clock()
+		left := s.busyAt.Add(s.spec.idle).Sub(s.store.Clock())
 		if left <= 0 && g.Err != nil { // it may have been busy, and we could not hear of it
 			s.idle.Reset(time.Second)
 			return

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"berth/lease/clock"
 )
 
 // PoolState is all that a decision needs to know of a pool.
@@ -14,7 +16,7 @@ type PoolState struct {
 	Asked  int // the smallest limit a holder asks for; 0: none of them does
 	Ahead  int // waiters that go before the request, as far as they were counted
 	Starts Starts
-	Clock  time.Duration // now, on the store's clock
+	Clock  clock.Instant // now, on the store's clock
 	// Recovers is for how long yet holders may turn up that the store has
 	// forgotten; 0: it knows all.
 	Recovers time.Duration
@@ -48,7 +50,7 @@ type Verdict struct {
 	// Gates, when Gated: those that are to be asked. Last is when the last start
 	// was, and SinceStart from then to now, negative when none is known.
 	Gates      []string      `json:"gates,omitempty"`
-	Last       time.Duration `json:"last_ns,omitempty"`
+	Last       clock.Instant `json:"last_ns,omitempty"`
 	SinceStart time.Duration `json:"since_start_ns,omitempty"`
 	// Why is what the gates said: of whoever asked them.
 	Why string `json:"why,omitempty"`
@@ -59,15 +61,15 @@ type Verdict struct {
 // what they read.
 type Clearance struct {
 	Gates []string
-	Last  time.Duration // the Verdict's
-	At    time.Duration // when the asking began, on the store's clock
+	Last  clock.Instant // the Verdict's
+	At    clock.Instant // when the asking began, on the store's clock
 }
 
 // AskedHolds is how long gates may take to answer.
 const AskedHolds = 15 * time.Second
 
 func (a Clearance) holds(s PoolState, gates string) bool {
-	return slices.Contains(a.Gates, gates) && a.Last == s.Starts.Last && s.Clock-a.At <= AskedHolds
+	return slices.Contains(a.Gates, gates) && a.Last == s.Starts.Last && s.Clock.Sub(a.At) <= AskedHolds
 }
 
 func (v Verdict) String() string {
@@ -163,7 +165,7 @@ func Decide(s PoolState, r Request, asked Clearance) Verdict {
 	}
 	v.Reason, v.Last, v.SinceStart = Gated, s.Starts.Last, -1
 	if v.Last > 0 && v.Last <= s.Clock {
-		v.SinceStart = s.Clock - v.Last
+		v.SinceStart = s.Clock.Sub(v.Last)
 	}
 	return v
 }

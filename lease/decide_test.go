@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"berth/lease/clock"
 )
 
 func TestDecide(t *testing.T) {
@@ -46,7 +48,7 @@ func TestDecide(t *testing.T) {
 // TestDecideTerms: what must hold besides the limit, in the order in which it is
 // looked at: gates last, since asking them costs.
 func TestDecideTerms(t *testing.T) {
-	const s = time.Second
+	const s, at = time.Second, clock.Instant(time.Second)
 	gated := Request{Limit: 5, Weight: 1, Conditions: Conditions{Gates: "mine", MinSlots: 1}}
 	pool := Settings{Conditions: Conditions{Gates: "pool", Ramp: s}}
 	for _, c := range []struct {
@@ -59,18 +61,18 @@ func TestDecideTerms(t *testing.T) {
 		after time.Duration
 		since time.Duration
 	}{
-		{"too soon, also for gates", PoolState{Own: pool, Starts: Starts{Last: 99*s + s/4}, Clock: 100 * s}, gated, Clearance{}, Paced, "[]", s / 4, 0},
-		{"too soon, but full before that", PoolState{Own: pool, Used: 5, Starts: Starts{Last: 99*s + s/4}, Clock: 100 * s}, gated, Clearance{}, Full, "[]", 0, 0},
-		{"the pool's gates", PoolState{Own: pool, Starts: Starts{Last: 99 * s}, Clock: 100 * s}, gated, Clearance{}, Gated, "[pool]", 0, s},
-		{"and the caller's", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Clearance{}, Gated, "[pool mine]", 0, -1},
-		{"asked, and changed since", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Clearance{Gates: []string{"mine", "pool before"}, At: 90 * s}, Gated, "[pool mine]", 0, -1},
-		{"asked", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Clearance{Gates: []string{"pool", "mine"}, At: 90 * s}, Ready, "[]", 0, 0},
-		{"asked too long ago", PoolState{Own: pool, Used: 1, Clock: 100 * s}, gated, Clearance{Gates: []string{"pool", "mine"}, At: 84 * s}, Gated, "[pool mine]", 0, -1},
-		{"asked before the last start", PoolState{Own: pool, Used: 1, Starts: Starts{Last: 98 * s}, Clock: 100 * s}, gated, Clearance{Gates: []string{"pool", "mine"}, Last: 97 * s, At: 99 * s}, Gated, "[pool mine]", 0, 2 * s},
-		{"a ramp does not hold below the least", PoolState{Starts: Starts{Last: 99*s + s/2}, Clock: 100 * s}, Request{Limit: 5, Weight: 1, Conditions: Conditions{MinSlots: 1, Ramp: s}}, Clearance{}, Ready, "[]", 0, 0},
-		{"a rate does", PoolState{Starts: Starts{Last: 99*s + s/2}, Clock: 100 * s}, Request{Limit: 5, Weight: 1, Conditions: Conditions{MinSlots: 1, Rate: Pace{s, 1}}}, Clearance{}, Paced, "[]", s / 2, 0},
+		{"too soon, also for gates", PoolState{Own: pool, Starts: Starts{Last: 99*at + at/4}, Clock: 100 * at}, gated, Clearance{}, Paced, "[]", s / 4, 0},
+		{"too soon, but full before that", PoolState{Own: pool, Used: 5, Starts: Starts{Last: 99*at + at/4}, Clock: 100 * at}, gated, Clearance{}, Full, "[]", 0, 0},
+		{"the pool's gates", PoolState{Own: pool, Starts: Starts{Last: 99 * at}, Clock: 100 * at}, gated, Clearance{}, Gated, "[pool]", 0, s},
+		{"and the caller's", PoolState{Own: pool, Used: 1, Clock: 100 * at}, gated, Clearance{}, Gated, "[pool mine]", 0, -1},
+		{"asked, and changed since", PoolState{Own: pool, Used: 1, Clock: 100 * at}, gated, Clearance{Gates: []string{"mine", "pool before"}, At: 90 * at}, Gated, "[pool mine]", 0, -1},
+		{"asked", PoolState{Own: pool, Used: 1, Clock: 100 * at}, gated, Clearance{Gates: []string{"pool", "mine"}, At: 90 * at}, Ready, "[]", 0, 0},
+		{"asked too long ago", PoolState{Own: pool, Used: 1, Clock: 100 * at}, gated, Clearance{Gates: []string{"pool", "mine"}, At: 84 * at}, Gated, "[pool mine]", 0, -1},
+		{"asked before the last start", PoolState{Own: pool, Used: 1, Starts: Starts{Last: 98 * at}, Clock: 100 * at}, gated, Clearance{Gates: []string{"pool", "mine"}, Last: 97 * at, At: 99 * at}, Gated, "[pool mine]", 0, 2 * s},
+		{"a ramp does not hold below the least", PoolState{Starts: Starts{Last: 99*at + at/2}, Clock: 100 * at}, Request{Limit: 5, Weight: 1, Conditions: Conditions{MinSlots: 1, Ramp: s}}, Clearance{}, Ready, "[]", 0, 0},
+		{"a rate does", PoolState{Starts: Starts{Last: 99*at + at/2}, Clock: 100 * at}, Request{Limit: 5, Weight: 1, Conditions: Conditions{MinSlots: 1, Rate: Pace{s, 1}}}, Clearance{}, Paced, "[]", s / 2, 0},
 		{"fewer than the least", PoolState{}, gated, Clearance{}, Ready, "[]", 0, 0},
-		{"a start of another boot", PoolState{Used: 1, Starts: Starts{Last: 200 * s}, Clock: 100 * s}, gated, Clearance{}, Gated, "[mine]", 0, -1},
+		{"a start of another boot", PoolState{Used: 1, Starts: Starts{Last: 200 * at}, Clock: 100 * at}, gated, Clearance{}, Gated, "[mine]", 0, -1},
 	} {
 		v := Decide(c.s, c.r, c.asked)
 		if v.Reason != c.want || fmt.Sprint(v.Gates) != c.gates || v.After != c.after || v.SinceStart != c.since {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"berth/lease/clock"
 )
 
 // Keeper renews a lease in the background. Between two beats it is a timer and
@@ -16,7 +18,7 @@ import (
 type Keeper struct {
 	h     Holding
 	beats Beats
-	clock clock
+	clock bootClock
 	told  chan Renewal
 	ctx   context.Context // of all that is done in the background
 	end   context.CancelFunc
@@ -40,19 +42,16 @@ type Renewal struct {
 	Err error
 }
 
-// clock is Boottime, or a test's.
-type clock struct {
-	now func() time.Duration
-	// sleep returns at an instant of it, or when ctx ends.
-	sleep func(ctx context.Context, until time.Duration)
+// bootClock is that of clock.Now, or a test's.
+type bootClock struct {
+	now   func() clock.Instant
+	sleep func(ctx context.Context, until clock.Instant)
 }
-
-var bootClock = clock{Boottime, sleepUntil}
 
 // Keep starts to renew h. An error does not end it: the next beat tries again,
 // because a store that is out of reach for a moment must not cost a healthy job
 // its lease; it comes sooner then, when time is short.
-func Keep(h Holding, b Beats) *Keeper { return keep(h, b, bootClock) }
+func Keep(h Holding, b Beats) *Keeper { return keep(h, b, bootClock{clock.Now, clock.SleepUntil}) }
 
 // HeartbeatBound is a Holding that must be renewed more often than its TTL alone would need,
 // because its store forgets.
@@ -61,7 +60,7 @@ type HeartbeatBound interface {
 	HeartbeatAtMost() time.Duration
 }
 
-func keep(h Holding, b Beats, c clock) *Keeper {
+func keep(h Holding, b Beats, c bootClock) *Keeper {
 	if r, ok := h.(HeartbeatBound); ok {
 		b.Every = min(b.Every, r.HeartbeatAtMost())
 	}
@@ -86,7 +85,7 @@ func (k *Keeper) first() time.Duration {
 }
 
 // left is the time until the lease is given up.
-func (k *Keeper) left() time.Duration { return k.h.Expires() - k.beats.Reserve - k.clock.now() }
+func (k *Keeper) left() time.Duration { return k.h.Expires().Sub(k.clock.now()) - k.beats.Reserve }
 
 // outage is what a lease has to outlive when its store is out of reach right after a
 // beat would have been due: somewhat longer than a cluster mostly takes to choose another leader.
@@ -151,7 +150,7 @@ func (k *Keeper) beat() {
 	k.tell(Renewal{signs, err})
 	next := k.next()
 	if err != nil && k.h.Expires() > 0 { // at once, when this one took long
-		next = max(0, k.beats.Every/often-(k.clock.now()-begun))
+		next = max(0, k.beats.Every/often-k.clock.now().Sub(begun))
 	}
 	k.timer.Reset(next)
 }
@@ -179,28 +178,28 @@ func (k *Keeper) tell(r Renewal) {
 // a suspend or when this process was frozen; so it has the lease renewed once more
 // before: nobody else may have wanted it.
 func (k *Keeper) watch() {
-	given := time.Duration(-1) // the end of the lease that is given up already
+	given := clock.Instant(-1) // the end of the lease that is given up already
 	for k.ctx.Err() == nil {
 		expires, now := k.h.Expires(), k.clock.now()
-		switch due := expires - k.beats.Reserve; {
+		switch due := expires.Add(-k.beats.Reserve); {
 		case expires == given: // until it is renewed after all
-			k.clock.sleep(k.ctx, now+k.beats.Every/often)
+			k.clock.sleep(k.ctx, now.Add(k.beats.Every/often))
 		case now < due: // no longer than a beat: it may be renewed for less than before
-			k.clock.sleep(k.ctx, min(due, now+k.beats.Every))
+			k.clock.sleep(k.ctx, min(due, now.Add(k.beats.Every)))
 		case k.tryOnce(expires):
 			given = expires
 			k.mu.Lock()
 			why := k.failure
 			k.mu.Unlock()
-			k.tell(Renewal{Err: &ExpiringError{Left: expires - k.clock.now(), Err: why}})
+			k.tell(Renewal{Err: &ExpiringError{Left: expires.Sub(k.clock.now()), Err: why}})
 		}
 	}
 }
 
 // tryOnce has the lease renewed, and reports whether that came to nothing.
-func (k *Keeper) tryOnce(expires time.Duration) bool {
+func (k *Keeper) tryOnce(expires clock.Instant) bool {
 	k.Now()
-	k.clock.sleep(k.ctx, k.clock.now()+k.beats.Reserve/lastTry)
+	k.clock.sleep(k.ctx, k.clock.now().Add(k.beats.Reserve/lastTry))
 	return k.h.Expires() == expires && k.ctx.Err() == nil
 }
 

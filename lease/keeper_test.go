@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"berth/lease/clock"
 )
 
 // counting is a holding whose renewals fail every second time.
@@ -16,13 +18,13 @@ type counting struct {
 	n int
 }
 
-func (c *counting) Expires() time.Duration { return 0 }
+func (c *counting) Expires() clock.Instant { return 0 }
 
 func (c *counting) Renew(context.Context, time.Duration) (Inbox, error) {
 	if c.n++; c.n%2 == 0 {
 		return Inbox{}, errors.New("out of reach")
 	}
-	return Inbox{Keepalive: time.Duration(c.n)}, nil
+	return Inbox{Keepalive: clock.Instant(c.n)}, nil
 }
 
 func TestKeep(t *testing.T) {
@@ -80,16 +82,16 @@ func TestKeepHeartbeatBound(t *testing.T) {
 // expiring is a holding whose lease holds for ttl, on a clock of its own.
 type expiring struct {
 	Holding
-	now     func() time.Duration
+	now     func() clock.Instant
 	ttl     time.Duration
 	mu      sync.Mutex
-	expires time.Duration
+	expires clock.Instant
 	fails   bool
 	hangs   bool
 	n       int
 }
 
-func (e *expiring) Expires() time.Duration {
+func (e *expiring) Expires() clock.Instant {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.expires
@@ -123,33 +125,36 @@ func (e *expiring) Renew(ctx context.Context, ttl time.Duration) (Inbox, error) 
 	if ttl == 0 {
 		ttl = e.ttl
 	}
-	e.expires = e.now() + ttl
+	e.expires = e.now().Add(ttl)
 	return Inbox{}, nil
 }
 
+// at is an instant of a clock of synctest's.
+func at(d time.Duration) clock.Instant { return clock.Instant(d) }
+
 // bubble is a clock of synctest's; ahead is how far it runs before the runtime's
 // timers, as after a suspend.
-func bubble() (c clock, suspend func(time.Duration)) {
+func bubble() (c bootClock, suspend func(time.Duration)) {
 	start, ahead, woken := time.Now(), time.Duration(0), make(chan struct{})
 	var mu sync.Mutex
-	now := func() time.Duration {
+	now := func() clock.Instant {
 		mu.Lock()
 		defer mu.Unlock()
-		return time.Since(start) + ahead
+		return clock.Instant(time.Since(start) + ahead)
 	}
-	sleep := func(ctx context.Context, at time.Duration) {
+	sleep := func(ctx context.Context, at clock.Instant) {
 		for at > now() && ctx.Err() == nil {
 			mu.Lock()
 			w := woken
 			mu.Unlock()
 			select {
-			case <-time.After(at - now()):
+			case <-time.After(at.Sub(now())):
 			case <-w:
 			case <-ctx.Done():
 			}
 		}
 	}
-	return clock{now, sleep}, func(d time.Duration) {
+	return bootClock{now, sleep}, func(d time.Duration) {
 		mu.Lock()
 		defer mu.Unlock()
 		ahead += d
@@ -162,7 +167,7 @@ func TestKeepGivesUp(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		do   func(e *expiring, suspend func(time.Duration))
-		lost time.Duration // after which it is given up; 0: not at all
+		lost clock.Instant // when it is given up; 0: not at all
 	}{
 		{"all is well", func(*expiring, func(time.Duration)) {}, 0},
 		{"a short outage", func(e *expiring, _ func(time.Duration)) {
@@ -170,21 +175,21 @@ func TestKeepGivesUp(t *testing.T) {
 			time.Sleep(12 * time.Second)
 			e.set(false, false)
 		}, 0},
-		{"a long outage", func(e *expiring, _ func(time.Duration)) { e.set(true, false) }, 26 * time.Second},
-		{"a dead connection", func(e *expiring, _ func(time.Duration)) { e.set(true, true) }, 26 * time.Second},
+		{"a long outage", func(e *expiring, _ func(time.Duration)) { e.set(true, false) }, at(26 * time.Second)},
+		{"a dead connection", func(e *expiring, _ func(time.Duration)) { e.set(true, true) }, at(26 * time.Second)},
 		{"a suspend, and nobody wanted it", func(_ *expiring, suspend func(time.Duration)) { suspend(time.Hour) }, 0},
 		{"a suspend without a network afterwards", func(e *expiring, suspend func(time.Duration)) {
 			e.set(true, true)
 			suspend(time.Hour)
-		}, time.Hour + 7*time.Second},
+		}, at(time.Hour + 7*time.Second)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				clock, suspend := bubble()
-				e := &expiring{now: clock.now, ttl: 30 * time.Second, expires: 30 * time.Second}
-				k := keep(e, Beats{Every: 5 * time.Second, Reserve: 8 * time.Second}, clock)
+				boot, suspend := bubble()
+				e := &expiring{now: boot.now, ttl: 30 * time.Second, expires: at(30 * time.Second)}
+				k := keep(e, Beats{Every: 5 * time.Second, Reserve: 8 * time.Second}, boot)
 				defer k.Stop()
-				var lost time.Duration
+				var lost clock.Instant
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
@@ -193,8 +198,8 @@ func TestKeepGivesUp(t *testing.T) {
 						case r := <-k.Renewals():
 							var left *ExpiringError
 							if errors.Is(r.Err, ErrLost) && lost == 0 {
-								lost = clock.now()
-								if !errors.As(r.Err, &left) || left.Left != e.Expires()-lost {
+								lost = boot.now()
+								if !errors.As(r.Err, &left) || left.Left != e.Expires().Sub(lost) {
 									t.Errorf("%v: want the time left of it", r.Err)
 								}
 							}
@@ -206,7 +211,7 @@ func TestKeepGivesUp(t *testing.T) {
 				time.Sleep(6 * time.Second) // one good renewal, at 5
 				c.do(e, suspend)
 				<-done
-				if want := c.lost; want == 0 && lost != 0 || want != 0 && (lost < want || lost > want+2*time.Second) {
+				if want := c.lost; want == 0 && lost != 0 || want != 0 && (lost < want || lost > want.Add(2*time.Second)) {
 					t.Errorf("given up at %v, want %v (0: never)", lost, want)
 				}
 			})
@@ -219,10 +224,10 @@ func TestKeepGivesUp(t *testing.T) {
 func TestKeepThroughAnElection(t *testing.T) {
 	for begin := time.Duration(0); begin < 4*time.Second; begin += 90 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
-			clock, _ := bubble()
+			boot, _ := bubble()
 			ttl := 5 * time.Second
-			e := &expiring{now: clock.now, ttl: ttl, expires: ttl}
-			k := keep(e, Beats{Every: ttl / 3, Reserve: ttl/10 + ttl/3}, clock)
+			e := &expiring{now: boot.now, ttl: ttl, expires: at(ttl)}
+			k := keep(e, Beats{Every: ttl / 3, Reserve: ttl/10 + ttl/3}, boot)
 			defer k.Stop()
 			time.Sleep(begin)
 			e.set(true, false)
@@ -245,9 +250,9 @@ func TestKeepThroughAnElection(t *testing.T) {
 // TestKeepAtOnce: a Renew that took all of its time is followed by another at once.
 func TestKeepAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, _ := bubble()
-		e := &expiring{now: clock.now, ttl: 30 * time.Second, expires: 30 * time.Second, fails: true, hangs: true}
-		k := keep(e, Beats{Every: 5 * time.Second, Reserve: 8 * time.Second}, clock)
+		boot, _ := bubble()
+		e := &expiring{now: boot.now, ttl: 30 * time.Second, expires: at(30 * time.Second), fails: true, hangs: true}
+		k := keep(e, Beats{Every: 5 * time.Second, Reserve: 8 * time.Second}, boot)
 		defer k.Stop()
 		time.Sleep(10*time.Second + time.Millisecond) // from 5 to 10 the first one hangs
 		if n := e.renewals(); n != 2 {
@@ -260,9 +265,9 @@ func TestKeepAtOnce(t *testing.T) {
 // watched again afterwards, and one that came back is given up once more.
 func TestKeepWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, _ := bubble()
-		e := &expiring{now: clock.now, ttl: 30 * time.Second, expires: 30 * time.Second}
-		k := keep(e, Beats{Every: 5 * time.Second, Reserve: 8 * time.Second}, clock)
+		boot, _ := bubble()
+		e := &expiring{now: boot.now, ttl: 30 * time.Second, expires: at(30 * time.Second)}
+		k := keep(e, Beats{Every: 5 * time.Second, Reserve: 8 * time.Second}, boot)
 		defer k.Stop()
 		var lost atomic.Int32
 		done := make(chan struct{})
@@ -280,7 +285,7 @@ func TestKeepWhile(t *testing.T) {
 			}
 		}()
 		if err := k.While(time.Hour, func() {
-			if left := e.Expires() - clock.now(); left != time.Hour {
+			if left := e.Expires().Sub(boot.now()); left != time.Hour {
 				t.Errorf("stopped with %v left, want an hour", left)
 			}
 			n := e.renewals()
@@ -292,7 +297,7 @@ func TestKeepWhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		if left := e.Expires() - clock.now(); left > 30*time.Second {
+		if left := e.Expires().Sub(boot.now()); left > 30*time.Second {
 			t.Errorf("%v left a second later: it was not renewed as usual", left)
 		}
 		for want := range int32(2) {
@@ -305,16 +310,4 @@ func TestKeepWhile(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 	})
-}
-
-func TestBoottime(t *testing.T) {
-	at := Boottime() + 20*time.Millisecond
-	sleepUntil(context.Background(), at)
-	if now := Boottime(); now < at {
-		t.Errorf("slept until %v, want %v", now, at)
-	}
-	sleepUntil(context.Background(), 0)
-	ctx, cancel := context.WithCancel(context.Background())
-	time.AfterFunc(10*time.Millisecond, cancel)
-	sleepUntil(ctx, Boottime()+time.Hour)
 }

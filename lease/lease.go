@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"berth/lease/clock"
 )
 
 // Process names a process for good: a pid alone is reused. Which clock Start
@@ -115,7 +117,7 @@ func (t Conditions) None() bool { return t == Conditions{} }
 type Report struct {
 	By   string          `json:"by"`             // the id of the request
 	Why  string          `json:"why,omitempty"`  // what holds it back, for people; "" nothing
-	At   time.Duration   `json:"at_ns"`          // on the store's clock
+	At   clock.Instant   `json:"at_ns"`          // on the store's clock
 	Data json.RawMessage `json:"data,omitempty"` // for the next who asks; of no meaning here
 }
 
@@ -173,9 +175,9 @@ type Stop struct {
 // Inbox is what Renew learned from the store.
 type Inbox struct {
 	Stop *Stop // somebody asked this job to end
-	// Keepalive is when the job last called for its idle clock to be reset,
-	// as time since some fixed moment (Store.Clock); 0 means never.
-	Keepalive time.Duration
+	// Keepalive is when the job last called for its idle clock to be reset, on the
+	// store's clock.
+	Keepalive clock.Instant
 }
 
 // Store is where pools live. All methods may be called concurrently. Every
@@ -214,9 +216,8 @@ type Store interface {
 	// Keepalive marks a holder's job as busy. Unknown: ErrNotFound.
 	Keepalive(ctx context.Context, id string) error
 
-	// Clock is the time that Signs.Keepalive, Starts and Report count in. Nobody
-	// can set it.
-	Clock() time.Duration
+	// Clock is the present on the store's clock, which nobody can set.
+	Clock() clock.Instant
 }
 
 // Place is a ticket of ours. It is for one goroutine at a time. Where places have a
@@ -266,11 +267,11 @@ type Holding interface {
 	// request's TTL.
 	Renew(ctx context.Context, ttl time.Duration) (Inbox, error)
 
-	// Expires is until when, as Boottime counts, the lease is ours for sure if it
+	// Expires is until when, on the boot clock, the lease is ours for sure if it
 	// is not renewed: counted from before the last good Renew was sent. A Renew for
 	// less counts as soon as it is sent, for its answer may be lost. 0: it does not
 	// end by a clock.
-	Expires() time.Duration
+	Expires() clock.Instant
 
 	// Release gives the slots back and wakes the line. Twice is fine. When it
 	// fails the slots are free all the same once this process is gone, or after
@@ -315,9 +316,8 @@ type Entry struct {
 	Ticket *Ticket
 	// HeartbeatAge is the age of the last heartbeat, negative when there is none.
 	HeartbeatAge time.Duration
-	// Keepalive is when a holder's job last called for its idle clock to be reset, as
-	// Signs has it; 0: never, or not known.
-	Keepalive time.Duration
+	// Keepalive is the holder's, as in Inbox; 0: never, or not known.
+	Keepalive clock.Instant
 	// Aside: a waiter that the others pass for now (stopped, or kept for its key).
 	Aside bool
 	// Note explains a state that needs it (why a record is damaged).

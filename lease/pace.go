@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"berth/lease/clock"
 )
 
 // Pace bounds how fast starts follow each other in a pool: one Every so often,
@@ -25,34 +27,34 @@ const (
 // start counts, also of those who keep to no pace: whoever keeps to one asks for
 // it of the pool.
 type Starts struct {
-	Last    time.Duration `json:"last_ns,omitempty"` // when the last one was; 0: not known
+	Last    clock.Instant `json:"last_ns,omitempty"` // when the last one was; 0: not known
 	Buckets []Bucket      `json:"buckets,omitempty"` // of the paces with a Burst
 	// Count is how many there were, and Over when one was last that found a bucket
 	// empty, for Undo.
 	Count uint64        `json:"count,omitempty"`
-	Over  time.Duration `json:"over_ns,omitempty"`
+	Over  clock.Instant `json:"over_ns,omitempty"`
 	// Slow is the slowest pace without a burst that a start kept to, if it is slower
 	// than one in a day, and Used is when the last one was, also if it was taken back:
 	// for those who forget a pool.
 	Slow time.Duration `json:"slow_ns,omitempty"`
-	Used time.Duration `json:"used_ns,omitempty"`
+	Used clock.Instant `json:"used_ns,omitempty"`
 	// Lost is when the last start was that is in buckets which nobody has any more: one
 	// that is not there was empty then.
-	Lost time.Duration `json:"lost_ns,omitempty"`
+	Lost clock.Instant `json:"lost_ns,omitempty"`
 }
 
 // Start is what a lease remembers of its own one, so that it can be taken back.
 type Start struct {
-	At     time.Duration `json:"at_ns"`               // Last since then
-	Before time.Duration `json:"before_ns,omitempty"` // and what it was; 0: not known
+	At     clock.Instant `json:"at_ns"`               // Last since then
+	Before clock.Instant `json:"before_ns,omitempty"` // and what it was; 0: not known
 	Nth    uint64        `json:"nth,omitempty"`       // Count since then; 0: nobody counted
 }
 
 // Bucket is empty, and the pace lets nobody start, until Next - (Burst-1)*Every.
 type Bucket struct {
 	Pace
-	Next  time.Duration `json:"next_ns"`  // when it would have been the next one's turn, without a burst
-	Asked time.Duration `json:"asked_ns"` // when somebody last kept to this pace
+	Next  clock.Instant `json:"next_ns"`  // when it would have been the next one's turn, without a burst
+	Asked clock.Instant `json:"asked_ns"` // when somebody last kept to this pace
 }
 
 const (
@@ -64,6 +66,9 @@ const (
 	maxBuckets = 16
 )
 
+// times is how long n starts take without a burst.
+func (p Pace) times(n int) time.Duration { return time.Duration(n) * p.Every }
+
 func (p Pace) String() string {
 	if p.Burst > 1 {
 		return fmt.Sprintf("one in %v, up to %d at once", p.Every, p.Burst)
@@ -73,9 +78,9 @@ func (p Pace) String() string {
 
 // Wait is how long the paces let the next start wait, and which of them does for
 // the longest; 0: not at all.
-func (s *Starts) Wait(now time.Duration, paces ...Pace) (wait time.Duration, by Pace) {
+func (s *Starts) Wait(now clock.Instant, paces ...Pace) (wait time.Duration, by Pace) {
 	for _, p := range paces {
-		if w := s.next(now, p) - time.Duration(p.Burst-1)*p.Every - now; w > wait {
+		if w := s.next(now, p).Sub(now) - p.times(p.Burst-1); w > wait {
 			wait, by = w, p
 		}
 	}
@@ -84,34 +89,34 @@ func (s *Starts) Wait(now time.Duration, paces ...Pace) (wait time.Duration, by 
 
 // next is when, by its schedule, it is the turn of p's next start. An instant
 // that this clock has not seen yet is of another boot: nothing is known then.
-func (s *Starts) next(now time.Duration, p Pace) time.Duration {
+func (s *Starts) next(now clock.Instant, p Pace) clock.Instant {
 	for _, b := range s.Buckets {
 		if b.Pace == p && b.Asked <= now {
-			return min(b.Next, now+time.Duration(p.Burst)*p.Every) // empty is empty, whoever emptied it
+			return min(b.Next, now.Add(p.times(p.Burst))) // empty is empty, whoever emptied it
 		}
 	}
 	next := now
 	if s.Last > 0 && s.Last <= now {
-		next = s.Last + p.Every
+		next = s.Last.Add(p.Every)
 	}
 	if s.Lost > 0 && s.Lost <= now {
-		next = max(next, s.Lost+time.Duration(p.Burst)*p.Every)
+		next = max(next, s.Lost.Add(p.times(p.Burst)))
 	}
 	return next
 }
 
 // By is what is remembered as a clock has it that shows now: what a clock ahead of
 // it has written of the same boot, as another time namespace's is, was now.
-func (s *Starts) By(now time.Duration) {
+func (s *Starts) By(now clock.Instant) {
 	s.Last, s.Over, s.Lost = min(s.Last, now), min(s.Over, now), min(s.Lost, now)
 	for i, b := range s.Buckets {
 		s.Buckets[i].Asked = min(b.Asked, now)
-		s.Buckets[i].Next = min(b.Next, now+time.Duration(b.Burst)*b.Every) // empty is empty
+		s.Buckets[i].Next = min(b.Next, now.Add(b.times(b.Burst))) // empty is empty
 	}
 }
 
 // Add counts a start of somebody who keeps to these paces.
-func (s *Starts) Add(now time.Duration, paces ...Pace) Start {
+func (s *Starts) Add(now clock.Instant, paces ...Pace) Start {
 	for _, p := range paces {
 		if p.Burst <= 1 && p.Every > bucketKept {
 			s.Slow = max(s.Slow, p.Every)
@@ -123,15 +128,15 @@ func (s *Starts) Add(now time.Duration, paces ...Pace) Start {
 		}
 	}
 	s.Buckets = slices.DeleteFunc(s.Buckets, func(b Bucket) bool {
-		return b.Asked > now || b.Asked+max(bucketKept, time.Duration(b.Burst)*b.Every) < now
+		return b.Asked > now || b.Asked.Add(max(bucketKept, b.times(b.Burst))) < now
 	})
 	s.Buckets = s.Buckets[max(0, len(s.Buckets)-maxBuckets):] // the last asked for is the last
 	for i, b := range s.Buckets {
-		empty := now + time.Duration(b.Burst-1)*b.Every
+		empty := now.Add(b.times(b.Burst - 1))
 		if b.Next > empty {
 			s.Over = now
 		}
-		s.Buckets[i].Next = min(max(now, b.Next), empty) + b.Every
+		s.Buckets[i].Next = min(max(now, b.Next), empty).Add(b.Every)
 	}
 	start := Start{At: now, Before: s.Last, Nth: s.Count + 1}
 	s.Last, s.Count, s.Used = now, start.Nth, now
@@ -141,11 +146,11 @@ func (s *Starts) Add(now time.Duration, paces ...Pace) Start {
 // Hold reports whether a start still counts for a pace that somebody kept to, and that
 // has a burst or is slower than one in a day. A pool that is forgotten when none does,
 // and nobody has started for a day, lets nobody start too soon.
-func (s *Starts) Hold(now time.Duration) bool {
+func (s *Starts) Hold(now clock.Instant) bool {
 	if s.Lost > 0 && s.Lost <= now {
 		return true // for a pace that nobody knows
 	}
-	if s.Slow > 0 && s.Last > 0 && s.Last <= now && now < s.Last+s.Slow {
+	if s.Slow > 0 && s.Last > 0 && s.Last <= now && now < s.Last.Add(s.Slow) {
 		return true
 	}
 	return slices.ContainsFunc(s.Buckets, func(b Bucket) bool { return b.Asked <= now && now < b.Next })
@@ -169,10 +174,10 @@ func (s *Starts) Undo(u Start) {
 			if n >= uint64(b.Burst) {
 				continue // all that is missing was taken since; and below, the product fits
 			}
-			since := time.Duration(n) * b.Every
-			latest := max(b.Next-b.Every, s.Last+since)
+			since := b.times(int(n))
+			latest := max(b.Next.Add(-b.Every), s.Last.Add(since))
 			if n > 0 && u.Before > 0 {
-				latest = max(latest, u.Before+since+b.Every)
+				latest = max(latest, u.Before.Add(since+b.Every))
 			}
 			s.Buckets[i].Next = min(b.Next, latest)
 		}

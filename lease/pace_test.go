@@ -5,14 +5,16 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"berth/lease/clock"
 )
 
 // starts plays callers who start as soon as they may, each with the paces given.
-func starts(s *Starts, now time.Duration, n int, paces ...Pace) []time.Duration {
-	var at []time.Duration
+func starts(s *Starts, now clock.Instant, n int, paces ...Pace) []clock.Instant {
+	var at []clock.Instant
 	for range n {
 		wait, _ := s.Wait(now, paces...)
-		now += wait
+		now = now.Add(wait)
 		s.Add(now, paces...)
 		at = append(at, now)
 	}
@@ -20,20 +22,20 @@ func starts(s *Starts, now time.Duration, n int, paces ...Pace) []time.Duration 
 }
 
 func TestPace(t *testing.T) {
-	const s = time.Second
+	const s, at = time.Second, clock.Instant(time.Second)
 	for _, c := range []struct {
 		why   string
 		old   Starts
-		now   time.Duration
+		now   clock.Instant
 		paces []Pace
-		want  []time.Duration
+		want  []clock.Instant
 	}{
-		{"none", Starts{}, 100 * s, nil, []time.Duration{100 * s, 100 * s}},
-		{"one after the other", Starts{}, 100 * s, []Pace{{s, 1}}, []time.Duration{100 * s, 101 * s, 102 * s}},
-		{"also after somebody else's", Starts{Last: 99*s + s/2}, 100 * s, []Pace{{s, 1}}, []time.Duration{100*s + s/2, 101*s + s/2}},
-		{"a burst, then evenly", Starts{}, 100 * s, []Pace{{s, 3}}, []time.Duration{100 * s, 100 * s, 100 * s, 101 * s, 102 * s}},
-		{"all of them hold", Starts{}, 100 * s, []Pace{{s, 3}, {s / 2, 1}}, []time.Duration{100 * s, 100*s + s/2, 101 * s, 101*s + s/2, 102 * s, 103 * s}},
-		{"of another boot", Starts{Last: 500 * s, Buckets: []Bucket{{Pace{s, 2}, 900 * s, 500 * s}}}, 100 * s, []Pace{{s, 2}}, []time.Duration{100 * s, 100 * s, 101 * s}},
+		{"none", Starts{}, 100 * at, nil, []clock.Instant{100 * at, 100 * at}},
+		{"one after the other", Starts{}, 100 * at, []Pace{{s, 1}}, []clock.Instant{100 * at, 101 * at, 102 * at}},
+		{"also after somebody else's", Starts{Last: 99*at + at/2}, 100 * at, []Pace{{s, 1}}, []clock.Instant{100*at + at/2, 101*at + at/2}},
+		{"a burst, then evenly", Starts{}, 100 * at, []Pace{{s, 3}}, []clock.Instant{100 * at, 100 * at, 100 * at, 101 * at, 102 * at}},
+		{"all of them hold", Starts{}, 100 * at, []Pace{{s, 3}, {s / 2, 1}}, []clock.Instant{100 * at, 100*at + at/2, 101 * at, 101*at + at/2, 102 * at, 103 * at}},
+		{"of another boot", Starts{Last: 500 * at, Buckets: []Bucket{{Pace{s, 2}, 900 * at, 500 * at}}}, 100 * at, []Pace{{s, 2}}, []clock.Instant{100 * at, 100 * at, 101 * at}},
 	} {
 		got := starts(&c.old, c.now, len(c.want), c.paces...)
 		for i := range got {
@@ -47,7 +49,7 @@ func TestPace(t *testing.T) {
 
 // TestPaceCountsOthers: who keeps to no pace uses up the bucket of those who do.
 func TestPaceCountsOthers(t *testing.T) {
-	p, now := Pace{time.Second, 3}, 100*time.Second
+	p, now := Pace{time.Second, 3}, clock.Instant(100*time.Second)
 	var s Starts
 	starts(&s, now, 1, p)
 	starts(&s, now, 2)
@@ -61,11 +63,11 @@ func TestPaceCountsOthers(t *testing.T) {
 
 // TestIdlePoolSavesNothingUp: after a quiet time a bucket is full, and no more.
 func TestIdlePoolSavesNothingUp(t *testing.T) {
-	const s = time.Second
-	p := Pace{s, 2}
+	const at = clock.Instant(time.Second)
+	p := Pace{time.Second, 2}
 	var st Starts
-	starts(&st, 100*s, 5, p)
-	if got := starts(&st, 1000*s, 4, p); got[1] != 1000*s || got[2] != 1001*s || got[3] != 1002*s {
+	starts(&st, 100*at, 5, p)
+	if got := starts(&st, 1000*at, 4, p); got[1] != 1000*at || got[2] != 1001*at || got[3] != 1002*at {
 		t.Errorf("%v, want two at once and then one a second", got)
 	}
 }
@@ -73,7 +75,7 @@ func TestIdlePoolSavesNothingUp(t *testing.T) {
 // TestBucketHeals: a number that no starts can have led to holds nobody up for long,
 // and a slow pace is remembered until its bucket is full.
 func TestBucketHeals(t *testing.T) {
-	p, now := Pace{time.Second, 3}, 100*time.Second
+	p, now := Pace{time.Second, 3}, clock.Instant(100*time.Second)
 	s := Starts{Buckets: []Bucket{{p, 1 << 62, now}}}
 	if got, _ := s.Wait(now, p); got != time.Second {
 		t.Errorf("wait %v, want 1s", got)
@@ -85,7 +87,7 @@ func TestBucketHeals(t *testing.T) {
 	slow := Pace{7 * bucketKept, 2}
 	s = Starts{}
 	starts(&s, now, 2, slow)
-	now += 2 * bucketKept
+	now = now.Add(2 * bucketKept)
 	s.Add(now)
 	if got, _ := s.Wait(now, slow); got != 7*bucketKept {
 		t.Errorf("wait %v, want %v: the bucket is empty", got, 7*bucketKept)
@@ -95,13 +97,13 @@ func TestBucketHeals(t *testing.T) {
 func TestBucketsAreBounded(t *testing.T) {
 	var s Starts
 	for i := range 100 {
-		starts(&s, 100*time.Second, 1, Pace{time.Second, i + 2})
+		starts(&s, clock.Instant(100*time.Second), 1, Pace{time.Second, i + 2})
 	}
 	if len(s.Buckets) != maxBuckets {
 		t.Errorf("%d buckets", len(s.Buckets))
 	}
 	for h := range 48 { // starts go on, and nobody asks for those paces any more
-		s.Add(time.Duration(h)*time.Hour, Pace{time.Second, 1})
+		s.Add(clock.Instant(h)*clock.Instant(time.Hour), Pace{time.Second, 1})
 	}
 	if len(s.Buckets) != 0 {
 		t.Errorf("%d buckets that nobody asks for are kept", len(s.Buckets))
@@ -111,13 +113,13 @@ func TestBucketsAreBounded(t *testing.T) {
 // TestUndo plays starts, takes one of them back, and says how long those who keep to a
 // pace wait then.
 func TestUndo(t *testing.T) {
-	const s = time.Second
+	const s, at = time.Second, clock.Instant(time.Second)
 	three, one := Pace{10 * s, 3}, Pace{10 * s, 1}
 	type start struct {
-		at    time.Duration
+		at    clock.Instant
 		paces []Pace
 	}
-	by := func(at time.Duration, paces ...Pace) start { return start{at, paces} }
+	by := func(at clock.Instant, paces ...Pace) start { return start{at, paces} }
 	for _, c := range []struct {
 		why    string
 		starts []start
@@ -126,16 +128,16 @@ func TestUndo(t *testing.T) {
 		with   time.Duration // the wait right after the last of them, all counted
 		want   time.Duration // and with that one taken back
 	}{
-		{"the only one", []start{by(100*s, one)}, 0, one, 10 * s, 0},
-		{"the last: as the one before has it", []start{by(100*s, one), by(103 * s)}, 1, one, 10 * s, 7 * s},
-		{"not the last", []start{by(100*s, one), by(111 * s)}, 0, one, 10 * s, 10 * s},
-		{"of a bucket that was full", []start{by(100*s, three), by(101*s, three), by(102*s, three)}, 2, three, 8 * s, 0},
-		{"and somebody has started since", []start{by(100*s, three), by(101*s, three), by(102*s, three)}, 1, three, 8 * s, 0},
-		{"of a bucket that has filled up since", []start{by(100*s, three), by(200*s, three), by(200*s, three), by(200*s, three)}, 0, three, 10 * s, 10 * s},
-		{"who took nothing", []start{by(100*s, three), by(100*s, three), by(100*s, three), by(101 * s)}, 3, three, 10 * s, 10 * s},
-		{"while somebody took nothing", []start{by(100*s, three), by(100*s, three), by(100*s, three), by(101 * s)}, 2, three, 10 * s, 10 * s},
-		{"before there was a bucket", []start{by(100 * s), by(102*s, three), by(103*s, three)}, 0, three, 7 * s, 0},
-		{"the same, and another before it", []start{by(95 * s), by(100 * s), by(102*s, three), by(103*s, three)}, 1, three, 7 * s, 2 * s},
+		{"the only one", []start{by(100*at, one)}, 0, one, 10 * s, 0},
+		{"the last: as the one before has it", []start{by(100*at, one), by(103 * at)}, 1, one, 10 * s, 7 * s},
+		{"not the last", []start{by(100*at, one), by(111 * at)}, 0, one, 10 * s, 10 * s},
+		{"of a bucket that was full", []start{by(100*at, three), by(101*at, three), by(102*at, three)}, 2, three, 8 * s, 0},
+		{"and somebody has started since", []start{by(100*at, three), by(101*at, three), by(102*at, three)}, 1, three, 8 * s, 0},
+		{"of a bucket that has filled up since", []start{by(100*at, three), by(200*at, three), by(200*at, three), by(200*at, three)}, 0, three, 10 * s, 10 * s},
+		{"who took nothing", []start{by(100*at, three), by(100*at, three), by(100*at, three), by(101 * at)}, 3, three, 10 * s, 10 * s},
+		{"while somebody took nothing", []start{by(100*at, three), by(100*at, three), by(100*at, three), by(101 * at)}, 2, three, 10 * s, 10 * s},
+		{"before there was a bucket", []start{by(100 * at), by(102*at, three), by(103*at, three)}, 0, three, 7 * s, 0},
+		{"the same, and another before it", []start{by(95 * at), by(100 * at), by(102*at, three), by(103*at, three)}, 1, three, 7 * s, 2 * s},
 	} {
 		var st Starts
 		var made []Start
@@ -155,7 +157,7 @@ func TestUndo(t *testing.T) {
 
 // TestUndoInTurn: two that fail leave nothing, whichever is first.
 func TestUndoInTurn(t *testing.T) {
-	p, now := Pace{time.Hour, 3}, 100*time.Second
+	p, now := Pace{time.Hour, 3}, clock.Instant(100*time.Second)
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		var s Starts
 		made := []Start{s.Add(now, p), s.Add(now+1, p)}
@@ -173,7 +175,7 @@ func TestUndoInTurn(t *testing.T) {
 
 // TestUndoTwice: the answer to the first may have been lost.
 func TestUndoTwice(t *testing.T) {
-	p, now := Pace{time.Hour, 3}, 100*time.Second
+	p, now := Pace{time.Hour, 3}, clock.Instant(100*time.Second)
 	var s Starts
 	s.Add(now, p)
 	u := s.Add(now+1, p)
@@ -190,7 +192,7 @@ func TestUndoIsSafe(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 2))
 	paces := []Pace{{10, 1}, {10, 2}, {10, 3}, {7, 3}, {25, 2}}
 	type step struct {
-		at    time.Duration
+		at    clock.Instant
 		keeps []Pace
 	}
 	asIfNot, of := 0, 0
@@ -198,9 +200,9 @@ func TestUndoIsSafe(t *testing.T) {
 		var steps []step
 		var with, without Starts
 		var made []Start
-		now := time.Duration(1000)
+		now := clock.Instant(1000)
 		for range 1 + dice.IntN(9) {
-			now += 1 + time.Duration(dice.IntN(1+dice.IntN(30)))
+			now += 1 + clock.Instant(dice.IntN(1+dice.IntN(30)))
 			var keeps []Pace
 			if dice.IntN(3) > 0 { // else somebody who keeps to none
 				for _, p := range paces {
@@ -209,7 +211,7 @@ func TestUndoIsSafe(t *testing.T) {
 					}
 				}
 				wait, _ := with.Wait(now, keeps...)
-				now += wait
+				now = now.Add(wait)
 			}
 			steps = append(steps, step{now, keeps})
 			made = append(made, with.Add(now, keeps...))
@@ -243,26 +245,26 @@ func TestUndoIsSafe(t *testing.T) {
 // TestPacesHold: what is remembered of the starts may be forgotten, after a day, when it
 // holds nobody up any more.
 func TestPacesHold(t *testing.T) {
-	const day, now = 24 * time.Hour, 100 * time.Hour
+	const day, now = 24 * time.Hour, clock.Instant(100 * time.Hour)
 	for _, c := range []struct {
 		why   string
 		paces []Pace
-		until time.Duration
+		until clock.Instant
 	}{
 		{"none", nil, 0},
 		{"one that a day is long for", []Pace{{time.Hour, 1}}, 0},
-		{"a slow one", []Pace{{30 * day, 1}}, now + time.Hour + 30*day},
-		{"the slowest", []Pace{{30 * day, 1}, {3 * day, 1}}, now + time.Hour + 30*day},
-		{"a burst", []Pace{{20 * day, 2}}, now + 40*day},
-		{"both", []Pace{{time.Hour, 5}, {2 * day, 1}}, now + time.Hour + 2*day},
+		{"a slow one", []Pace{{30 * day, 1}}, now.Add(time.Hour + 30*day)},
+		{"the slowest", []Pace{{30 * day, 1}, {3 * day, 1}}, now.Add(time.Hour + 30*day)},
+		{"a burst", []Pace{{20 * day, 2}}, now.Add(40 * day)},
+		{"both", []Pace{{time.Hour, 5}, {2 * day, 1}}, now.Add(time.Hour + 2*day)},
 	} {
 		var s Starts
 		s.Add(now, c.paces...)
-		last := s.Add(now+time.Hour, Pace{time.Minute, 1})
+		last := s.Add(now.Add(time.Hour), Pace{time.Minute, 1})
 		if c.until > 0 && !s.Hold(c.until-1) {
 			t.Errorf("%s: over before %v", c.why, c.until)
 		}
-		over := max(now+time.Hour+day, c.until)
+		over := max(now.Add(time.Hour+day), c.until)
 		if s.Hold(over) {
 			t.Errorf("%s: not over at %v", c.why, over)
 		}
@@ -274,8 +276,8 @@ func TestPacesHold(t *testing.T) {
 		if s.Hold(now - 1) {
 			t.Errorf("%s: of another boot, and it holds", c.why)
 		}
-		if s.Undo(last); s.Used != now+time.Hour {
-			t.Errorf("%s: used %v, want %v", c.why, s.Used, now+time.Hour)
+		if s.Undo(last); s.Used != now.Add(time.Hour) {
+			t.Errorf("%s: used %v, want %v", c.why, s.Used, now.Add(time.Hour))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // Ask asks the gates of a verdict that is lease.Gated, for who is at the head of
@@ -27,7 +28,7 @@ type Answer struct {
 // question is one that is being asked.
 type question struct {
 	v      lease.Verdict
-	at     time.Duration // when it began, on the store's clock
+	at     clock.Instant // when it began, on the store's clock
 	done   context.Context
 	cancel context.CancelFunc
 	answer Answer // once done

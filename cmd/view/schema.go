@@ -8,6 +8,7 @@ import (
 
 	"berth/cmd/text"
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/limiter/gate"
 	"berth/procwatch"
 )
@@ -93,7 +94,7 @@ func WriteJSON(w io.Writer, pools []Pool) error {
 
 // Sources is what a view of pools needs besides the pools.
 type Sources struct {
-	Clock time.Duration                    // the store's
+	Now   clock.Instant                    // on the store's clock
 	Flags func(lease.Conditions) []string  // conditions as they are typed
 	Usage map[procwatch.ID]procwatch.Usage // of the jobs' processes, as far as it was measured
 	Dir   func(procwatch.ID) string        // where a process runs; nil: it is not shown
@@ -136,7 +137,7 @@ func (v *viewer) pool(p lease.Pool) Pool {
 			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: v.Flags(t.Conditions), For: e.Note,
 		}
 		if !e.Aside {
-			why := verdict(&p, t.Request, place, v.Clock)
+			why := verdict(&p, t.Request, place, v.Now)
 			place++
 			w.Place, w.For, w.reason = place, why.String(), why.Reason
 		}
@@ -164,7 +165,7 @@ func (v *viewer) holder(e lease.Entry) Holder {
 	}
 	j.Since, j.Held = &l.Since, inSeconds(max(0, time.Since(l.Since)))
 	if e.Keepalive > 0 {
-		j.Busy = inSeconds(max(0, v.Clock-e.Keepalive))
+		j.Busy = inSeconds(max(0, v.Now.Sub(e.Keepalive)))
 	}
 	if l.Timeout > 0 {
 		ends := l.Since.Add(l.Timeout)

@@ -43,7 +43,7 @@ func FuzzShown(f *testing.F) {
 		f.Add(s, uint8(80))
 	}
 	f.Fuzz(func(t *testing.T, s string, columns uint8) {
-		pools := Pools(forged(s), Sources{Clock: 2, Flags: func(c lease.Conditions) []string { return []string{"--gate", c.Gates} }})
+		pools := Pools(forged(s), Sources{Now: 2, Flags: func(c lease.Conditions) []string { return []string{"--gate", c.Gates} }})
 		pools[0].Holders[0].dir, pools[0].Holders[0].User = s, s
 		for _, width := range []int{0, int(columns)} {
 			for _, blocks := range [][]Block{table(pools, width), longTable(pools, width)} {

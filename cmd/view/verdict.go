@@ -4,18 +4,19 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // verdict is what would be decided now, with what the gates last said: to the one
 // who asks, or a moment ago to another.
-func verdict(p *lease.Pool, r lease.Request, ahead int, clock time.Duration) lease.Verdict {
+func verdict(p *lease.Pool, r lease.Request, ahead int, now clock.Instant) lease.Verdict {
 	v := lease.Decide(lease.PoolState{
-		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: clock, Recovers: p.Recovers,
+		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: now, Recovers: p.Recovers,
 	}, r, lease.Clearance{})
 	if p.Report != nil && p.Report.By == r.ID {
 		v.Why = p.Report.Why
 	} else {
-		v.Why = WhyOfHead(p, clock)
+		v.Why = WhyOfHead(p, now)
 	}
 	return v
 }
@@ -26,8 +27,8 @@ const staleReport = 3 * time.Second
 
 // WhyOfHead is what holds back whoever is at the head of the line, "" if it is not
 // his gates: he says so again every reportEvery.
-func WhyOfHead(p *lease.Pool, clock time.Duration) string {
-	if p.Report == nil || clock-p.Report.At > staleReport {
+func WhyOfHead(p *lease.Pool, now clock.Instant) string {
+	if p.Report == nil || now.Sub(p.Report.At) > staleReport {
 		return ""
 	}
 	return p.Report.Why

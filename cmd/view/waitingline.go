@@ -6,10 +6,11 @@ import (
 
 	"berth/cmd/text"
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // WaitingLine is the waiting line: place, slots in use and why, the longest holder.
-func WaitingLine(p *lease.Pool, err error, r lease.Request, waited, clock time.Duration) phrases {
+func WaitingLine(p *lease.Pool, err error, r lease.Request, waited time.Duration, now clock.Instant) phrases {
 	msg := phrases{
 		{forms: []string{"waiting " + text.Duration(waited)}},
 		{forms: []string{" for pool " + r.Pool, ""}, rank: 4},
@@ -25,14 +26,14 @@ func WaitingLine(p *lease.Pool, err error, r lease.Request, waited, clock time.D
 			fmt.Sprintf(", place %d of %d", p.Place, p.Line), fmt.Sprintf(", place %d", p.Place), "",
 		}, rank: 2})
 	}
-	v := verdict(p, r, 0, clock)
+	v := verdict(p, r, 0, now)
 	if v.Reason == lease.Drained {
 		return append(msg, drainedPhrases(v, p.Own)...)
 	}
 	if v.Reason == lease.Paced || v.Reason == lease.Gated || v.Reason == lease.Recovering { // the slots are not what is waited for
 		return msg.and(", " + v.String())
 	}
-	if why := WhyOfHead(p, clock); why != "" && v.Reason == lease.Ready {
+	if why := WhyOfHead(p, now); why != "" && v.Reason == lease.Ready {
 		return msg.and(", the first waits for " + why)
 	}
 	use := fmt.Sprintf(", %d of %d", p.Used, v.Limit)

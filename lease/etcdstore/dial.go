@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/grpclog"
 
-	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/remote"
 )
 
@@ -51,7 +51,7 @@ func Open(d remote.Address) (*Store, error) {
 	}
 	quiet()
 	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, notice: d.Notice, endpoints: cfg.Endpoints, tls: cfg.TLS,
-		opened: timeOfDay() - lease.Boottime(), recheckEvery: lookEvery, forgetAfter: forgetAfter, sweepEvery: sweepEvery}
+		opened: timeOfDay().Sub(clock.Now()), recheckEvery: lookEvery, forgetAfter: forgetAfter, sweepEvery: sweepEvery}
 	if cfg.Username != "" {
 		s.user = &user{name: cfg.Username, password: cfg.Password}
 		cfg.Username, cfg.Password = "", ""

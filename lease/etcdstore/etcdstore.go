@@ -34,6 +34,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/retry"
 )
 
@@ -61,8 +62,8 @@ type Store struct {
 	// somebody looks for such. swept is what the last release read of the last look.
 	forgetAfter, sweepEvery time.Duration
 	swept                   atomic.Pointer[record[swept]]
-	// opened is what Clock began with: the time of day less the boot clock. setBy is how
-	// far a test has set the time of day.
+	// opened is the time of day less the boot clock, when it was opened. setBy is how far
+	// a test has set the time of day.
 	opened, setBy time.Duration
 	// unrecorded are holdings with a child that etcd may not know of yet.
 	unrecorded sync.Map
@@ -95,11 +96,11 @@ func (s *Store) Close() error {
 // Clock implements lease.Store. It begins with the time of day and goes on with the boot
 // clock. Starts and what is forgotten count by the time of day itself: machines agree on
 // nothing else, and one whose clock is set has mostly been wrong before.
-func (s *Store) Clock() time.Duration { return lease.Boottime() + s.opened }
+func (s *Store) Clock() clock.Instant { return clock.Now().Add(s.opened) }
 
-func (s *Store) wallClock() time.Duration { return timeOfDay() + s.setBy }
+func (s *Store) wallClock() clock.Instant { return timeOfDay().Add(s.setBy) }
 
-func timeOfDay() time.Duration { return time.Duration(time.Now().UnixNano()) }
+func timeOfDay() clock.Instant { return clock.Instant(time.Now().UnixNano()) }
 
 // attempt calls f once, in bounded time, and sorts its error.
 func (s *Store) attempt(ctx context.Context, f func(context.Context) error) error {

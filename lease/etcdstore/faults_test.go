@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 )
@@ -121,7 +122,7 @@ func gated() lease.Request {
 	return r
 }
 
-func last(t *testing.T, s lease.Store) time.Duration {
+func last(t *testing.T, s lease.Store) clock.Instant {
 	t.Helper()
 	pools, err := s.List(soon(t), "p")
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // A pool without settings goes by our own hand when nobody has used it for a week: CI
@@ -32,7 +33,7 @@ const (
 
 // swept is the record of the last look for such pools.
 type swept struct {
-	At   time.Duration `json:"at_ns"`          // on the clock of who looked
+	At   clock.Instant `json:"at_ns"`          // on the clock of who looked
 	From string        `json:"from,omitempty"` // the key to go on at; "": all were seen
 }
 
@@ -41,7 +42,7 @@ func (s *Store) sweptKey() string { return strings.TrimSuffix(s.dir, "pools/") +
 
 // apart reports whether two instants are so far from each other. One that is still to
 // come counts as well: somebody has set a clock.
-func apart(a, b, d time.Duration) bool { return max(a-b, b-a) >= d }
+func apart(a, b clock.Instant, d time.Duration) bool { return a.Sub(b).Abs() >= d }
 
 // sweep forgets pools if it is time, by what the last release has read. That it fails is
 // no news to anybody.
@@ -64,7 +65,7 @@ func (s *Store) sweep() {
 	idle, next := s.idle(kvs(resp.Responses[0]), resp.Responses[0].GetResponseRange().More)
 	now := swept{At: s.wallClock(), From: next}
 	if next != "" {
-		now.At -= max(0, s.sweepEvery-sweepSoon)
+		now.At = now.At.Add(-max(0, s.sweepEvery-sweepSoon))
 	}
 	t := txn{
 		when: []clientv3.Cmp{unchanged(s.sweptKey(), last.rev())}, // of several who look, one forgets
@@ -103,7 +104,7 @@ func (s *Store) idle(keys []*mvccpb.KeyValue, more bool) (pools []pool, next str
 
 // isIdle: there is nobody in it, it has no settings, and no start counts any more.
 func (s *Store) isIdle(p pool, keys []*mvccpb.KeyValue) bool {
-	var used time.Duration
+	var used clock.Instant
 	for _, kv := range keys {
 		switch string(kv.Key) {
 		case p.grants():

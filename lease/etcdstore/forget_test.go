@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 )
@@ -86,7 +87,7 @@ func TestForgetOnceInAWhile(t *testing.T) {
 	if s.sweep(); len(left(t, s, "idle")) == 0 {
 		t.Error("two have looked at once")
 	}
-	for _, at := range []time.Duration{s.Clock() - time.Hour, s.Clock() + 2*time.Hour} {
+	for _, at := range []clock.Instant{s.Clock().Add(-time.Hour), s.Clock().Add(2 * time.Hour)} {
 		use(t, s, "idle")
 		if _, err := s.client.Put(soon(t), s.sweptKey(), encode(swept{At: at})); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/retry"
 )
 
@@ -23,10 +24,10 @@ type holding struct {
 	gone  bool
 	// atMost is until when it may hold at most while it is moved to a shorter life;
 	// 0: it is not.
-	atMost time.Duration
+	atMost clock.Instant
 	// busy is when the job called last, as its record of that revision says, and looked
 	// when we last read what there was before that one.
-	busy, looked time.Duration
+	busy, looked clock.Instant
 	busyRev      int64
 	past         []clientv3.LeaseID // what it hung on before, and a request to stop may
 	// crowded: many held slots when it was granted, and nobody waited.
@@ -47,7 +48,7 @@ func (h *holding) Lease() lease.Lease {
 	return h.lease
 }
 
-func (h *holding) Expires() time.Duration {
+func (h *holding) Expires() clock.Instant {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.atMost > 0 {
@@ -185,7 +186,7 @@ func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Inbox, 
 				signs.Stop = &s.is
 			}
 		case strings.HasSuffix(key, "/keepalive"):
-			if k, err := decode[time.Duration](kv); err == nil {
+			if k, err := decode[clock.Instant](kv); err == nil {
 				signs.Keepalive = h.called(k)
 			}
 		}
@@ -202,7 +203,7 @@ func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Inbox, 
 // called is when the job called, on our clock. It was after the last look and is over. A
 // record that says otherwise is by another clock, or by ours before it was set: then it
 // is taken for now, for a job that is busy must not be ended.
-func (h *holding) called(k record[time.Duration]) time.Duration {
+func (h *holding) called(k record[clock.Instant]) clock.Instant {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if k.rev() != h.busyRev {

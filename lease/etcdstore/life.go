@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // etcdLease is a lease of etcd, which records hang on.
@@ -24,19 +25,19 @@ type etcdLease struct {
 	wanted time.Duration // the TTL that was wanted
 	ttl    time.Duration // and the one that etcd gave
 	// renewed is when its last sign of life was renewed that has been answered.
-	renewed time.Duration
+	renewed clock.Instant
 }
 
 // wholeSeconds is how etcd counts.
 func wholeSeconds(ttl time.Duration) int64 { return int64((ttl + time.Second - 1) / time.Second) }
 
-func (l etcdLease) expires() time.Duration { return l.renewed + l.ttl }
+func (l etcdLease) expires() clock.Instant { return l.renewed.Add(l.ttl) }
 
 // due: the next sign of life is due.
-func (l etcdLease) due() bool { return lease.Boottime()-l.renewed >= l.ttl/4 }
+func (l etcdLease) due() bool { return clock.Now().Sub(l.renewed) >= l.ttl/4 }
 
 // idleFor is for how long it can be left alone: somewhat longer than until stale.
-func (l etcdLease) idleFor() time.Duration { return l.renewed + l.ttl/3 - lease.Boottime() }
+func (l etcdLease) idleFor() time.Duration { return l.renewed.Add(l.ttl / 3).Sub(clock.Now()) }
 
 // grantLease asks for a life under an id of ours: the same question may reach several
 // members, or one of them late, and none of them makes a second life of it.
@@ -46,7 +47,7 @@ func (s *Store) grantLease(ctx context.Context, ttl time.Duration) (etcdLease, e
 	}
 	l := etcdLease{wanted: ttl, id: clientv3.LeaseID(rand.Int64N(math.MaxInt64) + 1)}
 	err := s.attempt(ctx, func(ctx context.Context) error {
-		l.renewed = lease.Boottime()
+		l.renewed = clock.Now()
 		resp, err := s.leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: int64(l.id), TTL: wholeSeconds(ttl)})
 		if err == nil {
 			l.ttl = time.Duration(resp.TTL) * time.Second
@@ -78,7 +79,7 @@ func (s *Store) renewLease(ctx context.Context, l *etcdLease) error {
 var errNotLeader = status.Error(codes.Unavailable, "it leads no more")
 
 func (s *Store) renewAt(ctx context.Context, m *member, id clientv3.LeaseID) (l etcdLease, err error) {
-	l.renewed = lease.Boottime()
+	l.renewed = clock.Now()
 	stream, err := pb.NewLeaseClient(m.conn).LeaseKeepAlive(ctx)
 	if err != nil {
 		return l, err

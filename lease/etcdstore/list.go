@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // List implements lease.Store. How old a heartbeat is it does not tell: etcd would
@@ -121,7 +121,7 @@ func (v *described) add(key string, kv *mvccpb.KeyValue) {
 		v.Holders = append(v.Holders, e)
 	case kind == "holders" && strings.HasSuffix(rest, "/keepalive"):
 		id, _, _ := strings.Cut(rest, "/")
-		k, err := decode[time.Duration](kv)
+		k, err := decode[clock.Instant](kv)
 		if n := len(v.Holders); err == nil && n > 0 && v.Holders[n-1].Lease.ID == v.Name+"/"+id {
 			v.Holders[n-1].Keepalive = k.is
 		}

@@ -42,7 +42,7 @@ func (t *place) Ticket() lease.Ticket { return t.ticket }
 func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Holding, lease.Verdict, error) {
 	var v lease.Verdict
 	t.after = 0
-	asked.At += t.s.wallClock() - t.s.Clock() // its age is what counts, and starts have the time of day
+	asked.At = asked.At.Add(t.s.wallClock().Sub(t.s.Clock())) // its age is what counts, and starts have the time of day
 	err := retry.Do(ctx, t.s.trouble, func(ctx context.Context) (err error) {
 		v, err = t.try(ctx, asked)
 		return err

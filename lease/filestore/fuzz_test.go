@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/memstore"
 	"berth/lease/storetest"
 )
@@ -263,7 +264,7 @@ func TestGarbageFromBefore(t *testing.T) {
 	if err := os.WriteFile(file, []byte("torn by a power cut"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	old := time.Now().Add(-lease.Boottime() - time.Hour)
+	old := time.Now().Add(-time.Duration(clock.Now()) - time.Hour)
 	for _, name := range []string{"slots/0", "lock"} {
 		if err := os.Chtimes(s.path("p", name), old, old); err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // holding is a lease of ours.
@@ -27,7 +28,7 @@ type holding struct {
 func (h *holding) Lease() lease.Lease { return h.lease }
 
 // Expires implements lease.Holding.
-func (h *holding) Expires() time.Duration { return 0 }
+func (h *holding) Expires() clock.Instant { return 0 }
 
 // Running records the child in every slot. It needs no lock: nobody else
 // writes these bytes.
@@ -84,7 +85,7 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 		return h.signs, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
 	}
 	if r != nil && r.pulse != nil {
-		h.signs.Keepalive = time.Duration(r.pulse.Keepalive)
+		h.signs.Keepalive = r.pulse.Keepalive
 	}
 	if at := h.pool.keptAlive(&h.lease); at > h.signs.Keepalive {
 		h.signs.Keepalive = at

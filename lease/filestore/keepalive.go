@@ -5,9 +5,9 @@ package filestore
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // Jobs leave their keepalives in a file of their own, with a record of a fixed
@@ -51,7 +51,7 @@ func (s *Store) runs(r *record) bool {
 }
 
 // keepAlive notes when the job of l called; 0: not yet.
-func (p *pool) keepAlive(l *lease.Lease, at time.Duration) error {
+func (p *pool) keepAlive(l *lease.Lease, at clock.Instant) error {
 	f, err := p.openFile(itself, "keepalive", making)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (p *pool) keepAlive(l *lease.Lease, at time.Duration) error {
 }
 
 // keptAlive is when the job of l last called, 0 for never.
-func (p *pool) keptAlive(l *lease.Lease) time.Duration {
+func (p *pool) keptAlive(l *lease.Lease) clock.Instant {
 	f, err := p.openFile(itself, "keepalive", reading)
 	if err != nil {
 		return 0
@@ -74,9 +74,9 @@ func (p *pool) keptAlive(l *lease.Lease) time.Duration {
 		return 0
 	}
 	var token uint64
-	var at int64
+	var at clock.Instant
 	if n, _ := fmt.Sscanf(string(b), "%d %d", &token, &at); n < 2 || token != l.Token || at < 0 {
 		return 0
 	}
-	return time.Duration(at)
+	return at
 }

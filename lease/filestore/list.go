@@ -212,9 +212,9 @@ func (p *pool) entry(r *record) *lease.Entry {
 	e := &lease.Entry{Lease: r.lease, HeartbeatAge: -1}
 	if r.pulse != nil && r.lease.Owner.Boot == p.s.o.Boot { // else they are of another clock
 		if r.lease.Heartbeat > 0 {
-			e.HeartbeatAge = max(0, p.s.Clock()-time.Duration(r.pulse.Beat))
+			e.HeartbeatAge = max(0, p.s.Clock().Sub(r.pulse.Beat))
 		}
-		e.Keepalive = max(time.Duration(r.pulse.Keepalive), p.keptAlive(r.lease)) // seen by its berth, or not yet
+		e.Keepalive = max(r.pulse.Keepalive, p.keptAlive(r.lease)) // seen by its berth, or not yet
 	}
 	p.state(e)
 	return e

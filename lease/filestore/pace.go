@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // paceFile is the content of the file pace.
@@ -19,9 +20,9 @@ type paceFile struct {
 	Boot    uint64         `json:"boot"` // whose clock the buckets are on
 	Buckets []lease.Bucket `json:"buckets"`
 	Count   uint64         `json:"count,omitempty"`
-	Over    time.Duration  `json:"over_ns,omitempty"`
+	Over    clock.Instant  `json:"over_ns,omitempty"`
 	Slow    time.Duration  `json:"slow_ns,omitempty"`
-	Lost    time.Duration  `json:"lost_ns,omitempty"`
+	Lost    clock.Instant  `json:"lost_ns,omitempty"`
 }
 
 // starts is what the pool remembers of its starts: the last one from the index,
@@ -31,7 +32,7 @@ type paceFile struct {
 // have as many start as in a pool that was idle.
 func (p *pool) starts(ix *index) (lease.Starts, error) {
 	now := p.s.Clock()
-	s := lease.Starts{Last: time.Duration(min(ix.start, uint64(now)))}
+	s := lease.Starts{Last: clock.Instant(min(ix.start, uint64(now)))}
 	b, _, err := p.read("pace")
 	if err != nil {
 		return s, err

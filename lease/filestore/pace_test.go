@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/storetest"
 )
 
@@ -61,7 +62,7 @@ func TestPaceFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"pace", "lock"} {
-			if old := time.Now().Add(-lease.Boottime() - time.Hour); c.boots || strings.Contains(c.why, "clock") {
+			if old := time.Now().Add(-time.Duration(clock.Now()) - time.Hour); c.boots || strings.Contains(c.why, "clock") {
 				if err := os.Chtimes(s.path("p", name), old, old); err != nil && text != nil {
 					t.Fatal(err)
 				}
@@ -115,15 +116,15 @@ func TestPaceOfAnotherTimeNamespace(t *testing.T) {
 			}
 			ix.start += uint64(ahead)
 			for i := range starts.Buckets {
-				starts.Buckets[i].Asked += ahead
-				starts.Buckets[i].Next += ahead
+				starts.Buckets[i].Asked += clock.Instant(ahead)
+				starts.Buckets[i].Next += clock.Instant(ahead)
 			}
 			return p.writePace(&starts)
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var before time.Duration
+		var before clock.Instant
 		for range 2 {
 			r.ID = lease.NewID("p")
 			h, v, err := s.TryAcquire(t.Context(), r)

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"berth/lease"
+	"berth/lease/clock"
 )
 
 // withIndex runs fn with the pool's index, under its lock, and saves it.
@@ -92,7 +92,7 @@ func (p *pool) olderThanBoot(f *os.File) bool {
 }
 
 func olderThanBoot(t time.Time) bool {
-	return t.Before(time.Now().Add(-lease.Boottime()))
+	return t.Before(time.Now().Add(-time.Duration(clock.Now())))
 }
 
 // mostToken bounds what is believed of a token that is not the index's own.
@@ -113,7 +113,7 @@ func (p *pool) rebuild() (*index, error) {
 		return nil, err
 	}
 	// Waiters compare change with what they saw: it must be another number now.
-	ix := &index{file: p.file, boot: p.s.boot, change: uint64(lease.Boottime()/time.Millisecond) % 1e12}
+	ix := &index{file: p.file, boot: p.s.boot, change: uint64(clock.Now()) / uint64(time.Millisecond) % 1e12}
 	found, err := p.names(slots)
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (p *pool) rebuild() (*index, error) {
 		ix.token = max(uint64(time.Now().UnixMicro()), p.s.floor())
 		if len(found) > 0 {
 			ix.ticket += far
-			ix.start = uint64(lease.Boottime()) // it was before now: no pace is kept less than it should
+			ix.start = uint64(clock.Now()) // it was before now: no pace is kept less than it should
 		}
 	}
 	p.elder = p.olderThanBoot(p.file)

@@ -10,9 +10,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // A slot's file and a ticket's file are a few lines of JSON:
@@ -41,8 +41,8 @@ import (
 // the system's boot clock. That clock does not jump when somebody sets the
 // time, and it is the same in every process.
 type pulse struct {
-	Beat      int64 `json:"beat"`
-	Keepalive int64 `json:"keepalive"`
+	Beat      clock.Instant `json:"beat"`
+	Keepalive clock.Instant `json:"keepalive"`
 }
 
 const (
@@ -73,8 +73,8 @@ type aside struct {
 	// Back: it stands in the line again.
 	Back bool `json:"back,omitempty"`
 	// Left is when it went, on the boot clock of the machine Boot.
-	Left int64  `json:"left"`
-	Boot string `json:"boot,omitempty"`
+	Left clock.Instant `json:"left"`
+	Boot string        `json:"boot,omitempty"`
 	// Gone: it will not come back itself; its key keeps the place.
 	Gone bool `json:"gone,omitempty"`
 }
@@ -290,4 +290,4 @@ func (s *Store) beat(f *os.File) error {
 
 // Clock is the boot clock: it goes on during suspend, and setting the time
 // does not move it.
-func (s *Store) Clock() time.Duration { return lease.Boottime() }
+func (s *Store) Clock() clock.Instant { return clock.Now() }

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"berth/lease"
 )
@@ -146,7 +145,7 @@ func (p *pool) judgeTicket(st *ticketState, r *record) {
 
 func (p *pool) inGrace(r *record) bool {
 	a := r.aside
-	return a.Boot == p.s.o.Boot && p.s.Clock()-time.Duration(a.Left) < r.ticket.Grace
+	return a.Boot == p.s.o.Boot && p.s.Clock().Sub(a.Left) < r.ticket.Grace
 }
 
 // note appends to a ticket. One that cannot be written is noted by the next
@@ -165,5 +164,5 @@ func (p *pool) note(name string, a *aside) error {
 
 // asideNow is a note of this moment; gone: its waiter will not come back itself.
 func (p *pool) asideNow(gone bool) *aside {
-	return &aside{Left: int64(p.s.Clock()), Boot: p.s.o.Boot, Gone: gone}
+	return &aside{Left: p.s.Clock(), Boot: p.s.o.Boot, Gone: gone}
 }

@@ -272,7 +272,7 @@ func TestKeepaliveWakesNobody(t *testing.T) {
 		t.Errorf("events of slots %v, %v", slots, err)
 	}
 	// What people see, and what an earlier berth reads, has it since.
-	if r, err := readRecord(h.files[0]); err != nil || time.Duration(r.pulse.Keepalive) != signs.Keepalive {
+	if r, err := readRecord(h.files[0]); err != nil || r.pulse.Keepalive != signs.Keepalive {
 		t.Errorf("the record: %+v, %v", r, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // Store is a set of pools in memory. The zero value is ready for use.
@@ -266,7 +267,7 @@ var begun = time.Now()
 
 // Clock implements lease.Store. It is above 0, which is no time: Starts.Last then
 // means none.
-func (s *Store) Clock() time.Duration { return time.Since(begun) + 1 }
+func (s *Store) Clock() clock.Instant { return clock.Instant(time.Since(begun) + 1) }
 
 type holding struct {
 	s     *Store
@@ -289,7 +290,7 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	return nil
 }
 
-func (h *holding) Expires() time.Duration { return 0 }
+func (h *holding) Expires() clock.Instant { return 0 }
 
 func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 	h.s.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/retry"
 )
 
@@ -49,16 +50,16 @@ func keysOf(pool string) []string {
 func wakeKey(id string) string { return prefix + "wake:" + id }
 
 // call runs one step on a pool, once. It returns the answer, and when it was sent.
-func (s *Store) call(ctx context.Context, pool, step string, ttl time.Duration, args ...any) (answer, time.Duration, error) {
+func (s *Store) call(ctx context.Context, pool, step string, ttl time.Duration, args ...any) (answer, clock.Instant, error) {
 	return s.timed(ctx, pool, step, ttl, false, args)
 }
 
 // confirm is call for a step that counts only when the replicas have it, too.
-func (s *Store) confirm(ctx context.Context, pool, step string, ttl time.Duration, args ...any) (answer, time.Duration, error) {
+func (s *Store) confirm(ctx context.Context, pool, step string, ttl time.Duration, args ...any) (answer, clock.Instant, error) {
 	return s.timed(ctx, pool, step, ttl, s.dial.Replicas > 0, args)
 }
 
-func (s *Store) timed(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, time.Duration, error) {
+func (s *Store) timed(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, clock.Instant, error) {
 	short, cancel := context.WithTimeout(ctx, s.timings.Call)
 	defer cancel()
 	a, sent, err := s.send(short, pool, step, ttl, copied, args)
@@ -77,17 +78,17 @@ var takes = map[string]bool{"try": true, "line": true, "turn": true, "aside": tr
 // not know.
 const mostLate = 3
 
-func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, time.Duration, error) {
+func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, clock.Instant, error) {
 	for range mostLate {
-		sent := lease.Boottime()
+		sent := clock.Now()
 		until := "0"
 		if end, ok := ctx.Deadline(); ok && takes[step] {
-			until = micros(s.clock.guess() + time.Until(end))
+			until = instant(s.clock.guess().Add(time.Until(end)))
 		}
 		a, err := s.run(ctx, pool, s.args(step, until, ttl, args...), copied)
 		if err != nil {
 			if ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded {
-				err = fmt.Errorf("no answer within %v", (lease.Boottime() - sent).Round(time.Millisecond))
+				err = fmt.Errorf("no answer within %v", clock.Now().Sub(sent).Round(time.Millisecond))
 			}
 			return nil, sent, s.trouble(context.Background(), err)
 		}
@@ -117,7 +118,7 @@ func (s *Store) run(ctx context.Context, pool string, args []any, copied bool) (
 	s.note(answer(got).list(1))
 	a := answer(answer(got).list(0))
 	if len(a) > 1 {
-		s.clock.saw(a.micros(1))
+		s.clock.saw(a.instant(1))
 	}
 	return a, nil
 }
@@ -185,6 +186,8 @@ func (s *Store) persist(ctx context.Context, f func(context.Context) error) erro
 
 func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }
 
+func instant(i clock.Instant) string { return micros(time.Duration(i)) }
+
 // answer is what a script returned.
 type answer []any
 
@@ -217,6 +220,10 @@ func (a answer) list(i int) []any {
 
 func (a answer) micros(i int) time.Duration { return parseMicros(a.text(i)) }
 
+func (a answer) instant(i int) clock.Instant { return parseInstant(a.text(i)) }
+
+func parseInstant(s string) clock.Instant { return clock.Instant(parseMicros(s)) }
+
 func parseMicros(s string) time.Duration {
 	n, _ := strconv.ParseInt(s, 10, 64)
 	return time.Duration(n) * time.Microsecond
@@ -241,7 +248,7 @@ const (
 
 // starts reads what the pool remembers of its starts.
 func (s *Store) starts(last, buckets string) lease.Starts {
-	st := lease.Starts{Last: s.clock.local(parseMicros(last))}
+	st := lease.Starts{Last: s.clock.local(parseInstant(last))}
 	for b := range strings.SplitSeq(buckets, ";") {
 		f := strings.Fields(b)
 		if len(f) != 4 {
@@ -251,7 +258,7 @@ func (s *Store) starts(last, buckets string) lease.Starts {
 		burst, _ := strconv.Atoi(f[1])
 		st.Buckets = append(st.Buckets, lease.Bucket{
 			Pace: lease.Pace{Every: time.Duration(every), Burst: burst},
-			Next: s.clock.local(parseMicros(f[2])), Asked: s.clock.local(parseMicros(f[3])),
+			Next: s.clock.local(parseInstant(f[2])), Asked: s.clock.local(parseInstant(f[3])),
 		})
 	}
 	return st
@@ -262,7 +269,7 @@ func (s *Store) starts(last, buckets string) lease.Starts {
 func (s *Store) verdict(a answer, r lease.Request, asked lease.Clearance) lease.Verdict {
 	v := lease.Decide(lease.PoolState{
 		Own: settings(a.text(atOwn)), Used: a.number(atUsed), Asked: a.number(atAsked), Ahead: a.number(atAhead),
-		Starts: s.starts(a.text(atLast), a.text(atBuckets)), Clock: s.clock.local(a.micros(atNow)), Recovers: a.micros(atRecovers),
+		Starts: s.starts(a.text(atLast), a.text(atBuckets)), Clock: s.clock.local(a.instant(atNow)), Recovers: a.micros(atRecovers),
 	}, r, asked)
 	v.Reason = lease.Reason(a.text(atReason))
 	return v

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/storetest/engine"
 )
 
@@ -157,7 +158,7 @@ func TestLineTellsTheTime(t *testing.T) {
 	req.Gates = "g"
 	p := line(t, s, req)
 	now, err := client(t, server).Time(within(t)).Result()
-	if off := s.Clock() - time.Duration(now.UnixNano()); err != nil || off < -time.Minute || off > time.Minute {
+	if off := s.Clock().Sub(clock.Instant(now.UnixNano())); err != nil || off < -time.Minute || off > time.Minute {
 		t.Errorf("the store's clock is %v off, %v", off, err)
 	}
 	first := job(9, longTTL)

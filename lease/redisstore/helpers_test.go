@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/redisstore"
 	"berth/lease/remote"
 	"berth/lease/storetest/engine"
@@ -211,7 +212,7 @@ func record(t testing.TB, limit int) *recorder {
 func (r *recorder) enter(h lease.Holding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, l := lease.Boottime(), h.Lease()
+	now, l := clock.Now(), h.Lease()
 	r.in = slices.DeleteFunc(r.in, func(o lease.Holding) bool { return o.Expires() <= now })
 	r.in = append(r.in, h)
 	used := 0

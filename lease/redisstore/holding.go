@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/retry"
 )
 
@@ -24,9 +25,9 @@ type holding struct {
 	mu      sync.Mutex
 	lease   lease.Lease
 	run     string // the process of the server that has last known us
-	expires time.Duration
+	expires clock.Instant
 	beaten  string        // the server's word for the last keepalive
-	kept    time.Duration // and ours
+	kept    clock.Instant // and ours
 	unsure  bool          // a step that takes something was not answered, and may still come
 	gone    bool
 }
@@ -54,13 +55,13 @@ func leaseOf(r lease.Request, own lease.Settings, token, limit, since, slots str
 }
 
 // holding is what was granted, and counts from when the last sign of life was sent.
-func (s *Store) holding(r lease.Request, own lease.Settings, grant, run string, sent time.Duration, unsure bool) (lease.Holding, error) {
+func (s *Store) holding(r lease.Request, own lease.Settings, grant, run string, sent clock.Instant, unsure bool) (lease.Holding, error) {
 	f := append(strings.SplitN(grant, " ", 5), "", "", "", "", "")
 	l, err := leaseOf(r, own, f[0], f[1], f[2], f[3])
 	if err != nil {
 		return nil, err
 	}
-	return &holding{s: s, own: r, since: f[2], start: f[4], lease: l, run: run, expires: sent + r.TTL, unsure: unsure}, nil
+	return &holding{s: s, own: r, since: f[2], start: f[4], lease: l, run: run, expires: sent.Add(r.TTL), unsure: unsure}, nil
 }
 
 func (h *holding) Lease() lease.Lease {
@@ -69,7 +70,7 @@ func (h *holding) Lease() lease.Lease {
 	return h.lease
 }
 
-func (h *holding) Expires() time.Duration {
+func (h *holding) Expires() clock.Instant {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.expires
@@ -121,7 +122,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	}
 	// From now on it may hold for no longer, whether we see the answer or not.
 	h.mu.Lock()
-	h.expires = min(h.expires, lease.Boottime()+ttl)
+	h.expires = min(h.expires, clock.Now().Add(ttl))
 	h.mu.Unlock()
 	child := h.unsaidChild()
 	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID, child)
@@ -132,7 +133,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	known, ends := h.run, h.expires
 	h.mu.Unlock()
 	forgotten := a.text(0) == "lost" && a.text(2) != known || a.text(0) == "unreadable"
-	if forgotten && lease.Boottime() < ends {
+	if forgotten && clock.Now() < ends {
 		if a, sent, err = h.restore(ctx, ttl); err != nil {
 			h.mu.Lock()
 			h.unsure = true
@@ -148,11 +149,11 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.run, h.expires = a.text(2), sent+ttl
+	h.run, h.expires = a.text(2), sent.Add(ttl)
 	return h.signs(a)
 }
 
-func (h *holding) restore(ctx context.Context, ttl time.Duration) (answer, time.Duration, error) {
+func (h *holding) restore(ctx context.Context, ttl time.Duration) (answer, clock.Instant, error) {
 	l := h.Lease()
 	text, err := json.Marshal(h.own)
 	if err != nil {
@@ -176,7 +177,7 @@ func (h *holding) restore(ctx context.Context, ttl time.Duration) (answer, time.
 // whatever becomes of the server's clock. The caller has locked h.mu.
 func (h *holding) signs(a answer) (lease.Inbox, error) {
 	if b := a.text(4); b != h.beaten {
-		h.beaten, h.kept = b, min(h.s.clock.local(parseMicros(b)), h.s.Clock())
+		h.beaten, h.kept = b, min(h.s.clock.local(parseInstant(b)), h.s.Clock())
 	}
 	signs := lease.Inbox{Keepalive: h.kept}
 	if text := a.text(3); text != "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/retry"
 )
 
@@ -100,16 +101,16 @@ func (s *Store) list(ctx context.Context, pool string) (lease.Pool, error) {
 	if err := s.holders(ctx, &p, a); err != nil {
 		return p, err
 	}
-	return p, s.pieces(ctx, pool, "waiters", a.list(10), func(e answer, _ time.Duration) {
+	return p, s.pieces(ctx, pool, "waiters", a.list(10), func(e answer, _ clock.Instant) {
 		p.Waiters = append(p.Waiters, waiter(e))
 	})
 }
 
 // holders adds those whose ids are in an answer.
 func (s *Store) holders(ctx context.Context, p *lease.Pool, a answer) error {
-	err := s.pieces(ctx, p.Name, "holders", a.list(9), func(e answer, now time.Duration) {
+	err := s.pieces(ctx, p.Name, "holders", a.list(9), func(e answer, now clock.Instant) {
 		entry := s.at.holder(e, p.Own, now)
-		entry.Keepalive = s.clock.local(e.micros(5))
+		entry.Keepalive = s.clock.local(e.instant(5))
 		p.Holders = append(p.Holders, entry)
 	})
 	slices.SortFunc(p.Holders, func(a, b lease.Entry) int { return slices.Compare(a.Lease.Slots, b.Lease.Slots) })
@@ -120,7 +121,7 @@ func (s *Store) holders(ctx context.Context, p *lease.Pool, a answer) error {
 // piece is of how many one step tells.
 const piece = 32
 
-func (s *Store) pieces(ctx context.Context, pool, step string, ids []any, add func(e answer, now time.Duration)) error {
+func (s *Store) pieces(ctx context.Context, pool, step string, ids []any, add func(e answer, now clock.Instant)) error {
 	for some := range slices.Chunk(ids, piece) {
 		a, _, err := s.call(ctx, pool, step, 0, some...)
 		if err != nil {
@@ -128,7 +129,7 @@ func (s *Store) pieces(ctx context.Context, pool, step string, ids []any, add fu
 		}
 		for _, e := range a.list(3) {
 			record, _ := e.([]any)
-			add(record, a.micros(1))
+			add(record, a.instant(1))
 		}
 	}
 	return nil
@@ -177,7 +178,7 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 		if json.Unmarshal([]byte(text), p.Report) != nil {
 			p.Report = nil
 		} else {
-			p.Report.At = s.clock.local(a.micros(7))
+			p.Report.At = s.clock.local(a.instant(7))
 		}
 	}
 	return p
@@ -185,7 +186,7 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 
 // holder reads one entry of a list: id, request, child, state, what is held. Its last
 // keepalive comes after these.
-func (a *address) holder(e answer, own lease.Settings, now time.Duration) lease.Entry {
+func (a *address) holder(e answer, own lease.Settings, now clock.Instant) lease.Entry {
 	var r lease.Request
 	rerr := json.Unmarshal([]byte(e.text(1)), &r)
 	r.ID = e.text(0)
@@ -195,7 +196,7 @@ func (a *address) holder(e answer, own lease.Settings, now time.Duration) lease.
 	l.Asks, _ = strconv.Atoi(f[4])
 	ttl := parseMicros(f[2])
 	if f[0] != "" {
-		entry.HeartbeatAge = max(0, now-(parseMicros(f[0])-ttl/2))
+		entry.HeartbeatAge = max(0, now.Sub(parseInstant(f[0]))+ttl/2)
 	}
 	if text := e.text(2); text != "" {
 		l.Child = &lease.Process{}
@@ -247,8 +248,8 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 	record := answer(a.list(4))
 	switch a.text(3) {
 	case "holder":
-		e := s.at.holder(record, settings(a.text(5)), a.micros(1))
-		e.Keepalive = s.clock.local(record.micros(5))
+		e := s.at.holder(record, settings(a.text(5)), a.instant(1))
+		e.Keepalive = s.clock.local(record.instant(5))
 		return e, nil
 	case "waiter":
 		return waiter(record), nil

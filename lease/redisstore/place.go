@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/retry"
 )
 
@@ -99,7 +100,7 @@ type place struct {
 	s      *Store
 	ticket lease.Ticket
 	since  string        // in the server's words
-	sent   time.Duration // when the last heartbeat that was answered was sent
+	sent   clock.Instant // when the last heartbeat that was answered was sent
 	unsure bool          // a step that takes something was not answered, and may still come
 	again  time.Duration // look again so long after the last time
 	ears   chan answer   // a listener is there, and delivers one answer; nil: none
@@ -109,7 +110,7 @@ type place struct {
 func (p *place) Ticket() lease.Ticket { return p.ticket }
 
 // takes notes whether a step was answered that may take something.
-func (p *place) takes(a answer, sent time.Duration, err error) (answer, time.Duration, error) {
+func (p *place) takes(a answer, sent clock.Instant, err error) (answer, clock.Instant, error) {
 	p.unsure = p.unsure || err != nil
 	return a, sent, err
 }
@@ -123,7 +124,7 @@ func (p *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Ho
 	if err != nil {
 		return nil, lease.Verdict{}, err
 	}
-	var sent time.Duration
+	var sent clock.Instant
 	var a answer
 	err = p.s.persist(ctx, func(ctx context.Context) (err error) {
 		a, sent, err = p.takes(p.s.confirm(ctx, r.Pool, "turn", r.TTL, r.ID, string(text),
@@ -161,7 +162,7 @@ func (p *place) granted() (lease.Holding, lease.Verdict, error) {
 	a, r := p.told, p.ticket.Request
 	p.told = nil
 	g := a.text(atGrant)
-	if g == "" || lease.Boottime()-p.sent > r.TTL/2 {
+	if g == "" || clock.Now().Sub(p.sent) > r.TTL/2 {
 		return nil, lease.Verdict{}, nil
 	}
 	own := settings(a.text(atOwn))
@@ -181,7 +182,7 @@ func (p *place) answers(asked lease.Clearance) string {
 		Gates []string `json:"gates"`
 		Last  int64    `json:"last"`
 		At    int64    `json:"at"`
-	}{asked.Gates, p.s.clock.server(asked.Last).Microseconds(), p.s.clock.server(asked.At).Microseconds()})
+	}{asked.Gates, int64(p.s.clock.server(asked.Last)) / 1000, int64(p.s.clock.server(asked.At)) / 1000})
 	return string(b)
 }
 

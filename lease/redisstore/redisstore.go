@@ -20,6 +20,7 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/lease/remote"
 )
 
@@ -29,7 +30,7 @@ type Store struct {
 	name    string // without passwords
 	dial    remote.Address
 	at      address
-	clock   clock
+	clock   serverClock
 	timings Timings
 	fresh   string // "1": nobody else has ever used this server
 	// unsaid are holdings with a child that the server does not know of yet.
@@ -85,23 +86,23 @@ func OpenWith(d remote.Address, t Timings) (*Store, error) {
 func (s *Store) Close() error { return s.client.Close() }
 
 // Clock goes on like the boot clock, from the server's time at the first step.
-func (s *Store) Clock() time.Duration { return s.clock.now() }
+func (s *Store) Clock() clock.Instant { return s.clock.now() }
 
-// clock translates the server's instants, which somebody may set, into ones that
-// only go on.
-type clock struct {
+// serverClock translates instants of the server's clock, which can be set, into ones of
+// a clock that only goes on.
+type serverClock struct {
 	mu   sync.Mutex
-	base time.Duration // Boottime + base is now
-	skew time.Duration // the server's clock is so much before that
+	base time.Duration // our clock is so much ahead of the boot clock
+	skew time.Duration // the server's clock is so much ahead of ours
 	set  bool
 
-	last   time.Duration // what the server's clock said last
-	lastAt time.Duration // and when, by ours; 0: never
+	last   clock.Instant // what the server's clock said last
+	lastAt clock.Instant // and when, on the boot clock; 0: never
 }
 
 // hasMet reports whether the server has ever answered. Until then it is more likely that
 // it was named wrongly than that it has an outage.
-func (c *clock) hasMet() bool {
+func (c *serverClock) hasMet() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.lastAt > 0
@@ -112,54 +113,56 @@ func (c *clock) hasMet() bool {
 const jump = time.Second
 
 // saw learns that the server's clock was at t a moment ago.
-func (c *clock) saw(t time.Duration) {
+func (c *serverClock) saw(t clock.Instant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last, c.lastAt = t, lease.Boottime()
+	c.last, c.lastAt = t, clock.Now()
 	if !c.set {
-		c.base, c.set = t-lease.Boottime(), true
+		c.base, c.set = t.Sub(clock.Now()), true
 	}
-	if d := t - (lease.Boottime() + c.base) - c.skew; d > jump || d < -jump {
+	if d := t.Sub(clock.Now().Add(c.base)) - c.skew; d > jump || d < -jump {
 		c.skew += d
 	}
 }
 
 // guess is what the server's clock says now: not more than that, or as long as it has said
 // nothing what this machine's says.
-func (c *clock) guess() time.Duration {
+func (c *serverClock) guess() clock.Instant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lastAt == 0 {
-		return time.Duration(time.Now().UnixNano())
+		return timeOfDay()
 	}
-	return c.last + lease.Boottime() - c.lastAt
+	return c.last.Add(clock.Now().Sub(c.lastAt))
 }
 
-func (c *clock) now() time.Duration {
+func (c *serverClock) now() clock.Instant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.set {
-		c.base, c.set = time.Duration(time.Now().UnixNano())-lease.Boottime(), true
+		c.base, c.set = timeOfDay().Sub(clock.Now()), true
 	}
-	return lease.Boottime() + c.base
+	return clock.Now().Add(c.base)
 }
 
+func timeOfDay() clock.Instant { return clock.Instant(time.Now().UnixNano()) }
+
 // local is an instant of the server's clock on ours, 0 for none.
-func (c *clock) local(t time.Duration) time.Duration {
+func (c *serverClock) local(t clock.Instant) clock.Instant {
 	if t == 0 {
 		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return t - c.skew
+	return t.Add(-c.skew)
 }
 
 // server is the other way.
-func (c *clock) server(t time.Duration) time.Duration {
+func (c *serverClock) server(t clock.Instant) clock.Instant {
 	if t == 0 {
 		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return t + c.skew
+	return t.Add(c.skew)
 }

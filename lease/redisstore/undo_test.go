@@ -8,7 +8,11 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
+
+// inMicros is how the server writes an instant.
+func inMicros(i clock.Instant) string { return fmt.Sprint(time.Duration(i).Microseconds()) }
 
 // TestUndoIsTheRule takes starts back from pools with any past, and wants of the script
 // what lease.Starts.Undo says.
@@ -17,28 +21,29 @@ func TestUndoIsTheRule(t *testing.T) {
 	s, c := open(t, server, ""), client(t, server)
 	dice := rand.New(rand.NewPCG(3, 4))
 	micros := func(most int) time.Duration { return time.Duration(1+dice.IntN(most)) * time.Microsecond }
+	at := func(most int) clock.Instant { return clock.Instant(micros(most)) }
 	changed := 0
 	for range 2000 {
 		h := try(t, s, job(1, time.Minute))
-		was := lease.Starts{Last: micros(60), Count: uint64(1 + dice.IntN(5))}
+		was := lease.Starts{Last: at(60), Count: uint64(1 + dice.IntN(5))}
 		if dice.IntN(3) == 0 {
-			was.Over = micros(60)
+			was.Over = at(60)
 		}
 		for i := range dice.IntN(3) {
 			p := lease.Pace{Every: micros(20), Burst: 2 + i}
-			was.Buckets = append(was.Buckets, lease.Bucket{Pace: p, Next: was.Last + micros(70), Asked: micros(60)})
+			was.Buckets = append(was.Buckets, lease.Bucket{Pace: p, Next: was.Last.Add(micros(70)), Asked: at(60)})
 		}
-		u := lease.Start{At: micros(60), Nth: uint64(1 + dice.IntN(5))}
+		u := lease.Start{At: at(60), Nth: uint64(1 + dice.IntN(5))}
 		if u.Nth == was.Count && dice.IntN(4) > 0 {
 			u.At = was.Last
 		}
 		if dice.IntN(4) > 0 {
-			u.Before = max(0, u.At-micros(60))
+			u.Before = max(0, u.At-at(60))
 		}
 		fields := starts(was)
 		err := c.HSet(t.Context(), "{berth}:pool:p", fields).Err()
 		if err == nil {
-			err = c.HSet(t.Context(), "{berth}:data:p", "b:"+h.Lease().ID, fmt.Sprintf("%d %d %d", u.At.Microseconds(), u.Before.Microseconds(), u.Nth)).Err()
+			err = c.HSet(t.Context(), "{berth}:data:p", "b:"+h.Lease().ID, fmt.Sprintf("%s %s %d", inMicros(u.At), inMicros(u.Before), u.Nth)).Err()
 		}
 		if err == nil {
 			err = h.Unused(within(t))
@@ -70,10 +75,10 @@ func TestUndoIsTheRule(t *testing.T) {
 func starts(s lease.Starts) map[string]string {
 	var b strings.Builder
 	for _, k := range s.Buckets {
-		fmt.Fprintf(&b, "%d %d %d %d;", k.Every.Nanoseconds(), k.Burst, k.Next.Microseconds(), k.Asked.Microseconds())
+		fmt.Fprintf(&b, "%d %d %s %s;", k.Every.Nanoseconds(), k.Burst, inMicros(k.Next), inMicros(k.Asked))
 	}
 	return map[string]string{
-		"last": fmt.Sprint(s.Last.Microseconds()), "buckets": b.String(),
-		"count": fmt.Sprint(s.Count), "over": fmt.Sprint(s.Over.Microseconds()),
+		"last": inMicros(s.Last), "buckets": b.String(),
+		"count": fmt.Sprint(s.Count), "over": inMicros(s.Over),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // repeated: a step that has happened, though the caller saw an error, is asked for
@@ -51,9 +52,9 @@ func expires(t *testing.T, s *suite) {
 	if s.shape.NoTTL != "" {
 		return
 	}
-	sent := lease.Boottime()
+	sent := clock.Now()
 	h := s.take(s.mortal(1))
-	if e := h.Expires(); e < sent || e > lease.Boottime()+2*s.shape.TTL {
+	if e := h.Expires(); e < sent || e > clock.Now().Add(2*s.shape.TTL) {
 		t.Errorf("taken after %v, expires at %v, TTL %v", sent, e, s.shape.TTL)
 	}
 	p, err := s.another.Line(s.ctx, Request("p", 1))
@@ -61,7 +62,7 @@ func expires(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	next := s.get(p)
-	if now := lease.Boottime(); now < h.Expires() {
+	if now := clock.Now(); now < h.Expires() {
 		t.Errorf("somebody else has the slot at %v, the lease holds until %v", now, h.Expires())
 	}
 	if next.Lease().Token <= h.Lease().Token {
@@ -86,7 +87,7 @@ func renewed(t *testing.T, s *suite) {
 	if _, err := long.Renew(s.ctx, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if left := long.Expires() - lease.Boottime(); left < 50*time.Second {
+	if left := long.Expires().Sub(clock.Now()); left < 50*time.Second {
 		t.Errorf("renewed for a minute, expires in %v", left)
 	}
 	p := s.line(Request("p", 2))
@@ -100,7 +101,7 @@ func renewed(t *testing.T, s *suite) {
 		}
 		got <- err
 	}()
-	for end := lease.Boottime() + 4*s.shape.TTL; lease.Boottime() < end; {
+	for end := clock.Now().Add(4 * s.shape.TTL); clock.Now() < end; {
 		was := h.Expires()
 		if _, err := h.Renew(s.ctx, 0); err != nil || h.Expires() < was {
 			t.Fatalf("Renew: %v, expires at %v after %v", err, h.Expires(), was)

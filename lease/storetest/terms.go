@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 func gatedRequest(gates string) lease.Request {
@@ -108,7 +109,7 @@ func staleAnswer(t *testing.T, s *suite) {
 		t.Fatalf("%v, %+v, %v; want gated: there was a start since", h, v, err)
 	}
 	old := s.asked("g")
-	old.At -= lease.AskedHolds + time.Second
+	old.At = old.At.Add(-lease.AskedHolds - time.Second)
 	if h, v, err := p.TryAcquire(s.ctx, old); h != nil || err != nil || v.Reason != lease.Gated {
 		t.Fatalf("%v, %+v, %v; want gated: it was asked long ago", h, v, err)
 	}
@@ -171,7 +172,7 @@ func paced(t *testing.T, s *suite) {
 // wakes up by itself.
 func pacedTogether(t *testing.T, s *suite) {
 	var mu sync.Mutex
-	var at []time.Duration
+	var at []clock.Instant
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
@@ -202,7 +203,7 @@ func pacedTogether(t *testing.T, s *suite) {
 	slices.Sort(at)
 	for i := 1; i < len(at); i++ {
 		// One who looks late sees a later start, and the same one as its holder.
-		if d := at[i] - at[i-1]; d != 0 && d < every {
+		if d := at[i].Sub(at[i-1]); d != 0 && d < every {
 			t.Errorf("starts at %v: two are %v apart, less than %v", at, d, every)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 func (s *suite) unused(h lease.Holding) {
@@ -134,7 +135,7 @@ func unusedAndLost(t *testing.T, s *suite) {
 			}
 			used = pools[0].Used
 		}
-		if lease.Boottime() < h.Expires() {
+		if clock.Now() < h.Expires() {
 			t.Errorf("it is gone, and holds until %v", h.Expires())
 		}
 	}

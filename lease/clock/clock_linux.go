@@ -1,4 +1,4 @@
-package lease
+package clock
 
 import (
 	"context"
@@ -8,32 +8,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Boottime is the time since the machine was started. It goes on during suspend,
-// and setting the time does not move it.
-func Boottime() time.Duration {
+// Now is the present on the boot clock: it counts from the start of the machine, goes
+// on during suspend, and setting the time does not move it.
+func Now() Instant {
 	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
-	return time.Duration(ts.Nano())
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // every kernel since 2.6.39 has it
+	return Instant(ts.Nano())
 }
 
-// sleepUntil returns at an instant of Boottime, or when ctx ends. The runtime's own
-// timers stand still during suspend; this one wakes right after it.
-func sleepUntil(ctx context.Context, at time.Duration) {
+// SleepUntil returns at an instant of the boot clock, or when ctx ends. The runtime's
+// own timers stand still during suspend; this one fires right after it.
+func SleepUntil(ctx context.Context, at Instant) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
-		nap(ctx, at)
+		poll(ctx, at)
 		return
 	}
 	f := os.NewFile(uintptr(fd), "timerfd")
 	defer f.Close()
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(1, int64(at)))} // 0 would disarm it
 	if err := unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME, &spec, nil); err != nil {
-		nap(ctx, at)
+		poll(ctx, at)
 		return
 	}
 	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
 	var fired [8]byte
 	if _, err := f.Read(fired[:]); err != nil && ctx.Err() == nil {
-		nap(ctx, at)
+		poll(ctx, at)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"berth/cmd/text"
+	"berth/cmd/tty"
 	"berth/cmd/view"
 	"berth/lease"
 	"berth/procwatch"
@@ -158,7 +159,7 @@ func (c *chase) rouse(owner lease.Process) {
 	c.wake = time.Now().Add(c.pause)
 	c.pause = min(2*c.pause, time.Second)
 	if p := procwatch.ID(owner); p.Marked(mark(c.id)) {
-		_ = p.Send(sigCONT)
+		_ = p.Send(tty.CONT)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"berth/cmd/tty"
 	"berth/lease"
 	"berth/limiter"
 	"berth/procwatch"
@@ -28,7 +29,7 @@ const (
 // code is the only way from an error to an exit code.
 func code(err error) int {
 	var (
-		sig     signalError
+		sig     tty.SignalError
 		busy    *limiter.BusyError
 		stopped *lease.StoppedError
 		stale   *staleError
@@ -63,7 +64,7 @@ type Outcome struct {
 
 func outcomeOf(err error) Outcome {
 	o := Outcome{Code: code(err)}
-	if sig := (signalError{}); errors.As(err, &sig) {
+	if sig := (tty.SignalError{}); errors.As(err, &sig) {
 		o.Signal = sig.Signal
 	}
 	return o
@@ -75,15 +76,10 @@ func outcomeOf(err error) Outcome {
 // code says it.
 func (o Outcome) End() int {
 	if o.Signal != 0 && !signal.Ignored(o.Signal) {
-		dieOf(o.Signal)
+		tty.Die(o.Signal)
 	}
 	return o.Code
 }
-
-// signalError says that a signal ended the command, or the wait for a slot.
-type signalError struct{ syscall.Signal }
-
-func (e signalError) Error() string { return e.Signal.String() }
 
 // errTimeout: a time limit of the job's own ended it.
 var errTimeout = errors.New("time limit")
@@ -97,7 +93,7 @@ type timeLimitError struct {
 }
 
 func (e *timeLimitError) Error() string {
-	how := fmt.Sprintf("%s, and KILL after %v", signalName(e.signal), e.kill)
+	how := fmt.Sprintf("%s, and KILL after %v", tty.SignalName(e.signal), e.kill)
 	if e.signal == syscall.SIGKILL || e.kill == 0 {
 		how = "KILL"
 	}
@@ -105,12 +101,3 @@ func (e *timeLimitError) Error() string {
 }
 
 func (e *timeLimitError) Unwrap() error { return errTimeout }
-
-func signalName(sig syscall.Signal) string {
-	for n, s := range signalNames {
-		if s == sig {
-			return n
-		}
-	}
-	return "signal " + fmt.Sprint(int(sig))
-}

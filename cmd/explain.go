@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"berth/cmd/text"
+	"berth/cmd/tty"
 	"berth/cmd/view"
 	"berth/lease"
 	"berth/lease/clock"
@@ -21,7 +22,7 @@ func (s *speaker) explain(err error) {
 		usage   *usageError
 		busy    *busyError
 		nested  *nestedError
-		sig     signalError
+		sig     tty.SignalError
 		damaged *lease.DamagedError
 		held    *lease.LockHeldError
 		remote  *remoteError
@@ -157,9 +158,9 @@ func (r *runner) inTheWay() (*lease.Pool, error) {
 		select {
 		case p := <-seen:
 			return p, nil
-		case sig := <-r.signals.next():
-			if classOf(sig, alone) == terminate {
-				return nil, signalError{sig}
+		case sig := <-r.signals.Next():
+			if tty.ClassOf(sig, tty.Alone) == tty.Terminate {
+				return nil, tty.SignalError{Signal: sig}
 			}
 		}
 	}

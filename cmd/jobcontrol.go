@@ -4,6 +4,7 @@ import (
 	"syscall"
 	"time"
 
+	"berth/cmd/tty"
 	"berth/procwatch"
 )
 
@@ -21,11 +22,11 @@ func (s *supervisor) stopAfter(stop syscall.Signal) {
 	}
 	s.awaitKeystroke()
 	switch {
-	case s.wasAsked(), stop == sigTTIN, stop == sigTTOU, stop == sigTSTP && foreground():
+	case s.wasAsked(), stop == tty.TTIN, stop == tty.TTOU, stop == tty.TSTP && tty.Foreground():
 	default:
 		return
 	}
-	s.take()
+	s.ctl.Take()
 	if s.child.ID().State() == procwatch.Stopped && !s.continuedSoon() {
 		s.halt()
 	}
@@ -36,14 +37,20 @@ func (s *supervisor) stopAfter(stop syscall.Signal) {
 // not stop) may be stopped by somebody else later, alone.
 const askedTime = 5 * time.Second
 
-func (s *supervisor) wasAsked() bool { return s.pending(askedTime) }
+func (s *supervisor) wasAsked() bool { return s.ctl.RequestedSince(time.Now().Add(-askedTime)) }
 
 // continuedSoon reports whether a CONT comes right after the stop.
 func (s *supervisor) continuedSoon() bool {
-	return s.undone(s.signals.next(), func(sig syscall.Signal) bool {
-		s.signal(sig)
-		return true
-	})
+	before, late := s.resumed, time.After(tty.ContGrace)
+	for s.resumed == before {
+		select {
+		case sig := <-s.signals.Next():
+			s.signal(sig)
+		case <-late:
+			return false
+		}
+	}
+	return true
 }
 
 // keystrokeTime is how much later than the child we may hear of a Ctrl-Z.
@@ -54,9 +61,9 @@ const keystrokeTime = 50 * time.Millisecond
 // would look like somebody's 'kill -TSTP' and stop the child once more.
 func (s *supervisor) awaitKeystroke() {
 	late := time.After(keystrokeTime)
-	for !s.wasAsked() && foreground() {
+	for !s.wasAsked() && tty.Foreground() {
 		select {
-		case sig := <-s.signals.next():
+		case sig := <-s.signals.Next():
 			s.signal(sig)
 		case <-late:
 			return
@@ -72,6 +79,6 @@ const contTime = 20 * time.Millisecond
 // the Ctrl-Z that was typed meanwhile.
 func (s *supervisor) passCont() {
 	if s.stopped && s.stops == s.contStops {
-		_ = s.child.Signal(sigCONT)
+		_ = s.child.Signal(tty.CONT)
 	}
 }

@@ -16,9 +16,10 @@ import (
 // meet, but for cmd/text, which all of cmd may use.
 var edges = map[string][]string{
 	"berth":                  {"berth/cmd"},
-	"berth/cmd":              {"berth/cmd/manual", "berth/cmd/text", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd":              {"berth/cmd/manual", "berth/cmd/text", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/manual":       {},
 	"berth/cmd/text":         {},
+	"berth/cmd/tty":          {},
 	"berth/cmd/view":         {"berth/cmd/text", "berth/lease", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/words":        {"berth/lease"},
 	"berth/cmd/berth-remote": {"berth/cmd", "berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore"},

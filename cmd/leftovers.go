@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"berth/cmd/tty"
 )
 
 const (
@@ -23,7 +25,7 @@ func (s *supervisor) tellLeftovers() {
 	time.AfterFunc(leftoversFirst, func() {
 		if left := leftoversLine(s.child.Left()); left != "" {
 			s.say.notef("the command has ended; waiting for what it left, which --leftovers kill ends: %s; KILL follows %s after %s",
-				left, short(s.spec.kill), signalName(s.spec.signal))
+				left, short(s.spec.kill), tty.SignalName(s.spec.signal))
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"berth/cmd/text"
+	"berth/cmd/tty"
 	"berth/cmd/view"
 	"berth/cmd/words"
 	"berth/lease"
@@ -256,6 +257,6 @@ func showLimit(st *store, pool string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(os.Stdout, strings.Join(view.LimitLines(p.Own, flagsOf(p.Own.Conditions), isTerminal(1)), "\n"))
+	_, err = fmt.Fprintln(os.Stdout, strings.Join(view.LimitLines(p.Own, flagsOf(p.Own.Conditions), tty.IsTerminal(1)), "\n"))
 	return err
 }

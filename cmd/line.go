@@ -3,10 +3,11 @@ package cmd
 import (
 	"context"
 	"errors"
-	"math"
+	"sync"
 	"syscall"
 	"time"
 
+	"berth/cmd/tty"
 	"berth/lease"
 	"berth/limiter"
 	"berth/procwatch"
@@ -57,7 +58,7 @@ func (r *runner) acquire() (lease.Holding, error) {
 		go r.catchDrastic()
 	}
 	<-r.caught
-	r.signals.catch(harmless)
+	r.signals.Catch(tty.Others)
 	r.gated = r.spec.request.Gates != "" || own.Gates != ""
 	if own.Gates != "" {
 		if err := r.checkGates(func() error { return r.asker.checkPool(own) }); err != nil {
@@ -109,11 +110,12 @@ func (r *runner) allowed(ctx context.Context) (context.Context, context.CancelFu
 type inLine struct {
 	r          *runner
 	interrupts limiter.Interrupts
-	suspension
-	late   <-chan time.Time // the waiter has not come to stop us by then
-	gone   <-chan time.Time // nor has it come to its end
-	cancel context.CancelCauseFunc
-	signal error // the signal that ended the wait
+	mu         sync.Mutex // of ctl, which the waiter looks at as well
+	ctl        tty.Suspension
+	late       <-chan time.Time // the waiter has not come to stop us by then
+	gone       <-chan time.Time // nor has it come to its end
+	cancel     context.CancelCauseFunc
+	signal     error // the signal that ended the wait
 }
 
 // outcome is what came of standing in the line.
@@ -151,7 +153,7 @@ func (r *runner) wait(last lease.Verdict, out error) (lease.Holding, error) {
 			w.look()
 		case now := <-w.read:
 			w.show(now)
-		case sig := <-r.signals.next():
+		case sig := <-r.signals.Next():
 			l.hear(sig)
 		case <-l.late:
 			l.stopAnyway()
@@ -162,17 +164,17 @@ func (r *runner) wait(last lease.Verdict, out error) (lease.Holding, error) {
 }
 
 func (l *inLine) hear(sig syscall.Signal) {
-	switch classOf(sig, alone) {
-	case resume:
+	switch tty.ClassOf(sig, tty.Alone) {
+	case tty.Resume:
 		l.resume()
 		l.interrupts.Do(func(context.Context, lease.Place) error { return nil })
-	case suspend:
-		if !l.pending(forever) && l.ask() {
+	case tty.Suspend:
+		if !l.requested() && l.request() {
 			l.interrupts.Do(l.stepAside)
 			l.late = time.After(promptly)
 		}
-	case terminate:
-		l.signal = signalError{sig}
+	case tty.Terminate:
+		l.signal = tty.SignalError{Signal: sig}
 		l.cancel(l.signal)
 		if l.r.store.remote && l.gone == nil {
 			l.gone = time.After(atOnce)
@@ -186,17 +188,40 @@ const (
 	promptly = 300 * time.Millisecond
 	// atOnce is how soon a signal ends the wait where a server does not answer: then
 	// nothing can be given back, and what it has of us ends with its TTL.
-	atOnce  = time.Second
-	forever = time.Duration(math.MaxInt64)
+	atOnce = time.Second
 )
+
+func (l *inLine) request() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ctl.Request(time.Now(), tty.Foreground())
+}
+
+func (l *inLine) resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ctl.Resume(time.Now())
+}
+
+func (l *inLine) requested() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ctl.Requested()
+}
+
+func (l *inLine) take() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ctl.Take()
+}
 
 // stepAside stops this process, and lets the others pass meanwhile.
 func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
-	if !l.pending(forever) {
+	if !l.requested() {
 		return nil // it is over
 	}
 	err := p.StepAside(ctx)
-	time.Sleep(soon)
+	time.Sleep(tty.ContGrace)
 	if l.take() { // else a CONT came since, or it was done without us
 		l.r.store.stop()
 	}
@@ -223,8 +248,8 @@ func (l *inLine) over(o outcome) (lease.Holding, error) {
 		// started.
 		return nil, errors.Join(l.signal, unused(o.h))
 	}
-	if l.pending(forever) && o.h != nil {
-		l.r.signals.again(sigTSTP) // it came too late for the wait: the job gets it
+	if l.requested() && o.h != nil {
+		l.r.signals.Requeue(tty.TSTP) // it came too late for the wait: the job gets it
 	}
 	return o.h, l.r.unlucky(o.err)
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"berth/cmd/tty"
 	"berth/lease"
 	"berth/lease/clock"
 	"berth/limiter"
@@ -50,11 +51,11 @@ func TestNotWaitingForTheLock(t *testing.T) {
 			spec:    &runSpec{request: lease.Request{Pool: "p", Weight: 1, Key: key}, quiet: true},
 			say:     &speaker{out: &sink{}, quiet: true},
 			store:   &store{still: &still{Store: s}},
-			signals: newInbox(), caught: make(chan struct{}),
+			signals: tty.NewSignals(), caught: make(chan struct{}),
 		}
 		go r.catchDrastic()
 		_, err := r.acquire()
-		r.signals.close()
+		r.signals.Close()
 		var busy *limiter.BusyError
 		if !errors.As(err, &busy) || code(err) != codeBusy || !strings.Contains(err.Error(), "is held by pid 812, which is stopped") {
 			t.Errorf("key %q: %v", key, err)
@@ -94,16 +95,16 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 		spec:    &runSpec{request: lease.Request{Pool: "p", Weight: 1}, quiet: true},
 		say:     &speaker{out: &sink{}, quiet: true},
 		store:   &store{still: &still{Store: s}},
-		signals: newInbox(), caught: make(chan struct{}),
+		signals: tty.NewSignals(), caught: make(chan struct{}),
 	}
 	go r.catchDrastic()
-	r.signals.again(sigWINCH)
-	r.signals.again(syscall.SIGTERM)
+	r.signals.Requeue(tty.WINCH)
+	r.signals.Requeue(syscall.SIGTERM)
 	var busy *limiter.BusyError
 	if _, err := r.acquire(); errors.As(err, &busy) || outcomeOf(err).Signal != syscall.SIGTERM {
 		t.Errorf("%v, want to die of TERM", err)
 	}
-	r.signals.close()
+	r.signals.Close()
 }
 
 // TestWaitingReadsBeside: who hears grants and signals does not wait for the pool to
@@ -134,7 +135,7 @@ func (g *granted) Unused(context.Context) error {
 // which nothing was started, and so does not count for the pool's rate.
 func TestSignalAtTheGrant(t *testing.T) {
 	g := &granted{}
-	l := &inLine{r: &runner{}, signal: signalError{syscall.SIGTERM}}
+	l := &inLine{r: &runner{}, signal: tty.SignalError{Signal: syscall.SIGTERM}}
 	if h, err := l.over(outcome{h: g}); h != nil || outcomeOf(err).Signal != syscall.SIGTERM {
 		t.Errorf("got %v, %v; want to die of TERM", h, err)
 	}

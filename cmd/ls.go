@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/tty"
 	"berth/cmd/view"
 	"berth/lease"
 	"berth/procwatch"
@@ -125,8 +126,8 @@ func (l *lister) once() error {
 	if err != nil && len(pools) == 0 {
 		return err
 	}
-	columns, _ := windowSize(1)
-	return errors.Join(err, view.Print(l.out, view.Flat(l.table(pools, columns)), isTerminal(1) && os.Getenv("NO_COLOR") == ""))
+	columns, _ := tty.WindowSize(1)
+	return errors.Join(err, view.Print(l.out, view.Flat(l.table(pools, columns)), tty.IsTerminal(1) && os.Getenv("NO_COLOR") == ""))
 }
 
 func (l *lister) table(pools []view.Pool, columns int) []view.Block {

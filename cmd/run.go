@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/tty"
 	"berth/lease"
 	"berth/lease/retry"
 	"berth/limiter"
@@ -53,9 +54,9 @@ type runner struct {
 	store *store
 	asker *asker
 	gated bool // there are gates to be asked, and there is room but for them
-	tty   terminal
+	term  tty.Terminal
 
-	signals *inbox
+	signals *tty.Signals
 	caught  chan struct{} // closed once the drastic ones come to signals
 }
 
@@ -63,12 +64,12 @@ type runner struct {
 // command catches the CONT that undoes it before.
 func (r *runner) catchDrastic() {
 	if r.spec.request.Gates != "" {
-		r.signals.catch([]os.Signal{sigCONT})
+		r.signals.Catch([]os.Signal{tty.CONT})
 	}
-	r.signals.catch(drastic)
+	r.signals.Catch(tty.Fatal)
 	close(r.caught)
 	r.mark()
-	r.signals.see()
+	r.signals.Run()
 }
 
 // mark shows 'berth stop' who we are. Without it a request to stop is heard of later.
@@ -87,7 +88,7 @@ func (r *runner) run() (int, error) {
 	req.Owner = lease.Process(r.store.self)
 	req.UID = os.Getuid()
 	req.Command = shownCommand(r.spec.argv)
-	r.signals, r.caught = newInbox(), make(chan struct{})
+	r.signals, r.caught = tty.NewSignals(), make(chan struct{})
 	if r.spec.exec {
 		r.mark()
 	} else {
@@ -162,14 +163,14 @@ func (r *runner) checkGates(check func() error) error {
 func (r *runner) heedful(ctx context.Context, f func() error) (err error, back bool) {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
-	var ctl suspension
+	var ctl tty.Suspension
 	for {
 		select {
 		case err := <-done:
 			return err, true
-		case sig := <-r.signals.next():
-			if ended := ctl.follow(sig, r.signals.next(), r.store.stop); ended != 0 {
-				return signalError{ended}, true
+		case sig := <-r.signals.Next():
+			if ended := ctl.Follow(sig, r.signals.Next(), r.store.stop); ended != 0 {
+				return tty.SignalError{Signal: ended}, true
 			}
 		case <-ctx.Done():
 			return nil, false

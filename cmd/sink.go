@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"berth/cmd/text"
+	"berth/cmd/tty"
 )
 
 // sink writes what is said, in the order in which it was said, on a goroutine of
@@ -43,7 +44,7 @@ const (
 	wipe // the live line goes
 )
 
-var stderr = &sink{w: rawStderr{}}
+var stderr = &sink{w: tty.Stderr{}}
 
 const (
 	// sinkRoom bounds what nobody reads: some ten thousand bytes.

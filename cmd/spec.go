@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"berth/cmd/text"
+	"berth/cmd/tty"
 	"berth/cmd/words"
 	"berth/lease"
 	"berth/limiter/gate"
@@ -333,7 +334,7 @@ func (p *flagParser) count(name string, low, high int) int {
 }
 
 func (p *flagParser) signal(name string) syscall.Signal {
-	sig, err := parseSignal(p.c.String(name))
+	sig, err := tty.ParseSignal(p.c.String(name))
 	p.check(name, err)
 	return sig
 }

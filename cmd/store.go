@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"berth/cmd/tty"
 	"berth/lease"
 	"berth/lease/remote"
 	"berth/procwatch"
@@ -55,23 +56,23 @@ type still struct {
 // stop stops this process. With a server nobody waits for the calls of another.
 func (s *still) stop() {
 	if s.server {
-		stopSelf()
+		tty.SuspendSelf()
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stopSelf()
+	tty.SuspendSelf()
 }
 
 // minded stops this process at a Ctrl-Z, for commands that look for no signals.
 func (s *still) minded() *still {
-	signals := newInbox()
-	signals.catch([]os.Signal{sigTSTP, sigCONT})
-	go signals.see()
+	signals := tty.NewSignals()
+	signals.Catch([]os.Signal{tty.TSTP, tty.CONT})
+	go signals.Run()
 	go func() {
-		var ctl suspension
-		for sig := range signals.next() {
-			ctl.follow(sig, signals.next(), s.stop)
+		var ctl tty.Suspension
+		for sig := range signals.Next() {
+			ctl.Follow(sig, signals.Next(), s.stop)
 		}
 	}()
 	return s

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"berth/cmd/tty"
 	"berth/lease"
 	"berth/lease/clock"
 	"berth/procwatch"
@@ -34,8 +35,9 @@ type supervisor struct {
 	busyAt   clock.Instant // the start, or the last keepalive, on the store's clock
 	lost     bool
 
-	gaveUp bool // the tree could not be ended
-	suspension
+	gaveUp    bool // the tree could not be ended
+	ctl       tty.Suspension
+	resumed   int  // how many CONTs came
 	stopped   bool // the child is, as far as events told
 	stops     int  // how often it was
 	cont      <-chan time.Time
@@ -73,8 +75,8 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 		runner: r, h: h, child: child, busyAt: r.store.Clock(),
 		done: make(chan error, 1),
 	}
-	r.tty = newTerminal()
-	r.signals.catch(harmless)
+	r.term = tty.NewTerminal()
+	r.signals.Catch(tty.Others)
 	return s.run()
 }
 
@@ -110,9 +112,9 @@ func (r *runner) lastSignal() error {
 	default:
 		return nil // they were never ours
 	}
-	for _, sig := range r.signals.close() {
-		if classOf(sig, alone) == terminate {
-			return signalError{sig}
+	for _, sig := range r.signals.Close() {
+		if tty.ClassOf(sig, tty.Alone) == tty.Terminate {
+			return tty.SignalError{Signal: sig}
 		}
 	}
 	return nil
@@ -157,10 +159,10 @@ func (s *supervisor) step() bool {
 	select {
 	case ev := <-s.child.Events():
 		return s.childEvent(ev)
-	case sig := <-s.signals.next():
+	case sig := <-s.signals.Next():
 		s.signal(sig)
-		if sig == sigTSTP && s.stopped { // it was quicker, or stopped before
-			s.stopAfter(sigTSTP)
+		if sig == tty.TSTP && s.stopped { // it was quicker, or stopped before
+			s.stopAfter(tty.TSTP)
 		}
 	case <-s.cont:
 		// First what the child did before: on a busy machine we find both at once,
@@ -227,34 +229,35 @@ func (s *supervisor) left(ev procwatch.Event) {
 }
 
 func (s *supervisor) signal(sig syscall.Signal) {
-	phase := running
+	phase := tty.Running
 	if s.exited { // the slot follows what the command left behind
-		phase = leftover
+		phase = tty.Leftover
 	}
-	switch class := classOf(sig, phase); {
-	case class == ignore, class == suspend && !s.ask():
+	switch class := tty.ClassOf(sig, phase); {
+	case class == tty.Ignore, class == tty.Suspend && !s.ctl.Request(time.Now(), tty.Foreground()):
 		return
-	case class == terminate:
+	case class == tty.Terminate:
 		s.endLeftovers(sig)
 		return
-	case class == resume:
-		s.resume()
+	case class == tty.Resume:
+		s.ctl.Resume(time.Now())
+		s.resumed++
 		if s.keeper != nil {
 			s.keeper.Now() // 'berth stop' wakes us with it
 		}
 	}
-	if phase == leftover {
+	if phase == tty.Leftover {
 		// Not while they are being ended: stopped, we could not kill what is left.
-		if sig == sigTSTP && s.take() && s.ending == nil && !s.continuedSoon() {
+		if sig == tty.TSTP && s.ctl.Take() && s.ending == nil && !s.continuedSoon() {
 			s.halt()
 		}
 		return
 	}
-	if sig == sigCONT && s.tty.had { // a shell's fg may have sent it to the child as well
+	if sig == tty.CONT && s.term.Exists() { // a shell's fg may have sent it to the child as well
 		s.cont, s.contStops = time.After(contTime), s.stops
 		return
 	}
-	if s.tty.sent(sig) {
+	if s.term.Sent(sig) {
 		return // the child has it from the terminal
 	}
 	if err := s.child.Signal(sig); err != nil {
@@ -268,9 +271,9 @@ func (s *supervisor) signal(sig syscall.Signal) {
 func (s *supervisor) endLeftovers(sig syscall.Signal) {
 	switch {
 	case s.ending == nil:
-		s.end(signalError{sig}, s.spec.kill)
-	case time.Since(s.exitedAt) > keystrokeTime || !s.tty.sent(sig):
-		s.end(signalError{sig}, 0)
+		s.end(tty.SignalError{Signal: sig}, s.spec.kill)
+	case time.Since(s.exitedAt) > keystrokeTime || !s.term.Sent(sig):
+		s.end(tty.SignalError{Signal: sig}, 0)
 	}
 }
 
@@ -372,7 +375,7 @@ func (s *supervisor) outcome() (int, error) {
 		}
 	}
 	if s.died != 0 {
-		return 0, signalError{s.died}
+		return 0, tty.SignalError{Signal: s.died}
 	}
 	return s.code, nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"berth/cmd/tty"
 	"berth/procwatch"
 )
 
@@ -54,7 +55,7 @@ func jobLateCont() int {
 		cont <- time.Now()
 		// As after the first stop, and a CONT that came since.
 		s := &supervisor{runner: &runner{}, child: child, stopped: true, stops: 1, cont: cont, contStops: 1}
-		_ = child.Signal(sigSTOP)
+		_ = child.Signal(tty.STOP)
 		if !told() {
 			return 1
 		}
@@ -65,7 +66,7 @@ func jobLateCont() int {
 			fmt.Println("the child is", state)
 			return 1
 		}
-		_ = child.Signal(sigCONT)
+		_ = child.Signal(tty.CONT)
 		if !told() {
 			return 1
 		}

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"berth/cmd/tty"
 	"berth/lease"
 )
 
@@ -29,7 +30,7 @@ const (
 )
 
 func newWaiting(r *runner) *waiting {
-	w := &waiting{r: r, since: time.Now(), every: plainFirst, live: isTerminal(2), read: make(chan reading, 1)}
+	w := &waiting{r: r, since: time.Now(), every: plainFirst, live: tty.IsTerminal(2), read: make(chan reading, 1)}
 	switch {
 	case r.spec.quiet:
 	case w.live:
@@ -71,8 +72,8 @@ func (w *waiting) look() {
 func (w *waiting) show(now reading) {
 	if w.live {
 		w.timer.Reset(liveEvery)
-		if foreground() {
-			columns, _ := windowSize(2)
+		if tty.Foreground() {
+			columns, _ := tty.WindowSize(2)
 			w.r.say.draw(waitingLine(now.pool, now.err, w.r.spec.request, time.Since(w.since), w.r.store.Clock()).Fit(columns - 1))
 		}
 		return

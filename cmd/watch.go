@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"berth/cmd/text"
+	"berth/cmd/tty"
 	"berth/cmd/view"
 )
 
@@ -30,7 +31,7 @@ func (l *lister) watch() error {
 	if l.store.changes != nil {
 		changes = l.store.changes(context.Background(), l.pools)
 	}
-	if !l.json && isTerminal(1) && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != "" {
+	if !l.json && tty.IsTerminal(1) && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != "" {
 		return l.watchScreen(changes)
 	}
 	return l.watchStream(changes)
@@ -71,19 +72,19 @@ func (l *lister) print(pools []view.Pool, again bool) error {
 			return err
 		}
 	}
-	columns, _ := windowSize(1)
-	return view.Print(l.out, view.Flat(l.table(pools, columns)), isTerminal(1) && os.Getenv("NO_COLOR") == "")
+	columns, _ := tty.WindowSize(1)
+	return view.Print(l.out, view.Flat(l.table(pools, columns)), tty.IsTerminal(1) && os.Getenv("NO_COLOR") == "")
 }
 
-var watchSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, sigTSTP, sigCONT, sigWINCH}
+var watchSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, tty.TSTP, tty.CONT, tty.WINCH}
 
 // screenWatch keeps one screen. Reading, which a frozen process or a server may hold
 // up, goes on beside it, so that keys and signals always count.
 type screenWatch struct {
 	*lister
 	screen  view.Screen
-	signals *inbox
-	ctl     suspension
+	signals *tty.Signals
+	ctl     tty.Suspension
 	read    chan looked
 	cancel  context.CancelFunc // of the reading that goes on; nil: none does
 	due     bool               // there may be something new
@@ -100,10 +101,10 @@ type looked struct {
 func (l *lister) watchScreen(changes <-chan struct{}) error {
 	w := &screenWatch{
 		lister: l, screen: view.Screen{W: l.out, Color: os.Getenv("NO_COLOR") == ""},
-		signals: newInbox(), read: make(chan looked, 1), due: true,
+		signals: tty.NewSignals(), read: make(chan looked, 1), due: true,
 	}
-	w.signals.catch(watchSignals)
-	go w.signals.see()
+	w.signals.Catch(watchSignals)
+	go w.signals.Run()
 	defer w.screen.Leave()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -111,7 +112,7 @@ func (l *lister) watchScreen(changes <-chan struct{}) error {
 		w.look()
 		var err error
 		select {
-		case sig := <-w.signals.next():
+		case sig := <-w.signals.Next():
 			err = w.heed(sig)
 		case seen := <-w.read:
 			w.cancel()
@@ -148,8 +149,8 @@ func (w *screenWatch) look() {
 }
 
 func (w *screenWatch) draw() error {
-	columns, rows := windowSize(1)
-	if !ours(1) || w.last.pools == nil && w.last.err == nil {
+	columns, rows := tty.WindowSize(1)
+	if !tty.CanDraw(1) || w.last.pools == nil && w.last.err == nil {
 		return nil
 	}
 	var blocks []view.Block
@@ -168,10 +169,10 @@ func (w *screenWatch) draw() error {
 
 // heed does what a signal asks for. The error ends the watch.
 func (w *screenWatch) heed(sig syscall.Signal) error {
-	if ended := w.ctl.follow(sig, w.signals.next(), w.suspend); ended != 0 {
-		return signalError{ended}
+	if ended := w.ctl.Follow(sig, w.signals.Next(), w.suspend); ended != 0 {
+		return tty.SignalError{Signal: ended}
 	}
-	if classOf(sig, alone) == resume { // what somebody else left on the screen is not ours
+	if tty.ClassOf(sig, tty.Alone) == tty.Resume { // what somebody else left on the screen is not ours
 		w.screen.Entered, w.due = false, true
 	}
 	return w.draw()

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package cmd
+package tty
 
 import (
 	"os"
@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// dieOf returns where this process does not die of sig. The runtime dies of these as
-// if they had no handler, once nobody has asked for them; of others it prints a
+// Die returns where this process does not die of sig. The runtime dies of these as
+// if they had no handler, once nothing catches them; of others it prints a
 // traceback.
-func dieOf(sig syscall.Signal) {
+func Die(sig syscall.Signal) {
 	switch sig {
 	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGKILL:
 		signal.Reset(sig)

@@ -1,4 +1,4 @@
-package cmd
+package tty
 
 import (
 	"os"
@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dieOf returns only where the kernel does not let this process die of sig.
+// Die returns only where the kernel does not let this process die of sig.
 //
 // The runtime has a handler of its own for every signal, which signal.Reset leaves
 // there; of some (QUIT, SEGV) it prints a traceback. So the disposition is reset beneath
 // it, and the signal goes to this thread, which then does not run on.
-func dieOf(sig syscall.Signal) {
+func Die(sig syscall.Signal) {
 	runtime.LockOSThread()
 	// The command's core dump, if any, is written. This one would be of no use; the
 	// limit does not count where cores go to a program.

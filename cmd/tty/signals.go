@@ -1,0 +1,88 @@
+package tty
+
+import (
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+)
+
+// Signals holds the signals that came and were not taken yet: each once, as the kernel
+// keeps them, however many others come. Notify alone drops what finds no room in its
+// channel: a process that is busy could lose a TERM among a hundred CONTs.
+type Signals struct {
+	in  chan os.Signal
+	out chan syscall.Signal
+}
+
+// NewSignals catches nothing yet. Run delivers.
+func NewSignals() *Signals {
+	return &Signals{in: make(chan os.Signal, 64), out: make(chan syscall.Signal)}
+}
+
+// Catch catches these as well. One that was ignored when this process started (nohup, a
+// background job of a plain sh) stays ignored, and so the child finds it ignored too.
+func (s *Signals) Catch(sigs []os.Signal) {
+	for _, sig := range sigs {
+		if canCatch && !signal.Ignored(sig) {
+			signal.Notify(s.in, sig)
+		}
+	}
+}
+
+// Next delivers one signal after the other. Of nil it never does.
+func (s *Signals) Next() <-chan syscall.Signal {
+	if s == nil {
+		return nil
+	}
+	return s.out
+}
+
+// Requeue has a signal delivered once more, to another loop.
+func (s *Signals) Requeue(sig syscall.Signal) { s.in <- sig }
+
+// Run passes signals on until Close. It needs a goroutine of its own.
+func (s *Signals) Run() {
+	var pending []syscall.Signal
+	for in := s.in; in != nil || len(pending) > 0; {
+		var out chan syscall.Signal
+		var first syscall.Signal
+		if len(pending) > 0 {
+			out, first = s.out, pending[0]
+		}
+		select {
+		case sig, ok := <-in:
+			if !ok {
+				in = nil
+				continue
+			}
+			pending = alsoPending(pending, sig.(syscall.Signal))
+		case out <- first:
+			pending = pending[1:]
+		}
+	}
+	close(s.out)
+}
+
+// Close gives the signals back to the kernel and returns those that came before and were
+// not taken. It needs Run.
+func (s *Signals) Close() (left []syscall.Signal) {
+	signal.Stop(s.in) // which waits for those on their way, where Reset drops them
+	close(s.in)
+	for sig := range s.out {
+		left = append(left, sig)
+	}
+	return left
+}
+
+// alsoPending adds a signal to those that are pending. A CONT undoes the TSTPs
+// before it.
+func alsoPending(pending []syscall.Signal, sig syscall.Signal) []syscall.Signal {
+	if sig == CONT {
+		pending = slices.DeleteFunc(pending, func(p syscall.Signal) bool { return p == TSTP })
+	}
+	if slices.Contains(pending, sig) {
+		return pending
+	}
+	return append(pending, sig)
+}

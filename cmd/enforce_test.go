@@ -36,7 +36,7 @@ func TestOneLookForAll(t *testing.T) {
 			State: lease.Running, Slots: []int{i}, Request: lease.Request{ID: id, Pool: "p", Heartbeat: time.Second},
 		}})
 	}
-	st := &store{still: &still{Store: deaf}}
+	st := &store{suspendGuard: &suspendGuard{Store: deaf}}
 	if errs := st.enforce(deaf.holders, lease.Stop{}); len(errs) > 0 {
 		t.Error(errs)
 	}

@@ -57,7 +57,7 @@ func parseHeld(c *cli.Context) (*store, *speaker, error) {
 // held says no only when it is one: with any doubt there is an error, and who runs
 // 'berth run' after that has the same one.
 func held(st *store, say *speaker, name string) (int, error) {
-	pool, err := st.minded().Summary(context.Background(), name, lease.Ticket{})
+	pool, err := st.handleSuspend().Summary(context.Background(), name, lease.Ticket{})
 	if err != nil {
 		return codeFailed, err
 	}

@@ -34,10 +34,10 @@ const stoppedTTL = time.Hour
 // and at once afterwards.
 func (s *supervisor) halt() {
 	if s.h == nil || s.h.Expires() == 0 {
-		s.store.stop()
+		s.store.suspend()
 		return
 	}
-	if err := s.keeper.While(max(stoppedTTL, s.spec.request.TTL), s.store.stop); err != nil {
+	if err := s.keeper.While(max(stoppedTTL, s.spec.request.TTL), s.store.suspend); err != nil {
 		s.say.notef("pool %s: the lease could not be renewed before this stopped: %v", s.spec.request.Pool, err)
 	}
 }

@@ -33,7 +33,7 @@ func keepaliveCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			st.minded()
+			st.handleSuspend()
 			ctx, cancel := st.asking()
 			defer cancel()
 			if named {

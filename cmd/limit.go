@@ -49,7 +49,7 @@ machine now, and set as a number, also for other machines.`,
 				// whoever asks: it is never run.
 				return &usageError{errors.New("--gate: a command is not taken from a store on a server; each caller passes its own to berth run"), "berth limit"}
 			}
-			st.minded()
+			st.handleSuspend()
 			if err := newAsker(st, lease.Request{Pool: e.pool, Conditions: e.given.pack()}, nil).check(); err != nil {
 				return err // every caller would get it
 			}

@@ -223,7 +223,7 @@ func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
 	err := p.StepAside(ctx)
 	time.Sleep(tty.ContGrace)
 	if l.take() { // else a CONT came since, or it was done without us
-		l.r.store.stop()
+		l.r.store.suspend()
 	}
 	if err != nil {
 		return nil // the others passed us all the same, within a minute
@@ -238,7 +238,7 @@ func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
 func (l *inLine) stopAnyway() {
 	l.late = nil
 	if l.r.store.remote && l.take() {
-		l.r.store.stop()
+		l.r.store.suspend()
 	}
 }
 

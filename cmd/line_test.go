@@ -50,7 +50,7 @@ func TestNotWaitingForTheLock(t *testing.T) {
 		r := &runner{
 			spec:    &runSpec{request: lease.Request{Pool: "p", Weight: 1, Key: key}, quiet: true},
 			say:     &speaker{out: &sink{}, quiet: true},
-			store:   &store{still: &still{Store: s}},
+			store:   &store{suspendGuard: &suspendGuard{Store: s}},
 			signals: tty.NewSignals(), caught: make(chan struct{}),
 		}
 		go r.catchDrastic()
@@ -94,7 +94,7 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 	r := &runner{
 		spec:    &runSpec{request: lease.Request{Pool: "p", Weight: 1}, quiet: true},
 		say:     &speaker{out: &sink{}, quiet: true},
-		store:   &store{still: &still{Store: s}},
+		store:   &store{suspendGuard: &suspendGuard{Store: s}},
 		signals: tty.NewSignals(), caught: make(chan struct{}),
 	}
 	go r.catchDrastic()
@@ -111,7 +111,7 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 // be read for the line.
 func TestWaitingReadsBeside(t *testing.T) {
 	s := &silentStore{until: make(chan struct{})}
-	r := &runner{spec: &runSpec{request: lease.Request{Pool: "p"}, quiet: true}, store: &store{still: &still{Store: s}}}
+	r := &runner{spec: &runSpec{request: lease.Request{Pool: "p"}, quiet: true}, store: &store{suspendGuard: &suspendGuard{Store: s}}}
 	w := newWaiting(r)
 	w.look()
 	close(s.until)

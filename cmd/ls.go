@@ -54,7 +54,7 @@ lines are broken instead. Anything else gets them whole.`,
 				json: c.Bool("json"), all: c.Bool("all"), long: c.Bool("long"), out: os.Stdout,
 			}
 			if !c.Bool("watch") {
-				st.minded()
+				st.handleSuspend()
 				return l.once()
 			}
 			return l.watch()

@@ -76,7 +76,7 @@ func parseProbe(c *cli.Context) (*store, *asker, terms, error) {
 	if err != nil {
 		return nil, nil, mine, err
 	}
-	st.minded()
+	st.handleSuspend()
 	return st, newAsker(st, lease.Request{Pool: c.String("pool"), Weight: 1, Conditions: mine.pack()}, say), mine, nil
 }
 

@@ -169,7 +169,7 @@ func (r *runner) heedful(ctx context.Context, f func() error) (err error, back b
 		case err := <-done:
 			return err, true
 		case sig := <-r.signals.Next():
-			if ended := ctl.Follow(sig, r.signals.Next(), r.store.stop); ended != 0 {
+			if ended := ctl.Follow(sig, r.signals.Next(), r.store.suspend); ended != 0 {
 				return tty.SignalError{Signal: ended}, true
 			}
 		case <-ctx.Done():

@@ -44,7 +44,7 @@ ends with 0 when it is stopped gives 128+n, with n the signal it was sent first.
 			if err != nil {
 				return err
 			}
-			st.minded()
+			st.handleSuspend()
 			ids, unknown, err := st.ids(context.Background(), who)
 			if err != nil {
 				return err

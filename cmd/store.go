@@ -14,7 +14,7 @@ import (
 
 // store is an open store and who we are in it.
 type store struct {
-	*still
+	*suspendGuard
 	where  string // as BERTH_STORE says it
 	owner  string // as BERTH_STORE_OWNER does
 	remote bool   // leases end by a clock, and owners may be on other machines
@@ -44,17 +44,17 @@ func (st *store) freshHint() string {
 	return "if nobody else has ever used this server, ?fresh=1 behind its URL waits for nobody"
 }
 
-// still is a store whose calls are over before Ctrl-Z stops us: somebody who is
-// stopped with a pool's lock in his hands holds up everybody. The calls that wait
-// for slots are not among these; who waits stops himself, between two looks.
-type still struct {
+// suspendGuard lets Ctrl-Z suspend this process only between two calls to the store.
+// Suspended inside one it could hold a pool's lock and block everyone. The calls that
+// wait for slots are not guarded: a waiter is suspended between two attempts.
+type suspendGuard struct {
 	lease.Store
 	server bool
 	mu     sync.RWMutex
 }
 
-// stop stops this process. With a server nobody waits for the calls of another.
-func (s *still) stop() {
+// suspend suspends this process. A call to a server keeps nobody else waiting.
+func (s *suspendGuard) suspend() {
 	if s.server {
 		tty.SuspendSelf()
 		return
@@ -64,45 +64,45 @@ func (s *still) stop() {
 	tty.SuspendSelf()
 }
 
-// minded stops this process at a Ctrl-Z, for commands that look for no signals.
-func (s *still) minded() *still {
+// handleSuspend makes Ctrl-Z safe for subcommands that have no signal loop.
+func (s *suspendGuard) handleSuspend() *suspendGuard {
 	signals := tty.NewSignals()
 	signals.Catch([]os.Signal{tty.TSTP, tty.CONT})
 	go signals.Run()
 	go func() {
 		var ctl tty.Suspension
 		for sig := range signals.Next() {
-			ctl.Follow(sig, signals.Next(), s.stop)
+			ctl.Follow(sig, signals.Next(), s.suspend)
 		}
 	}()
 	return s
 }
 
-func (s *still) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
+func (s *suspendGuard) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.Store.List(ctx, pools...)
 }
 
-func (s *still) Summary(ctx context.Context, pool string, t lease.Ticket) (lease.Pool, error) {
+func (s *suspendGuard) Summary(ctx context.Context, pool string, t lease.Ticket) (lease.Pool, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.Store.Summary(ctx, pool, t)
 }
 
-func (s *still) Set(ctx context.Context, pool string, change func(lease.Settings, error) (lease.Settings, error)) error {
+func (s *suspendGuard) Set(ctx context.Context, pool string, change func(lease.Settings, error) (lease.Settings, error)) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.Store.Set(ctx, pool, change)
 }
 
-func (s *still) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
+func (s *suspendGuard) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.Store.Stop(ctx, id, stop)
 }
 
-func (s *still) Keepalive(ctx context.Context, id string) error {
+func (s *suspendGuard) Keepalive(ctx context.Context, id string) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.Store.Keepalive(ctx, id)

@@ -34,7 +34,7 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &store{still: &still{Store: s, server: true}, where: o.where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
+		return &store{suspendGuard: &suspendGuard{Store: s, server: true}, where: o.where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
 	}
 	owner, err := lookUp(o)
 	if err != nil {
@@ -76,7 +76,7 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 	if fs, first := s.Network(); first {
 		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &store{still: &still{Store: s}, where: s.Dir(), owner: o.owner, self: self, inherits: s.Inherits, changes: s.Changes}, nil
+	return &store{suspendGuard: &suspendGuard{Store: s}, where: s.Dir(), owner: o.owner, self: self, inherits: s.Inherits, changes: s.Changes}, nil
 }
 
 // lookUp returns the uid of the owner; nil when none was named.

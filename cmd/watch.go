@@ -39,7 +39,7 @@ func (l *lister) watch() error {
 
 // watchStream prints at every change.
 func (l *lister) watchStream(changes <-chan struct{}) error {
-	l.store.minded()
+	l.store.handleSuspend()
 	last, trouble := "", ""
 	for {
 		pools, err := l.read(context.Background())
@@ -183,5 +183,5 @@ func (w *screenWatch) suspend() {
 	if w.cancel != nil {
 		w.cancel() // what holds up the reading must not hold up the stop
 	}
-	w.store.stop()
+	w.store.suspend()
 }

@@ -31,10 +31,11 @@ var edges = map[string][]string{
 	"berth/lease/memstore":   {"berth/lease"},
 	"berth/lease/retry":      {"berth/lease"},
 	"berth/lease/remote":     {},
-	"berth/lease/redisstore": {"berth/lease", "berth/lease/retry", "berth/lease/remote"},
-	"berth/lease/etcdstore":  {"berth/lease", "berth/lease/retry", "berth/lease/remote"},
+	"berth/lease/redisstore": {"berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/remote/client"},
+	"berth/lease/etcdstore":  {"berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/remote/client"},
 	"berth/lease/storetest":  {"berth/lease"},
 
+	"berth/lease/remote/client":    {"berth/lease"},
 	"berth/lease/storetest/engine": {},
 	"berth/procwatch":              {},
 	"berth/scripts/benchmark":      {"berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore", "berth/limiter"},
@@ -134,7 +135,7 @@ func TestClientsAreElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, client := range []string{"github.com/redis/go-redis/v9", "go.etcd.io/etcd/client/v3", "google.golang.org/grpc"} {
+		for _, client := range []string{"crypto/tls", "github.com/redis/go-redis/v9", "go.etcd.io/etcd/client/v3", "google.golang.org/grpc"} {
 			if found := slices.Contains(strings.Fields(string(out)), client); found != wanted {
 				t.Errorf("go list -deps %s: %s: %t, want %t", pkg, client, found, wanted)
 			}

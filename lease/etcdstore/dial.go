@@ -1,11 +1,8 @@
 package etcdstore
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -20,6 +17,7 @@ import (
 
 	"berth/lease/clock"
 	"berth/lease/remote"
+	"berth/lease/remote/client"
 )
 
 const (
@@ -108,7 +106,7 @@ func config(d remote.Address) (clientv3.Config, error) {
 		}
 	case "etcds":
 		scheme = "https://"
-		if cfg.TLS, err = secure(d); err != nil {
+		if cfg.TLS, err = client.Config(func(name string) string { return setting(d, name) }); err != nil {
 			return cfg, fmt.Errorf("store %s: %w", d.Name(), err)
 		}
 	default:
@@ -117,21 +115,14 @@ func config(d remote.Address) (clientv3.Config, error) {
 	if len(d.Hosts) == 0 {
 		return cfg, fmt.Errorf("store %s: it names no host", d.Name())
 	}
-	for _, h := range d.Hosts {
-		cfg.Endpoints = append(cfg.Endpoints, scheme+withPort(h))
+	for _, h := range client.WithPort(d.Hosts, defaultPort) {
+		cfg.Endpoints = append(cfg.Endpoints, scheme+h)
 	}
 	cfg.Username, cfg.Password = login(d.User)
 	if cfg.Username != "" && cfg.Password == "" && cfg.TLS == nil {
 		return cfg, fmt.Errorf("store %s: user %s has no password (ETCDCTL_PASSWORD)", d.Name(), cfg.Username)
 	}
 	return cfg, nil
-}
-
-func withPort(host string) string {
-	if _, _, err := net.SplitHostPort(host); err == nil {
-		return host
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), defaultPort)
 }
 
 func login(u *url.Userinfo) (user, password string) {
@@ -161,35 +152,4 @@ func setting(d remote.Address, name string) string {
 		return d.Settings.Get(name)
 	}
 	return os.Getenv(fromEnv[name])
-}
-
-func secure(d remote.Address) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	switch v := setting(d, "insecure-skip-tls-verify"); v {
-	case "", "false", "0":
-	case "true", "1":
-		t.InsecureSkipVerify = true
-	default:
-		return nil, fmt.Errorf("insecure-skip-tls-verify is %q, not true or false", v)
-	}
-	if ca := setting(d, "cacert"); ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read cacert: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("cannot read cacert: there is no certificate in %s", ca)
-		}
-	}
-	cert, key := setting(d, "cert"), setting(d, "key")
-	if cert == "" && key == "" {
-		return t, nil
-	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read cert and key: %w", err)
-	}
-	t.Certificates = []tls.Certificate{pair}
-	return t, nil
 }

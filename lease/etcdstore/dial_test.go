@@ -17,7 +17,7 @@ func TestOpenRefuses(t *testing.T) {
 		"etcd://a:1/p?cert=x":                               "etcds://",
 		"etcds://u:secret@a:1/p?cacert=/none":               "cacert",
 		"etcds://u:secret@a/p?cert=/none":                   "cert and key",
-		"etcds://u:secret@a/?insecure-skip-tls-verify=what": "not true or false",
+		"etcds://u:secret@a/?insecure-skip-tls-verify=what": "neither true nor false",
 		"etcd:///p":          "no host",
 		"redis://u:secret@a": "neither",
 		"etcd://u@a":         "no password",

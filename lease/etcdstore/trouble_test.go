@@ -91,14 +91,14 @@ func TestTLSTrouble(t *testing.T) {
 		fact, hint          string
 	}{
 		{"NoTLS", "etcds", ca, nil, "does not speak TLS", "etcd://"},
-		{"WantsTLS", "etcd", "", of(server, false), "speaks TLS, and is spoken to without", "etcds://"},
-		{"WantsTLSAndCertificate", "etcd", "", of(server, true), "speaks TLS, and is spoken to without", "etcds://"},
-		{"UnknownAuthority", "etcds", "", of(server, false), "nobody known here has signed", `\?cacert=FILE`},
-		{"OtherAuthority", "etcds", "?cacert=" + other.CA, of(server, false), "nobody known here has signed", `\?cacert=FILE`},
-		{"OtherName", "etcds", ca, of(elsewhere, false), "certificate is for etcd.example, and not for 127.0.0.1", "by a name that is in its certificate"},
-		{"Expired", "etcds", ca, of(expired, false), "valid from .*Z to .*Z only", "^date "},
-		{"WantsCertificate", "etcds", ca, of(server, true), "wants a certificate from its clients, and got none", `\?cert=FILE&key=FILE`},
-		{"OtherCertificate", "etcds", ca + "&cert=" + foreign.Cert + "&key=" + foreign.Key, of(server, true), "does not take the certificate of", "^openssl x509 "},
+		{"WantsTLS", "etcd", "", of(server, false), "speaks TLS, and the URL does not say so", "etcds://"},
+		{"WantsTLSAndCertificate", "etcd", "", of(server, true), "speaks TLS, and the URL does not say so", "etcds://"},
+		{"UnknownAuthority", "etcds", "", of(server, false), "does not know the authority that signed its certificate", `\?cacert=FILE`},
+		{"OtherAuthority", "etcds", "?cacert=" + other.CA, of(server, false), "does not know the authority that signed its certificate", `\?cacert=FILE`},
+		{"OtherName", "etcds", ca, of(elsewhere, false), "certificate is for etcd.example, not for 127.0.0.1", "by a name that is in its certificate"},
+		{"Expired", "etcds", ca, of(expired, false), "valid only from .*Z to .*Z$", "^date "},
+		{"WantsCertificate", "etcds", ca, of(server, true), "requires a certificate of its clients, and the URL names none", `\?cert=FILE&key=FILE`},
+		{"OtherCertificate", "etcds", ca + "&cert=" + foreign.Cert + "&key=" + foreign.Key, of(server, true), "does not accept the certificate of", "^openssl x509 "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,6 +106,11 @@ func TestTLSTrouble(t *testing.T) {
 			refusedWith(t, c.scheme+"://"+server.Addr+"/"+c.query, c.fact, c.hint)
 		})
 	}
+}
+
+// TestNoEtcd: what listens there is another kind of server.
+func TestNoEtcd(t *testing.T) {
+	refusedWith(t, "etcd://"+engine.Redis(t).Addr, "what answers there is no etcd$", "is that the port of etcd")
 }
 
 // TestRights: who is asked for a user, and who has too few rights, learns what to do.

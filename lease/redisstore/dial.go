@@ -2,13 +2,10 @@ package redisstore
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"berth/lease/remote"
+	"berth/lease/remote/client"
 )
 
 // Schemes are those of the URLs that Open takes.
@@ -114,7 +112,7 @@ func read(d remote.Address) (address, error) {
 		a.db = n
 	}
 	if d.Scheme != "unix" {
-		a.hosts = withPort(a.hosts, port)
+		a.hosts = client.WithPort(a.hosts, port)
 	}
 	if err := a.secure(strings.HasPrefix(d.Scheme, "rediss"), take); err != nil {
 		return a, err
@@ -122,52 +120,19 @@ func read(d remote.Address) (address, error) {
 	return a, unknown(settings)
 }
 
-// withPort is hosts, each with a port.
-func withPort(hosts []string, port string) []string {
-	hosts = slices.Clone(hosts)
-	for i, h := range hosts {
-		if _, _, err := net.SplitHostPort(h); err != nil {
-			hosts[i] = net.JoinHostPort(strings.Trim(h, "[]"), port)
-		}
-	}
-	return hosts
-}
-
 // secure reads the settings of TLS.
-func (a *address) secure(on bool, take func(string) string) error {
-	ca, cert, key, skip := take("cacert"), take("cert"), take("key"), take("insecure-skip-tls-verify")
-	if !on {
-		if ca+cert+key+skip != "" {
-			return fmt.Errorf("settings of TLS need rediss://")
-		}
-		return nil
-	}
-	if skip != "" && skip != "true" && skip != "false" {
-		return fmt.Errorf("insecure-skip-tls-verify=%s is neither true nor false", skip)
-	}
-	// Each server is known by the name that it is connected by.
-	a.tls = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: skip == "true"}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return err
-		}
-		a.tls.RootCAs = x509.NewCertPool()
-		if !a.tls.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("%s has no certificate in it", ca)
+func (a *address) secure(on bool, take func(string) string) (err error) {
+	settings := map[string]string{}
+	for _, name := range []string{"cacert", "cert", "key", "insecure-skip-tls-verify"} {
+		settings[name] = take(name)
+		if settings[name] != "" && !on {
+			return fmt.Errorf("%s is for TLS: write rediss://", name)
 		}
 	}
-	if (cert == "") != (key == "") {
-		return fmt.Errorf("cert and key belong together, and one is missing")
+	if on {
+		a.tls, err = client.Config(func(name string) string { return settings[name] })
 	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return err
-		}
-		a.tls.Certificates = []tls.Certificate{pair}
-	}
-	return nil
+	return err
 }
 
 // unknown names a setting that nobody took.

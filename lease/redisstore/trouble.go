@@ -2,27 +2,18 @@ package redisstore
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"strconv"
 	"strings"
-	"syscall"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"berth/lease"
+	"berth/lease/remote/client"
 )
-
-// fault is what is wrong with a store, and what to do about it.
-type fault struct {
-	err     error
-	hint    string
-	passes  bool // the same step may well succeed later, without anybody's doing
-	answers bool // the server is there
-}
 
 // trouble turns an error of the client into one of ours: an UnreachableError when the
 // same step may well succeed later, a RefusedError when somebody has to do something about
@@ -35,19 +26,29 @@ func (s *Store) trouble(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	f := s.at.fault(err)
-	if f.passes && !f.answers && !s.clock.hasMet() {
-		f = s.at.named(f)
+	if f.Passes && !f.Answers && !s.clock.hasMet() {
+		f = s.at.probed(f)
 	}
-	if f.passes && !f.answers && s.dial.Replicas > 0 {
+	if f.Passes && !f.Answers && s.dial.Replicas > 0 {
 		f = s.alone(f)
 	}
-	if f.passes {
-		return &lease.UnreachableError{Store: s.name, Answers: f.answers, Err: f.err, Hint: f.hint}
-	}
-	if said := redis.Error(nil); errors.As(err, &said) && f.hint == "" {
+	if said := redis.Error(nil); !f.Passes && f.Hint == "" && errors.As(err, &said) {
 		return &answerError{s.name, said}
 	}
-	return &lease.RefusedError{Store: s.name, Err: f.err, Hint: f.hint}
+	return f.Of(s.name)
+}
+
+// probed explains why a server that has never answered does not, if that shows from who
+// listens there. Else it is f.
+func (a *address) probed(f client.Fault) client.Fault {
+	if a.network != "tcp" || client.NobodyThere(f.Err) {
+		return f
+	}
+	better := kind.Probe(context.Background(), a.hosts[0], a.tls)
+	if better.Err == nil || better.Passes && a.master != "" { // another Sentinel, or the master, may have failed
+		return f
+	}
+	return better
 }
 
 // answerError is what the server said no with to one step: another pool may be well.
@@ -59,8 +60,13 @@ type answerError struct {
 func (e *answerError) Error() string { return "store " + e.store + " refuses: " + e.err.Error() }
 func (e *answerError) Unwrap() error { return e.err }
 
+// unready is the fault of a server that answers, and cannot do now what it was asked for.
+func unready(hint, format string, args ...any) client.Fault {
+	return client.Fault{Err: fmt.Errorf(format, args...), Hint: hint, Passes: true, Answers: true}
+}
+
 // fault says what an error means.
-func (a *address) fault(err error) fault {
+func (a *address) fault(err error) client.Fault {
 	if of := sentinels(err); of != nil {
 		return a.ofSentinels(of)
 	}
@@ -68,9 +74,9 @@ func (a *address) fault(err error) fault {
 		return a.told(said, false)
 	}
 	if errors.Is(err, errReplicas) {
-		return fault{fmt.Errorf("%w, and --redis-wait asks for so many", err), a.cli() + replicasHint, true, true}
+		return unready(a.cli()+replicasHint, "%w, and --redis-wait asks for that many", err)
 	}
-	if f, ok := a.ofTLS(err); ok {
+	if f, ok := kind.TLS(a.tls, err); ok {
 		return f
 	}
 	return a.ofNetwork(err)
@@ -78,8 +84,8 @@ func (a *address) fault(err error) fault {
 
 // alone looks whether a server did not answer in time because it waits for replicas that
 // it does not have.
-func (s *Store) alone(f fault) fault {
-	ctx, cancel := context.WithTimeout(context.Background(), knockWithin)
+func (s *Store) alone(f client.Fault) client.Fault {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
 	defer cancel()
 	info, err := s.client.InfoMap(ctx, "replication").Result()
 	if err != nil {
@@ -101,7 +107,7 @@ const (
 )
 
 // told is about what a server, or a Sentinel, says no with.
-func (a *address) told(err redis.Error, sentinel bool) fault {
+func (a *address) told(err redis.Error, sentinel bool) client.Fault {
 	begins := func(prefixes ...string) bool {
 		for _, p := range prefixes {
 			if redis.HasErrorPrefix(err, p) {
@@ -115,8 +121,8 @@ func (a *address) told(err redis.Error, sentinel bool) fault {
 	if sentinel {
 		who, hint = "the Sentinel", sentinelHint
 	}
-	refusal := func(hint, format string, args ...any) fault {
-		return fault{err: fmt.Errorf(format+": %w", append(args, err)...), hint: hint}
+	refusal := func(hint, format string, args ...any) client.Fault {
+		return client.Fault{Err: fmt.Errorf(format+": %w", append(args, err)...), Hint: hint}
 	}
 	switch {
 	case begins("NOAUTH") || says("unauthenticated"):
@@ -126,18 +132,18 @@ func (a *address) told(err redis.Error, sentinel bool) fault {
 	case begins("NOPERM") || says("can't run this command"):
 		return refusal(a.cli()+" ACL SETUSER "+a.userName()+" '~{berth}:*' '&*' +@all -@admin -@dangerous +info", "the user %s lacks a right", a.userName())
 	case begins("DENIED"):
-		return fault{
-			err:  errors.New("it takes no connections from other machines, for it has no password (DENIED, protected mode)"),
-			hint: "give it one, with requirepass in its redis.conf, and put that in REDISCLI_AUTH",
+		return client.Fault{
+			Err:  errors.New("it takes no connections from other machines, for it has no password (DENIED, protected mode)"),
+			Hint: "give it one, with requirepass in its redis.conf, and put that in REDISCLI_AUTH",
 		}
 	case begins("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN") || says("not allowed in cluster mode"):
 		return refusal(clusterHint, clusterFact)
 	case begins("READONLY"):
-		return fault{fmt.Errorf("it is a replica: %w", err), "name its master (" + a.cli() + " info replication), or Sentinels, which do", true, true}
+		return unready("name its master ("+a.cli()+" info replication), or Sentinels, which know it", "it is a replica: %w", err)
 	case begins("NOREPLICAS"):
-		return fault{err, a.cli() + " config get min-replicas-to-write; " + a.cli() + " info replication shows the replicas it has", true, true}
+		return unready(a.cli()+" config get min-replicas-to-write; "+a.cli()+" info replication shows the replicas it has", "%w", err)
 	case passes(err):
-		return fault{err, "", true, true}
+		return unready("", "%w", err)
 	case says("DB index is out of range"):
 		return refusal(a.cli()+" config get databases", "it has no database %d", a.db)
 	case says("unknown command") && sentinel:
@@ -145,7 +151,7 @@ func (a *address) told(err redis.Error, sentinel bool) fault {
 	case says("unknown command"):
 		return refusal("Redis 6 and later will do, and Valkey; if it is a Sentinel: redis+sentinel://HOST:PORT/MASTER", "it does not know what berth asks for")
 	}
-	return fault{err: err}
+	return client.Fault{Err: err}
 }
 
 func (a *address) userName() string {
@@ -181,9 +187,9 @@ func sentinels(err error) []error {
 // ofSentinels is about Sentinels none of which has told where the master is. One who
 // says no says more than one who does not answer; but that there is no such master all
 // of them have to say, for one that has just come up may not know it yet.
-func (a *address) ofSentinels(errs []error) fault {
+func (a *address) ofSentinels(errs []error) client.Fault {
 	var unknown int
-	var last fault
+	var last client.Fault
 	for _, err := range errs {
 		if errors.Is(err, redis.Nil) {
 			unknown++
@@ -193,7 +199,7 @@ func (a *address) ofSentinels(errs []error) fault {
 		if said := redis.Error(nil); errors.As(err, &said) {
 			f = a.told(said, true)
 		}
-		if !f.passes {
+		if !f.Passes {
 			return f
 		}
 		last = f
@@ -202,52 +208,30 @@ func (a *address) ofSentinels(errs []error) fault {
 	ask := fmt.Sprintf("redis-cli -h %s -p %s sentinel masters", host, port)
 	switch {
 	case unknown == len(a.hosts):
-		return fault{err: fmt.Errorf("the Sentinels know no master %q", a.master), hint: ask}
+		return client.Fault{Err: fmt.Errorf("the Sentinels know no master %q", a.master), Hint: ask}
 	case unknown > 0:
-		return fault{fmt.Errorf("%d of %d Sentinels answer, and know no master %q; of the others: %w", unknown, len(a.hosts), a.master, last.err), ask, true, true}
+		return unready(ask, "%d of %d Sentinels answer, and know no master %q; of the others: %w", unknown, len(a.hosts), a.master, last.Err)
 	case len(a.hosts) == 1:
-		return fault{fmt.Errorf("the Sentinel does not answer: %w", last.err), a.sentinelsHint(), true, last.answers}
+		last.Err = fmt.Errorf("the Sentinel does not answer: %w", last.Err)
+	default:
+		last.Err = fmt.Errorf("none of the %d Sentinels answers: %w", len(a.hosts), last.Err)
 	}
-	return fault{fmt.Errorf("none of the %d Sentinels answers: %w", len(a.hosts), last.err), a.sentinelsHint(), true, last.answers}
-}
-
-func (a *address) sentinelsHint() string {
-	return "is " + strings.Join(a.hosts, " or ") + " the address of a Sentinel, and reachable from here? --store or BERTH_STORE names it"
+	last.Hint = "is " + strings.Join(a.hosts, " or ") + " the address of a Sentinel, and reachable from here? --store or BERTH_STORE names it"
+	return last
 }
 
 // ofNetwork is about a connection that did not come about, or has ended.
-func (a *address) ofNetwork(err error) fault {
-	var name *net.DNSError
-	var number *net.AddrError
-	switch {
-	case errors.As(err, &name) && name.IsNotFound:
-		return fault{fmt.Errorf("no such host: %s", name.Name), "getent hosts " + name.Name + "; --store or BERTH_STORE names the server", true, false}
-	case errors.As(err, &number): // of a port
-		return fault{err: number}
+func (a *address) ofNetwork(err error) client.Fault {
+	f := client.Network(err)
+	switch text := err.Error(); {
 	case a.network == "unix" && errors.Is(err, fs.ErrPermission):
-		return fault{err: short(err), hint: "ls -l " + a.hosts[0] + "; unixsocketperm in its redis.conf says who may connect"}
+		f.Passes, f.Hint = false, "ls -l "+a.hosts[0]+"; unixsocketperm in its redis.conf says who may connect"
 	case a.network == "unix" && errors.Is(err, fs.ErrNotExist):
-		return fault{short(err), "is the server up, and is that its unixsocket? --store or BERTH_STORE names it", true, false}
-	case strings.HasPrefix(err.Error(), "redis: can't parse"), strings.HasPrefix(err.Error(), "redis: invalid"):
-		return fault{err: errors.New("what answers there is no Redis"), hint: "is that the port of the server? --store or BERTH_STORE names it"}
+		f.Hint = "is the server up, and is that its unixsocket? --store or BERTH_STORE names it"
+	case strings.HasPrefix(text, "redis: can't parse"), strings.HasPrefix(text, "redis: invalid"):
+		return kind.Other()
 	}
-	return fault{err: short(err), passes: true}
-}
-
-// short is an error without the addresses that the name of the store has already.
-func short(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return op.Err
-	}
-	return err
-}
-
-// settled reports whether the network said what is wrong, so that nothing more is to be
-// learned from who listens there: nobody does.
-func settled(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) ||
-		errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*net.DNSError)) || errors.As(err, new(*tls.CertificateVerificationError))
+	return f
 }
 
 // cli is how redis-cli is called on this server, without a password.

@@ -129,13 +129,13 @@ func TestTLSTrouble(t *testing.T) {
 	}{
 		{"NoTLS", "rediss", ca, nil, "does not speak TLS", "redis://"},
 		{"WantsTLS", "redis", "", &engine.TLS{Pair: server, CA: a.CA}, "speaks TLS", "rediss://"},
-		{"UnknownAuthority", "rediss", "", &engine.TLS{Pair: server, CA: a.CA}, "nobody known here has signed", `\?cacert=FILE`},
-		{"OtherAuthority", "rediss", "?cacert=" + other.CA, &engine.TLS{Pair: server, CA: a.CA}, "nobody known here has signed", `\?cacert=FILE`},
-		{"OtherName", "rediss", ca, &engine.TLS{Pair: elsewhere, CA: a.CA}, "certificate is for redis.example, and not for 127.0.0.1$", "by a name that is in its certificate"},
-		{"Expired", "rediss", ca, &engine.TLS{Pair: expired, CA: a.CA}, "valid from .*Z to .*Z only", "^date "},
-		{"WantsCertificate", "rediss", ca, &engine.TLS{Pair: server, CA: a.CA, Clients: true}, "wants a certificate from its clients, and got none", `\?cert=FILE&key=FILE`},
+		{"UnknownAuthority", "rediss", "", &engine.TLS{Pair: server, CA: a.CA}, "does not know the authority that signed its certificate", `\?cacert=FILE`},
+		{"OtherAuthority", "rediss", "?cacert=" + other.CA, &engine.TLS{Pair: server, CA: a.CA}, "does not know the authority that signed its certificate", `\?cacert=FILE`},
+		{"OtherName", "rediss", ca, &engine.TLS{Pair: elsewhere, CA: a.CA}, "certificate is for redis.example, not for 127.0.0.1$", "by a name that is in its certificate"},
+		{"Expired", "rediss", ca, &engine.TLS{Pair: expired, CA: a.CA}, "valid only from .*Z to .*Z$", "^date "},
+		{"WantsCertificate", "rediss", ca, &engine.TLS{Pair: server, CA: a.CA, Clients: true}, "requires a certificate of its clients, and the URL names none", `\?cert=FILE&key=FILE`},
 		{"OtherCertificate", "rediss", ca + "&cert=" + foreign.Cert + "&key=" + foreign.Key, &engine.TLS{Pair: server, CA: a.CA, Clients: true},
-			"does not take the certificate of", "tls-ca-cert-file"},
+			"does not accept the certificate of", "tls-ca-cert-file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -220,6 +220,9 @@ func TestServerTrouble(t *testing.T) {
 	outWith(t, fails(t, "redis://no-such-host.invalid", nil), false, "no-such-host.invalid", "")
 	outWith(t, fails(t, "unix://"+filepath.Join(t.TempDir(), "none"), nil), false, "no such file", "unixsocket")
 	outWith(t, fails(t, "redis://"+unused(t), nil), false, "refused", "^$")
+	closes := "it takes the connection and closes it without an answer"
+	outWith(t, fails(t, "redis://"+fake(t, closing), nil), false, closes, "something other than Redis may listen there")
+	outWith(t, fails(t, "rediss://"+fake(t, closing), nil), false, closes, "something other than Redis may listen there")
 }
 
 // Without replicas --redis-wait says so, also to one whose time is over before the
@@ -230,7 +233,7 @@ func TestNoReplicas(t *testing.T) {
 	one := func(d *remote.Address) { d.Replicas = 1 }
 	s := openAt(t, server.Addr, one, redisstore.Timings{Call: time.Second})
 	_, _, err := s.TryAcquire(within(t), job(1, time.Second))
-	outWith(t, err, true, "0 of 1 replicas have it, and --redis-wait asks for so many", "^redis-cli -h 127.0.0.1 -p [0-9]+ info replication")
+	outWith(t, err, true, "0 of 1 replicas have it, and --redis-wait asks for that many", "^redis-cli -h 127.0.0.1 -p [0-9]+ info replication")
 }
 
 // unused is an address at which nobody listens.
@@ -244,7 +247,10 @@ func unused(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// fake is a server that says the same to whatever it is asked, or nothing.
+const closing = "closing"
+
+// fake is a server that says the same to whatever it is asked, or nothing, or closes each
+// connection.
 func fake(t testing.TB, answer string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -266,7 +272,11 @@ func fake(t testing.TB, answer string) string {
 					if _, err := c.Read(buf); err != nil {
 						return
 					}
-					if answer != "" {
+					switch answer {
+					case "":
+					case closing:
+						c.Close()
+					default:
 						_, _ = c.Write([]byte(answer))
 					}
 				}

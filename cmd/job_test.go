@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/scripts/testbed"
 )
 
 // job is the command that scripts put behind berth. It says what happened to
@@ -30,7 +32,6 @@ import (
 //	job unread - CMD [ARG...]         becomes CMD with a pipe for stderr that is full and open, and that nobody reads
 //	job nounlock - CMD [ARG...]       becomes CMD, for which flock(2) gives no lock back (Linux)
 //	job latecont -                    what TestLateCont runs
-//	job storm FILE PLAN               what TestStorm runs: see stormJob
 func job(args []string) int {
 	switch {
 	case len(args) < 2:
@@ -49,7 +50,7 @@ func job(args []string) int {
 		c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 		_ = c.Run()
 		record(args[1], "end", args[2])
-		return codeOf(c.ProcessState)
+		return testbed.ExitCode(c.ProcessState)
 	case args[0] == "eat" && len(args) == 6:
 		bytes, _ := strconv.Atoi(args[3])
 		after, _ := time.ParseDuration(args[4])
@@ -94,10 +95,6 @@ func job(args []string) int {
 		return unread(args[2:])
 	case args[0] == "latecont":
 		return jobLateCont()
-	case args[0] == "storm" && len(args) == 3:
-		return jobStorm(args[1], args[2])
-	case args[0] == "stormleft" && len(args) == 3:
-		return jobStormLeft(args[1], args[2])
 	case args[0] == "deaf":
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 		hold(args[1])
@@ -178,14 +175,7 @@ func record(file, what, name string) {
 	if slot == "" {
 		slot = "-"
 	}
-	appendText(file, fmt.Sprintf("%s %s %s %d\n", what, name, slot, monotonic()))
-}
-
-// monotonic is a clock that all processes share and nobody can set.
-func monotonic() int64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return ts.Nano()
+	appendText(file, fmt.Sprintf("%s %s %s %d\n", what, name, slot, testbed.Monotonic()))
 }
 
 func signals(file string) int {

@@ -4,7 +4,6 @@ package cmd
 
 import (
 	"maps"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"berth/lease/storetest/engine"
+	"berth/scripts/testbed"
 )
 
 // TestRemoteScripts runs testdata/remote with a store on a real server: once for each
@@ -55,12 +55,8 @@ func TestRemoteScripts(t *testing.T) {
 // test binary, like berth: what is tested is also that this has no client.
 func buildRemote(t *testing.T) (dir string) {
 	dir = t.TempDir()
-	args := []string{"build", "-o", dir}
-	if withRace {
-		args = append(args, "-race")
-	}
-	if out, err := exec.Command("go", append(args, "../cmd/berth-remote")...).CombinedOutput(); err != nil {
-		t.Fatalf("cannot build berth-remote: %v\n%s", err, out)
+	if _, err := testbed.Build(dir, "berth/cmd/berth-remote"); err != nil {
+		t.Fatalf("cannot build berth-remote: %v", err)
 	}
 	return dir
 }
@@ -89,30 +85,15 @@ func setupRemote(e *testscript.Env, kind, programs string) error {
 	return nil
 }
 
-var engines = map[string]func(t testing.TB, args ...string) *engine.Server{
-	"redis": func(t testing.TB, args ...string) *engine.Server {
+var engines = map[string]func(t engine.T, args ...string) *engine.Server{
+	"redis": func(t engine.T, args ...string) *engine.Server {
 		s := engine.Redis(t, args...)
-		if len(args) == 0 {
-			known(t, s)
+		if len(args) == 0 { // most scripts are not about a server that has just come up
+			s.MarkInUse()
 		}
 		return s
 	},
 	"etcd": engine.Etcd,
-}
-
-// known tells a Redis that it has been in use for long. One that has just come up may
-// have forgotten its holders, and grants nothing before they had time to come back;
-// most scripts are not about that.
-func known(t testing.TB, s *engine.Server) {
-	info, err := s.Do("INFO", "server")
-	_, rest, _ := strings.Cut(info, "run_id:")
-	run, _, _ := strings.Cut(rest, "\r\n")
-	if err == nil {
-		_, err = s.Do("HSET", "{berth}:epoch", "run", run, "at", "0")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (r *scriptServers) start(kind, name string, args []string) (url string) {

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/cmd/view"
+	"berth/scripts/testbed"
 )
 
 // TestScripts runs testdata/script, one behaviour a file. Every wait has a
@@ -154,18 +155,10 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 		_ = c.Wait()
 		out.Close()
 		errf.Close()
-		s.code = codeOf(c.ProcessState)
+		s.code = testbed.ExitCode(c.ProcessState)
 		close(s.done)
 	}()
 	ofScript(ts).running[args[0]] = s
-}
-
-func codeOf(p *os.ProcessState) int {
-	ws := p.Sys().(syscall.WaitStatus)
-	if ws.Signaled() {
-		return 128 + int(ws.Signal())
-	}
-	return ws.ExitStatus()
 }
 
 // environOf is the script's environment, with the variables that matter here.
@@ -228,7 +221,7 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	code := 0
 	var exit *exec.ExitError
 	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-		code = codeOf(exit.ProcessState)
+		code = testbed.ExitCode(exit.ProcessState)
 	} else if err != nil {
 		ts.Fatalf("%v", err)
 	}

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -25,6 +24,19 @@ const Deadline = 30 * time.Second
 // required set to 1 makes a missing program an error: where everything is to be
 // tested, a skipped test would be taken for one that passed.
 const required = "BERTH_REQUIRE_STORES"
+
+// T is what a server needs of the test that it belongs to. A testing.TB is one.
+type T interface {
+	Helper()
+	TempDir() string
+	Cleanup(func())
+	Failed() bool
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+	// Fatalf and Skipf do not return.
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
+}
 
 // Options are what a server is started with besides what this package gives it.
 type Options struct {
@@ -41,7 +53,7 @@ type Server struct {
 	Addr string // 127.0.0.1:PORT, the same after every Start
 	Dir  string // where it runs; also its log is there
 
-	t       testing.TB
+	t       T
 	program string
 	args    []string
 	env     []string
@@ -56,7 +68,7 @@ type Server struct {
 }
 
 // newServer finds the program, or ends the test.
-func newServer(t testing.TB, program, debian string, env []string) *Server {
+func newServer(t T, program, debian string, env []string) *Server {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
@@ -64,7 +76,7 @@ func newServer(t testing.TB, program, debian string, env []string) *Server {
 		if os.Getenv(required) == "1" {
 			t.Fatalf("%s, and %s=1 is set", missing, required)
 		}
-		t.Skip(missing)
+		t.Skipf("%s", missing)
 	}
 	s := &Server{Dir: t.TempDir(), t: t, program: path, env: env}
 	// after TempDir's own, so before it: a directory in use cannot be removed
@@ -248,7 +260,7 @@ const tries = 10
 
 // place starts servers that belong together, all or none: prepare gives them their
 // ports and arguments, anew for each try.
-func place(t testing.TB, prepare func() error, servers ...*Server) {
+func place(t T, prepare func() error, servers ...*Server) {
 	t.Helper()
 	var err error
 	for range tries {

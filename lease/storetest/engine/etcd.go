@@ -11,24 +11,23 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"testing"
 )
 
 // Etcd starts an etcd of one member.
-func Etcd(t testing.TB, args ...string) *Server {
+func Etcd(t T, args ...string) *Server {
 	t.Helper()
 	return etcdCluster(t, 1, Options{Args: args})[0]
 }
 
 // EtcdWith is [Etcd] with an environment, or TLS.
-func EtcdWith(t testing.TB, o Options) *Server {
+func EtcdWith(t T, o Options) *Server {
 	t.Helper()
 	return etcdCluster(t, 1, o)[0]
 }
 
 // EtcdCluster starts an etcd of n members, and returns when each of them knows a
 // leader.
-func EtcdCluster(t testing.TB, n int, args ...string) []*Server {
+func EtcdCluster(t T, n int, args ...string) []*Server {
 	t.Helper()
 	return etcdCluster(t, n, Options{Args: args})
 }
@@ -43,7 +42,7 @@ type member struct {
 	peer    string
 }
 
-func etcdCluster(t testing.TB, n int, o Options) []*Server {
+func etcdCluster(t T, n int, o Options) []*Server {
 	t.Helper()
 	members, servers := make([]*member, n), make([]*Server, n)
 	for i := range n {

@@ -10,13 +10,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 )
 
 // Redis starts a redis-server that keeps nothing on disk unless args say so. With
 // --replicaof it returns once the replica is in step with its master.
-func Redis(t testing.TB, args ...string) *Server {
+func Redis(t T, args ...string) *Server {
 	t.Helper()
 	return RedisWith(t, Options{Args: args})
 }
@@ -37,7 +36,7 @@ const (
 )
 
 // RedisWith is [Redis] with an environment, TLS, or another program.
-func RedisWith(t testing.TB, o Options) *Server {
+func RedisWith(t T, o Options) *Server {
 	t.Helper()
 	program := cmp.Or(o.Program, usual)
 	s := newServer(t, program, program, o.Env)
@@ -65,6 +64,18 @@ func RedisWith(t testing.TB, o Options) *Server {
 // Do sends a command to a Redis that has no password and returns its answer, which is
 // a string or a number.
 func (s *Server) Do(command ...string) (string, error) { return s.ask(command) }
+
+// MarkInUse has berth take a Redis without a password for one that has been in use for
+// long. One that has just come up may have forgotten its holders: berth starts nothing
+// there before they have had the time to come back.
+func (s *Server) MarkInUse() {
+	s.t.Helper()
+	info, err := s.info("server", "")
+	if err == nil {
+		_, err = s.Do("HSET", "{berth}:epoch", "run", field(info, "run_id"), "at", "0")
+	}
+	s.must("mark as in use", err)
+}
 
 // passwordIn is what --requirepass says, "" none.
 func passwordIn(args []string) string {
@@ -107,7 +118,7 @@ func field(info, name string) string {
 // RedisSentinel starts a redis-sentinel that watches master under this name and
 // needs no second one to agree with it. It returns once it knows the master and all
 // replicas that the master has by then: it would not fail over to others.
-func RedisSentinel(t testing.TB, master *Server, name string) *Server {
+func RedisSentinel(t T, master *Server, name string) *Server {
 	t.Helper()
 	s := newServer(t, "redis-sentinel", "redis-sentinel", nil)
 	s.answers = func() error { return s.redisAnswers("") }
@@ -149,7 +160,7 @@ func sentinelConfig(port, dir, master, name, password string) string {
 }
 
 // until polls: a server makes no event of what is asked here.
-func until(t testing.TB, what string, ok func() bool) {
+func until(t T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(Deadline); !ok(); time.Sleep(between) {
 		if time.Now().After(end) {

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 )
 
@@ -31,19 +30,19 @@ type Pair struct{ Cert, Key string }
 type Authority struct {
 	CA string // the file of its own certificate
 
-	t    testing.TB
+	t    T
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
 // NewAuthority makes one, in a directory of its own.
-func NewAuthority(t testing.TB) *Authority {
+func NewAuthority(t T) *Authority {
 	t.Helper()
 	return NewAuthorityIn(t, t.TempDir())
 }
 
 // NewAuthorityIn makes one whose files are in dir.
-func NewAuthorityIn(t testing.TB, dir string) *Authority {
+func NewAuthorityIn(t T, dir string) *Authority {
 	t.Helper()
 	a := &Authority{CA: filepath.Join(dir, "ca.pem"), t: t}
 	own := template("berth's tests")
@@ -90,7 +89,7 @@ func (a *Authority) newKey() *ecdsa.PrivateKey {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		a.t.Fatal(err)
+		a.t.Fatalf("%v", err)
 	}
 	return key
 }
@@ -101,7 +100,7 @@ func (a *Authority) sign(c, by *x509.Certificate, key, with *ecdsa.PrivateKey, f
 	a.write(file, "CERTIFICATE", der, err)
 	signed, err := x509.ParseCertificate(der)
 	if err != nil {
-		a.t.Fatal(err)
+		a.t.Fatalf("%v", err)
 	}
 	return signed
 }
@@ -112,7 +111,7 @@ func (a *Authority) write(file, kind string, der []byte, err error) {
 		err = os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 	}
 	if err != nil {
-		a.t.Fatal(err)
+		a.t.Fatalf("%v", err)
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-package cmd
+package main
 
 import (
 	"encoding/json"
@@ -12,69 +12,69 @@ import (
 	"time"
 )
 
-// stormPool is a pool and the numbers that are asked of it. A limit of 0 is a
+// Pool is a pool and the numbers that are asked of it. A limit of 0 is a
 // run without -n, which leaves it to the pool.
-type stormPool struct {
+type Pool struct {
 	name   string
 	limits []int
 	own    []string // for 'berth limit'
 }
 
-var stormPools = []stormPool{
+var allPools = []Pool{
 	{"one", []int{1}, []string{"none", "0", "1"}},
 	{"few", []int{2, 3}, []string{"none", "0", "1", "2"}},
 	{"many", []int{4, 6, 8}, []string{"none", "0", "2", "5"}},
 	{"mixed", []int{0, 0, 1, 2, 3, 5, 5}, []string{"none", "0", "2", "3", "4"}},
 }
 
-// stormLongPool is of the long jobs on a server.
-var stormLongPool = stormPool{"long", []int{2}, []string{"none", "1", "2"}}
+// longPool is of the long jobs on a server.
+var longPool = Pool{"long", []int{2}, []string{"none", "1", "2"}}
 
-// stormMost is more than any pool is ever asked for.
-const stormMost = 8
+// mostAsked is more than any pool is ever asked for.
+const mostAsked = 8
 
-// stormPlan is one run before it is launched. The same seed gives the same
+// Plan is one run before it is launched. The same seed gives the same
 // plans in the same order; what becomes of them is up to the scheduler.
-type stormPlan struct {
-	run    *stormRun
+type Plan struct {
+	run    *Run
 	args   []string
-	attack *stormAttack
+	attack *Attack
 }
 
-// stormAttack is a signal to the berth or the job of a run, some time after
+// Attack is a signal to the berth or the job of a run, some time after
 // the launch or after the start of the job. A STOP is followed by a CONT.
-type stormAttack struct {
+type Attack struct {
 	after, gap time.Duration
 	started    bool // counted from the start of the job
 	berth      bool
 	sig        syscall.Signal
 }
 
-type stormPlanner struct {
+type Planner struct {
 	*rand.Rand
 	runs   int
-	server *stormServer // nil: the store is a directory
+	server *Server // nil: the store is a directory
 }
 
-func (p *stormPlanner) chance(percent int) bool { return p.IntN(100) < percent }
+func (p *Planner) chance(percent int) bool { return p.IntN(100) < percent }
 
-func (p *stormPlanner) between(low, high time.Duration) time.Duration {
+func (p *Planner) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(p.Int64N(int64(high-low)))
 }
 
-func pick[T any](p *stormPlanner, of []T) T { return of[p.IntN(len(of))] }
+func pick[T any](p *Planner, of []T) T { return of[p.IntN(len(of))] }
 
-func (p *stormPlanner) next() *stormPlan {
+func (p *Planner) next() *Plan {
 	p.runs++
-	pool := pick(p, stormPools)
-	r := &stormRun{id: strconv.Itoa(p.runs), pool: pool.name, limit: pick(p, pool.limits), weight: 1, onBusy: "fail"}
+	pool := pick(p, allPools)
+	r := &Run{id: strconv.Itoa(p.runs), pool: pool.name, limit: pick(p, pool.limits), weight: 1, onBusy: "fail"}
 	if r.limit > 1 && p.chance(25) {
 		r.weight = 1 + p.IntN(min(r.limit, 3))
 	}
 	if p.chance(30) {
 		r.priority = pick(p, []int{-10, -5, 5, 10})
 	}
-	job := &stormJob{Run: r.id, Weight: r.weight, Limit: r.limit, For: p.between(0, 50*time.Millisecond)}
+	job := &Job{Run: r.id, Weight: r.weight, Limit: r.limit, For: p.between(0, 50*time.Millisecond)}
 	if p.chance(15) {
 		job.For = p.between(50*time.Millisecond, 200*time.Millisecond)
 	}
@@ -91,14 +91,14 @@ func (p *stormPlanner) next() *stormPlan {
 	r.code = job.Code
 	attack := p.attack()
 	if p.server != nil && attack != nil && attack.started && attack.berth && attack.sig == syscall.SIGKILL {
-		job.For += 2 * stormLate // else it is over before anybody sees that it should be
+		job.For += 2 * timerLate // else it is over before anybody sees that it should be
 	}
 	plan, _ := json.Marshal(job)
-	return &stormPlan{run: r, args: append(args, "--", "job", "storm", "RECORDS", string(plan)), attack: attack}
+	return &Plan{run: r, args: append(args, "--", "JOB", "job", "RECORDS", string(plan)), attack: attack}
 }
 
 // ofStore is what every run of a server is given besides.
-func (p *stormPlanner) ofStore() []string {
+func (p *Planner) ofStore() []string {
 	if p.server != nil {
 		return []string{"--ttl", p.server.ttl.String()}
 	}
@@ -109,10 +109,10 @@ func (p *stormPlanner) ofStore() []string {
 // On Redis every other one has a lease and heartbeats much longer than usual, and
 // outlasts the time in which nobody new starts: such a lease would block its slot for
 // minutes if it were killed. The others ask for their turn more often.
-func (p *stormPlanner) long(kind string) *stormPlan {
+func (p *Planner) long(kind string) *Plan {
 	p.runs++
-	r := &stormRun{id: fmt.Sprintf("long%d", p.runs), pool: stormLongPool.name, limit: stormLongPool.limits[0], weight: 1, onBusy: "fail"}
-	job := &stormJob{Run: r.id, Weight: 1, Limit: r.limit, For: p.between(6*time.Second, 15*time.Second), Beat: 200 * time.Millisecond}
+	r := &Run{id: fmt.Sprintf("long%d", p.runs), pool: longPool.name, limit: longPool.limits[0], weight: 1, onBusy: "fail"}
+	job := &Job{Run: r.id, Weight: 1, Limit: r.limit, For: p.between(6*time.Second, 15*time.Second), Beat: 200 * time.Millisecond}
 	args := p.ofStore()
 	if kind == "redis" && p.runs%2 == 1 {
 		r.ttl, job.For = 120*time.Second, p.between(36*time.Second, 55*time.Second)
@@ -120,11 +120,11 @@ func (p *stormPlanner) long(kind string) *stormPlan {
 	}
 	plan, _ := json.Marshal(job)
 	args = slices.Concat([]string{"run", "-q", "-p", r.pool, "-n", strconv.Itoa(r.limit), "--label", "run=" + r.id}, args)
-	return &stormPlan{run: r, args: append(args, "--", "job", "storm", "RECORDS", string(plan))}
+	return &Plan{run: r, args: append(args, "--", "JOB", "job", "RECORDS", string(plan))}
 }
 
 // waiting picks how the run stands in the line.
-func (p *stormPlanner) waiting(r *stormRun) (args []string) {
+func (p *Planner) waiting(r *Run) (args []string) {
 	wait := time.Duration(-1)
 	if p.chance(15) { // gates that are open, so that they are asked between two decisions
 		args = append(args, "--min-mem", "1M", "--ramp", pick(p, []string{"0", "2ms"}))
@@ -153,7 +153,7 @@ func (p *stormPlanner) waiting(r *stormRun) (args []string) {
 }
 
 // running picks what kind of job it is.
-func (p *stormPlanner) running(r *stormRun, job *stormJob) (args []string) {
+func (p *Planner) running(r *Run, job *Job) (args []string) {
 	job.Closed = p.chance(10)
 	switch n := p.IntN(100); {
 	case n < 8 && p.server != nil: // --exec would leave nobody to renew the lease
@@ -188,12 +188,12 @@ func (p *stormPlanner) running(r *stormRun, job *stormJob) (args []string) {
 // inner is a run inside the run: in its slot, in another one, or in another
 // pool. It waits for ever only for its own slot: two jobs that wait for each
 // other's pools would do so for ever, too.
-func (p *stormPlanner) inner(outer *stormRun) []string {
-	job := &stormJob{Run: innerRun(outer.id), Weight: 1, Limit: outer.limit, For: p.between(0, 20*time.Millisecond)}
+func (p *Planner) inner(outer *Run) []string {
+	job := &Job{Run: innerRun(outer.id), Weight: 1, Limit: outer.limit, For: p.between(0, 20*time.Millisecond)}
 	pool, how := outer.pool, []string{"--nested", "reuse"}
 	if p.chance(50) {
 		how = []string{"--nested", "take", "--wait", "200ms"}
-		o := pick(p, stormPools)
+		o := pick(p, allPools)
 		pool, job.Limit = o.name, pick(p, o.limits)
 		outer.takes, outer.takesLimit = pool == outer.pool, job.Limit
 	}
@@ -203,14 +203,14 @@ func (p *stormPlanner) inner(outer *stormRun) []string {
 		args = append(args, "-n", strconv.Itoa(job.Limit))
 	}
 	plan, _ := json.Marshal(job)
-	return append(args, "--", "job", "storm", "RECORDS", string(plan))
+	return append(args, "--", "JOB", "job", "RECORDS", string(plan))
 }
 
-func (p *stormPlanner) attack() *stormAttack {
+func (p *Planner) attack() *Attack {
 	if !p.chance(30) {
 		return nil
 	}
-	a := &stormAttack{after: p.between(0, 150*time.Millisecond), gap: p.between(5*time.Millisecond, 250*time.Millisecond)}
+	a := &Attack{after: p.between(0, 150*time.Millisecond), gap: p.between(5*time.Millisecond, 250*time.Millisecond)}
 	switch n := p.IntN(100); {
 	case n < 50:
 		a.started, a.after = true, p.between(0, 40*time.Millisecond)

@@ -1,6 +1,6 @@
-//go:build unix
+//go:build linux
 
-package cmd
+package main
 
 import (
 	"encoding/json"
@@ -12,10 +12,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"berth/scripts/testbed"
 )
 
-// stormJob is what 'job storm' is to do, and to say of itself.
-type stormJob struct {
+// Job is what a job is to do, and to say of itself.
+type Job struct {
 	Run    string        `json:"run"`
 	Weight int           `json:"weight"`
 	Limit  int           `json:"limit,omitempty"` // of its own -n; 0: none was given
@@ -28,13 +30,13 @@ type stormJob struct {
 	Inner  []string      `json:"inner,omitempty"`  // arguments of a berth inside, whose end it waits for
 }
 
-// stormRecord is one line of the records file.
+// Record is one line of the records file.
 //
 //	start, end, term   of a job; term: it ended because of a TERM
 //	beat               a job lives that may end without a word
 //	left               the process that a job left behind is about to end
 //	launch, inner      the berth inside is about to start, has ended with Code
-type stormRecord struct {
+type Record struct {
 	What   string `json:"what"`
 	Run    string `json:"run"`
 	Pool   string `json:"pool"`
@@ -47,17 +49,17 @@ type stormRecord struct {
 	At     int64  `json:"at"` // CLOCK_MONOTONIC, ns
 }
 
-// stormRecordLen divides the page size: the kernel lets a SIGKILL tear a write
+// recordLen divides the page size: the kernel lets a SIGKILL tear a write
 // between two pages, and records of this length never lie in two.
-const stormRecordLen = 256
+const recordLen = 256
 
 // innerRun names the run inside a run.
 func innerRun(run string) string { return run + "n" }
 
-func (j *stormJob) say(file, what string, code int) {
-	r := stormRecord{
+func (j *Job) say(file, what string, code int) {
+	r := Record{
 		What: what, Run: j.Run, Pool: os.Getenv("BERTH_POOL"), Weight: j.Weight, Limit: j.Limit,
-		PID: os.Getpid(), Code: code, At: monotonic(), Slots: []int{},
+		PID: os.Getpid(), Code: code, At: testbed.Monotonic(), Slots: []int{},
 	}
 	if what == "launch" || what == "inner" {
 		r.Run = innerRun(j.Run)
@@ -69,12 +71,29 @@ func (j *stormJob) say(file, what string, code int) {
 		}
 	}
 	b, _ := json.Marshal(r)
-	appendText(file, fmt.Sprintf("%-*s\n", stormRecordLen-1, b))
+	if f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0); err == nil {
+		fmt.Fprintf(f, "%-*s\n", recordLen-1, b)
+		f.Close()
+	}
 }
 
-// jobStorm is 'job storm FILE PLAN'.
-func jobStorm(file, plan string) int {
-	var j stormJob
+// asJob is the program as a job of a run, 'storm job FILE PLAN', and as what a job leaves
+// behind; is: that is what it is.
+func asJob(args []string) (code int, is bool) {
+	switch {
+	case len(args) != 3:
+		return 0, false
+	case args[0] == "job":
+		return work(args[1], args[2]), true
+	case args[0] == "left":
+		return leftBehind(args[1], args[2]), true
+	}
+	return 0, false
+}
+
+// work is what a job does.
+func work(file, plan string) int {
+	var j Job
 	if err := json.Unmarshal([]byte(plan), &j); err != nil {
 		return 2
 	}
@@ -133,21 +152,21 @@ func closeSlots() {
 }
 
 // leave starts a process in a session of its own, with all that we inherited.
-func (j *stormJob) leave(file string) bool {
+func (j *Job) leave(file string) bool {
 	self, err := os.Executable()
 	if err != nil {
 		return false
 	}
-	plan, _ := json.Marshal(stormJob{Run: j.Run, For: j.Daemon})
-	_, err = syscall.ForkExec(self, []string{"job", "stormleft", file, string(plan)}, &syscall.ProcAttr{
+	plan, _ := json.Marshal(Job{Run: j.Run, For: j.Daemon})
+	_, err = syscall.ForkExec(self, []string{self, "left", file, string(plan)}, &syscall.ProcAttr{
 		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	return err == nil
 }
 
-// jobStormLeft is what a job leaves behind.
-func jobStormLeft(file, plan string) int {
-	var j stormJob
+// leftBehind is what a job leaves behind.
+func leftBehind(file, plan string) int {
+	var j Job
 	if err := json.Unmarshal([]byte(plan), &j); err != nil {
 		return 2
 	}
@@ -157,7 +176,7 @@ func jobStormLeft(file, plan string) int {
 }
 
 // inside runs a berth inside this job and tells its exit code.
-func (j *stormJob) inside(file string) <-chan int {
+func (j *Job) inside(file string) <-chan int {
 	c := exec.Command(os.Getenv("STORM_BERTH"), j.Inner...)
 	c.Args[0] = "berth"
 	c.Env = append(os.Environ(), "STORM_RUN="+innerRun(j.Run))
@@ -170,7 +189,7 @@ func (j *stormJob) inside(file string) <-chan int {
 	}
 	go func() {
 		_ = c.Wait()
-		done <- codeOf(c.ProcessState)
+		done <- testbed.ExitCode(c.ProcessState)
 	}()
 	return done
 }

@@ -1,6 +1,6 @@
-//go:build unix
+//go:build linux
 
-package cmd
+package main
 
 import (
 	"cmp"
@@ -10,17 +10,17 @@ import (
 // order: whoever stood in the line goes before those that came later and are
 // not more urgent. Two witnesses: one list in which both stand, and a list from
 // before the other was even launched.
-func (v *stormVerdict) order(l *stormLog, pool string, grants []*stormGrant) {
-	of := map[string]*stormGrant{}
+func (v *Verdict) order(l *Log, pool string, grants []*Grant) {
+	of := map[string]*Grant{}
 	for _, g := range grants {
 		of[g.run.id] = g
 	}
-	pairs := map[[2]*stormGrant]bool{}
-	check := func(a, b *stormGrant, how string) {
-		if a == nil || b == nil || a == b || pairs[[2]*stormGrant{a, b}] || l.disturbed(a) {
+	pairs := map[[2]*Grant]bool{}
+	check := func(a, b *Grant, how string) {
+		if a == nil || b == nil || a == b || pairs[[2]*Grant{a, b}] || l.disturbed(a) {
 			return
 		}
-		pairs[[2]*stormGrant{a, b}] = true
+		pairs[[2]*Grant{a, b}] = true
 		if a.token > b.token {
 			v.badf("order", "pool %s: run %s (token %d) overtook run %s (token %d), %s", pool, b.run.id, b.token, a.run.id, a.token, how)
 		}
@@ -29,9 +29,9 @@ func (v *stormVerdict) order(l *stormLog, pool string, grants []*stormGrant) {
 		at       int64
 		priority int
 	}
-	first := map[*stormGrant]sight{}
+	first := map[*Grant]sight{}
 	for _, w := range l.views {
-		var line []*stormGrant
+		var line []*Grant
 		for _, e := range w.waiters {
 			g := of[e.run]
 			if w.pool != pool || e.place < 1 || g == nil || w.from >= g.run.record("start").At {
@@ -46,9 +46,9 @@ func (v *stormVerdict) order(l *stormLog, pool string, grants []*stormGrant) {
 			}
 		}
 	}
-	late := slices.SortedFunc(slices.Values(grants), func(a, b *stormGrant) int { return cmp.Compare(a.run.launch, b.run.launch) })
+	late := slices.SortedFunc(slices.Values(grants), func(a, b *Grant) int { return cmp.Compare(a.run.launch, b.run.launch) })
 	for a, s := range first {
-		i, _ := slices.BinarySearchFunc(late, s.at, func(g *stormGrant, at int64) int { return cmp.Compare(g.run.launch, at) })
+		i, _ := slices.BinarySearchFunc(late, s.at, func(g *Grant, at int64) int { return cmp.Compare(g.run.launch, at) })
 		for ; i < len(late) && late[i].run.launch < a.run.record("start").At; i++ {
 			if b := late[i]; b.run.priority >= s.priority && !l.cameBack(b.run) {
 				check(a, b, "which was seen in the line before it was launched")
@@ -59,14 +59,14 @@ func (v *stormVerdict) order(l *stormLog, pool string, grants []*stormGrant) {
 }
 
 // cameBack: a run with a key may have got a place that was kept for it.
-func (l *stormLog) cameBack(r *stormRun) bool {
-	return r.key != "" && slices.ContainsFunc(l.runs, func(o *stormRun) bool {
+func (l *Log) cameBack(r *Run) bool {
+	return r.key != "" && slices.ContainsFunc(l.runs, func(o *Run) bool {
 		return o != r && o.key == r.key && o.launch < r.launch
 	})
 }
 
 // disturbed: something other than the line may have kept it from its turn.
-func (l *stormLog) disturbed(g *stormGrant) bool {
+func (l *Log) disturbed(g *Grant) bool {
 	until := g.run.record("start").At
 	if l.server.passedOver(g.run, g.run.launch, until) {
 		return true
@@ -75,7 +75,7 @@ func (l *stormLog) disturbed(g *stormGrant) bool {
 		if r != g.run && r.timeout {
 			return true // which would have ended the runs inside as well
 		}
-		if slices.ContainsFunc(r.signals, func(s stormSignal) bool { return s.at <= until }) || l.stopped(r, until) {
+		if slices.ContainsFunc(r.signals, func(s Signal) bool { return s.at <= until }) || l.stopped(r, until) {
 			return true
 		}
 	}
@@ -83,8 +83,8 @@ func (l *stormLog) disturbed(g *stormGrant) bool {
 }
 
 // stopped: a 'berth stop' from before that instant may have meant it.
-func (l *stormLog) stopped(r *stormRun, until int64) bool {
-	return slices.ContainsFunc(l.stops, func(s stormStop) bool {
+func (l *Log) stopped(r *Run, until int64) bool {
+	return slices.ContainsFunc(l.stops, func(s Stop) bool {
 		return s.pool == r.pool && (s.run == "" || s.run == r.id) && s.from <= until &&
 			s.to >= r.launch && (r.gone == 0 || s.from <= r.gone)
 	})

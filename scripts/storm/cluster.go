@@ -1,6 +1,6 @@
 //go:build linux
 
-package cmd
+package main
 
 import (
 	"bytes"
@@ -13,15 +13,16 @@ import (
 	"time"
 
 	"berth/lease/storetest/engine"
+	"berth/scripts/testbed"
 )
 
-// stormMembers are the members of an etcd of a storm. One of them hangs for good some
+// memberCount are the members of an etcd of a storm. One of them hangs for good some
 // time into the storm.
-const stormMembers = 3
+const memberCount = 3
 
 // member does something to one member of the cluster that does not hang: to all of
 // them, as far as runs can tell, when without it there is no majority.
-func (s *storm) member(p *stormPlanner, do func(*engine.Server), what string) {
+func (s *storm) member(p *Planner, do func(*engine.Server), what string) {
 	s.steady.Lock()
 	defer s.steady.Unlock()
 	if s.hung != nil && p.chance(70) {
@@ -46,7 +47,7 @@ func (s *storm) well() []*engine.Server {
 }
 
 // hang freezes a member for good, the leader as often as another one.
-func (s *storm) hang(p *stormPlanner, lasts time.Duration) {
+func (s *storm) hang(p *Planner, lasts time.Duration) {
 	leader, at := p.chance(50), p.between(lasts/6, lasts/3)
 	if !s.rest(at) {
 		return
@@ -63,7 +64,7 @@ func (s *storm) hang(p *stormPlanner, lasts time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hung, s.hungLeader = m, leader
-	s.log.server.outages = append(s.log.server.outages, stormOutage{what: "hung", from: monotonic(), to: never})
+	s.log.server.outages = append(s.log.server.outages, Outage{what: "hung", from: testbed.Monotonic(), to: never})
 }
 
 // memberThat finds one that leads, or does not.
@@ -95,11 +96,11 @@ func (s *storm) answers() {
 
 // probe notes when no member of the cluster answers for long. 'berth ls' does not tell:
 // what takes it long may be the fault that the storm looks for.
-func (s *storm) probe(*stormPlanner) {
-	from := monotonic()
+func (s *storm) probe(*Planner) {
+	from := testbed.Monotonic()
 	time.Sleep(50 * time.Millisecond)
 	_ = s.quickest()
-	s.slow(from, monotonic()-int64(50*time.Millisecond))
+	s.slow(from, testbed.Monotonic()-int64(50*time.Millisecond))
 }
 
 // quickest asks all members for what a majority must agree on, and returns with the

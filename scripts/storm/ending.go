@@ -1,6 +1,6 @@
-//go:build unix
+//go:build linux
 
-package cmd
+package main
 
 import (
 	"math"
@@ -10,9 +10,20 @@ import (
 
 const never = math.MaxInt64
 
+// The exit codes of berth. They are written down here once more, because a checker that
+// took them from the program would find nothing wrong with them.
+const (
+	codeOK      = 0
+	codeNo      = 1
+	codeLost    = 74
+	codeBusy    = 75
+	codeTimeout = 124
+	codeFailed  = 125
+)
+
 // ending: the run ended with a code that what happened to it explains, and its
 // job was neither lost nor run twice.
-func (v *stormVerdict) ending(l *stormLog, r *stormRun) {
+func (v *Verdict) ending(l *Log, r *Run) {
 	starts := 0
 	for _, rec := range r.records {
 		if rec.What == "start" {
@@ -48,14 +59,14 @@ func (v *stormVerdict) ending(l *stormLog, r *stormRun) {
 	// berth passes a TERM on to the job, or ends the wait with it. With --exec it
 	// may be lost with the old program, and a deaf job does not care. No finding:
 	// on a busy machine a job can be over before the TERM has come through.
-	if r.record("end") != nil && !r.exec && !r.deaf && slices.ContainsFunc(r.signals, func(g stormSignal) bool {
+	if r.record("end") != nil && !r.exec && !r.deaf && slices.ContainsFunc(r.signals, func(g Signal) bool {
 		return g.berth && g.sent && g.sig == syscall.SIGTERM && g.at < s.At
 	}) {
 		v.unheeded++
 	}
 }
 
-func (r *stormRun) story() (s string) {
+func (r *Run) story() (s string) {
 	for i, rec := range r.records {
 		if i == 0 || rec.What != r.records[i-1].What { // not each beat
 			s += rec.What + " "
@@ -64,12 +75,12 @@ func (r *stormRun) story() (s string) {
 	return s
 }
 
-func (r *stormRun) got(berth bool, sig syscall.Signal) bool {
-	return slices.ContainsFunc(r.signals, func(s stormSignal) bool { return s.berth == berth && s.sig == sig })
+func (r *Run) got(berth bool, sig syscall.Signal) bool {
+	return slices.ContainsFunc(r.signals, func(s Signal) bool { return s.berth == berth && s.sig == sig })
 }
 
 // codes are the exit codes that can be explained.
-func (l *stormLog) codes(r *stormRun) (ok []int) {
+func (l *Log) codes(r *Run) (ok []int) {
 	started, stopped := r.record("start") != nil, l.stopped(r, never)
 	add := func(why bool, codes ...int) {
 		if why {
@@ -91,8 +102,8 @@ func (l *stormLog) codes(r *stormRun) (ok []int) {
 }
 
 // tooHeavy: the pool's own limit may have been below its weight.
-func (l *stormLog) tooHeavy(r *stormRun) bool {
-	var last *stormLimit
+func (l *Log) tooHeavy(r *Run) bool {
+	var last *Limit
 	for i := range l.limits {
 		s := &l.limits[i]
 		if s.pool != r.pool {
@@ -106,14 +117,14 @@ func (l *stormLog) tooHeavy(r *stormRun) bool {
 	return last != nil && last.forbids(r)
 }
 
-func (s *stormLimit) forbids(r *stormRun) bool {
+func (s *Limit) forbids(r *Run) bool {
 	return s.limit != nil && *s.limit > 0 && *s.limit < r.weight && s.from <= r.ended
 }
 
 // mayEndEarly: somebody asked for the end of its job. The death of its berth
 // is no reason, unless it has to renew the lease: the job runs on. Nor is a frozen
 // process.
-func (l *stormLog) mayEndEarly(r *stormRun) bool {
+func (l *Log) mayEndEarly(r *Run) bool {
 	return r.timeout || l.stopped(r, never) ||
 		r.got(false, syscall.SIGKILL) || r.got(false, syscall.SIGTERM) || r.got(true, syscall.SIGTERM) ||
 		(r.exec || l.server != nil) && r.got(true, syscall.SIGKILL) ||
@@ -122,7 +133,7 @@ func (l *stormLog) mayEndEarly(r *stormRun) bool {
 
 // inner checks a run inside a job that nobody disturbed: only then is it known
 // how it ended, and that nobody ended it with the tree of that job.
-func (v *stormVerdict) inner(l *stormLog, r *stormRun) {
+func (v *Verdict) inner(l *Log, r *Run) {
 	end, p := r.record("inner"), l.byID[r.parent]
 	if end == nil || l.mayEndEarly(p) || p.got(true, syscall.SIGKILL) || l.stopped(r, never) {
 		return
@@ -136,7 +147,7 @@ func (v *stormVerdict) inner(l *stormLog, r *stormRun) {
 
 // waitsForItself: its job wants a slot more than there may ever be. Without -n
 // that is the number of CPUs, which is not known here.
-func (l *stormLog) waitsForItself(r *stormRun) bool {
+func (l *Log) waitsForItself(r *Run) bool {
 	want := *r
 	want.weight++
 	return r.takes && (min(r.limit, r.takesLimit) < want.weight || l.tooHeavy(&want))
@@ -144,7 +155,7 @@ func (l *stormLog) waitsForItself(r *stormRun) bool {
 
 // views: what 'berth ls' shows is never more than any holder asks for, and
 // nothing of runs of which nothing is left.
-func (v *stormVerdict) views(l *stormLog) {
+func (v *Verdict) views(l *Log) {
 	for _, w := range l.views {
 		used, asked := 0, 0
 		for _, h := range w.holders {
@@ -180,15 +191,15 @@ func (v *stormVerdict) views(l *stormLog) {
 
 // servedBefore: it had got what it waited for, before that instant. On an emptied server
 // nobody remembers that.
-func (l *stormLog) servedBefore(r *stormRun, at int64) bool {
+func (l *Log) servedBefore(r *Run, at int64) bool {
 	s := r.record("start")
 	return s != nil && s.Token != 0 && s.At < at && (r.gone == 0 || at < r.gone) && l.server.cameAnew(r) == 0
 }
 
 // halfGone: a berth that was killed between emptying its record and unlocking
 // leaves a slot without a record to what its job left behind.
-func (l *stormLog) halfGone(w stormView) bool {
-	return slices.ContainsFunc(l.runs, func(r *stormRun) bool {
+func (l *Log) halfGone(w View) bool {
+	return slices.ContainsFunc(l.runs, func(r *Run) bool {
 		return r.pool == w.pool && (r.killed || r.parent != "") && r.launch <= w.to && (r.gone == 0 || r.gone >= w.from)
 	})
 }

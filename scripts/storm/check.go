@@ -1,6 +1,6 @@
-//go:build unix
+//go:build linux
 
-package cmd
+package main
 
 import (
 	"cmp"
@@ -27,17 +27,17 @@ import (
 //     waited for, or no process of the run was found any more.
 //   - Start records come late by as long as a process takes to start. Grants
 //     are therefore compared by their tokens, whose order is checked by itself.
-type stormLog struct {
-	runs   []*stormRun
-	views  []stormView
-	limits []stormLimit // by pool, in the order in which they were set
-	stops  []stormStop
-	server *stormServer // nil: the store is a directory
-	byID   map[string]*stormRun
+type Log struct {
+	runs   []*Run
+	views  []View
+	limits []Limit // by pool, in the order in which they were set
+	stops  []Stop
+	server *Server // nil: the store is a directory
+	byID   map[string]*Run
 }
 
-// stormRun is one 'berth run': what it was asked for and what became of it.
-type stormRun struct {
+// Run is one 'berth run': what it was asked for and what became of it.
+type Run struct {
 	id, parent, pool        string
 	limit, weight, priority int
 	key, onBusy             string
@@ -53,60 +53,60 @@ type stormRun struct {
 	exit          int
 	killed        bool // its berth did not end by itself
 	hung          bool // and had to be killed at the end, which is reported by itself
-	signals       []stormSignal
-	records       []stormRecord
+	signals       []Signal
+	records       []Record
 	said          string
 }
 
-// stormSignal is noted before the signal is sent.
-type stormSignal struct {
+// Signal is noted before the signal is sent.
+type Signal struct {
 	at    int64
 	sig   syscall.Signal
 	berth bool // sent to the berth, else to its job
 	sent  bool // the target was alive at that time
 }
 
-// stormView is what 'berth ls --json' said between two instants.
-type stormView struct {
+// View is what 'berth ls --json' said between two instants.
+type View struct {
 	pool     string
 	from, to int64
-	holders  []stormHolder
-	waiters  []stormWaiter // in their order
+	holders  []Holder
+	waiters  []Waiter // in their order
 }
 
-type stormHolder struct {
+type Holder struct {
 	run, state  string
 	slots, asks int
 }
 
-type stormWaiter struct {
+type Waiter struct {
 	run             string
 	place, priority int
 }
 
-// stormLimit is a 'berth limit' that took effect between two instants.
-type stormLimit struct {
+// Limit is a 'berth limit' that took effect between two instants.
+type Limit struct {
 	pool     string
 	limit    *int
 	from, to int64
 }
 
-// stormStop is a 'berth stop', of one run or of all in the pool.
-type stormStop struct {
+// Stop is a 'berth stop', of one run or of all in the pool.
+type Stop struct {
 	pool, run string
 	from, to  int64
 }
 
-// stormGrant is a job with slots of its own.
-type stormGrant struct {
-	run         *stormRun
+// Grant is a job with slots of its own.
+type Grant struct {
+	run         *Run
 	token       uint64
 	slots       []int
 	from, until int64 // it certainly held them all this time
 	after       int64 // it was certainly not granted before
 }
 
-type stormVerdict struct {
+type Verdict struct {
 	bad        []string
 	pairs, own int            // pairs of runs whose order was checked; starts checked against the pool's own limit
 	most       map[string]int // slots in use at once, by pool
@@ -114,13 +114,13 @@ type stormVerdict struct {
 	unheeded   int            // TERMs to a berth before its job started, which then ran to its end
 }
 
-func (v *stormVerdict) badf(check, format string, args ...any) {
+func (v *Verdict) badf(check, format string, args ...any) {
 	v.bad = append(v.bad, check+": "+fmt.Sprintf(format, args...))
 }
 
-func checkStorm(l *stormLog) *stormVerdict {
-	v := &stormVerdict{most: map[string]int{}}
-	l.byID = map[string]*stormRun{}
+func checkStorm(l *Log) *Verdict {
+	v := &Verdict{most: map[string]int{}}
+	l.byID = map[string]*Run{}
 	for _, r := range l.runs {
 		l.byID[r.id] = r
 	}
@@ -144,7 +144,7 @@ func checkStorm(l *stormLog) *stormVerdict {
 
 // grants lists the jobs that held slots of their own, by pool, in the order of
 // their tokens.
-func (l *stormLog) grants() map[string][]*stormGrant {
+func (l *Log) grants() map[string][]*Grant {
 	seen := map[string]int64{} // when a run was last seen waiting for what it then got
 	for _, w := range l.views {
 		for _, e := range w.waiters {
@@ -153,18 +153,18 @@ func (l *stormLog) grants() map[string][]*stormGrant {
 			}
 		}
 	}
-	all := map[string][]*stormGrant{}
+	all := map[string][]*Grant{}
 	for _, r := range l.runs {
 		s := r.record("start")
 		if s == nil || s.Token == 0 || l.reuses(r, s) {
 			continue
 		}
-		all[s.Pool] = append(all[s.Pool], &stormGrant{
+		all[s.Pool] = append(all[s.Pool], &Grant{
 			run: r, token: s.Token, slots: s.Slots, from: s.At, until: l.aliveUntil(r), after: max(r.launch, seen[r.id]),
 		})
 	}
 	for _, g := range all {
-		slices.SortStableFunc(g, func(a, b *stormGrant) int { return cmp.Compare(a.token, b.token) })
+		slices.SortStableFunc(g, func(a, b *Grant) int { return cmp.Compare(a.token, b.token) })
 		// Who was granted later has started: so those before it had been granted.
 		for i := len(g) - 2; i >= 0; i-- {
 			g[i].from = min(g[i].from, g[i+1].from)
@@ -177,7 +177,7 @@ func (l *stormLog) grants() map[string][]*stormGrant {
 }
 
 // reuses: it ran in the slot of the job around it.
-func (l *stormLog) reuses(r *stormRun, s *stormRecord) bool {
+func (l *Log) reuses(r *Run, s *Record) bool {
 	p := l.byID[r.parent]
 	if p == nil {
 		return false
@@ -186,7 +186,7 @@ func (l *stormLog) reuses(r *stormRun, s *stormRecord) bool {
 	return o != nil && o.Pool == s.Pool && o.Token == s.Token
 }
 
-func (r *stormRun) record(what string) *stormRecord {
+func (r *Run) record(what string) *Record {
 	for i := range r.records {
 		if r.records[i].What == what {
 			return &r.records[i]
@@ -196,7 +196,7 @@ func (r *stormRun) record(what string) *stormRecord {
 }
 
 // aliveUntil is the last instant at which its slots were certainly held.
-func (l *stormLog) aliveUntil(r *stormRun) (t int64) {
+func (l *Log) aliveUntil(r *Run) (t int64) {
 	for _, rec := range r.records {
 		switch rec.What {
 		case "start", "end", "term", "beat":
@@ -217,19 +217,19 @@ func (l *stormLog) aliveUntil(r *stormRun) (t int64) {
 
 // tokens: no two grants of a pool share one, and of two whose order is certain
 // (one was not granted before the other had started) the later has the greater.
-func (v *stormVerdict) tokens(pool string, grants []*stormGrant) {
+func (v *Verdict) tokens(pool string, grants []*Grant) {
 	for i := 1; i < len(grants); i++ {
 		if a, b := grants[i-1], grants[i]; a.token == b.token {
 			v.badf("token", "pool %s: runs %s and %s both have token %d", pool, a.run.id, b.run.id, a.token)
 		}
 	}
-	byStart := slices.SortedFunc(slices.Values(grants), func(a, b *stormGrant) int {
+	byStart := slices.SortedFunc(slices.Values(grants), func(a, b *Grant) int {
 		return cmp.Compare(a.run.record("start").At, b.run.record("start").At)
 	})
-	byLaunch := slices.SortedFunc(slices.Values(grants), func(a, b *stormGrant) int {
+	byLaunch := slices.SortedFunc(slices.Values(grants), func(a, b *Grant) int {
 		return cmp.Compare(a.run.launch, b.run.launch)
 	})
-	var top *stormGrant
+	var top *Grant
 	next := 0
 	for _, b := range byLaunch {
 		for ; next < len(byStart) && byStart[next].run.record("start").At < b.run.launch; next++ {
@@ -245,8 +245,8 @@ func (v *stormVerdict) tokens(pool string, grants []*stormGrant) {
 }
 
 // slots: as many as were asked for, and never one of them held twice.
-func (v *stormVerdict) slots(pool string, grants []*stormGrant) {
-	held := map[int][]*stormGrant{}
+func (v *Verdict) slots(pool string, grants []*Grant) {
+	held := map[int][]*Grant{}
 	for _, g := range grants {
 		if len(g.slots) != g.run.weight || len(slices.Compact(slices.Sorted(slices.Values(g.slots)))) != g.run.weight {
 			v.badf("slot", "pool %s: run %s of weight %d has slots %v", pool, g.run.id, g.run.weight, g.slots)
@@ -257,7 +257,7 @@ func (v *stormVerdict) slots(pool string, grants []*stormGrant) {
 	}
 	for _, s := range slices.Sorted(maps.Keys(held)) {
 		list := held[s]
-		slices.SortFunc(list, func(a, b *stormGrant) int { return cmp.Compare(a.from, b.from) })
+		slices.SortFunc(list, func(a, b *Grant) int { return cmp.Compare(a.from, b.from) })
 		last := list[0]
 		for _, g := range list[1:] {
 			if g.from < last.until {
@@ -274,11 +274,11 @@ func (v *stormVerdict) slots(pool string, grants []*stormGrant) {
 // limit: at no instant do the jobs that certainly hold slots hold more than any
 // of them allows. Every grant leaves that true, and no release makes it false,
 // so it holds for any part of the holders at any instant, not only at starts.
-func (v *stormVerdict) limit(pool string, grants []*stormGrant) {
+func (v *Verdict) limit(pool string, grants []*Grant) {
 	type event struct {
 		at  int64
 		off bool
-		g   *stormGrant
+		g   *Grant
 	}
 	var events []event
 	for _, g := range grants {
@@ -294,7 +294,7 @@ func (v *stormVerdict) limit(pool string, grants []*stormGrant) {
 		}
 		return 1
 	})
-	alive, used := map[*stormGrant]bool{}, 0
+	alive, used := map[*Grant]bool{}, 0
 	for _, e := range events {
 		if e.off {
 			delete(alive, e.g)
@@ -307,14 +307,14 @@ func (v *stormVerdict) limit(pool string, grants []*stormGrant) {
 		for g := range alive {
 			if g.run.limit > 0 && used > g.run.limit {
 				v.badf("limit", "pool %s: %d slots in use when run %s had started, run %s asked for at most %d; held by %s",
-					pool, used, e.g.run.id, g.run.id, g.run.limit, stormNames(alive))
+					pool, used, e.g.run.id, g.run.id, g.run.limit, describe(alive))
 				break
 			}
 		}
 	}
 }
 
-func stormNames(alive map[*stormGrant]bool) string {
+func describe(alive map[*Grant]bool) string {
 	var names []string
 	for g := range alive {
 		names = append(names, fmt.Sprintf("%s(weight %d, -n %d, slots %v)", g.run.id, g.run.weight, g.run.limit, g.slots))
@@ -326,11 +326,11 @@ func stormNames(alive map[*stormGrant]bool) string {
 // ownLimit: a start that was decided while the pool's own limit certainly was
 // the same all the time left no more slots in use than it allows. Those in use
 // at the decision: granted before it (by token) and held until after it.
-func (v *stormVerdict) ownLimit(l *stormLog, pool string, grants []*stormGrant) {
-	var before []*stormGrant
+func (v *Verdict) ownLimit(l *Log, pool string, grants []*Grant) {
+	var before []*Grant
 	for _, g := range grants {
 		limit := l.limitBetween(pool, g.after, g.from)
-		before = slices.DeleteFunc(before, func(b *stormGrant) bool { return b.until < g.after })
+		before = slices.DeleteFunc(before, func(b *Grant) bool { return b.until < g.after })
 		used := g.run.weight
 		for _, b := range before {
 			if b.until >= g.from {
@@ -350,7 +350,7 @@ func (v *stormVerdict) ownLimit(l *stormLog, pool string, grants []*stormGrant) 
 
 // limitBetween is the pool's own limit if it had one and nobody was about to
 // change it in that time.
-func (l *stormLog) limitBetween(pool string, from, to int64) *int {
+func (l *Log) limitBetween(pool string, from, to int64) *int {
 	var limit *int
 	for _, s := range l.limits {
 		switch {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package cmd
+package main
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"berth/cmd/view"
+	"berth/scripts/testbed"
 )
 
 // say is told without whether it succeeded.
@@ -32,61 +32,80 @@ func (s *storm) told(may int, args ...string) ([]byte, bool) {
 	c := s.command("-", args...)
 	var said bytes.Buffer
 	c.Stderr = &said
-	from := monotonic()
+	from := testbed.Monotonic()
 	out, err := c.Output()
 	var exit *exec.ExitError
 	if err != nil && s.excused(from, said.String()) {
 		return nil, false
 	}
-	if err != nil && (!errors.As(err, &exit) || codeOf(exit.ProcessState) != may) {
+	if err != nil && (!errors.As(err, &exit) || testbed.ExitCode(exit.ProcessState) != may) {
 		s.badf(fmt.Sprintf("exit: berth %s: %v: %s", strings.Join(args, " "), err, said.String()))
 		return nil, false
 	}
 	return out, true
 }
 
+// listed is what the storm reads of 'berth ls --json'.
+type listed struct {
+	Pool    string `json:"pool"`
+	Holders []struct {
+		Lease  string            `json:"lease"`
+		State  string            `json:"state"`
+		Slots  []int             `json:"slots"`
+		Limit  *int              `json:"asks_for_limit"`
+		Labels map[string]string `json:"labels"`
+	} `json:"holders"`
+	Waiters []struct {
+		Lease    string            `json:"lease"`
+		Place    int               `json:"place"`
+		Priority int               `json:"priority"`
+		Labels   map[string]string `json:"labels"`
+	} `json:"waiters"`
+	LockHeld string `json:"lock_held_by"`
+}
+
 // list takes one look at one pool.
-func (s *storm) list(p *stormPlanner) {
+func (s *storm) list(p *Planner) {
 	time.Sleep(p.between(20*time.Millisecond, 80*time.Millisecond))
 	pool := pick(p, s.pools).name
-	from := monotonic()
+	from := testbed.Monotonic()
 	out, ok := s.told(codeOK, "ls", "--json", pool)
-	to := monotonic()
+	to := testbed.Monotonic()
 	if s.cluster == nil { // see probe
 		s.slow(from, to)
 	}
 	if !ok {
 		return
 	}
-	var pools []view.Pool
+	var pools []listed
 	if json.Unmarshal(out, &pools) != nil || len(pools) != 1 {
 		s.badf("exit: berth ls --json printed " + string(out))
 		return
 	}
-	v := stormView{pool: pool, from: from, to: to}
+	v := View{pool: pool, from: from, to: to}
 	if pools[0].LockHeld != "" {
 		return // it is what the files say, which may be half a change
 	}
 	for _, h := range pools[0].Holders {
-		e := stormHolder{run: h.Labels["run"], state: string(h.State), slots: len(h.Slots)}
+		e := Holder{run: h.Labels["run"], state: h.State, slots: len(h.Slots)}
 		if h.Limit != nil {
 			e.asks = *h.Limit
 		}
 		v.holders = append(v.holders, e)
 	}
 	for _, w := range pools[0].Waiters {
-		v.waiters = append(v.waiters, stormWaiter{w.Labels["run"], w.Place, w.Priority})
+		v.waiters = append(v.waiters, Waiter{w.Labels["run"], w.Place, w.Priority})
 	}
 	s.mu.Lock()
 	s.log.views = append(s.log.views, v)
 	s.mu.Unlock()
-	if p.chance(4) && pool != stormLongPool.name {
+	if p.chance(4) && pool != longPool.name {
 		s.stopOne(p, &pools[0])
 	}
 }
 
 // limit sets a pool's own limit; one that lets nobody in does not stay long.
-func (s *storm) limit(p *stormPlanner) {
+func (s *storm) limit(p *Planner) {
 	time.Sleep(p.between(50*time.Millisecond, 400*time.Millisecond))
 	pool := pick(p, s.pools)
 	own := pick(p, pool.own)
@@ -100,7 +119,7 @@ func (s *storm) limit(p *stormPlanner) {
 func (s *storm) setLimit(pool, own string) {
 	s.settings.Lock()
 	defer s.settings.Unlock()
-	set := stormLimit{pool: pool, from: monotonic(), to: never}
+	set := Limit{pool: pool, from: testbed.Monotonic(), to: never}
 	if n, err := strconv.Atoi(own); err == nil {
 		set.limit = &n
 	}
@@ -115,20 +134,20 @@ func (s *storm) setLimit(pool, own string) {
 		time.Sleep(50 * time.Millisecond) // it may have been set, and the answer lost
 	}
 	s.mu.Lock()
-	s.log.limits[at].to = monotonic()
+	s.log.limits[at].to = testbed.Monotonic()
 	s.mu.Unlock()
 }
 
 // stop sends away all of a pool, which is rare: it spoils what can be proved
 // of those runs.
-func (s *storm) stop(p *stormPlanner) {
+func (s *storm) stop(p *Planner) {
 	time.Sleep(p.between(500*time.Millisecond, 1500*time.Millisecond))
 	if p.chance(30) {
-		s.stopping(stormStop{pool: pick(p, stormPools).name}, "--kill-after", "100ms")
+		s.stopping(Stop{pool: pick(p, allPools).name}, "--kill-after", "100ms")
 	}
 }
 
-func (s *storm) stopOne(p *stormPlanner, of *view.Pool) {
+func (s *storm) stopOne(p *Planner, of *listed) {
 	var leases, runs []string
 	for _, h := range of.Holders {
 		leases, runs = append(leases, h.Lease), append(runs, h.Labels["run"])
@@ -143,12 +162,12 @@ func (s *storm) stopOne(p *stormPlanner, of *view.Pool) {
 	how := pick(p, [][]string{{"--now"}, {"--kill-after", "50ms"}, {}})
 	if leases[i] != "" {
 		// It waits for the end of that one, which may take as long as a lease.
-		s.started.Go(func() { s.stopping(stormStop{pool: of.Pool, run: runs[i]}, append(how, leases[i])...) })
+		s.started.Go(func() { s.stopping(Stop{pool: of.Pool, run: runs[i]}, append(how, leases[i])...) })
 	}
 }
 
-func (s *storm) stopping(st stormStop, args ...string) {
-	st.from, st.to = monotonic(), never
+func (s *storm) stopping(st Stop, args ...string) {
+	st.from, st.to = testbed.Monotonic(), never
 	s.mu.Lock()
 	s.log.stops = append(s.log.stops, st)
 	at := len(s.log.stops) - 1
@@ -158,28 +177,28 @@ func (s *storm) stopping(st stormStop, args ...string) {
 	}
 	s.say(codeNo, append([]string{"stop", "--reason", "storm"}, args...)...)
 	s.mu.Lock()
-	s.log.stops[at].to = monotonic()
+	s.log.stops[at].to = testbed.Monotonic()
 	s.mu.Unlock()
 }
 
 // coroner notes of runs whose berth was killed, became the command, or was not
 // started by us, when nothing of them is left.
-func (s *storm) coroner(*stormPlanner) {
+func (s *storm) coroner(*Planner) {
 	time.Sleep(50 * time.Millisecond)
-	began := monotonic()
+	began := testbed.Monotonic()
 	alive := s.marked()
-	if len(alive[stormUnknown]) > 0 {
+	if len(alive[unknownRun]) > 0 {
 		return
 	}
 	// Again: the parent may have been looked at after its end, and its child,
 	// with a smaller pid, before its start.
 	for run, pids := range s.marked() {
-		if run == stormUnknown {
+		if run == unknownRun {
 			return
 		}
 		alive[run] = append(alive[run], pids...)
 	}
-	now := monotonic()
+	now := testbed.Monotonic()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.log.runs {
@@ -204,12 +223,12 @@ func (s *storm) marked() map[string][]int {
 		env, err := os.ReadFile(e)
 		pid, _ := strconv.Atoi(strings.Split(e, "/")[2])
 		if err == nil && len(env) == 0 && s.ours(pid) {
-			found[stormUnknown] = append(found[stormUnknown], pid)
+			found[unknownRun] = append(found[unknownRun], pid)
 		}
 		if err != nil || !bytes.Contains(env, []byte(s.mark+"\x00")) {
 			continue
 		}
-		run := stormRunIn(env)
+		run := runIn(env)
 		found[run] = append(found[run], pid)
 		if outer, ok := strings.CutSuffix(run, innerRun("")); ok {
 			found[outer] = append(found[outer], pid)
@@ -218,9 +237,9 @@ func (s *storm) marked() map[string][]int {
 	return found
 }
 
-// stormUnknown stands for the run of a process that is in the middle of exec: it
+// unknownRun stands for the run of a process that is in the middle of exec: it
 // shows no environment yet, and on a busy machine that can last.
-const stormUnknown = "?"
+const unknownRun = "?"
 
 // ours: it runs one of our programs. A zombie has none.
 func (s *storm) ours(pid int) bool {
@@ -228,8 +247,8 @@ func (s *storm) ours(pid int) bool {
 	return err == nil && (exe == s.berth || exe == s.job)
 }
 
-// stormRunIn is the last STORM_RUN, which is the one that counts.
-func stormRunIn(env []byte) (run string) {
+// runIn is the last STORM_RUN, which is the one that counts.
+func runIn(env []byte) (run string) {
 	for v := range bytes.SplitSeq(env, []byte{0}) {
 		if r, ok := bytes.CutPrefix(v, []byte("STORM_RUN=")); ok {
 			run = string(r)
@@ -248,7 +267,7 @@ func (s *storm) signalMarked(pid int, run string, sig syscall.Signal) bool {
 	}
 	defer unix.Close(fd)
 	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid)) // empty for a zombie
-	if err != nil || !bytes.Contains(env, []byte(s.mark+"\x00")) || run != "" && stormRunIn(env) != run {
+	if err != nil || !bytes.Contains(env, []byte(s.mark+"\x00")) || run != "" && runIn(env) != run {
 		return false
 	}
 	return unix.PidfdSendSignal(fd, sig, nil, 0) == nil

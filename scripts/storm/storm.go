@@ -1,8 +1,9 @@
 //go:build linux
 
-package cmd
+package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
@@ -12,90 +13,50 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"berth/lease/storetest/engine"
+	"berth/scripts/testbed"
 )
 
-// TestStorm runs short jobs of every kind on a few pools, and kills, stops and
-// limits at random while they run. Every job records its own start and end;
-// checkStorm then proves from the records that no promise was broken.
-//
-// BERTH_STORM is how many seconds it lasts, BERTH_STORM_SEED repeats the plans
-// of an earlier one, BERTH_BIN is a berth to use instead of the test binary.
-// BERTH_STORM_STORE=redis or etcd has the pools on a server, which has faults as well
-// (see stormFaults); the berth is a berth-remote then.
-func TestStorm(t *testing.T) {
-	lasts := 8 * time.Second
-	if testing.Short() {
-		lasts = 2 * time.Second
-	}
-	if s := os.Getenv("BERTH_STORM"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 {
-			t.Fatalf("BERTH_STORM=%s is no number of seconds", s)
-		}
-		lasts = time.Duration(n) * time.Second
-	}
-	stormFor(t, lasts, os.Getenv("BERTH_STORM_STORE"))
-}
-
-func TestStormRedis(t *testing.T) { shortStorm(t, "redis") }
-func TestStormEtcd(t *testing.T)  { shortStorm(t, "etcd") }
-
-func shortStorm(t *testing.T, kind string) {
-	if testing.Short() {
-		t.Skip("a storm on a server needs some seconds")
-	}
-	stormFor(t, 6*time.Second, kind)
-}
-
-// stormFor is one storm; kind "": in a directory.
-func stormFor(t *testing.T, lasts time.Duration, kind string) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("BERTH_STORM_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("BERTH_STORM_SEED=%s is no number", s)
-		}
-		seed = n
-	}
-	t.Logf("%v, BERTH_STORM_SEED=%d", lasts, seed)
+// conduct is one storm, from its preparation to its report.
+func conduct(t engine.T, o options) {
+	seed := cmp.Or(o.seed, uint64(time.Now().UnixNano()))
+	t.Logf("%v, --seed %d", o.lasts, seed)
 	s := newStorm(t, seed)
-	if kind != "" {
-		s.onServer(kind, lasts)
+	if o.kind != "" {
+		s.onServer(o)
 	}
-	s.prepare()
+	s.prepare(o)
 	defer s.killAll()
-	s.rage(lasts)
+	s.rage(o.lasts)
 	s.calm()
 	v := checkStorm(&s.log)
 	v.bad = append(v.bad, s.atEnd()...)
 	s.report(v)
 }
 
-// stormAlive is how many berths are alive at once, those inside others not
+// mostAlive is how many berths are alive at once, those inside others not
 // counted.
-const stormAlive = 32
+const mostAlive = 32
 
 type storm struct {
-	t          *testing.T
+	t          engine.T
 	dir, store string
 	direct     string           // the store for who looks on; runs may be led through the proxy
 	kind       string           // of the server, "": the store is a directory
 	server     *engine.Server   // a Redis
-	proxy      *stormProxy      // before it
+	proxy      *Proxy           // before it
 	cluster    []*engine.Server // an etcd
-	faults     map[string]bool  // that happen, see stormFaults
-	pools      []stormPool
+	faults     map[string]bool  // that happen, see faultsOf
+	pools      []Pool
 	records    string
 	berth, job string // the programs
 	env        []string
 	mark       string // an environment variable that all processes of this storm have
-	plans      *stormPlanner
+	plans      *Planner
 	seed       uint64
 
 	started, ended sync.WaitGroup // attackers and the like; runs
@@ -105,8 +66,8 @@ type storm struct {
 	steady         sync.Mutex     // held while a member of the cluster is away
 
 	mu    sync.Mutex // guards what follows
-	log   stormLog
-	runs  map[string]*stormRun
+	log   Log
+	runs  map[string]*Run
 	alive map[string]*exec.Cmd
 	read  int64 // of the records file
 	kills map[string]int
@@ -118,38 +79,43 @@ type storm struct {
 	hungLeader bool
 }
 
-func newStorm(t *testing.T, seed uint64) *storm {
+func newStorm(t engine.T, seed uint64) *storm {
 	dir := t.TempDir()
 	s := &storm{
 		t: t, dir: dir, store: filepath.Join(dir, "store"), records: filepath.Join(dir, "records"),
-		plans: &stormPlanner{Rand: rand.New(rand.NewPCG(seed, 0))}, seed: seed, room: make(chan struct{}, stormAlive),
+		plans: &Planner{Rand: rand.New(rand.NewPCG(seed, 0))}, seed: seed, room: make(chan struct{}, mostAlive),
 		mark: "STORM_MARK=" + strconv.Itoa(os.Getpid()) + "." + strconv.FormatUint(seed, 36),
-		runs: map[string]*stormRun{}, alive: map[string]*exec.Cmd{}, kills: map[string]int{}, flushes: map[string]int{},
-		pools: stormPools, over: make(chan struct{}),
-		berth: os.Getenv("BERTH_BIN"),
+		runs: map[string]*Run{}, alive: map[string]*exec.Cmd{}, kills: map[string]int{}, flushes: map[string]int{},
+		pools: allPools, over: make(chan struct{}),
 	}
 	_ = os.Mkdir(s.store, 0o700) // or berth says that it made it
 	return s
 }
 
-// prepare finds the programs and makes the environment.
-func (s *storm) prepare() {
+// prepare builds the berth, unless there is one, and makes the environment.
+func (s *storm) prepare(o options) {
 	t, dir := s.t, s.dir
 	var err error
-	if s.berth == "" {
-		if s.berth, err = exec.LookPath("berth"); err != nil {
-			t.Fatal(err)
-		}
+	switch {
+	case o.berth != "":
+		s.berth, err = filepath.Abs(o.berth)
+	case o.kind != "":
+		s.berth, err = testbed.Build(dir, "berth/cmd/berth-remote")
+	default:
+		s.berth, err = testbed.Build(dir, "berth")
 	}
-	if s.job, err = exec.LookPath("job"); err != nil {
-		t.Fatal(err)
+	if err != nil {
+		t.Fatalf("no berth: %v", err)
+	}
+	if s.job, err = os.Executable(); err != nil {
+		t.Fatalf("%v", err)
 	}
 	s.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "BERTH_STORE=" + s.store, "STORM_BERTH=" + s.berth, s.mark,
 		"GORACE=atexit_sleep_ms=0",
 	}
 	if err := os.WriteFile(s.records, nil, 0o600); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 }
 
@@ -178,7 +144,7 @@ func (s *storm) rage(lasts time.Duration) {
 		p := s.planner(200 + i)
 		s.started.Go(func() { work(p) })
 	}
-	for i, work := range append([]func(*stormPlanner){s.list, s.limit, s.stop, s.coroner}, again...) {
+	for i, work := range append([]func(*Planner){s.list, s.limit, s.stop, s.coroner}, again...) {
 		p := s.planner(i + 1)
 		s.started.Go(func() {
 			for {
@@ -192,11 +158,11 @@ func (s *storm) rage(lasts time.Duration) {
 		})
 	}
 	moods := rand.New(rand.NewPCG(s.seed, 100))
-	end, turn, most := time.Now().Add(lasts), time.Now(), stormAlive
+	end, turn, most := time.Now().Add(lasts), time.Now(), mostAlive
 	for time.Now().Before(end) {
 		if time.Now().After(turn) {
 			// A full pool is another world than one that is empty now and then.
-			most, turn = 2+moods.IntN(stormAlive-1), time.Now().Add(400*time.Millisecond)
+			most, turn = 2+moods.IntN(mostAlive-1), time.Now().Add(400*time.Millisecond)
 		}
 		if s.living()-s.longs(nil) >= most {
 			select {
@@ -213,8 +179,8 @@ func (s *storm) rage(lasts time.Duration) {
 }
 
 // planner is for one who acts beside the runs.
-func (s *storm) planner(number int) *stormPlanner {
-	return &stormPlanner{Rand: rand.New(rand.NewPCG(s.seed, uint64(number))), server: s.log.server}
+func (s *storm) planner(number int) *Planner {
+	return &Planner{Rand: rand.New(rand.NewPCG(s.seed, uint64(number))), server: s.log.server}
 }
 
 func (s *storm) living() int {
@@ -223,22 +189,22 @@ func (s *storm) living() int {
 	return len(s.alive)
 }
 
-func (s *storm) launch(p *stormPlan) {
+func (s *storm) launch(p *Plan) {
 	r := p.run
 	for i, a := range p.args {
-		p.args[i] = strings.ReplaceAll(a, "RECORDS", s.records)
+		p.args[i] = strings.NewReplacer("RECORDS", s.records, "JOB", s.job).Replace(a)
 	}
 	c := s.command(r.id, p.args...)
 	said, err := os.Create(filepath.Join(s.dir, "said."+r.id))
 	if err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("%v", err)
 	}
 	c.Stdout, c.Stderr = said, said
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.launch = monotonic()
+	r.launch = testbed.Monotonic()
 	if err := c.Start(); err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("%v", err)
 	}
 	said.Close()
 	s.runs[r.id], s.alive[r.id] = r, c
@@ -249,14 +215,14 @@ func (s *storm) launch(p *stormPlan) {
 	}
 }
 
-func (s *storm) await(r *stormRun, c *exec.Cmd) {
+func (s *storm) await(r *Run, c *exec.Cmd) {
 	_ = c.Wait()
-	now := monotonic()
+	now := testbed.Monotonic()
 	name := filepath.Join(s.dir, "said."+r.id)
 	said, _ := os.ReadFile(name)
 	_ = os.Remove(name)
 	s.mu.Lock()
-	r.ended, r.exit = now, codeOf(c.ProcessState)
+	r.ended, r.exit = now, testbed.ExitCode(c.ProcessState)
 	r.said = strings.TrimSpace(string(said[:min(len(said), 2000)]))
 	r.killed = c.ProcessState.Sys().(syscall.WaitStatus).Signaled()
 	if !r.killed && !r.exec {
@@ -273,7 +239,7 @@ func (s *storm) await(r *stormRun, c *exec.Cmd) {
 // attack sends a run its signal. Each is noted before it is sent, with a clock
 // read even before that: so a job that was alive then is known to have had its
 // slots until then, and whatever the signal explains came after it.
-func (s *storm) attack(r *stormRun, c *exec.Cmd, a *stormAttack) {
+func (s *storm) attack(r *Run, c *exec.Cmd, a *Attack) {
 	job := s.jobOf(r)
 	for end := time.Now().Add(2 * time.Second); a.started && job == 0; job = s.jobOf(r) {
 		if time.Now().After(end) {
@@ -296,7 +262,7 @@ func (s *storm) attack(r *stormRun, c *exec.Cmd, a *stormAttack) {
 		return s.signalMarked(job, r.id, sig)
 	}
 	s.mu.Lock()
-	r.signals = append(r.signals, stormSignal{at: monotonic(), sig: a.sig, berth: a.berth})
+	r.signals = append(r.signals, Signal{at: testbed.Monotonic(), sig: a.sig, berth: a.berth})
 	noted := &r.signals[len(r.signals)-1] // a run has one attack
 	s.mu.Unlock()
 	sent := send(a.sig)
@@ -313,7 +279,7 @@ func (s *storm) attack(r *stormRun, c *exec.Cmd, a *stormAttack) {
 }
 
 // jobOf is the pid of its job, 0 before that has said that it runs.
-func (s *storm) jobOf(r *stormRun) int {
+func (s *storm) jobOf(r *Run) int {
 	s.readRecords()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -329,17 +295,17 @@ func (s *storm) readRecords() {
 	defer s.mu.Unlock()
 	f, err := os.Open(s.records)
 	if err != nil {
-		s.t.Error(err)
+		s.t.Errorf("%v", err)
 		return
 	}
 	defer f.Close()
 	for {
-		line := make([]byte, stormRecordLen)
+		line := make([]byte, recordLen)
 		if n, _ := f.ReadAt(line, s.read); n < len(line) {
 			return
 		}
-		s.read += stormRecordLen
-		var rec stormRecord
+		s.read += recordLen
+		var rec Record
 		if err := json.Unmarshal(line, &rec); err != nil {
 			s.bad = append(s.bad, "harness: a record cannot be read: "+string(line))
 			continue
@@ -349,11 +315,11 @@ func (s *storm) readRecords() {
 }
 
 // file gives a record to its run. Runs inside others are first heard of so.
-func (s *storm) file(rec stormRecord) {
+func (s *storm) file(rec Record) {
 	r := s.runs[rec.Run]
 	if r == nil {
 		outer, _ := strings.CutSuffix(rec.Run, innerRun(""))
-		r = &stormRun{id: rec.Run, parent: outer, weight: 1, pool: rec.Pool, launch: rec.At, onBusy: "fail", waits: true}
+		r = &Run{id: rec.Run, parent: outer, weight: 1, pool: rec.Pool, launch: rec.At, onBusy: "fail", waits: true}
 		s.runs[r.id] = r
 		s.log.runs = append(s.log.runs, r)
 	}

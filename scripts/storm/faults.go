@@ -1,6 +1,6 @@
 //go:build linux
 
-package cmd
+package main
 
 import (
 	"fmt"
@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"berth/lease/storetest/engine"
+	"berth/scripts/testbed"
 )
 
-// stormFaults are what can happen to a store of each kind. BERTH_STORM_FAULTS picks
+// faultsOf are what can happen to a store of each kind. --faults picks
 // some of them, by commas; else all happen.
 //
 //	freeze    the server, or a member of the cluster, stands still for a moment
@@ -26,32 +27,32 @@ import (
 //	scripts   FLUSHALL and SCRIPT FLUSH in one
 //	hung      a member of the cluster stands still for good
 //	long      some jobs last long, on Redis with long heartbeats
-var stormFaults = map[string][]string{
+var faultsOf = map[string][]string{
 	"redis": {"freeze", "cut", "restart", "late", "deaf", "reset", "flush", "scripts", "long"},
 	"etcd":  {"freeze", "restart", "hung", "long"},
 }
 
-// stormBig are the faults that need a long storm: after the first of them a Redis lets
+// bigFaults are the faults that need a long storm: after the first of them a Redis lets
 // nobody new in for a while, and the others take longer than a short one lasts.
-var stormBig = []string{"restart", "flush", "scripts", "late", "deaf", "long"}
+var bigFaults = []string{"restart", "flush", "scripts", "late", "deaf", "long"}
 
 // choose picks the faults of a storm.
 func (s *storm) choose(of string, lasts time.Duration) {
 	s.faults = map[string]bool{}
-	names := stormFaults[s.kind]
+	names := faultsOf[s.kind]
 	if of != "" {
 		names = strings.Split(of, ",")
 	}
 	for _, f := range names {
-		if !slices.Contains(stormFaults[s.kind], f) {
-			s.t.Fatalf("BERTH_STORM_FAULTS: no fault %q with %s (%s)", f, s.kind, strings.Join(stormFaults[s.kind], ", "))
+		if !slices.Contains(faultsOf[s.kind], f) {
+			s.t.Fatalf("--faults: no fault %q with %s (%s)", f, s.kind, strings.Join(faultsOf[s.kind], ", "))
 		}
-		s.faults[f] = lasts >= stormLong || !slices.Contains(stormBig, f)
+		s.faults[f] = lasts >= longStorm || !slices.Contains(bigFaults, f)
 	}
 }
 
 // some picks one of the faults that happen in this storm, "" none.
-func (s *storm) some(p *stormPlanner, faults ...string) string {
+func (s *storm) some(p *Planner, faults ...string) string {
 	faults = slices.DeleteFunc(faults, func(f string) bool { return !s.faults[f] })
 	if len(faults) == 0 {
 		return ""
@@ -60,13 +61,13 @@ func (s *storm) some(p *stormPlanner, faults ...string) string {
 }
 
 // note begins an outage; over ends one that has no end yet.
-func (s *storm) note(o stormOutage) (over func()) {
+func (s *storm) note(o Outage) (over func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := len(s.log.server.outages)
 	s.log.server.outages = append(s.log.server.outages, o)
 	return func() {
-		now := monotonic()
+		now := testbed.Monotonic()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.log.server.outages[at].to = now
@@ -74,11 +75,11 @@ func (s *storm) note(o stormOutage) (over func()) {
 }
 
 func (s *storm) begins(what string) (over func()) {
-	return s.note(stormOutage{what: what, from: monotonic(), to: never})
+	return s.note(Outage{what: what, from: testbed.Monotonic(), to: never})
 }
 
 // outage does something short to the server.
-func (s *storm) outage(p *stormPlanner) {
+func (s *storm) outage(p *Planner) {
 	time.Sleep(p.between(time.Second, 3*time.Second))
 	length := p.between(200*time.Millisecond, 800*time.Millisecond)
 	switch what := s.some(p, "freeze", "freeze", "cut"); {
@@ -102,12 +103,12 @@ func (s *storm) outage(p *stormPlanner) {
 }
 
 // network does something to some connections of runs.
-func (s *storm) network(p *stormPlanner) {
+func (s *storm) network(p *Planner) {
 	time.Sleep(p.between(500*time.Millisecond, 2*time.Second))
 	of, part := p.IntN(4), 4
-	some := func(c *stormPair) bool { return c.number%part == of }
+	some := func(c *Pair) bool { return c.number%part == of }
 	mute, lost := p.chance(60), p.chance(50)
-	fate := stormFate{}
+	fate := Fate{}
 	switch s.some(p, "late", "late", "deaf", "reset") {
 	case "late":
 		// Longer than a berth waits for an answer: it has given up by then, or asked
@@ -115,14 +116,14 @@ func (s *storm) network(p *stormPlanner) {
 		fate.late = p.between(3200*time.Millisecond, 7*time.Second)
 	case "deaf":
 		fate.deaf, fate.mute = !mute, mute
-		s.proxy.halfOpen(func(c *stormPair) (bool, bool) { return some(c) && !mute, some(c) && mute })
+		s.proxy.halfOpen(func(c *Pair) (bool, bool) { return some(c) && !mute, some(c) && mute })
 	case "reset":
 		fate.reset, fate.lost = true, lost
 		s.proxy.reset(some)
 	default:
 		return
 	}
-	s.proxy.strikes(p.between(20*time.Millisecond, 200*time.Millisecond), func(c *stormPair) (f stormFate) {
+	s.proxy.strikes(p.between(20*time.Millisecond, 200*time.Millisecond), func(c *Pair) (f Fate) {
 		if some(c) {
 			f = fate
 		}
@@ -130,23 +131,23 @@ func (s *storm) network(p *stormPlanner) {
 	})
 }
 
-// stormForgets is how often the server forgets, or is killed: nobody new starts in
+// forgetsEvery is how often the server forgets, or is killed: nobody new starts in
 // about half of that time.
-const stormForgets = 65 * time.Second
+const forgetsEvery = 65 * time.Second
 
 // forget empties and restarts a Redis at the instants that p picks.
-func (s *storm) forget(p *stormPlanner, lasts time.Duration) {
+func (s *storm) forget(p *Planner, lasts time.Duration) {
 	whats := slices.DeleteFunc([]string{"flush", "scripts", "restart"}, func(f string) bool { return !s.faults[f] })
 	if len(whats) == 0 {
 		return
 	}
 	p.Shuffle(len(whats), func(i, j int) { whats[i], whats[j] = whats[j], whats[i] })
 	begun, first := time.Now(), 4*time.Second
-	if lasts >= stormForgets+stormLong/3 {
-		first = stormLong // a server that has just come up is taken for a new one
+	if lasts >= forgetsEvery+longStorm/3 {
+		first = longStorm // a server that has just come up is taken for a new one
 	}
-	for i := range max(1, int(lasts/stormForgets)) {
-		at := first + time.Duration(i)*stormForgets + p.between(time.Second, 8*time.Second)
+	for i := range max(1, int(lasts/forgetsEvery)) {
+		at := first + time.Duration(i)*forgetsEvery + p.between(time.Second, 8*time.Second)
 		if !s.rest(time.Until(begun.Add(at))) {
 			return
 		}
@@ -174,7 +175,7 @@ func (s *storm) forgetNow(what string) {
 	s.mu.Lock()
 	limits := len(s.log.limits)
 	for _, p := range s.pools {
-		s.log.limits = append(s.log.limits, stormLimit{pool: p.name, from: monotonic(), to: never})
+		s.log.limits = append(s.log.limits, Limit{pool: p.name, from: testbed.Monotonic(), to: never})
 	}
 	s.mu.Unlock()
 	over := s.begins("flushed")
@@ -186,7 +187,7 @@ func (s *storm) forgetNow(what string) {
 	defer s.mu.Unlock()
 	s.flushes[what]++
 	for i := range s.pools {
-		s.log.limits[limits+i].to = monotonic()
+		s.log.limits[limits+i].to = testbed.Monotonic()
 	}
 }
 
@@ -229,23 +230,23 @@ func (s *storm) rest(d time.Duration) bool {
 	}
 }
 
-// stormLongs is how many long jobs there are at a time, running and waiting.
-const stormLongs = 5
+// longJobs is how many long jobs there are at a time, running and waiting.
+const longJobs = 5
 
 // lengthy keeps long jobs going, in a pool of their own.
-func (s *storm) lengthy(p *stormPlanner) {
+func (s *storm) lengthy(p *Planner) {
 	time.Sleep(100 * time.Millisecond)
-	if s.longs(nil) < stormLongs {
+	if s.longs(nil) < longJobs {
 		s.launch(p.long(s.kind))
 	}
 }
 
 // longs is how many long jobs there are now, after it has called f for each, if there is one.
-func (s *storm) longs(f func(*stormRun)) (n int) {
+func (s *storm) longs(f func(*Run)) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.alive {
-		if r := s.runs[id]; r.pool == stormLongPool.name {
+		if r := s.runs[id]; r.pool == longPool.name {
 			n++
 			if f != nil {
 				f(r)
@@ -258,8 +259,8 @@ func (s *storm) longs(f func(*stormRun)) (n int) {
 // longStarted: one with long heartbeats has started in this time.
 func (s *storm) longStarted(within time.Duration) (is bool) {
 	s.readRecords()
-	since := monotonic() - int64(within)
-	s.longs(func(r *stormRun) {
+	since := testbed.Monotonic() - int64(within)
+	s.longs(func(r *Run) {
 		start := r.record("start")
 		is = is || r.ttl > 0 && start != nil && start.At > since
 	})
@@ -269,8 +270,8 @@ func (s *storm) longStarted(within time.Duration) (is bool) {
 // noMoreLongs sends away the long jobs that have not started when the storm is over.
 func (s *storm) noMoreLongs() {
 	s.readRecords()
-	var waiting []*stormRun
-	s.longs(func(r *stormRun) {
+	var waiting []*Run
+	s.longs(func(r *Run) {
 		if r.record("start") == nil {
 			waiting = append(waiting, r)
 		}
@@ -280,7 +281,7 @@ func (s *storm) noMoreLongs() {
 		c := s.alive[r.id]
 		s.mu.Unlock()
 		if c != nil {
-			s.attack(r, c, &stormAttack{berth: true, sig: syscall.SIGTERM})
+			s.attack(r, c, &Attack{berth: true, sig: syscall.SIGTERM})
 		}
 	}
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package cmd
+package main
 
 import (
 	"cmp"
@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// stormCalm is how long everything may take to end after the last launch. It
+// calmBound is how long everything may take to end after the last launch. It
 // is no measure: a run that hangs does so for ever.
-const stormCalm = 2 * time.Minute
+const calmBound = 2 * time.Minute
 
 // calm lifts the limits and waits until all runs, and all that they left
 // behind, have ended by themselves.
@@ -25,7 +25,7 @@ func (s *storm) calm() {
 	for _, p := range s.pools {
 		s.setLimit(p.name, "none")
 	}
-	for end := time.Now().Add(stormCalm); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(calmBound); ; time.Sleep(10 * time.Millisecond) {
 		left := s.marked()
 		if len(left) == 0 && s.living() == 0 {
 			s.ended.Wait()
@@ -101,7 +101,7 @@ func (s *storm) slotsFree(pool string) {
 // that run, and swept by the first one after their grace.
 func (s *storm) lineEmpty(pool string) {
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		s.oneMore(pool, "-n", strconv.Itoa(stormMost), "--priority", "20")
+		s.oneMore(pool, "-n", strconv.Itoa(mostAsked), "--priority", "20")
 		tickets, _ := filepath.Glob(filepath.Join(s.store, pool, "line", "*"))
 		kept := slices.DeleteFunc(slices.Clone(tickets), func(t string) bool {
 			return strings.Count(filepath.Base(t), "-") < 2
@@ -118,16 +118,16 @@ func (s *storm) lineEmpty(pool string) {
 
 // wholePool takes all slots at once, without waiting.
 func (s *storm) wholePool(pool string) {
-	s.oneMore(pool, "-n", strconv.Itoa(stormMost), "--weight", strconv.Itoa(stormMost), "--wait", "0")
+	s.oneMore(pool, "-n", strconv.Itoa(mostAsked), "--weight", strconv.Itoa(mostAsked), "--wait", "0")
 	out := string(s.say(codeOK, "ls", "--json", pool))
-	if !stormEmpty(out) {
+	if !showsEmpty(out) {
 		s.badf("end: pool " + pool + " is not empty: " + out)
 	}
 }
 
 func (s *storm) oneMore(pool string, args ...string) {
 	c := s.command("-", slices.Concat([]string{"run", "-q", "-p", pool}, s.plans.ofStore(), args, []string{"--", "true"})...)
-	done := time.AfterFunc(stormCalm, func() { _ = c.Process.Kill() })
+	done := time.AfterFunc(calmBound, func() { _ = c.Process.Kill() })
 	defer done.Stop()
 	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
 		s.badf(fmt.Sprintf("end: berth run -p %s %s: %v %s", pool, strings.Join(args, " "), err, out))
@@ -135,7 +135,7 @@ func (s *storm) oneMore(pool string, args ...string) {
 }
 
 // report prints the counts, and what is wrong, the first few of each kind.
-func (s *storm) report(v *stormVerdict) {
+func (s *storm) report(v *Verdict) {
 	s.t.Logf("runs %d, %s", len(s.log.runs), s.counts())
 	var kills []string
 	for _, k := range slices.Sorted(maps.Keys(s.kills)) {
@@ -160,7 +160,7 @@ func (s *storm) report(v *stormVerdict) {
 		}
 	}
 	for _, check := range slices.Sorted(maps.Keys(seen)) {
-		s.t.Errorf("%d findings of kind %q; BERTH_STORM_SEED=%d", seen[check], check, s.seed)
+		s.t.Errorf("%d findings of kind %q; --seed %d", seen[check], check, s.seed)
 	}
 }
 

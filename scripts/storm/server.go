@@ -1,42 +1,38 @@
 //go:build linux
 
-package cmd
+package main
 
 import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"berth/lease/storetest/engine"
+	"berth/scripts/testbed"
 )
 
-// stormLong is how long a storm lasts in which all faults happen: when a Redis has been
+// longStorm is how long a storm lasts in which all faults happen: when a Redis has been
 // restarted or emptied, it lets nobody new in for so long.
-const stormLong = 30 * time.Second
+const longStorm = 30 * time.Second
 
 // onServer moves the store of a storm to a server of its own.
-func (s *storm) onServer(kind string, lasts time.Duration) {
-	rules, ok := stormServers[kind]
+func (s *storm) onServer(o options) {
+	rules, ok := serverKinds[o.kind]
 	if !ok {
-		s.t.Fatalf("no kind of store: %q", kind)
+		s.t.Fatalf("no kind of store: %q", o.kind)
 	}
-	s.kind, s.log.server, s.plans.server = kind, &rules, &rules
-	s.choose(os.Getenv("BERTH_STORM_FAULTS"), lasts)
-	if kind == "redis" {
+	s.kind, s.log.server, s.plans.server = o.kind, &rules, &rules
+	s.choose(o.faults, o.lasts)
+	if o.kind == "redis" {
 		s.onRedis()
 	} else {
 		s.onEtcd()
 	}
 	if s.faults["long"] {
-		s.pools = append(slices.Clone(stormPools), stormLongPool)
-	}
-	if s.berth == "" {
-		s.berth = filepath.Join(buildRemote(s.t), remoteProgram)
+		s.pools = append(slices.Clone(allPools), longPool)
 	}
 }
 
@@ -46,13 +42,13 @@ func (s *storm) onRedis() {
 		args = []string{"--appendonly", "yes", "--appendfsync", "always"}
 	}
 	s.server = engine.Redis(s.t, args...)
-	known(s.t, s.server)
-	s.proxy = newStormProxy(s.t, s.server.Addr, s.note)
+	s.server.MarkInUse()
+	s.proxy = newProxy(s.t, s.server.Addr, s.note)
 	s.store, s.direct = "redis://"+s.proxy.addr, "redis://"+s.server.Addr
 }
 
 func (s *storm) onEtcd() {
-	s.cluster = engine.EtcdCluster(s.t, stormMembers)
+	s.cluster = engine.EtcdCluster(s.t, memberCount)
 	var hosts []string
 	for _, m := range s.cluster {
 		hosts = append(hosts, m.Addr)
@@ -62,20 +58,20 @@ func (s *storm) onEtcd() {
 }
 
 // weathers are what happens to the server of a storm, and how that is watched.
-func (s *storm) weathers(lasts time.Duration) (again, once []func(*stormPlanner)) {
+func (s *storm) weathers(lasts time.Duration) (again, once []func(*Planner)) {
 	if s.kind == "" {
 		return nil, nil
 	}
 	again = append(again, s.outage)
 	if s.proxy != nil {
 		again = append(again, s.network)
-		once = append(once, func(p *stormPlanner) { s.forget(p, lasts) })
+		once = append(once, func(p *Planner) { s.forget(p, lasts) })
 	}
 	if s.cluster != nil {
 		again = append(again, s.probe)
 	}
 	if s.faults["hung"] {
-		once = append(once, func(p *stormPlanner) { s.hang(p, lasts) })
+		once = append(once, func(p *Planner) { s.hang(p, lasts) })
 	}
 	if s.faults["long"] {
 		again = append(again, s.lengthy)
@@ -85,12 +81,12 @@ func (s *storm) weathers(lasts time.Duration) (again, once []func(*stormPlanner)
 
 // slow notes an answer that took long, for whatever reason.
 func (s *storm) slow(from, to int64) {
-	if s.kind == "" || time.Duration(to-from) < 2*stormLate {
+	if s.kind == "" || time.Duration(to-from) < 2*timerLate {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log.server.outages = append(s.log.server.outages, stormOutage{what: "slow", from: from, to: to})
+	s.log.server.outages = append(s.log.server.outages, Outage{what: "slow", from: from, to: to})
 }
 
 // excused: a subcommand failed as it may, with a server. An answer that was lost is
@@ -106,7 +102,7 @@ func (s *storm) excused(since int64, said string) bool {
 		s.stuck++
 		return true
 	}
-	return stormUnreachable.MatchString(said) && s.cutOff(since)
+	return saysUnreachable.MatchString(said) && s.cutOff(since)
 }
 
 // unheard: a waiter may not have been told to leave, because the server has forgotten
@@ -115,10 +111,10 @@ func (s *storm) unheard(since int64, said string) bool {
 	if s.proxy == nil {
 		return false
 	}
-	run := s.proxy.runOf(stormID.FindString(said))
+	run := s.proxy.runOf(leaseID.FindString(said))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.log.server.during(since, monotonic(), func(o stormOutage) bool {
+	return s.log.server.during(since, testbed.Monotonic(), func(o Outage) bool {
 		return o.what == "flushed" || run != "" && o.run == run
 	})
 }
@@ -127,16 +123,16 @@ func (s *storm) unheard(since int64, said string) bool {
 func (s *storm) cutOff(since int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.log.server.cutOff(since, monotonic())
+	return s.log.server.cutOff(since, testbed.Monotonic())
 }
 
 // emptied waits until a pool of a server is empty. Leases of the killed end by a
 // clock, but a dead one may be dropped only when somebody else asks for something.
 func (s *storm) emptied(pool string) {
 	for end := s.allFree(); ; time.Sleep(100 * time.Millisecond) {
-		s.oneMore(pool, "-n", fmt.Sprint(stormMost), "--priority", "20")
+		s.oneMore(pool, "-n", fmt.Sprint(mostAsked), "--priority", "20")
 		out := string(s.say(codeOK, "ls", "--json", pool))
-		if stormEmpty(out) {
+		if showsEmpty(out) {
 			return
 		}
 		if time.Now().After(end) {
@@ -149,8 +145,8 @@ func (s *storm) emptied(pool string) {
 // allFree is when all slots are free again at the latest: as long after now as after the
 // death of a berth, or longer where a lease was left that lasts longer.
 func (s *storm) allFree() time.Time {
-	left := s.log.server.of(&stormRun{}, s.log.server.frees) + stormSlack
-	now := monotonic()
+	left := s.log.server.of(&Run{}, s.log.server.frees) + slack
+	now := testbed.Monotonic()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.log.runs {
@@ -161,7 +157,7 @@ func (s *storm) allFree() time.Time {
 	return time.Now().Add(left)
 }
 
-func stormEmpty(ls string) bool {
+func showsEmpty(ls string) bool {
 	return strings.Contains(ls, `"used":0`) && strings.Contains(ls, `"holders":[],"waiters":[]`)
 }
 
@@ -171,7 +167,7 @@ func (s *storm) serverEmpty() {
 	var err error
 	for end := s.allFree(); ; time.Sleep(200 * time.Millisecond) {
 		if s.kind == "redis" {
-			left, err = s.server.Do("EVAL", stormRedisLeft, "0")
+			left, err = s.server.Do("EVAL", redisLeft, "0")
 		} else {
 			left, err = s.etcdLeft()
 		}
@@ -185,10 +181,10 @@ func (s *storm) serverEmpty() {
 	}
 }
 
-// stormRedisLeft lists what belongs to a run. What wakes a waiter, and what remembers who
+// redisLeft lists what belongs to a run. What wakes a waiter, and what remembers who
 // is gone, ends by itself where Redis has been told when. A pool keeps the bits of its
 // slots, which are all free.
-const stormRedisLeft = `
+const redisLeft = `
 local left, ends, stays = {}, { wake = true, gone = true }, { epoch = true, pool = true, pools = true }
 for _, k in ipairs(redis.call('KEYS', '*')) do
   local kind = string.match(k, '^{berth}:(%a+)')
@@ -220,7 +216,7 @@ func (s *storm) etcdLeft() (string, error) {
 }
 
 // reportServer prints what happened to the server, and what that did to runs.
-func (s *storm) reportServer(v *stormVerdict) {
+func (s *storm) reportServer(v *Verdict) {
 	n := map[string]int{}
 	var longest time.Duration
 	for _, o := range s.log.server.outages {
@@ -254,13 +250,13 @@ func (s *storm) reportServer(v *stormVerdict) {
 	lengthy, ended, flushed := 0, 0, 0
 	for _, r := range s.log.runs {
 		start, end := r.record("start"), r.record("end")
-		if r.pool != stormLongPool.name || start == nil {
+		if r.pool != longPool.name || start == nil {
 			continue
 		}
 		lengthy++
 		if end != nil {
 			ended++
-			if s.log.server.during(start.At, end.At, func(o stormOutage) bool { return o.what == "flushed" }) {
+			if s.log.server.during(start.At, end.At, func(o Outage) bool { return o.what == "flushed" }) {
 				flushed++
 			}
 		}

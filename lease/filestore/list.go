@@ -11,6 +11,8 @@ import (
 	"sort"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"berth/lease"
 )
 
@@ -93,7 +95,7 @@ func (s *Store) view(ctx context.Context, name string, tickets func(_ *pool, _ *
 	defer p.close()
 	v.Name = name
 	var held *lease.LockHeldError
-	l, err := p.lock(ctx, (*fileLock).TryRLock, (*fileLock).RLock, func(e *lease.LockHeldError) error { return e })
+	l, err := p.lock(ctx, unix.LOCK_SH, func(e *lease.LockHeldError) error { return e })
 	switch {
 	case err == nil:
 		defer l.Unlock()

@@ -9,14 +9,16 @@ import (
 	"io/fs"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"berth/lease"
 )
 
 // locked runs fn with the pool's lock and its index, and saves the index. fn
-// must be short. When ctx ends before the lock is had, fn has not run.
+// must be short. When ctx ends before the lock is acquired, fn has not run.
 func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	for {
-		l, err := p.lock(ctx, (*fileLock).TryLock, (*fileLock).Lock, func(e *lease.LockHeldError) error {
+		l, err := p.lock(ctx, unix.LOCK_EX, func(e *lease.LockHeldError) error {
 			p.s.o.Slow(e)
 			return nil
 		})
@@ -29,8 +31,8 @@ func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 		if err != nil {
 			return err
 		}
-		// Somebody may have removed the lock file or put another in its place
-		// while we waited; a lock that others do not see is none.
+		// The lock file may have been removed or replaced while we waited; a lock
+		// that other processes do not see is none.
 		if sameFile(l.f, p.file) && p.inPlace() {
 			err := p.withIndex(fn)
 			l.Unlock()
@@ -43,91 +45,121 @@ func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	}
 }
 
-// lock takes the pool's lock by try, and if that fails by block. When one and
-// the same process is found to hold it for all of Timings.Explain (others that
-// hold it in turn are just many), stuck is called, once; its error ends this.
-func (p *pool) lock(ctx context.Context, try func(*fileLock) (bool, error), block func(*fileLock) error, stuck func(*lease.LockHeldError) error) (*fileLock, error) {
+// lock takes the pool's lock: how is LOCK_EX or LOCK_SH. See awaitLock for stuck.
+func (p *pool) lock(ctx context.Context, how int, stuck func(*lease.LockHeldError) error) (*fileLock, error) {
 	l := p.keep.lock("lock")
-	if ok, err := try(l); ok || err != nil {
+	if got, err := l.try(how); got || err != nil {
 		return l, err
 	}
-	done := make(chan error, 1)
-	go func() { done <- block(l) }()
-	giveUp := func(err error) (*fileLock, error) {
+	blocked := make(chan error, 1)
+	go func() {
+		blocked <- l.wait(how)
+		close(blocked)
+	}()
+	err := p.awaitLock(ctx, blocked, stuck)
+	if err != nil {
 		go func() {
-			if <-done == nil {
-				l.Unlock() // it came after all: pass it on
+			if <-blocked == nil {
+				l.Unlock() // acquired too late: pass it on
 			}
 		}()
 		return nil, err
 	}
-	pause := p.s.o.Explain / 2
-	look := time.NewTimer(pause)
-	defer look.Stop()
-	before := glimpse{index: p.header()}
-	for first := true; ; first = false {
+	return l, nil
+}
+
+// awaitLock returns what comes from blocked, the result of a blocking lock. Before
+// that it calls stuck, once, if a single process holds the pool's lock for all of
+// Timings.Explain; an error of stuck ends the wait, and so does the end of ctx.
+func (p *pool) awaitLock(ctx context.Context, blocked <-chan error, stuck func(*lease.LockHeldError) error) error {
+	w := p.watchLock()
+	defer w.timer.Stop()
+	for {
 		select {
-		case err := <-done:
-			return l, err
-		case <-look.C:
-			now := p.glimpse()
-			if !first && now.sameHolder(before) {
-				if err := stuck(p.held(now)); err != nil {
-					return giveUp(err)
+		case err := <-blocked:
+			return err
+		case <-w.timer.C:
+			if w.sample() {
+				if err := stuck(p.heldBy(w.last)); err != nil {
+					return err
 				}
-				break // once is enough
 			}
-			// More and more rarely: a look reads the locks of the whole machine, and
-			// with a thousand who wait here there are many of them.
-			if !first {
-				pause *= 2
-			}
-			before = now
-			look.Reset(pause)
 		case <-ctx.Done():
-			now := p.glimpse()
-			held := p.held(now)
-			held.Busy = now.pid == 0 && (!now.taken || now.index != before.index)
-			return giveUp(fmt.Errorf("%w: %w", context.Cause(ctx), held))
+			return fmt.Errorf("%w: %w", context.Cause(ctx), w.held())
 		}
 	}
 }
 
-// glimpse is the pool's lock as it was at one moment.
-type glimpse struct {
-	taken bool
-	pid   int    // who has it, 0: not known
-	index string // what the index began with
+// lockWatch finds out who holds the pool's lock while another goroutine waits for it.
+type lockWatch struct {
+	pool  *pool
+	timer *time.Timer // fires when the next sample is due
+	pause time.Duration
+	last  lockSample
 }
 
-// glimpse looks at the lock. On a busy machine it is often nobody's: the next one
-// has not woken up, which takes longer than it will hold it.
-func (p *pool) glimpse() (g glimpse) {
-	g.index = p.header()
-	g.pid = p.s.lockOwner(p.file)
+// lockSample is the state of the pool's lock at one moment.
+type lockSample struct {
+	taken bool
+	pid   int    // of the holder, 0 if unknown
+	index string // the header of the index
+}
+
+func (p *pool) watchLock() *lockWatch {
+	pause := p.s.o.Explain / 2
+	return &lockWatch{pool: p, timer: time.NewTimer(pause), pause: pause, last: lockSample{index: p.header()}}
+}
+
+// sample reports whether the same process holds the lock as at the last sample.
+// Then there are no more of them.
+func (w *lockWatch) sample() bool {
+	before := w.last
+	w.last = w.pool.sampleLock()
+	if w.last.sameHolder(before) {
+		return true
+	}
+	w.timer.Reset(w.pause)
+	// A sample reads all locks of the machine, and with a thousand waiters there are
+	// many of them: less and less often.
+	w.pause *= 2
+	return false
+}
+
+// held says who holds the lock now.
+func (w *lockWatch) held() *lease.LockHeldError {
+	now := w.pool.sampleLock()
+	e := w.pool.heldBy(now)
+	e.Busy = now.pid == 0 && (!now.taken || now.index != w.last.index)
+	return e
+}
+
+// sampleLock looks at the lock. On a busy machine it is often free: the next process
+// in line has not woken up yet, which takes longer than it will hold the lock.
+func (p *pool) sampleLock() (s lockSample) {
+	s.index = p.header()
+	s.pid = p.s.lockOwner(p.file)
 	l := p.keep.lock("lock") // not p.file: an unlock that fails would leave us the lock
 	free, err := l.TryRLock()
 	l.Unlock()
-	g.taken = g.pid != 0 || !free || err != nil
-	return g
+	s.taken = s.pid != 0 || !free || err != nil
+	return s
 }
 
-// sameHolder reports whether one process has had the lock at both moments. One that
-// cannot be named has not, when others have changed the index since: it was missed
-// while the lock changed hands.
-func (g glimpse) sameHolder(before glimpse) bool {
-	return g.taken && before.taken && g.pid == before.pid && (g.pid != 0 || g.index == before.index)
+// sameHolder reports whether one process held the lock at both moments. If its pid is
+// unknown and the index has changed since, it did not: the lock changed hands unseen.
+func (s lockSample) sameHolder(before lockSample) bool {
+	return s.taken && before.taken && s.pid == before.pid && (s.pid != 0 || s.index == before.index)
 }
 
-func (p *pool) held(g glimpse) *lease.LockHeldError {
-	e := &lease.LockHeldError{Pool: p.name, Path: p.path("lock"), PID: g.pid}
+func (p *pool) heldBy(s lockSample) *lease.LockHeldError {
+	e := &lease.LockHeldError{Pool: p.name, Path: p.path("lock"), PID: s.pid}
 	if e.PID != 0 {
 		e.Frozen = p.s.o.Frozen(lease.Process{PID: e.PID})
 	}
 	return e
 }
 
-// header is what the index begins with, as a sign of whether it changes.
+// header returns the first bytes of the index. They change with nearly every step.
 func (p *pool) header() string {
 	b := make([]byte, headerLen)
 	n, _ := p.file.ReadAt(b, 0)

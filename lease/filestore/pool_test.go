@@ -23,10 +23,10 @@ func TestLockOfNobodyIsNotStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	asleep := func(*fileLock) error { time.Sleep(400 * time.Millisecond); return nil }
-	busy := func(*fileLock) (bool, error) { return false, nil }
+	acquired := make(chan error)
+	time.AfterFunc(400*time.Millisecond, func() { close(acquired) })
 	told := func(e *lease.LockHeldError) error { return e }
-	if _, err := p.lock(context.Background(), busy, asleep, told); err != nil {
+	if err := p.awaitLock(t.Context(), acquired, told); err != nil {
 		t.Errorf("nobody holds it, and it says: %v", err)
 	}
 
@@ -35,11 +35,8 @@ func TestLockOfNobodyIsNotStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hog.Unlock()
-	over := make(chan struct{})
-	defer close(over)
-	asleep = func(*fileLock) error { <-over; return errors.New("over") }
 	var held *lease.LockHeldError
-	if _, err := p.lock(context.Background(), busy, asleep, told); !errors.As(err, &held) || held.PID != os.Getpid() {
+	if err := p.awaitLock(t.Context(), make(chan error), told); !errors.As(err, &held) || held.PID != os.Getpid() {
 		t.Errorf("we hold it, and it says: %v", err)
 	}
 }
@@ -61,15 +58,11 @@ func TestLockThatChangesHands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hog.Unlock()
-	busy := func(*fileLock) (bool, error) { return false, nil }
-	over := make(chan struct{})
-	defer close(over)
-	asleep := func(*fileLock) error { <-over; return errors.New("over") }
 	told := func(e *lease.LockHeldError) error { return e }
 	var held *lease.LockHeldError
 
 	// It stays with one, who cannot be seen.
-	if _, err := p.lock(t.Context(), busy, asleep, told); !errors.As(err, &held) || held.Busy || held.PID != 0 {
+	if err := p.awaitLock(t.Context(), make(chan error), told); !errors.As(err, &held) || held.Busy || held.PID != 0 {
 		t.Errorf("somebody has it, and it says: %v", err)
 	}
 
@@ -87,7 +80,7 @@ func TestLockThatChangesHands(t *testing.T) {
 		}
 		return 0
 	}
-	if _, err := p.lock(ctx, busy, asleep, told); !errors.As(err, &held) || !held.Busy {
+	if err := p.awaitLock(ctx, make(chan error), told); !errors.As(err, &held) || !held.Busy {
 		t.Errorf("it changes hands, and it says: %v", err)
 	}
 }

@@ -21,8 +21,8 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 		e = lease.Entry{Lease: m.lease, Ticket: m.ticket, HeartbeatAge: -1}
 		if m.lease != nil {
 			m.pool.state(&e)
-		} else if st, err := m.pool.lookTicket(m.name); err == nil && st.orphan {
-			if err := m.pool.willRemove(m.ix); err != nil {
+		} else if t, err := m.pool.readTicket(m.name, false); err == nil && (t.state.orphaned() || t.state == dead) {
+			if err := m.pool.announceRemoval(m.ix); err != nil {
 				return err
 			}
 			if err := m.pool.remove(m.where, m.name); err != nil {
@@ -131,7 +131,7 @@ func (p *pool) near(id string) at {
 func (p *pool) inUse(ix *index, a at, id string) *record {
 	if a.where == slots {
 		i, err := strconv.Atoi(a.name)
-		if err != nil || i < 0 || i >= len(ix.limits) || ix.limits[i] == 0 || p.look(i).free() {
+		if err != nil || i < 0 || i >= len(ix.limits) || ix.limits[i] == 0 || p.checkSlot(i).free() {
 			return nil
 		}
 	}

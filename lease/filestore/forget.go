@@ -153,7 +153,7 @@ func (p *pool) paces(ix *index) bool {
 
 // empty reports whether there is nobody in the pool, and nothing that is not ours.
 func (p *pool) empty(ix *index) bool {
-	if _, _, _, err := p.before(ix, lastName, false); err != nil || ix.save() != nil {
+	if _, err := p.scanLine(ix, lastName, false); err != nil || ix.save() != nil {
 		return false
 	}
 	waiting, err := p.names(line)
@@ -165,7 +165,7 @@ func (p *pool) empty(ix *index) bool {
 		return false
 	}
 	for _, n := range places {
-		if i, ok := slotOf(n); n != anySlot && (!ok || !p.look(i).free()) {
+		if i, ok := slotOf(n); n != anySlot && (!ok || !p.checkSlot(i).free()) {
 			return false
 		}
 	}

@@ -316,7 +316,7 @@ func TestForgottenWhileOpen(t *testing.T) {
 		t.Fatal("it was not forgotten")
 	}
 	err = p.locked(t.Context(), func(ix *index) error {
-		h, _, err := p.take(ix, asking{in("p", 1), 0, lease.Clearance{}}, nil, true)
+		h, _, err := p.take(ix, candidate{Request: in("p", 1)}, nil, true)
 		if h == nil || err != nil {
 			t.Errorf("%v, %v", h, err)
 		}

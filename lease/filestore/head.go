@@ -9,88 +9,67 @@ import (
 	"berth/lease"
 )
 
-// head is what the first of the line knows of the slots. The zero value is for a
-// place that has others before it: when it becomes the head, all are to be checked.
+// head is what the first waiter of the line knows about the slots. It sleeps until
+// something tells it that a slot may be free:
 //
-// It sleeps until something tells it that a slot may have become free:
+//   - An event: a process that could write the slot's file has closed it. The kernel
+//     sends the event BEFORE it drops the lock, and a release sends one on purpose before
+//     it unlocks: stopped between its unlock and a later event, it would leave the head
+//     asleep beside a free slot. So the head checks again a few times after an
+//     event, and then, with growing pauses, for as long as a slot is locked that
+//     should be free.
+//   - The end of a process, by pidfd: for an event that came before there was a watch,
+//     and for a slot without an event, because the job closed what it inherited.
+//   - Timings.Head, for what none of these tells.
 //
-//   - an event of the slot's file: it was closed by somebody who could write it.
-//     The kernel sends that BEFORE the lock goes with the file, and a release
-//     sends it on purpose before it unlocks. A releaser that is stopped between
-//     an unlock and its event would leave us asleep beside a free slot.
-//   - so after an event it looks again a few times, and goes on, more and more
-//     rarely, for as long as a slot is locked that is marked free (its release is
-//     under way), or whose processes are gone.
-//   - the end of a process, by pidfd: where the event came before there was a
-//     watch, or where there is none, because the job closed what it inherited.
-//   - and every Timings.Head, for what none of these tells.
+// The zero value is that of a waiter behind others, with no slot to check.
 type head struct {
-	watch     *watch
-	unwatched bool // no watch is to be had
+	watch     *watch // nil: there is none, or none yet
+	unwatched bool   // no watch is available
 
-	survey  survey         // what the next look checks, or the last one found
-	again   int            // how often it has looked again since the last event
-	leaving bool           // a slot that should be free by now is still locked
-	over    map[int]string // leases whose processes were seen to be gone, by slot
+	scan     slotScan       // which slots the next check covers, and what the last one found
+	checks   int            // since the last event
+	draining bool           // a slot is locked that should be free: it is being released, or its processes are gone
+	over     map[int]string // by slot: the lease whose processes are known to be gone
 
-	lookAt     time.Time // when it checks all slots by itself
+	fullCheck  time.Time // when all slots are due to be checked
 	pacedUntil time.Time // when the pool's paces let us start
 }
 
-// following: the last event is still being followed up.
-func (h *head) following(o *Timings) bool { return h.leaving || h.again < len(o.Again) }
+// phase is what the head does between two checks.
+type phase int
 
-// looked is told what came of a look.
-func (h *head) looked(o *Timings, v lease.Verdict) {
-	now := time.Now()
-	if h.survey.all {
-		h.lookAt = now.Add(o.Head)
-	}
-	leaving := map[int]bool{}
-	for i, st := range h.survey.held {
-		if st.leaving() {
-			leaving[i] = true
-		}
-	}
-	h.leaving = len(leaving) > 0
-	if h.watch != nil && h.again >= len(o.Again) {
-		h.survey.all, h.survey.some = false, leaving // now events name them
-	}
-	h.pacedUntil = now.Add(v.After)
-}
+const (
+	polling   phase = iota // it cannot watch: it checks every Timings.Poll
+	following              // after an event: it checks after each of Timings.Again
+	draining               // those are over: it checks with growing pauses
+	watching               // it waits for an event
+)
 
-// suspect has the next looks check these slots, too (-1: all).
-func (h *head) suspect(slots ...int) {
-	h.again = 0
-	for _, i := range slots {
-		if i < 0 {
-			h.survey.all = true
-		}
-		h.survey.add(i)
-	}
-}
-
-// slept is told that nothing came for as long as patience said.
-func (h *head) slept(o *Timings) {
-	if h.following(o) {
-		h.again++
-	}
-	if !time.Now().Before(h.lookAt) {
-		h.survey.all = true
-	}
-}
-
-// patience is how long the head sleeps without an event. A Wait that somebody
-// ends again and again does not put off the look at all slots.
-func (h *head) patience(o *Timings) time.Duration {
-	d := time.Until(h.lookAt)
+func (h *head) phase(o *Timings) phase {
 	switch {
 	case h.watch == nil:
+		return polling
+	case h.checks < len(o.Again):
+		return following
+	case h.draining:
+		return draining
+	default:
+		return watching
+	}
+}
+
+// timeout is how long the head sleeps without an event. A Wait that the caller ends
+// again and again does not put off the full check.
+func (h *head) timeout(o *Timings) time.Duration {
+	d := time.Until(h.fullCheck)
+	switch h.phase(o) {
+	case polling:
 		d = o.Poll
-	case h.again < len(o.Again):
-		d = o.Again[h.again]
-	case h.leaving: // a little longer each time: somebody may have stopped it
-		d = min(d, 20*time.Millisecond<<min(h.again-len(o.Again), 10))
+	case following:
+		d = o.Again[h.checks]
+	case draining:
+		d = min(d, 20*time.Millisecond<<min(h.checks-len(o.Again), 10))
 	}
 	if paced := time.Until(h.pacedUntil); paced > 0 {
 		d = min(d, paced)
@@ -98,35 +77,75 @@ func (h *head) patience(o *Timings) time.Duration {
 	return d
 }
 
-// expect has the watch tell of the end of processes that give a slot back
-// without an event. It runs outside of the pool's lock, for it asks the machine.
-func (h *head) expect(p *pool) {
-	for i, st := range h.survey.held {
+// onChecked takes in what a check of the slots has found.
+func (h *head) onChecked(o *Timings, v lease.Verdict) {
+	now := time.Now()
+	if h.scan.all {
+		h.fullCheck = now.Add(o.Head)
+	}
+	h.pacedUntil = now.Add(v.After)
+	suspects := map[int]bool{}
+	for i, st := range h.scan.inUse {
+		if st.beingReleased() {
+			suspects[i] = true
+		}
+	}
+	h.draining = len(suspects) > 0
+	if p := h.phase(o); p == draining || p == watching {
+		h.scan.all, h.scan.some = false, suspects // from now on events name the slots
+	}
+}
+
+// onEvents has the next checks cover these slots, too (-1: all).
+func (h *head) onEvents(slots []int) {
+	h.checks = 0
+	for _, i := range slots {
+		if i < 0 {
+			h.scan.all = true
+		}
+		h.scan.add(i)
+	}
+}
+
+// onTimeout: nothing came for as long as timeout said.
+func (h *head) onTimeout(o *Timings) {
+	if p := h.phase(o); p == following || p == draining {
+		h.checks++
+	}
+	if !time.Now().Before(h.fullCheck) {
+		h.scan.all = true
+	}
+}
+
+// followProcesses has the watch report the end of the processes that give a slot back
+// without an event. It asks the machine, so it does not run under the pool's lock.
+func (h *head) followProcesses(p *pool) {
+	for i, st := range h.scan.inUse {
 		if st.record == nil || st.record.lease == nil {
 			continue
 		}
-		ends := p.ends(st)
+		ends := p.silentEnds(st)
 		if len(ends) == 0 || h.watch.follow(i, ends, p.s.o.Alive) {
 			continue
 		}
-		// All are gone, or cannot be followed: what they held is free, or is just
-		// about to be, unless a daemon of theirs has it. Look more and more rarely.
+		// All of them are gone, or cannot be followed: the slot is free or about to
+		// be, unless a daemon that the job left behind has it.
 		if id := st.record.lease.ID; h.over[i] != id {
 			if h.over == nil {
 				h.over = map[int]string{}
 			}
-			h.over[i], h.again = id, 0
+			h.over[i], h.checks = id, 0
 		}
-		h.survey.add(i)
-		h.leaving = true
+		h.scan.add(i)
+		h.draining = true
 	}
-	clear(h.survey.held)
+	clear(h.scan.inUse)
 }
 
-// ends are the processes whose end may free a slot without an event, in the order
-// in which they are likely to end; none when its berth lives, which will tell, or
-// cannot be seen from here.
-func (p *pool) ends(st slotState) (all []lease.Process) {
+// silentEnds are the processes whose end may free a slot without an event, the likeliest
+// first. There are none if the slot's berth lives, which will send one, or cannot be
+// seen from here.
+func (p *pool) silentEnds(st slotState) (all []lease.Process) {
 	s, l := p.s, st.record.lease
 	if !s.here(l.Owner) || st.locked && !s.o.Ending(l.Owner) {
 		return nil
@@ -134,63 +153,65 @@ func (p *pool) ends(st slotState) (all []lease.Process) {
 	all = append(all, l.Owner)
 	if c := st.record.child; c != nil {
 		all = append(all, *c)
-	} else if c := p.startedFor(l.ID); c != nil { // its berth was killed before it could record it
+	} else if c := p.processOf(l.ID); c != nil { // its berth was killed before it could record it
 		all = append(all, *c)
 	}
 	return all
 }
 
-// here: a process of this boot of this machine and of our pid namespace.
+// here reports whether p is of this boot of this machine, and of our pid namespace.
 func (s *Store) here(p lease.Process) bool { return p.Boot == s.o.Boot && p.PIDNS == s.o.PIDNS }
 
 func (t *place) waitHead(ctx context.Context) error {
 	h, o := &t.head, &t.pool.s.o.Timings
-	if h.watch == nil && !h.unwatched {
-		var w *watch
-		d, err := t.pool.in(slots, true)
-		if err == nil {
-			w, err = newWatch(d)
-		}
-		h.watch, h.unwatched = w, err != nil
-		h.again = len(o.Again)
-		h.survey.all = true
-		if err == nil {
-			return nil // look once more, for what happened before the watch began
-		}
+	if h.watch == nil && !h.unwatched && h.open(t.pool) {
+		return nil // check once more: something may have happened before the watch began
 	}
 	if h.watch != nil {
-		h.expect(t.pool)
+		h.followProcesses(t.pool)
 	}
-	slots, err := h.await(ctx, o)
+	slots, err := h.sleep(ctx, o)
 	switch {
-	case len(slots) > 0: // before the end of ctx: nobody will tell us twice
-		h.suspect(slots...)
+	case len(slots) > 0: // also when ctx is over: an event comes only once
+		h.onEvents(slots)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case err != nil: // of the watch: look at all slots, then try another one
+	case err != nil: // of the watch: check all slots, then try another one
 		h.close()
-		h.survey.all = true
+		h.scan.all = true
 	default:
-		h.slept(o)
+		h.onTimeout(o)
 	}
 	return nil
 }
 
-// await sleeps until a slot is closed, or for as long as the head has patience.
-func (h *head) await(ctx context.Context, o *Timings) ([]int, error) {
+// open reports whether there is a watch now.
+func (h *head) open(p *pool) bool {
+	d, err := p.in(slots, true)
+	if err == nil {
+		h.watch, err = newWatch(d)
+	}
+	h.unwatched = err != nil
+	h.checks = len(p.s.o.Again)
+	h.scan.all = true
+	return err == nil
+}
+
+// sleep returns the slots whose files were closed, or none at the timeout.
+func (h *head) sleep(ctx context.Context, o *Timings) ([]int, error) {
 	if h.watch != nil {
-		return h.watch.wait(ctx, h.patience(o))
+		return h.watch.wait(ctx, h.timeout(o))
 	}
 	select {
-	case <-time.After(h.patience(o)):
+	case <-time.After(h.timeout(o)):
 	case <-ctx.Done():
 	}
 	return nil, nil
 }
 
-// close closes the watch on the side, for that takes 10 to 20 ms. A head that got
-// its slot does so only once the child runs: a fork in between would make the
-// child's close-on-exec the last close, and the child wait for it.
+// close closes the watch in the background, which takes 10 to 20 ms. A head that has
+// its slot calls it only once the child runs: a fork in between would make the
+// child's close-on-exec the last close, and the child would wait for it.
 func (h *head) close() {
 	if h.watch != nil {
 		go h.watch.close()

@@ -205,9 +205,9 @@ func TestCrowdedLine(t *testing.T) {
 		}
 	}
 	err = p.locked(t.Context(), func(ix *index) error {
-		pred, ahead, _, err := p.before(ix, lastName, false)
-		if pred != "" || ahead != 0 || ix.line != crowd {
-			t.Errorf("%q, %d ahead, %d in the line", pred, ahead, ix.line)
+		f, err := p.scanLine(ix, lastName, false)
+		if f != (front{}) || ix.line != crowd {
+			t.Errorf("%+v, %d in the line", f, ix.line)
 		}
 		return err
 	})

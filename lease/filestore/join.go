@@ -154,17 +154,17 @@ func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 		if !strings.HasSuffix(n, "-"+keyHash(r.Key)) {
 			continue
 		}
-		st, err := p.lookTicket(n)
+		kept, err := p.readTicket(n, false)
 		if err != nil {
 			return false, err
 		}
-		// Not that of a waiter who is only stopped: he comes back for it.
-		if !st.kept || !st.orphan || st.ticket == nil || st.ticket.Key != r.Key {
+		// Not that of a waiter that has only stepped aside: it will come back.
+		if !kept.state.orphaned() || kept.ticket.Key != r.Key {
 			continue
 		}
 		t.name = n
-		t.ticket = *st.ticket
-		r.Priority = st.ticket.Priority // the place is what was kept
+		t.ticket = *kept.ticket
+		r.Priority = kept.ticket.Priority // the place is what was kept
 		t.ticket.Request = r
 		ix.change++ // whoever passed it is behind it again
 		return true, t.write(writing)

@@ -8,62 +8,68 @@ import (
 	"berth/lease"
 )
 
-// before reads the line and returns the waiter just before name that is to be
-// waited for ("": none), and how many tickets come before name at all. Tickets
-// of the dead are removed on the way. With frozen set, waiters that are
-// stopped are passed, and passed says that there was one.
-func (p *pool) before(ix *index, name string, frozen bool) (pred string, ahead int, passed bool, err error) {
+// front is what stands before a place in the line.
+type front struct {
+	pred         string // the nearest waiter that has to be waited for, "" if there is none
+	ahead        int    // tickets from the first of the line to pred
+	passedFrozen bool   // a waiter behind pred is stopped, and was passed
+}
+
+// scanLine reads the line before name, from there to its first, up to a waiter that has to
+// be waited for. It removes the tickets of the dead on the way. With checkFrozen, it
+// finds out for itself which waiters are stopped, and passes them.
+func (p *pool) scanLine(ix *index, name string, checkFrozen bool) (f front, err error) {
 	tickets, err := p.tickets()
 	if err != nil {
-		return "", 0, false, err
+		return f, err
 	}
 	left, swept := len(tickets), 0
-	front := slices.DeleteFunc(tickets, func(n string) bool { return n >= name })
-	for looked := 0; pred == "" && len(front) > 0; looked++ {
-		if looked == manyDead {
-			slices.Sort(front)
+	before := slices.DeleteFunc(tickets, func(n string) bool { return n >= name })
+	for scanned := 0; f.pred == "" && len(before) > 0; scanned++ {
+		if scanned == sortAfter {
+			slices.Sort(before)
 		}
-		n := popLast(&front, looked >= manyDead)
-		st, err := p.lookTicket(n)
-		switch {
-		case err != nil:
-			return "", 0, false, err
-		case st.standing && (frozen || st.passed) && p.isFrozen(st):
-			if !st.passed {
-				_ = p.note(n, p.asideNow(false))
-			}
-			passed = true
-		case st.standing:
-			pred, ahead = n, len(front)+1
-		case st.kept:
-			if st.orphan && !st.noted {
-				_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
-			}
-		default:
+		n := popLast(&before, scanned >= sortAfter)
+		t, err := p.readTicket(n, checkFrozen)
+		if err != nil {
+			return front{}, err
+		}
+		switch t.state {
+		case standing:
+			f.pred, f.ahead = n, len(before)+1
+		case frozen:
+			_ = p.note(n, p.asideNow(false))
+			f.passedFrozen = true
+		case frozenPassed:
+			f.passedFrozen = true
+		case orphan:
+			_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
+		case dead:
 			if swept++; swept == 1 {
-				err = p.willRemove(ix)
+				err = p.announceRemoval(ix)
 			}
 			if err == nil {
 				err = p.removeTicket(n)
 			}
 			if err != nil {
-				return "", 0, false, err
+				return front{}, err
 			}
 		}
 	}
 	left -= swept
 	if left != ix.line && swept == 0 {
-		ix.change++ // somebody removed one who could not say so
+		ix.change++ // a ticket was removed by hand
 	}
 	ix.line = left
-	return pred, ahead, passed, nil
+	return f, nil
 }
 
-// manyDead is after how many that need not be waited for the rest is sorted.
-const manyDead = 16
+// sortAfter: most often the first ticket scanned is the one to wait for, so finding the
+// greatest name costs less than sorting. After so many that need not be waited for
+// the rest is sorted.
+const sortAfter = 16
 
-// popLast takes the greatest name out. Nearly always the first one taken is the
-// one that is waited for, so this is cheaper than sorting them all.
+// popLast takes the greatest name out.
 func popLast(names *[]string, sorted bool) string {
 	n := *names
 	last := len(n) - 1
@@ -78,14 +84,10 @@ func popLast(names *[]string, sorted bool) string {
 	return name
 }
 
-func (p *pool) isFrozen(st ticketState) bool {
-	return st.ticket != nil && p.s.o.Frozen(st.ticket.Owner)
-}
-
-// willRemove says that a ticket other than the head's goes. It comes before that:
-// killed in between, whoever stood behind it would find it gone, nothing changed,
-// and think himself the head.
-func (p *pool) willRemove(ix *index) error {
+// announceRemoval says in the index that a ticket other than the head's is about to be removed. It
+// comes first: killed in between, the waiter behind that ticket would find it gone and nothing
+// changed, and take itself for the head.
+func (p *pool) announceRemoval(ix *index) error {
 	ix.change++
 	return ix.save()
 }
@@ -97,16 +99,16 @@ func (p *pool) removeTicket(name string) error {
 // lastName sorts behind every ticket.
 const lastName = "~"
 
-// aheadOfNewcomer returns how many waiters go before a request without a ticket.
-func (p *pool) aheadOfNewcomer(ix *index, r lease.Request) (int, error) {
+// countAhead returns how many waiters go before a request that has no ticket.
+func (p *pool) countAhead(ix *index, r lease.Request) (int, error) {
 	if ix.line == 0 {
 		return 0, nil
 	}
-	pred, ahead, _, err := p.before(ix, ticketName(r.Priority, ix.ticket+1, ""), false)
-	if err == nil && pred == "" && ix.line > 0 {
-		// What dead waiters of a lower priority left is behind everybody, and
-		// would have every newcomer read the line.
-		_, _, _, err = p.before(ix, lastName, false)
+	f, err := p.scanLine(ix, ticketName(r.Priority, ix.ticket+1, ""), false)
+	if err == nil && f.pred == "" && ix.line > 0 {
+		// Tickets that dead waiters of a lower priority left are behind every
+		// newcomer, and each would scan the line because of them.
+		_, err = p.scanLine(ix, lastName, false)
 	}
-	return ahead, err
+	return f.ahead, err
 }

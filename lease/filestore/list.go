@@ -178,7 +178,7 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 			return p.unreadable(i, err), nil
 		}
 		if !locked {
-			switch st := p.judge(f); {
+			switch st := p.checkUnlocked(f); {
 			case st.free():
 				return nil, nil
 			case st.err != nil:
@@ -212,11 +212,11 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 // entry describes a lease.
 func (p *pool) entry(r *record) *lease.Entry {
 	e := &lease.Entry{Lease: r.lease, HeartbeatAge: -1}
-	if r.pulse != nil && r.lease.Owner.Boot == p.s.o.Boot { // else they are of another clock
+	if r.heartbeat != nil && r.lease.Owner.Boot == p.s.o.Boot { // else they are of another clock
 		if r.lease.Heartbeat > 0 {
-			e.HeartbeatAge = max(0, p.s.Clock().Sub(r.pulse.Beat))
+			e.HeartbeatAge = max(0, p.s.Clock().Sub(r.heartbeat.Beat))
 		}
-		e.Keepalive = max(r.pulse.Keepalive, p.keptAlive(r.lease)) // seen by its berth, or not yet
+		e.Keepalive = max(r.heartbeat.Keepalive, p.keptAlive(r.lease)) // seen by its berth, or not yet
 	}
 	p.state(e)
 	return e
@@ -265,27 +265,25 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 	v.Waiters = []lease.Entry{}
 	size := 0
 	for _, n := range tickets {
-		st, err := p.lookTicket(n)
+		t, err := p.readTicket(n, false)
 		if err != nil {
 			return err
 		}
-		if size += st.size; size > mostListed {
+		if size += t.size; size > mostListed {
 			return p.tooMuch(line)
 		}
-		if st.ticket == nil || (probe && !st.standing && !st.kept) {
+		if t.ticket == nil || probe && t.state == dead {
 			continue
 		}
-		e := lease.Entry{Ticket: st.ticket, HeartbeatAge: -1}
+		e := lease.Entry{Ticket: t.ticket, HeartbeatAge: -1}
 		switch {
 		case !probe:
-		case st.standing && st.passed && p.s.o.Frozen(st.ticket.Owner):
+		case t.state == frozenPassed || t.state == stoodAside:
 			e.Aside, e.Note = true, "stopped"
-		case st.standing && !p.s.here(st.ticket.Owner):
-			e.Note = unseenNote
-		case st.kept && !st.orphan:
-			e.Aside, e.Note = true, "stopped"
-		case st.kept:
+		case t.state.orphaned():
 			e.Aside, e.Note = true, "place kept for its key"
+		case !p.s.here(t.ticket.Owner):
+			e.Note = unseenNote
 		}
 		v.Waiters = append(v.Waiters, e)
 	}
@@ -303,9 +301,9 @@ const unseenNote = "cannot be seen from here, so it holds up the line when it is
 
 // unseen returns the waiter of a ticket if its state cannot be seen from here.
 func (p *pool) unseen(name string) *lease.Entry {
-	st, err := p.lookTicket(name)
-	if err != nil || !st.standing || st.ticket == nil || p.s.here(st.ticket.Owner) {
+	t, err := p.readTicket(name, false)
+	if err != nil || t.state != standing || t.ticket == nil || p.s.here(t.ticket.Owner) {
 		return nil
 	}
-	return &lease.Entry{Ticket: st.ticket, HeartbeatAge: -1, Note: unseenNote}
+	return &lease.Entry{Ticket: t.ticket, HeartbeatAge: -1, Note: unseenNote}
 }

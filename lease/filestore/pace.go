@@ -64,9 +64,9 @@ func parsePace(b []byte) (f paceFile, whole bool) {
 	return f, json.Unmarshal(b, &f) == nil
 }
 
-// started counts a start, before there is one: killed in between, one too many
+// recordStart counts a start, before there is one: killed in between, one too many
 // is counted, never one too few. Where there is no file nobody numbers them.
-func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.Start, error) {
+func (p *pool) recordStart(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.Start, error) {
 	had := len(s.Buckets)
 	start := s.Add(p.s.Clock(), paces...)
 	paced := len(s.Buckets) > 0 || s.Slow > 0 || s.Lost > 0
@@ -79,18 +79,18 @@ func (p *pool) started(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.S
 	return start, nil
 }
 
-// refused notes a pace that looks back for longer than an idle pool is kept: who comes
+// recordRefusal notes a pace that looks back for longer than an idle pool is kept: who comes
 // again and again without waiting would find the pool forgotten, and start too soon.
 // On a full disk it is refused none the less.
-func (p *pool) refused(s *lease.Starts, v lease.Verdict) {
+func (p *pool) recordRefusal(s *lease.Starts, v lease.Verdict) {
 	if v.Reason == lease.Paced && v.Pace.Burst <= 1 && v.Pace.Every > max(s.Slow, p.s.o.Forget) {
 		s.Slow = v.Pace.Every
 		_ = p.writePace(s)
 	}
 }
 
-// undo takes a start back.
-func (p *pool) undo(ix *index, start lease.Start) error {
+// undoStart takes a start back.
+func (p *pool) undoStart(ix *index, start lease.Start) error {
 	s, err := p.starts(ix)
 	if err != nil {
 		return err

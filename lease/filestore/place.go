@@ -18,32 +18,40 @@ import (
 //
 // Waking means nothing but: look again, under the pool's lock.
 
-// place is a ticket of ours. The zero predecessor means: we are the head.
+// place is a ticket of ours.
 type place struct {
 	pool   *pool
 	ticket lease.Ticket
 	name   string
 	own    *fileLock // held while we stand in the line
 
-	listed  bool   // the line was read at index.change == change
-	change  uint64 // then
-	pred    string // the waiter before us then, "" for the head
-	passing bool   // we passed a frozen waiter, who may go on at any moment
+	at          position
+	checkFrozen bool                     // the next scan of the line finds out which waiters are stopped
+	blocked     map[string]chan struct{} // see blockOn
+	head        head                     // used once at.pred is ""
 
-	slow   bool                     // the next look also asks whether the one before us is frozen
-	blocks map[string]chan struct{} // tickets that we wait for, or once did and they still stand
+	size    int64 // of the ticket's file, as far as we wrote or read it
+	stopped bool  // a stop was requested
+}
 
-	head head // of use once pred is ""
+// position is where a waiter stood at its last scan of the line.
+type position struct {
+	front
+	known  bool   // false: the line has to be scanned
+	change uint64 // index.change at the scan
+}
 
-	size    int64 // of the ticket's file as far as we wrote or read it
-	stopped bool  // somebody asked us to leave
+// upToDate reports whether nothing has happened since but joins at the end and heads
+// that left. A frozen waiter that was passed may continue at any moment.
+func (at position) upToDate(ix *index) bool {
+	return at.known && at.change == ix.change && !at.passedFrozen
 }
 
 // Ticket implements lease.Place.
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
 // TryAcquire implements lease.Place.
-func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (h lease.Holding, v lease.Verdict, err error) {
+func (t *place) TryAcquire(ctx context.Context, c lease.Clearance) (h lease.Holding, v lease.Verdict, err error) {
 	var got *holding
 	err = t.pool.locked(ctx, func(ix *index) error {
 		if err := t.readNotes(ix); err != nil {
@@ -57,18 +65,18 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (h lease.
 			v = lease.Verdict{Reason: lease.Behind, Ahead: ahead}
 			return nil
 		}
-		got, v, err = t.pool.take(ix, asking{t.ticket.Request, 0, asked}, t.head.survey.begin(), false)
+		got, v, err = t.pool.take(ix, candidate{Request: t.ticket.Request, clearance: c}, t.head.scan.begin(), false)
 		if got == nil {
-			t.head.looked(&t.pool.s.o.Timings, v)
+			t.head.onChecked(&t.pool.s.o.Timings, v)
 			return err
 		}
-		return t.pool.settle(ix, got, t.remove(ix))
+		return t.pool.commit(ix, got, t.remove(ix))
 	})
 	if err != nil || got == nil {
 		return nil, v, err // the next look puts the ticket back
 	}
 	if t.head.watch != nil {
-		got.putOff(t.head.close)
+		got.afterStart(t.head.close)
 	}
 	return got, v, nil
 }
@@ -83,7 +91,7 @@ func (t *place) readNotes(ix *index) error {
 		t.own.Unlock()
 		ix.line++
 		ix.change++
-		t.listed = false
+		t.at.known = false
 		if err := ix.save(); err != nil {
 			return err
 		}
@@ -94,36 +102,35 @@ func (t *place) readNotes(ix *index) error {
 		return nil
 	}
 	t.size = st.Size
-	if st, err := t.pool.lookTicket(t.name); err == nil && st.stop != nil {
+	if own, err := t.pool.readTicket(t.name, false); err == nil && own.stop != nil {
 		t.stopped = true
-		return &lease.StoppedError{Stop: *st.stop}
+		return &lease.StoppedError{Stop: *own.stop}
 	}
 	return nil
 }
 
 // turn returns 0 when it is this ticket's turn, else how many come before it.
 func (t *place) turn(ix *index) (int, error) {
-	if t.listed && t.change == ix.change && !t.passing && !t.slow {
-		// Nothing happened but joins at the end and heads that left.
-		if t.pred == "" {
+	if t.at.upToDate(ix) && !t.checkFrozen {
+		if t.at.pred == "" {
 			return 0, nil
 		}
-		if _, err := t.pool.stat(line, t.pred); errors.Is(err, fs.ErrNotExist) {
-			t.pred = ""
-			t.head.survey.all = true
+		if _, err := t.pool.stat(line, t.at.pred); errors.Is(err, fs.ErrNotExist) {
+			t.at.front = front{}
+			t.head.scan.all = true
 			return 0, nil
 		}
 	}
-	was := t.pred
-	pred, ahead, passed, err := t.pool.before(ix, t.name, t.slow || t.passing)
+	wasHead := t.at.known && t.at.pred == ""
+	f, err := t.pool.scanLine(ix, t.name, t.checkFrozen || t.at.passedFrozen)
 	if err != nil {
 		return 0, err
 	}
-	if pred == "" && (was != "" || !t.listed) {
-		t.head.survey.all = true // nobody has looked at the slots for us yet
+	if f.pred == "" && !wasHead {
+		t.head.scan.all = true // no slot has been checked for us yet
 	}
-	t.listed, t.change, t.pred, t.passing, t.slow = true, ix.change, pred, passed, false
-	return ahead, nil
+	t.at, t.checkFrozen = position{f, true, ix.change}, false
+	return f.ahead, nil
 }
 
 // remove takes the ticket out of the line and lets the next one look, which comes
@@ -131,8 +138,8 @@ func (t *place) turn(ix *index) (int, error) {
 // between would keep it asleep, and nobody sees why: who is stopped with the
 // pool's lock is told of.
 func (t *place) remove(ix *index) error {
-	if !t.listed || t.pred != "" || t.passing || t.change != ix.change {
-		if err := t.pool.willRemove(ix); err != nil {
+	if !t.at.upToDate(ix) || t.at.pred != "" {
+		if err := t.pool.announceRemoval(ix); err != nil {
 			return err
 		}
 	}
@@ -202,7 +209,7 @@ func (t *place) Return(ctx context.Context) error {
 		}
 	}
 	return t.pool.locked(ctx, func(ix *index) error {
-		t.listed = false
+		t.at.known = false
 		ix.change++ // who passed us is behind us again
 		err := t.pool.note(t.name, &aside{Back: true})
 		if errors.Is(err, fs.ErrNotExist) {

@@ -30,7 +30,7 @@ type pool struct {
 	subs map[string]*dir // slots and line; one that is missing is made with its first file
 	file *os.File        // the lock file, to read and write the index
 
-	found sync.Map // of startedFor: a *lease.Process by the id of its lease
+	found sync.Map // of processOf: a *lease.Process by the id of its lease
 
 	// elder: the index is of an earlier boot, or none, so a record may be so, too.
 	elder bool

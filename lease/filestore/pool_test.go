@@ -138,7 +138,7 @@ func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- h.Unused(t.Context()) }()
-	for end := time.Now().Add(20 * time.Second); p.look(0).locked; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); p.checkSlot(0).locked; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Error("the slot stays taken while somebody holds the pool's lock")
 			break
@@ -154,8 +154,8 @@ func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 	line := r
 	line.ID = lease.NewID("p")
 	first := headOf(t, s, line)
-	err = g.letGo()
-	for i := 0; err == nil && (i == 0 || first.head.following(&s.o.Timings)); i++ {
+	err = g.freeSlots()
+	for i := 0; err == nil && (i == 0 || first.head.phase(&s.o.Timings) != watching); i++ {
 		if f, v, err := first.TryAcquire(t.Context(), lease.Clearance{}); f != nil || err != nil || i > 0 && v.Reason != lease.Paced {
 			t.Fatalf("%v, %+v, %v", f, v, err)
 		}

@@ -153,8 +153,8 @@ func (p *pool) rebuild() (*index, error) {
 				return nil, err
 			}
 		}
-		if st := p.look(i); !st.free() {
-			ix.limits[i] = st.asks()
+		if st := p.checkSlot(i); !st.free() {
+			ix.limits[i] = st.limit()
 		}
 	}
 	return ix, ix.saveAll()

@@ -36,22 +36,22 @@ import (
 // up with blanks, because a truncate costs ten times as much as either: it was
 // a tenth of a hand-over. It also keeps the blocks for a day with a full disk.
 
-// pulse is the first line of a slot's file: when berth last gave a sign of
+// heartbeat is the first line of a slot's file: when berth last gave a sign of
 // life and when the job last asked for its idle clock to be reset, in ns on
 // the system's boot clock. That clock does not jump when somebody sets the
 // time, and it is the same in every process.
-type pulse struct {
+type heartbeat struct {
 	Beat      clock.Instant `json:"beat"`
 	Keepalive clock.Instant `json:"keepalive"`
 }
 
 const (
-	pulseFmt    = `{"beat":%20d,"keepalive":%20d}` + "\n"
-	freeMark    = `{"free":true}                                                 ` + "\n" // as long as a pulse
-	beatAt      = 8
-	keepaliveAt = beatAt + 20 + 13
-	childAt     = keepaliveAt + 20 + 2
-	childLen    = 384 // a host name has at most 64 bytes, so the line is below 250
+	heartbeatFmt = `{"beat":%20d,"keepalive":%20d}` + "\n"
+	freeMark     = `{"free":true}                                                 ` + "\n" // as long as a heartbeat
+	beatAt       = 8
+	keepaliveAt  = beatAt + 20 + 13
+	childAt      = keepaliveAt + 20 + 2
+	childLen     = 384 // a host name has at most 64 bytes, so the line is below 250
 	// usual is the size that a slot's file keeps, so that it needs no truncate.
 	usual = 16 << 10
 	// maxRecord bounds what is read of a record. Of ours, labels take 24 KiB at most,
@@ -81,13 +81,13 @@ type aside struct {
 
 // record is what a slot's or a ticket's file says.
 type record struct {
-	pulse  *pulse
-	child  *lease.Process
-	lease  *lease.Lease
-	ticket *lease.Ticket
-	stop   *lease.Stop
-	aside  *aside
-	size   int // what it takes, without blanks at the end of its lines
+	heartbeat *heartbeat
+	child     *lease.Process
+	lease     *lease.Lease
+	ticket    *lease.Ticket
+	stop      *lease.Stop
+	aside     *aside
+	size      int // what it takes, without blanks at the end of its lines
 }
 
 var (
@@ -171,8 +171,8 @@ func (r *record) add(line []byte) error {
 		}
 		r.ticket = t
 	case probe.Beat != nil:
-		r.pulse = &pulse{}
-		if json.Unmarshal(line, r.pulse) != nil {
+		r.heartbeat = &heartbeat{}
+		if json.Unmarshal(line, r.heartbeat) != nil {
 			return errGarbage
 		}
 	case probe.Child != nil:
@@ -273,7 +273,7 @@ func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 			return err
 		}
 	}
-	_, err = f.WriteAt(fmt.Appendf(nil, pulseFmt, s.Clock(), 0), 0)
+	_, err = f.WriteAt(fmt.Appendf(nil, heartbeatFmt, s.Clock(), 0), 0)
 	return err
 }
 
@@ -283,7 +283,7 @@ func markFree(f *os.File) error {
 	return err
 }
 
-func (s *Store) beat(f *os.File) error {
+func (s *Store) writeHeartbeat(f *os.File) error {
 	_, err := f.WriteAt(fmt.Appendf(nil, "%20d", s.Clock()), beatAt)
 	return err
 }

@@ -40,7 +40,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 		}
 		// Now: the head, once awake, waits for the lock that we have. Killed after
 		// the change, we could not wake it, and if this fails it has looked in vain.
-		_ = p.poke(anySlot)
+		_ = p.wakeHead(anySlot)
 		switch {
 		case own.None():
 			return p.remove(itself, "limit")

@@ -277,7 +277,7 @@ func TestFailedCount(t *testing.T) {
 		if err := os.Symlink("nowhere", s.path("p", "pace")); err != nil {
 			return err
 		}
-		if _, err := p.started(ix, &st, burst().Rate); err == nil || ix.start != before {
+		if _, err := p.recordStart(ix, &st, burst().Rate); err == nil || ix.start != before {
 			t.Errorf("%v, the last start was at %d, and now at %d", err, before, ix.start)
 		}
 		return nil

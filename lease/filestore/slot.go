@@ -13,39 +13,40 @@ import (
 	"berth/lease"
 )
 
-// slotState is what a look at one slot found.
+// slotState is what a check of one slot found.
 type slotState struct {
-	locked bool    // somebody holds it
-	record *record // nil: empty, or not readable
+	locked bool
+	record *record // nil: empty, or it cannot be read
 	orphan bool    // not locked, but the recorded child lives
-	err    error   // it cannot be opened, or its record not be read
+	err    error   // it cannot be opened, or its record cannot be read
 }
 
-// leaving: its release is under way, or it died in there. No job has such a slot:
-// marks are made, and leases written, under the pool's lock or at the end.
-func (st slotState) leaving() bool { return st.locked && st.record == nil }
+// beingReleased reports whether the slot is marked free and still locked: its holder is
+// releasing it, or died in there. No job has such a slot: it is marked only after the
+// job, and a lease is written under the pool's lock.
+func (st slotState) beingReleased() bool { return st.locked && st.record == nil }
 
 func (st slotState) free() bool { return !st.locked && !st.orphan && st.err == nil }
 
-// damaged: what is there may stand for a job, and nobody can tell.
+// damaged reports whether something is there that may stand for a job.
 func (st slotState) damaged() bool {
 	var foreign notOursError
 	return errors.As(st.err, &foreign) || errors.Is(st.err, errGarbage) || errors.Is(st.err, errNewer)
 }
 
-// asks is what the index says of a slot in use.
-func (st slotState) asks() int {
+// limit is what the index says of a slot in use: the limit that its lease requests.
+func (st slotState) limit() int {
 	if st.record != nil && st.record.lease != nil {
-		if asks := st.record.lease.Asks; asks > 0 && asks <= mostSlots {
-			return asks
+		if limit := st.record.lease.Asks; limit > 0 && limit <= mostSlots {
+			return limit
 		}
 	}
 	return noLimit
 }
 
-// look finds out what slot i is in truth. It opens the file for reading, so
-// that its own close does not wake the head of the line.
-func (p *pool) look(i int) slotState {
+// checkSlot finds out the state of slot i. It opens the file for reading, so that its own
+// close does not wake the head of the line.
+func (p *pool) checkSlot(i int) slotState {
 	f, err := p.openSlot(i, reading)
 	if errors.Is(err, fs.ErrNotExist) {
 		return slotState{}
@@ -54,23 +55,23 @@ func (p *pool) look(i int) slotState {
 		return slotState{err: err}
 	}
 	defer f.Close()
-	// Asked as who would take it asks: a shared lock of somebody is in the way,
-	// too. We have the pool's lock, so nobody else asks now.
+	// An exclusive lock, like one that takes the slot: another process's shared lock is
+	// in the way, too. We have the pool's lock, so no other check sees ours.
 	got, err := tryLock(f)
 	if err != nil {
 		return slotState{err: err}
 	}
 	if got {
-		return p.judge(f)
+		return p.checkUnlocked(f)
 	}
-	// The lock says it all. Whether its child lives is a look at /proc, and before
-	// there is a child one at all of it: 150 callers at once took ten times as long.
+	// Whether its child lives does not matter then. To find out means to read /proc, and
+	// before there is a child, all of it: 150 callers at once took ten times as long.
 	r, _ := readRecord(f)
 	return slotState{locked: true, record: r}
 }
 
-// judge reads the record of a slot whose lock is free.
-func (p *pool) judge(f *os.File) slotState {
+// checkUnlocked reads the record of a slot whose lock is free.
+func (p *pool) checkUnlocked(f *os.File) slotState {
 	r, err := readRecord(f)
 	switch {
 	case errors.Is(err, errGarbage) && p.elder && p.olderThanBoot(f):
@@ -82,22 +83,21 @@ func (p *pool) judge(f *os.File) slotState {
 	case r.lease == nil:
 		return slotState{err: errGarbage}
 	}
-	// A child that closed what it inherited (sudo does) does not hold the
-	// lock, and is a job of the pool all the same. When its berth was killed
-	// before it could record it, its environment tells.
+	// A child that closed what it inherited, as sudo does, does not hold the lock, and is
+	// a job of the pool nevertheless. If its berth was killed before it could
+	// record the child, the child's environment tells.
 	st := slotState{record: r}
 	if r.child != nil {
 		st.orphan = p.s.o.Alive(*r.child)
 	} else {
-		st.orphan = p.startedFor(r.lease.ID) != nil
+		st.orphan = p.processOf(r.lease.ID) != nil
 	}
 	return st
 }
 
-// startedFor finds a process of a lease by its environment, which may be a look at
-// every process there is, under the pool's lock. So for as long as the one that was
-// found lives, it is asked for that one alone.
-func (p *pool) startedFor(id string) *lease.Process {
+// processOf finds a process of a lease by its environment. That may read all of /proc
+// under the pool's lock, so it remembers the process for as long as it lives.
+func (p *pool) processOf(id string) *lease.Process {
 	if found, ok := p.found.Load(id); ok && p.s.o.Alive(*found.(*lease.Process)) {
 		return found.(*lease.Process)
 	}
@@ -108,6 +108,69 @@ func (p *pool) startedFor(id string) *lease.Process {
 		p.found.Store(id, found)
 	}
 	return found
+}
+
+// slotScan says which slots are to be checked, and what a check found in those that are
+// not free. The zero value checks none.
+type slotScan struct {
+	all   bool
+	some  map[int]bool
+	inUse map[int]slotState
+}
+
+func everySlot() *slotScan { return &slotScan{all: true} }
+
+// begin forgets what was found before.
+func (s *slotScan) begin() *slotScan {
+	clear(s.inUse)
+	return s
+}
+
+func (s *slotScan) covers(i int) bool { return s.all || s.some[i] }
+
+func (s *slotScan) add(i int) {
+	if s.some == nil {
+		s.some = map[int]bool{}
+	}
+	s.some[i] = true
+}
+
+func (s *slotScan) note(i int, st slotState) {
+	if s.inUse == nil {
+		s.inUse = map[int]slotState{}
+	}
+	s.inUse[i] = st
+}
+
+// checkSlots checks slots that the index has in use against their locks, and frees
+// in the index those whose holders were killed and whose jobs are gone. If only damaged
+// ones are left in use, it returns the first of these: they may stay so for ever.
+func (p *pool) checkSlots(ix *index, scan *slotScan) *lease.DamagedError {
+	var bad *lease.DamagedError
+	sound := false
+	for i, limit := range ix.limits {
+		if limit == 0 {
+			continue
+		}
+		if !scan.covers(i) {
+			sound = true // as far as is known: it was checked before
+			continue
+		}
+		st := p.checkSlot(i)
+		if st.err != nil && bad == nil {
+			bad = &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: bare(st.err)}
+		}
+		if st.free() {
+			ix.mark(i, 0)
+		} else {
+			scan.note(i, st)
+		}
+		sound = sound || st.locked || st.orphan
+	}
+	if sound {
+		return nil
+	}
+	return bad
 }
 
 // Inherits reports whether this process was started with a descriptor that
@@ -131,8 +194,8 @@ func (s *Store) Inherits(l *lease.Lease) bool {
 	return false
 }
 
-// poke wakes the head of the line, which watches for closed slot files.
-func (p *pool) poke(slot string) error {
+// wakeHead wakes the head of the line, which watches for closed slot files.
+func (p *pool) wakeHead(slot string) error {
 	f, err := p.openFile(slots, slot, making)
 	if err != nil {
 		return err

@@ -90,7 +90,7 @@ func TestOrphanIsFoundOnce(t *testing.T) {
 	look := func(want int) (g lease.Holding) {
 		t.Helper()
 		for range 3 {
-			l.(*place).head.survey.all = true
+			l.(*place).head.scan.all = true
 			var err error
 			if g, _, err = l.TryAcquire(t.Context(), lease.Clearance{}); err != nil {
 				t.Fatal(err)
@@ -98,7 +98,7 @@ func TestOrphanIsFoundOnce(t *testing.T) {
 			if g != nil {
 				break
 			}
-			_ = l.(*place).pool.ends(l.(*place).head.survey.held[0])
+			_ = l.(*place).pool.silentEnds(l.(*place).head.scan.inUse[0])
 		}
 		if asked != want {
 			t.Errorf("asked %d times for the process, want %d", asked, want)
@@ -129,7 +129,7 @@ func headOf(t *testing.T, s *Store, r lease.Request) *place {
 		t.Fatal(err)
 	}
 	p := l.(*place)
-	for p.head.watch == nil || p.head.survey.all || p.head.again < len(s.o.Again) {
+	for p.head.watch == nil || p.head.scan.all || p.head.checks < len(s.o.Again) {
 		if g, v, err := p.TryAcquire(t.Context(), lease.Clearance{}); g != nil || err != nil {
 			t.Fatalf("%v, %v, %v", g, v, err)
 		}
@@ -348,10 +348,10 @@ func TestLocalLocks(t *testing.T) {
 	}
 }
 
-// TestFreeMark: the mark that a release writes is as long as a pulse, and a
+// TestFreeMark: the mark that a release writes is as long as a heartbeat, and a
 // keepalive does not touch what tells it.
 func TestFreeMark(t *testing.T) {
-	if len(freeMark) != len(fmt.Sprintf(pulseFmt, 0, 0)) || !strings.HasPrefix(freeMark, `{"free":true}`) || keepaliveAt < len(`{"free":true}`) {
+	if len(freeMark) != len(fmt.Sprintf(heartbeatFmt, 0, 0)) || !strings.HasPrefix(freeMark, `{"free":true}`) || keepaliveAt < len(`{"free":true}`) {
 		t.Errorf("%q", freeMark)
 	}
 	mark := []byte(freeMark)

@@ -104,9 +104,8 @@ func localLocks(mountinfo, dir string) string {
 	return ""
 }
 
-// doze sleeps in the kernel, in this thread: the runtime's own sleep would wake two
-// others for it.
-func doze(d time.Duration) {
+// sleepInKernel sleeps in this thread: the runtime's own sleep would wake two others.
+func sleepInKernel(d time.Duration) {
 	left := unix.NsecToTimespec(int64(d))
 	_ = unix.Nanosleep(&left, nil)
 }

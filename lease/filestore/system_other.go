@@ -12,4 +12,4 @@ func holdsFlock(int) bool     { return false }
 func networkFS(string) string { return "" }
 func checkMount(string) error { return nil }
 
-func doze(d time.Duration) { time.Sleep(d) }
+func sleepInKernel(d time.Duration) { time.Sleep(d) }

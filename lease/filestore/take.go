@@ -25,15 +25,15 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 	}
 	var got *holding
 	err = p.locked(ctx, func(ix *index) error {
-		ahead, err := p.aheadOfNewcomer(ix, r)
+		ahead, err := p.countAhead(ix, r)
 		if err != nil {
 			return err
 		}
-		got, v, err = p.take(ix, asking{r, ahead, lease.Clearance{}}, everySlot(), true)
+		got, v, err = p.take(ix, candidate{Request: r, ahead: ahead}, everySlot(), true)
 		if got == nil {
 			return err
 		}
-		return p.settle(ix, got, nil)
+		return p.commit(ix, got, nil)
 	})
 	if err != nil || got == nil {
 		p.close()
@@ -58,18 +58,17 @@ func checkWeight(weight int) error {
 	return nil
 }
 
-// asking is a request with what it may say for itself: how many waiters go
-// first, and which gates have been asked and are open.
-type asking struct {
+// candidate is a request that is to be decided on.
+type candidate struct {
 	lease.Request
-	ahead int
-	asked lease.Clearance
+	ahead     int // waiters that go first
+	clearance lease.Clearance
 }
 
-// take decides, and takes the slots if the answer is yes. look checks the slots
-// that may have been given back without a word in the index; with lazily set it
-// does so only when something is in the way.
-func (p *pool) take(ix *index, r asking, look *survey, lazily bool) (*holding, lease.Verdict, error) {
+// take decides, and takes the slots if the answer is yes. Those of scan are checked
+// first: they may be free though the index does not say so. With lazily set that
+// happens only if something is in the way.
+func (p *pool) take(ix *index, c candidate, scan *slotScan, lazily bool) (*holding, lease.Verdict, error) {
 	own, err := p.own()
 	if err != nil {
 		return nil, lease.Verdict{}, err
@@ -78,54 +77,52 @@ func (p *pool) take(ix *index, r asking, look *survey, lazily bool) (*holding, l
 	if err != nil {
 		return nil, lease.Verdict{}, err
 	}
-	want := r.Request
 	decide := func() lease.Verdict {
 		used, asked := ix.used()
 		return lease.Decide(lease.PoolState{
-			Own: own, Used: used, Asked: asked, Ahead: r.ahead, Starts: starts, Clock: p.s.Clock(),
-		}, want, r.asked)
+			Own: own, Used: used, Asked: asked, Ahead: c.ahead, Starts: starts, Clock: p.s.Clock(),
+		}, c.Request, c.clearance)
 	}
 	v := decide()
 	var bad *lease.DamagedError
-	if !lazily || v.Reason == lease.Full || v.Limit < lease.Smallest(own.Limit, r.Ask(own.Limit)) {
-		bad = p.verify(ix, look)
+	if !lazily || v.Reason == lease.Full || v.Limit < lease.Smallest(own.Limit, c.Ask(own.Limit)) {
+		bad = p.checkSlots(ix, scan)
 		v = decide()
 	}
-	paces := r.Paces(own)
-	r.Conditions = lease.Conditions{Need: r.Needs(own)} // the rest is over with the start
-	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+r.Weight; try++ {
-		h, err := p.grab(ix, r.Request, v.Limit)
+	granted := c.Request
+	granted.Conditions = lease.Conditions{Need: c.Needs(own)} // the others end with the start
+	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+c.Weight; try++ {
+		h, err := p.grant(ix, granted, v.Limit)
 		if err == nil && h != nil {
-			h.lease.Start, err = p.started(ix, &starts, paces...)
+			h.lease.Start, err = p.recordStart(ix, &starts, c.Paces(own)...)
 		}
 		if err != nil {
-			return nil, v, p.ungrab(ix, h, err)
+			return nil, v, p.revoke(ix, h, err)
 		}
 		if h != nil {
 			return h, v, nil
 		}
-		look.all = true // a slot was taken after all, and is marked now
-		bad = p.verify(ix, look)
+		scan.all = true // a slot was in use after all, and is marked so now
+		bad = p.checkSlots(ix, scan)
 		v = decide()
 	}
-	if v.Reason == lease.Ready { // slots came and went, and none was had
+	if v.Reason == lease.Ready { // slots came and went, and none could be locked
 		v.Reason = lease.Full
 	}
 	if v.Reason == lease.Full && bad != nil {
 		return nil, v, bad
 	}
-	p.refused(&starts, v)
+	p.recordRefusal(&starts, v)
 	return nil, v, nil
 }
 
-// grab locks r.Weight free slots, the lowest first, and writes the lease into
-// each. It returns nil, nil after it found (and marked in the index) a slot
-// that somebody holds, or may hold.
-func (p *pool) grab(ix *index, r lease.Request, inForce int) (_ *holding, err error) {
+// grant locks r.Weight free slots, the lowest first, and writes the lease into each. It
+// returns nil, nil if it found a slot that is or may be in use, and marks it so in the index.
+func (p *pool) grant(ix *index, r lease.Request, inForce int) (_ *holding, err error) {
 	h := &holding{pool: p}
 	defer func() {
 		if err != nil || len(h.files) < r.Weight {
-			_ = p.ungrab(ix, h, nil)
+			_ = p.revoke(ix, h, nil)
 		}
 	}()
 	mark := r.Limit
@@ -138,7 +135,7 @@ func (p *pool) grab(ix *index, r lease.Request, inForce int) (_ *holding, err er
 			return nil, st.err
 		}
 		if f == nil {
-			ix.mark(i, st.asks())
+			ix.mark(i, st.limit())
 			return nil, nil
 		}
 		h.files, h.lease.Slots = append(h.files, f), append(h.lease.Slots, i)
@@ -163,33 +160,33 @@ func (p *pool) grab(ix *index, r lease.Request, inForce int) (_ *holding, err er
 	return h, nil
 }
 
-// settle has a grant in the index before anybody hears of it. What cannot be there, or
-// after err is not to be, is taken back with the lock that it was made under: then it
-// counts for no pace, either.
-func (p *pool) settle(ix *index, h *holding, err error) error {
+// commit saves the index before anybody learns of the grant. After err, or if that fails,
+// it revokes the grant under the lock that it was made under, and so its start counts
+// for no pace.
+func (p *pool) commit(ix *index, h *holding, err error) error {
 	if err == nil {
 		err = ix.save()
 	}
 	if err == nil {
 		return nil
 	}
-	return p.ungrab(ix, h, errors.Join(err, p.undo(ix, h.lease.Start)))
+	return p.revoke(ix, h, errors.Join(err, p.undoStart(ix, h.lease.Start)))
 }
 
-// ungrab gives back what grab took, if it did, after err.
-func (p *pool) ungrab(ix *index, h *holding, err error) error {
+// revoke gives back the slots of a grant, if there is one, and returns err.
+func (p *pool) revoke(ix *index, h *holding, err error) error {
 	if h != nil {
 		for i, f := range h.files {
 			_ = markFree(f)
 			ix.mark(h.lease.Slots[i], 0)
-			_ = unlock(f) // should a child of ours have it by now
+			_ = unlock(f) // explicitly: a child of ours may have inherited it by now
 			f.Close()
 		}
 	}
 	return err
 }
 
-// lockSlot locks slot i, or says why not: the state then is in use or damaged.
+// lockSlot locks slot i. Without a file, the state says why not.
 func (p *pool) lockSlot(i int) (*os.File, slotState) {
 	f, err := p.openSlot(i, making)
 	if err != nil {
@@ -200,7 +197,7 @@ func (p *pool) lockSlot(i int) (*os.File, slotState) {
 		f.Close()
 		return nil, slotState{locked: err == nil, err: err}
 	}
-	st := p.judge(f)
+	st := p.checkUnlocked(f)
 	if st.free() && !p.hasSlot(i, f) {
 		st.err = errors.New("the file was replaced while it was being locked")
 	}

@@ -67,54 +67,103 @@ func (p *pool) ticketLock(name string) (*fileLock, error) {
 	return l, l.open()
 }
 
-// ticketState is what a look at one ticket found.
-type ticketState struct {
-	standing bool // its waiter lives and waits for its turn
-	kept     bool // nobody waits for it now, but its place is kept
-	orphan   bool // its waiter is gone: it belongs to its key
-	noted    bool // and somebody has noted since when
-	passed   bool // somebody found it frozen before: others need not wait to find out
-	ticket   *lease.Ticket
-	stop     *lease.Stop
-	size     int // of its file
+// ticketState says whether there is a waiter behind a ticket, and if not, why the
+// ticket is still there.
+type ticketState int
+
+const (
+	// dead: left by a waiter that was killed, or kept for a key for too long.
+	dead ticketState = iota
+	// standing: its waiter lives and waits for its turn.
+	standing
+	// frozen: its waiter waits, but is stopped, and no other has noted that.
+	frozen
+	// frozenPassed: the same, noted by a waiter that has passed it.
+	frozenPassed
+	// stoodAside: its waiter lives, does not want to be waited for, and keeps its place.
+	stoodAside
+	// orphan: its waiter is gone, and its key keeps the place. The grace begins when
+	// a waiter notes it.
+	orphan
+	// orphanNoted: the grace has begun.
+	orphanNoted
+	// foreign: no waiter of this pool wrote it. It is no place in the line, and stays.
+	foreign
+)
+
+// orphaned: only a key keeps the place.
+func (s ticketState) orphaned() bool { return s == orphan || s == orphanNoted }
+
+// ticketInfo is one ticket, read.
+type ticketInfo struct {
+	state  ticketState
+	ticket *lease.Ticket // nil: it has not been written yet, or is foreign
+	stop   *lease.Stop
+	size   int // of its file
 }
 
-// lookTicket finds out what a ticket is in truth. A ticket that is neither
-// standing nor kept is left over from a waiter that was killed, and is removed by
-// who finds it; what no waiter of this pool has written is nobody's place, and stays.
-// One that cannot be looked at is an error, because its waiter may live.
-func (p *pool) lookTicket(name string) (st ticketState, err error) {
+// readTicket reads a ticket and finds out its state. With checkFrozen it also asks
+// whether its waiter is stopped where no other has noted that. A ticket that cannot be
+// read is an error, because its waiter may live.
+func (p *pool) readTicket(name string, checkFrozen bool) (t ticketInfo, err error) {
 	f, err := p.openTicket(name, reading)
-	var foreign notOursError
+	var notOurs notOursError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return st, nil
-	case errors.As(err, &foreign):
-		return ticketState{kept: true}, nil // nobody's place, and it blocks nobody
+		return t, nil
+	case errors.As(err, &notOurs):
+		return ticketInfo{state: foreign}, nil
 	case err != nil:
-		return st, err
+		return t, err
 	}
 	defer f.Close()
-	if st.standing, err = lockedByAnother(f); err != nil {
-		return st, err
+	locked, err := lockedByAnother(f)
+	if err != nil {
+		return t, err
 	}
 	b, err := readAll(f)
 	if err != nil {
-		return st, err
+		return t, err
 	}
-	st.size = len(b)
+	t.size = len(b)
 	r, err := parseRecord(b)
-	if err != nil || r == nil || r.ticket == nil || !p.isOurs(r.ticket.ID) {
-		// Of a newer berth, or no ticket: not ours to judge, and it blocks nobody.
-		st.kept = !st.standing && (errors.Is(err, errNewer) || !p.unwritten(b))
-		return st, nil
+	if err == nil && r != nil && r.ticket != nil && p.isOurs(r.ticket.ID) {
+		t.ticket, t.stop = r.ticket, r.stop
+		t.state = p.stateOf(r, locked, checkFrozen)
+		return t, nil
 	}
-	st.ticket, st.stop = r.ticket, r.stop
-	st.passed = r.aside != nil && !r.aside.Back
-	if !st.standing {
-		p.judgeTicket(&st, r)
+	switch {
+	case locked: // its waiter has not written it yet
+		t.state = standing
+	case errors.Is(err, errNewer) || !p.unwritten(b):
+		t.state = foreign
 	}
-	return st, nil
+	return t, nil
+}
+
+// stateOf returns the state of a ticket with this record, whose file is locked or not.
+func (p *pool) stateOf(r *record, locked, checkFrozen bool) ticketState {
+	a := r.aside
+	aside := a != nil && !a.Back
+	noted := a != nil && a.Gone
+	switch {
+	case locked && aside && p.s.o.Frozen(r.ticket.Owner):
+		return frozenPassed
+	case locked && !aside && checkFrozen && p.s.o.Frozen(r.ticket.Owner):
+		return frozen
+	case locked:
+		return standing
+	case !noted && p.s.o.Alive(r.ticket.Owner) && (aside || r.ticket.Key != "" && r.stop == nil):
+		return stoodAside
+	case r.ticket.Key == "" || r.stop != nil:
+		return dead
+	case !noted:
+		return orphan
+	case p.inGrace(r):
+		return orphanNoted
+	default:
+		return dead
+	}
 }
 
 func (p *pool) isOurs(id string) bool { return strings.HasPrefix(id, p.name+"/") }
@@ -124,23 +173,6 @@ func (p *pool) isOurs(id string) bool { return strings.HasPrefix(id, p.name+"/")
 func (p *pool) unwritten(b []byte) bool {
 	begin := fmt.Appendf(nil, `{"v":%d,"id":"%s/`, lease.Version, p.name)
 	return len(bytes.Trim(b, "\x00")) == 0 || bytes.HasPrefix(b, begin) && !bytes.Contains(b, []byte("\n"))
-}
-
-// judgeTicket decides whether an unlocked ticket keeps its place: its waiter
-// stepped aside and lives, or it has a key and the grace is not over.
-func (p *pool) judgeTicket(st *ticketState, r *record) {
-	a := r.aside
-	st.noted = a != nil && a.Gone
-	st.orphan = st.noted || !p.s.o.Alive(r.ticket.Owner)
-	switch {
-	case !st.orphan && a != nil && !a.Back:
-		st.kept = true
-	case r.ticket.Key == "" || r.stop != nil: // or it is just dying
-	case !st.noted:
-		st.kept = true // the grace begins when somebody notes it
-	default:
-		st.kept = p.inGrace(r)
-	}
 }
 
 func (p *pool) inGrace(r *record) bool {

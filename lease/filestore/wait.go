@@ -9,10 +9,10 @@ import (
 
 // Wait implements lease.Place. It sleeps in the kernel: behind others in
 // flock(2) on the ticket before ours, as the head on events of the slots.
-// Every now and then it looks by itself, for what makes no event: a waiter
+// From time to time it checks by itself, for what makes no event: a waiter
 // that is frozen, a process that cannot be followed, an event that was lost.
 func (t *place) Wait(ctx context.Context) error {
-	if t.pred != "" {
+	if t.at.pred != "" {
 		return t.waitBehind(ctx)
 	}
 	return t.waitHead(ctx)
@@ -20,50 +20,50 @@ func (t *place) Wait(ctx context.Context) error {
 
 func (t *place) waitBehind(ctx context.Context) error {
 	t.head.close()
-	look := time.NewTimer(t.pool.s.o.Look)
-	defer look.Stop()
+	checkFrozen := time.NewTimer(t.pool.s.o.Look)
+	defer checkFrozen.Stop()
 	select {
-	case <-t.block(t.pred):
-		delete(t.blocks, t.pred)
+	case <-t.blockOn(t.at.pred):
+		delete(t.blocked, t.at.pred)
 		return nil
-	case <-look.C:
-		t.slow = true
+	case <-checkFrozen.C:
+		t.checkFrozen = true
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// settle is how long the next in the line sleeps on after it was woken. A winner
-// lets its ticket go together with its grant: put off until its child runs, a stop
-// or a slow moment in between would keep the next one from a slot that is free.
-// But to become the head takes 0.3 ms of a CPU, and on two busy cores these would
-// come out of the start of that child.
-const settle = 2 * time.Millisecond
+// wakeDelay is how long the next waiter sleeps on when the ticket before it goes. The winner
+// removes its ticket in the same step in which it takes the slot: later, a stop in
+// between would keep the next waiter from a slot that is free. But to become the head
+// takes 0.3 ms of CPU time, and on two busy cores these would come out of the
+// start of the winner's child.
+const wakeDelay = 2 * time.Millisecond
 
-// block returns a channel that is closed when the ticket name is no longer
-// held. The lock is asked for shared, so that those who wait for the same
-// ticket, and those who look at it, do not wait for each other.
+// blockOn returns a channel that is closed when the ticket name is no longer held.
+// The goroutine asks for a shared lock, so that several that wait for the same ticket,
+// or read it, do not wait for each other.
 //
-// A goroutine whose result is not wanted any more sleeps on until that ticket
-// goes, and takes a thread with it. It is kept for when we wait for the same
-// ticket again: one that is stopped and continued a hundred times costs one.
-func (t *place) block(name string) <-chan struct{} {
-	if done, ok := t.blocks[name]; ok {
+// A goroutine whose result is no longer wanted sleeps on until its ticket goes, and
+// occupies a thread. It is kept for when we wait for that ticket again: a waiter before
+// us that is stopped and continued a hundred times costs one thread.
+func (t *place) blockOn(name string) <-chan struct{} {
+	if done, ok := t.blocked[name]; ok {
 		return done
 	}
-	for n, done := range t.blocks {
+	for n, done := range t.blocked {
 		select {
 		case <-done:
-			delete(t.blocks, n)
+			delete(t.blocked, n)
 		default:
 		}
 	}
 	done := make(chan struct{})
-	if t.blocks == nil {
-		t.blocks = map[string]chan struct{}{}
+	if t.blocked == nil {
+		t.blocked = map[string]chan struct{}{}
 	}
-	t.blocks[name] = done
+	t.blocked[name] = done
 	l, err := t.pool.ticketLock(name)
 	if err != nil {
 		close(done) // it is gone
@@ -72,7 +72,7 @@ func (t *place) block(name string) <-chan struct{} {
 	go func() {
 		defer close(done)
 		_ = l.RLock()
-		doze(settle)
+		sleepInKernel(wakeDelay)
 		l.Unlock()
 	}()
 	return done

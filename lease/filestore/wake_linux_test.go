@@ -143,9 +143,9 @@ func TestDaemonKeepsTheSlot(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := l.(*place)
-	for looks := 0; p.head.watch == nil || p.head.patience(&s.o.Timings) < time.Second; looks++ {
+	for looks := 0; p.head.watch == nil || p.head.timeout(&s.o.Timings) < time.Second; looks++ {
 		if looks > 15 {
-			t.Fatalf("%d looks, and the next is to come in %v", looks, p.head.patience(&s.o.Timings))
+			t.Fatalf("%d looks, and the next is to come in %v", looks, p.head.timeout(&s.o.Timings))
 		}
 		if g, v, err := p.TryAcquire(t.Context(), lease.Clearance{}); g != nil || err != nil {
 			t.Fatalf("%v, %v, %v", g, v, err)
@@ -178,7 +178,7 @@ func TestReleaserIsStopped(t *testing.T) {
 				}
 				defer unix.Close(daemon)
 				var p *place
-				for i, step := range h.goes()[:last+1] {
+				for i, step := range h.releaseSteps()[:last+1] {
 					if head == early && i == 0 || head == late && i == last {
 						p = headOf(t, s, request(1, 1))
 					}
@@ -186,7 +186,7 @@ func TestReleaserIsStopped(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if freed = !p.pool.look(0).locked; freed {
+				if freed = !p.pool.checkSlot(0).locked; freed {
 					granted(t, p)
 				}
 			}
@@ -272,7 +272,7 @@ func TestKeepaliveWakesNobody(t *testing.T) {
 		t.Errorf("events of slots %v, %v", slots, err)
 	}
 	// What people see, and what an earlier berth reads, has it since.
-	if r, err := readRecord(h.files[0]); err != nil || r.pulse.Keepalive != signs.Keepalive {
+	if r, err := readRecord(h.files[0]); err != nil || r.heartbeat.Keepalive != signs.Keepalive {
 		t.Errorf("the record: %+v, %v", r, err)
 	}
 }
@@ -302,7 +302,7 @@ func TestThreadsOfAFlappingWaiter(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 20 {
 		for _, pred := range []*place{a, b} {
-			p.pred = pred.name
+			p.at.pred = pred.name
 			ctx, stop := context.WithTimeout(t.Context(), time.Millisecond)
 			if err := p.Wait(ctx); err == nil {
 				t.Error("it does not wait")
@@ -318,7 +318,7 @@ func TestThreadsOfAFlappingWaiter(t *testing.T) {
 		t.Errorf("%d goroutines for two waiters before it", n)
 	}
 	for _, pred := range []*place{a, b} { // and both are still heard
-		p.pred = pred.name
+		p.at.pred = pred.name
 		if err := pred.Leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -41,7 +41,7 @@ func procSucc(s *S, p int, emit0 func(Trans)) {
 			n := *s
 			n.g.owner[q.vi-1] = 0
 			n.p[p].vi = 0
-			emit(n, "kernel drops the lock of its look")
+			emit(n, "kernel drops the lock of its check")
 		}
 		s.closeOne(p, false, fmt.Sprintf("P%d: kernel closes its ", p), emit0)
 		if s.g.lock != uint8(p+1) && q.f&fOwn == 0 && q.vi == 0 && q.has == 0 {
@@ -57,13 +57,13 @@ func procSucc(s *S, p int, emit0 func(Trans)) {
 	if q.f&fStopped != 0 {
 		return
 	}
-	// done(), put off: a timer's goroutine
-	if q.f&fLater != 0 {
+	// head.close, deferred: a timer's goroutine
+	if q.f&fDeferred != 0 {
 		n := *s
 		m := &n.p[p]
-		clr(m, fLater|fWatch|fOwn)
+		clr(m, fDeferred|fWatch|fOwn)
 		m.events = 0
-		emit(n, "later: closes the watch")
+		emit(n, "deferred: closes the watch")
 	}
 	// the goroutine blocked on the predecessor's ticket
 	if q.blockedOn != 0 && q.bstate < 3 {
@@ -86,13 +86,13 @@ func procSucc(s *S, p int, emit0 func(Trans)) {
 
 	x.n = *s
 	switch {
-	case q.pc <= LOOKING:
-		x.look()
+	case q.pc <= CHECKING:
+		x.scan()
 	case q.pc <= JTRYLOCK:
 		x.take()
 	case q.pc == WAIT:
 		x.wait()
-	case q.pc <= RLLOOKING:
+	case q.pc <= RLCHECKING:
 		x.job()
 	default:
 		x.line()
@@ -118,7 +118,7 @@ func (x *step) job() {
 	case EXECVE:
 		m.child = 1
 		m.childHas, m.has = m.has, 0
-		clr(m, fOwn|fWatch|fLater)
+		clr(m, fOwn|fWatch|fDeferred)
 		m.pc = GONE
 		n.tidy(p)
 		n.jobs("exec")
@@ -143,12 +143,12 @@ func (x *step) job() {
 			x.emit(n, fmt.Sprintf("release: marks slot %d free", i))
 			return
 		}
-		m.pc, m.vi = RLPOKE, 0
-		if mut("pokelate") {
+		m.pc, m.vi = RLWAKE, 0
+		if mut("wakelate") {
 			m.pc = RLUNLOCK
 		}
 		procSucc(n, p, x.out)
-	case RLPOKE:
+	case RLWAKE:
 		i := int(q.vi)
 		for i < c.N && q.it&(1<<i) == 0 {
 			i++
@@ -156,11 +156,11 @@ func (x *step) job() {
 		if i < c.N {
 			n.fire(1 << i)
 			m.vi = uint8(i + 1)
-			x.emit(n, fmt.Sprintf("release: pokes slot %d", i))
+			x.emit(n, fmt.Sprintf("release: wakes the head for slot %d", i))
 			return
 		}
 		m.pc, m.vi = RLUNLOCK, 0
-		if mut("pokelate") {
+		if mut("wakelate") {
 			m.pc = RLHINT
 		}
 		procSucc(n, p, x.out)
@@ -181,20 +181,20 @@ func (x *step) job() {
 		m.pc, m.vi = RLHINT, 0
 		if m.has != 0 {
 			m.pc = RLUNLOCK
-		} else if mut("pokelate") {
-			m.pc = RLPOKE
+		} else if mut("wakelate") {
+			m.pc = RLWAKE
 		}
 		x.emit(n, fmt.Sprintf("release: closes slot %d", i))
 	case RLHINT:
 		if g.sLine > 0 {
 			m.pc = GONE
 			n.tidy(p)
-			x.emit(n, "somebody waits: exits")
+			x.emit(n, "there are waiters: exits")
 		} else {
 			m.pc, m.mode = LOCK, mRel
-			x.emit(n, "nobody waits: wants the pool lock")
+			x.emit(n, "no waiter: wants the pool lock")
 		}
-	case RLLOOK:
+	case RLCHECK:
 		i := int(q.vi)
 		for i < c.N && (q.it&(1<<i) == 0 || g.mLim[i] == 0 || g.owner[i] != 0) {
 			i++
@@ -206,17 +206,17 @@ func (x *step) job() {
 			return
 		}
 		g.owner[i] = uint8(17 + p)
-		m.pc = RLLOOKING
-		x.emit(n, fmt.Sprintf("release: looks at slot %d", i))
-	case RLLOOKING:
+		m.pc = RLCHECKING
+		x.emit(n, fmt.Sprintf("release: checks slot %d", i))
+	case RLCHECKING:
 		i := int(q.vi)
 		g.owner[i] = 0
 		if !s.orphan(g.rec[i]) {
 			g.mLim[i] = 0
 		}
 		m.vi++
-		m.pc = RLLOOK
-		x.emit(n, fmt.Sprintf("release: judges slot %d", i))
+		m.pc = RLCHECK
+		x.emit(n, fmt.Sprintf("release: reads slot %d", i))
 	}
 }
 
@@ -243,20 +243,20 @@ func (x *step) line() {
 		m.pc, m.mode = LOCK, mReturn
 		x.emit(n, "is back: locks its ticket")
 	case RTNOTE:
-		clr(m, fListed)
+		clr(m, fKnown)
 		clr(m, fNoted)
 		g.mChange++
 		m.asideSelf &^= 1
 		m.pc = SAVE
 		x.emit(n, "notes that it is back (change++)")
-	case SETPOKE:
+	case SETWAKE:
 		n.fire(4)
 		m.pc = SETWRITE
-		if mut("setpokelate") {
+		if mut("setwakelate") {
 			m.pc = GONE
 			n.tidy(p)
 		}
-		x.emit(n, "pokes .any")
+		x.emit(n, "wakes the head for .any")
 	case SETWRITE:
 		g.own = uint8(c.setTo)
 		m.pc = SAVE

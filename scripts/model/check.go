@@ -92,7 +92,7 @@ func lost(s *S) (who int, class string) {
 	return -1, ""
 }
 
-// recovers: with fast steps and slow looks alone, does p get its slot?
+// recovers: with fast steps and slow checks alone, does p get its slot?
 func recovers(s0 *S, p int) bool {
 	s := *s0
 	s.g.slows = 3
@@ -128,12 +128,12 @@ func show(s *S) string {
 			fmt.Fprintf(&b, "(%s)", modeName[q.mode])
 		}
 		fl := ""
-		for k, nm := range map[uint16]string{fStopped: "STOPPED", fListed: "listed", fPassing: "passing", fWatch: "watch", fOwn: "own", fFile: "file", fNoted: "noted", fNil: "suspectall"} {
+		for k, nm := range map[uint16]string{fStopped: "STOPPED", fKnown: "listed", fPassed: "passing", fWatch: "watch", fOwn: "own", fFile: "file", fNoted: "noted", fScanAll: "scan.all"} {
 			if q.f&k != 0 {
 				fl += " " + nm
 			}
 		}
-		fmt.Fprintf(&b, "[seq%d ch%d pred%d susp%b again%d ev%b blk%d/%d child%d has%b chas%b%s] ", q.seq, q.change, q.pred, q.suspect, q.again, q.events, q.blockedOn, q.bstate, q.child, q.has, q.childHas, fl)
+		fmt.Fprintf(&b, "[seq%d ch%d pred%d susp%b again%d ev%b blk%d/%d child%d has%b chas%b%s] ", q.seq, q.change, q.pred, q.some, q.checks, q.events, q.blockedOn, q.bstate, q.child, q.has, q.childHas, fl)
 	}
 	return b.String()
 }

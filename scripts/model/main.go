@@ -2,23 +2,23 @@
 // it breaks a promise: an explicit-state search over the steps of lease/filestore
 // at the granularity of system calls (the pool's lock, the index, tickets, slots,
 // records, watches and their events), with kills, stops, limits that change and
-// waiters that leave or step aside at any step. It follows the code: whoever
-// changes the protocol changes it here, too, and runs it before and after.
+// waiters that leave or step aside at any step. It follows the code: a change
+// of the protocol is made here, too, and this is run before and after.
 //
 //	go run ./scripts/model -P 3 -N 1 -kinds nen -kills 1
 //	go run ./scripts/model -P 3 -N 1 -kinds nnn -stops 1
-//	go run ./scripts/model -P 3 -N 1 -kinds nnn -stops 1 -mut pokelate
+//	go run ./scripts/model -P 3 -N 1 -kinds nnn -stops 1 -mut wakelate
 //
 // It prints how many states there are and the shortest way to the first of each
 // class of: MORE-THAN-N, OVERTAKES, SWEPT-LIVE, TICKET-LOST, TOKEN, LOST (there is
-// room for a waiter that lives and whose turn it is, and nothing but a look by the
+// room for a waiter that lives and whose turn it is, and nothing but a check by the
 // clock will tell it), INDEX (free in the index while a job runs) and END (never
 // ends). The exit code is 1 when there is any but "LOST behind a frozen waiter": by
-// design that takes until the next one's slow look.
+// design that takes until the next one's slow check.
 //
 // -mut breaks the protocol on purpose, to show that the search would find it:
 // removelate, sweeplate, norecheck, nochild, nosave, noagain, watchnolook,
-// countlate, pokelate, setpokelate, ticketlate, nofollow, noleaving.
+// countlate, wakelate, setwakelate, ticketlate, nofollow, nodraining.
 //
 // Left out: gates, paces, kept tickets, damaged files, heads that cannot watch or
 // follow, network file systems. Each -max of a million states takes about 100 MB.
@@ -64,9 +64,9 @@ func parse(args []string) (o options, err error) {
 	fs.IntVar(&c.kills, "kills", 0, "so many are killed")
 	fs.IntVar(&c.stops, "stops", 0, "so many stops")
 	fs.IntVar(&c.leaves, "leaves", 0, "so many leave the line")
-	fs.IntVar(&c.slows, "slows", 0, "so many looks by the clock")
+	fs.IntVar(&c.slows, "slows", 0, "so many checks by the clock")
 	fs.IntVar(&c.asides, "asides", 0, "so many Ctrl-Z")
-	fs.IntVar(&c.again, "again", 1, "so often the head looks again after an event")
+	fs.IntVar(&c.again, "again", 1, "so often the head checks again after an event")
 	fs.BoolVar(&c.strictTime, "strict", true, "the last of these comes when the kernel has closed what it was closing")
 	fs.BoolVar(&c.lifo, "lifo", false, "a killed process's highest descriptor is closed first")
 	fs.IntVar(&c.held, "held", 0, "so many processes have become their commands (--exec) at the start, with a slot each")
@@ -137,7 +137,7 @@ func (r result) classes() (all []string) {
 	return all
 }
 
-// byDesign is what only a look by the clock ends: nobody is told of a stop.
+// byDesign is what only a check by the clock ends: a stop makes no event.
 const byDesign = "LOST behind a frozen waiter [waits behind: 45 s]"
 
 // broken are the classes that the design does not allow for.

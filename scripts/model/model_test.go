@@ -43,9 +43,9 @@ func TestProtocol(t *testing.T) {
 // nothing.
 func TestModelFinds(t *testing.T) {
 	for words, want := range map[string]string{
-		"-P 3 -N 2 -kinds nnl -own 1 -kills 1 -mut setpokelate":            "LOST [head: 3 s]",
-		"-P 3 -N 1 -kinds nnn -stops 1 -prefix 3 -mut pokelate":            "LOST while P stopped at RLCLOSE [head: 3 s]",
-		"-P 3 -N 1 -kinds nnn -stops 1 -prefix 3 -mut noleaving":           "LOST while P stopped at RLCLOSE [head: 3 s]",
+		"-P 3 -N 2 -kinds nnl -own 1 -kills 1 -mut setwakelate":            "LOST [head: 3 s]",
+		"-P 3 -N 1 -kinds nnn -stops 1 -prefix 3 -mut wakelate":            "LOST while P stopped at RLCLOSE [head: 3 s]",
+		"-P 3 -N 1 -kinds nnn -stops 1 -prefix 3 -mut nodraining":          "LOST while P stopped at RLCLOSE [head: 3 s]",
 		"-P 4 -N 2 -kinds eenn -held 2 -stops 1 -prefix 2 -mut ticketlate": "LOST while P stopped at FORK [waits behind: 45 s]",
 		"-P 3 -N 1 -kinds een -held 1 -kills 1 -mut nofollow":              "LOST [head: 3 s]",
 		"-P 3 -N 1 -kinds cnn -kills 1 -prefix 3 -mut nochild":             "MORE-THAN-N: 2 jobs' slots with limit 1",

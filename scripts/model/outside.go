@@ -124,10 +124,10 @@ func envSucc(s *S, p int, emit func(Trans)) {
 		n := *s
 		n.g.kills--
 		m := &n.p[p]
-		clr(m, fStopped|fWatch|fLater)
+		clr(m, fStopped|fWatch|fDeferred)
 		m.pc = DYING
 		m.events, m.bstate, m.blockedOn = 0, 0, 0
-		m.leave, m.held, m.heldRec, m.fol, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
+		m.released, m.inUse, m.inUseRec, m.follows, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
 		m.vi2(q)
 		if mut("nochild") { // the child does not inherit
 			m.childHas = 0
@@ -160,10 +160,10 @@ func envSucc(s *S, p int, emit func(Trans)) {
 	}
 }
 
-// vi2 keeps, of a killed process, which slot its look had locked.
+// vi2 keeps, of a killed process, which slot its check had locked.
 func (m *Proc) vi2(q *Proc) (uint8, uint8) {
 	vi := uint8(0)
-	if q.pc == LOOKING || q.pc == RLLOOKING {
+	if q.pc == CHECKING || q.pc == RLCHECKING {
 		vi = q.vi + 1
 	}
 	m.stage, m.tries, m.bpred = 0, 0, 0

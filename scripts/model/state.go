@@ -13,14 +13,14 @@ const (
 	LOCK  // waits for the pool's lock; mode says what for
 	NOTES // lstat own ticket
 	TURN
-	BEFORE
-	WILLREM // sweep: change++ saved
-	SWEEP   // unlink of a dead ticket
-	BEND
-	VERIFY
-	LOOKING // slot vi's lock held by our look
+	SCAN
+	ANNOUNCE // sweep: change++ saved
+	SWEEP    // unlink of a dead ticket
+	SCANNED
+	CHECK
+	CHECKING // slot vi's lock held by our check
 	DECIDE
-	GRAB
+	GRANT
 	WLEASE
 	REMOVE
 	REMSAVE
@@ -39,22 +39,22 @@ const (
 	RLMARK
 	RLUNLOCK
 	RLCLOSE
-	RLPOKE
+	RLWAKE
 	RLHINT
-	RLLOOK
-	RLLOOKING
+	RLCHECK
+	RLCHECKING
 	SANOTE
 	SAUNLOCK
 	SASTOP
 	RTLOCK
 	RTNOTE
-	SETPOKE
+	SETWAKE
 	SETWRITE
 	DYING
 	GONE
 )
 
-var pcName = strings.Split("START LOCK NOTES TURN BEFORE WILLREM SWEEP BEND VERIFY LOOKING DECIDE GRAB WLEASE REMOVE REMSAVE UNLINK TUNLOCK SAVE UNLOCK JSAVE JCREATE JTRYLOCK JFILL WAIT FORK EXECVE RUNWAIT RLMARK RLUNLOCK RLCLOSE RLPOKE RLHINT RLLOOK RLLOOKING SANOTE SAUNLOCK SASTOP RTLOCK RTNOTE SETPOKE SETWRITE DYING GONE", " ")
+var pcName = strings.Split("START LOCK NOTES TURN SCAN ANNOUNCE SWEEP SCANNED CHECK CHECKING DECIDE GRANT WLEASE REMOVE REMSAVE UNLINK TUNLOCK SAVE UNLOCK JSAVE JCREATE JTRYLOCK JFILL WAIT FORK EXECVE RUNWAIT RLMARK RLUNLOCK RLCLOSE RLWAKE RLHINT RLCHECK RLCHECKING SANOTE SAUNLOCK SASTOP RTLOCK RTNOTE SETWAKE SETWRITE DYING GONE", " ")
 
 const (
 	mNew = iota
@@ -72,20 +72,20 @@ var modeName = []string{"new", "try", "join", "leave", "release", "aside", "retu
 // flags
 const (
 	fStopped = 1 << iota
-	fListed
-	fPassing
-	fSlow
+	fKnown
+	fPassed
+	fCheckFrozen
 	fWatch
-	fLater // done() is put off
-	fOwn   // own ticket's flock is held
-	fFile  // own ticket's file exists
-	fNoted // somebody noted: passed (aside without Back)
-	fPre   // child between fork and exec: holds a copy of the ticket's lock
+	fDeferred // head.close is still to come
+	fOwn      // own ticket's flock is held
+	fFile     // own ticket's file exists
+	fNoted    // another noted: frozenPassed (aside without Back)
+	fPre      // child between fork and exec: holds a copy of the ticket's lock
 	fSwept
-	fPassed // of before(): it passed a frozen one
-	fNil    // suspect == nil
-	fAll    // this verify looks at all
-	fSlept  // of before(): 2nd pass of a newcomer
+	fPassedNow // of scanLine(): it passed a frozen one
+	fScanAll   // scan.all
+	fCheckAll  // this check covers all slots
+	fSecond    // of scanLine(): 2nd pass of a newcomer
 	fGot
 )
 
@@ -93,18 +93,18 @@ type Proc struct {
 	f                      uint16
 	pc, mode               uint8
 	seq                    uint8 // ticket number, 0 none
-	change, pred, suspect  uint8
-	again, events          uint8
+	change, pred, some     uint8
+	checks, events         uint8
 	blockedOn, bstate      uint8
 	has, childHas, closing uint8
 	child                  uint8 // 0 none 1 runs 2 dying 3 gone 5 daemon left 6 daemon dying
 	it, vi, stage, tries   uint8
 	bpred                  uint8
-	asideSelf              uint8    // 1: its own aside note stands (kept)
-	leave                  uint8    // slots found marked free and locked
-	held                   uint8    // slots found in use by the last look, not yet asked about
-	heldRec                [2]uint8 // whose they were; +16: without a lock
-	fol, over              [2]uint8 // followed by pidfd: p+1 a berth, 16+p+1 a child; leases known to be over
+	asideSelf              uint8    // 1: its own aside note stands (stoodAside)
+	released               uint8    // slots found marked free and locked
+	inUse                  uint8    // slots found in use by the last check, whose processes are not followed yet
+	inUseRec               [2]uint8 // whose they were; +16: without a lock
+	follows, over          [2]uint8 // followed by pidfd: p+1 a berth, 16+p+1 a child; leases known to be over
 }
 
 type G struct {
@@ -113,7 +113,7 @@ type G struct {
 	sLim                              [2]uint8
 	mChange, mLine, mSeq, mTok        uint8
 	mLim                              [2]uint8
-	owner                             [2]uint8 // slot's flock: 0, p+1 hold, 16+p+1 look
+	owner                             [2]uint8 // slot's flock: 0, p+1 hold, 16+p+1 check
 	rec                               [2]uint8 // 0 free, p+1
 	own                               uint8    // pool's own limit, 255 none
 	kills, stops, leaves, sets, slows uint8
@@ -147,7 +147,7 @@ type Cfg struct {
 	leaves     int
 	slows      int
 	asides     int
-	strictTime bool // the last re-look comes after the kernel has finished closing
+	strictTime bool // the last check after an event comes after the kernel has finished closing
 	again      int
 	mut        string
 	fallback   int

@@ -13,7 +13,7 @@ func (x *step) take() {
 	case DECIDE:
 		decide(n, p)
 		x.emit(n, "decides")
-	case GRAB:
+	case GRANT:
 		i := int(q.vi)
 		for i < c.N && g.mLim[i] != 0 {
 			i++
@@ -25,7 +25,7 @@ func (x *step) take() {
 		fail := func(asks uint8, l string) {
 			n.fire(1 << i)
 			g.mLim[i] = asks
-			for j := 0; j < c.N; j++ { // ungrab: close without a word
+			for j := 0; j < c.N; j++ { // revoke: close without a word
 				if m.has&(1<<j) != 0 {
 					m.has &^= 1 << j
 					g.owner[j], g.rec[j] = 0, 0
@@ -34,9 +34,9 @@ func (x *step) take() {
 				}
 			}
 			m.tries++
-			set(m, fAll)
-			m.vi, m.pc = 0, VERIFY
-			x.emit(n, fmt.Sprintf("grab: slot %d %s", i, l))
+			set(m, fCheckAll)
+			m.vi, m.pc = 0, CHECK
+			x.emit(n, fmt.Sprintf("grant: slot %d %s", i, l))
 		}
 		if g.owner[i] != 0 {
 			fail(noLimit, "is locked after all")
@@ -74,7 +74,7 @@ func (x *step) take() {
 				}
 			}
 		}
-		x.emit(n, fmt.Sprintf("grab: locks slot %d", i))
+		x.emit(n, fmt.Sprintf("grant: locks slot %d", i))
 	case WLEASE:
 		for j := 0; j < c.N; j++ {
 			if m.has&(1<<j) != 0 && g.rec[j] != uint8(p+1) {
@@ -92,7 +92,7 @@ func (x *step) take() {
 		// no step of its own
 		procSucc(n, p, x.out)
 	case REMOVE:
-		if q.f&fListed == 0 || q.pred != 0 || q.f&fPassing != 0 || q.change != g.mChange {
+		if q.f&fKnown == 0 || q.pred != 0 || q.f&fPassed != 0 || q.change != g.mChange {
 			if !mut("removelate") {
 				g.mChange++
 				m.pc = REMSAVE
@@ -133,7 +133,7 @@ func (x *step) take() {
 	case UNLOCK:
 		g.lock = 0
 		n.clearMem()
-		clr(m, fAll|fSwept|fPassed|fSlept)
+		clr(m, fCheckAll|fSwept|fPassedNow|fSecond)
 		m.it, m.vi, m.bpred, m.stage, m.tries = 0, 0, 0, 0, 0
 		l := "unlocks the pool"
 		switch q.mode {
@@ -147,7 +147,7 @@ func (x *step) take() {
 		case mTry:
 			if q.f&fGot != 0 {
 				if m.f&(fWatch|fOwn) != 0 {
-					set(m, fLater)
+					set(m, fDeferred)
 				}
 				n.granted(p, s)
 			} else {
@@ -155,7 +155,7 @@ func (x *step) take() {
 				if m.pred != 0 { // waitBehind
 					clr(m, fWatch)
 					m.events = 0
-					m.leave, m.held, m.heldRec, m.fol, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
+					m.released, m.inUse, m.inUseRec, m.follows, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
 					if m.blockedOn != m.pred {
 						m.blockedOn, m.bstate = m.pred, 1
 					}
@@ -168,8 +168,8 @@ func (x *step) take() {
 			n.tidy(p)
 		case mRel, mSet:
 			m.pc = GONE
-			if q.mode == mSet && mut("setpokelate") {
-				m.pc = SETPOKE
+			if q.mode == mSet && mut("setwakelate") {
+				m.pc = SETWAKE
 			}
 			n.tidy(p)
 		case mAside:
@@ -201,11 +201,11 @@ func (x *step) take() {
 
 func startTake(n *S, p int) {
 	m := &n.p[p]
-	m.pc, m.vi, m.stage = VERIFY, 0, 1
-	m.leave, m.held, m.heldRec = 0, 0, [2]uint8{}
-	clr(m, fAll)
-	if m.f&fNil != 0 {
-		set(m, fAll)
+	m.pc, m.vi, m.stage = CHECK, 0, 1
+	m.released, m.inUse, m.inUseRec = 0, 0, [2]uint8{}
+	clr(m, fCheckAll)
+	if m.f&fScanAll != 0 {
+		set(m, fCheckAll)
 	}
 }
 
@@ -221,19 +221,19 @@ func decide(n *S, p int) {
 	if m.mode == mNew && m.stage == 0 {
 		m.stage = 1
 		if full || limit < smallest(g.own, ask) {
-			set(m, fAll)
-			m.pc, m.vi = VERIFY, 0
+			set(m, fCheckAll)
+			m.pc, m.vi = CHECK, 0
 			return
 		}
 	}
 	if ready && int(m.tries) <= c.N+c.weight[p] {
-		m.pc, m.vi = GRAB, 0
+		m.pc, m.vi = GRANT, 0
 		return
 	}
-	if m.mode == mTry { // looked()
-		if m.f&fWatch != 0 && m.again >= again {
-			m.suspect = m.leave
-			clr(m, fNil)
+	if m.mode == mTry { // onChecked()
+		if m.f&fWatch != 0 && m.checks >= again {
+			m.some = m.released
+			clr(m, fScanAll)
 		}
 	}
 	m.pc = SAVE
@@ -245,9 +245,9 @@ func (n *S) granted(p int, s *S) {
 		viol(n, "TOKEN: not above the last one")
 	}
 	n.g.lastTok = s.g.mTok
-	clr(m, fListed|fPassing|fSlow|fNil)
-	m.change, m.pred, m.suspect, m.again, m.blockedOn, m.bstate, m.it = 0, 0, 0, 0, 0, 0, 0
-	m.leave, m.held, m.heldRec, m.fol, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
+	clr(m, fKnown|fPassed|fCheckFrozen|fScanAll)
+	m.change, m.pred, m.some, m.checks, m.blockedOn, m.bstate, m.it = 0, 0, 0, 0, 0, 0, 0
+	m.released, m.inUse, m.inUseRec, m.follows, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
 	m.pc = FORK
 	if c.exec[p] {
 		m.pc = EXECVE

@@ -45,8 +45,8 @@ func (s *S) ownLocked(i int) bool { return s.fl(i, fOwn) }
 func (s *S) ended(who uint8) {
 	for i := 0; i < c.P; i++ {
 		for k := 0; k < c.N; k++ {
-			if s.p[i].fol[k] == who {
-				s.p[i].fol[k] = 0
+			if s.p[i].follows[k] == who {
+				s.p[i].follows[k] = 0
 				if s.p[i].f&fWatch != 0 {
 					s.p[i].events |= 1 << k
 				}

@@ -4,8 +4,8 @@ import (
 	"fmt"
 )
 
-// look takes the pool's lock, finds out whose turn it is and checks slots.
-func (x *step) look() {
+// scan takes the pool's lock, finds out whose turn it is and checks slots.
+func (x *step) scan() {
 	s, p, q := x.s, x.p, x.q
 	n := &x.n
 	m, g := &n.p[p], &n.g
@@ -23,14 +23,14 @@ func (x *step) look() {
 			}
 		}
 		m.stage, m.tries = 0, 0
-		clr(m, fAll|fSwept|fPassed|fSlept|fGot)
+		clr(m, fCheckAll|fSwept|fPassedNow|fSecond|fGot)
 		l := "pool lock, reads index, for " + modeName[q.mode]
 		switch q.mode {
 		case mNew:
 			if g.mLine == 0 {
 				m.pc = DECIDE // ahead 0
 			} else {
-				m.pc, m.it, m.bpred = BEFORE, uint8(key(p, g.mSeq+1)), 0
+				m.pc, m.it, m.bpred = SCAN, uint8(key(p, g.mSeq+1)), 0
 			}
 		case mTry:
 			m.pc = NOTES
@@ -45,14 +45,14 @@ func (x *step) look() {
 		case mLeave:
 			m.pc = REMOVE
 		case mRel:
-			m.pc, m.vi = RLLOOK, 0
+			m.pc, m.vi = RLCHECK, 0
 		case mAside:
 			m.pc = SANOTE
 		case mReturn:
 			m.pc = RTNOTE
 		case mSet:
-			m.pc = SETPOKE
-			if mut("setpokelate") {
+			m.pc = SETWAKE
+			if mut("setwakelate") {
 				m.pc = SETWRITE
 			}
 		}
@@ -67,30 +67,30 @@ func (x *step) look() {
 		// merged with turn: both only read what the pool lock protects
 		turn(n, p)
 		x.emit(n, "reads own ticket, turn()")
-	case BEFORE:
+	case SCAN:
 		b, k := s.lastBelow(int(q.it))
 		if b < 0 {
-			m.pc, m.bpred = BEND, 0
-			bend(n, p)
-			x.emit(n, "before(): nobody (left) before")
+			m.pc, m.bpred = SCANNED, 0
+			scanned(n, p)
+			x.emit(n, "scanLine(): nobody (left) before")
 			return
 		}
 		noted := s.fl(b, fNoted) || s.p[b].asideSelf&1 != 0
-		frz := q.mode == mTry && q.f&(fSlow|fPassing) != 0
+		frz := q.mode == mTry && q.f&(fCheckFrozen|fPassed) != 0
 		switch {
 		case s.ownLocked(b) && (frz || noted) && s.frozen(b):
 			set(&n.p[b], fNoted)
-			set(m, fPassed)
+			set(m, fPassedNow)
 			m.it = uint8(k)
-			x.emit(n, fmt.Sprintf("before(): passes the frozen %d", b))
+			x.emit(n, fmt.Sprintf("scanLine(): passes the frozen %d", b))
 		case s.ownLocked(b):
 			m.bpred = uint8(b + 1)
-			m.pc = BEND
-			bend(n, p)
-			x.emit(n, fmt.Sprintf("before(): %d stands before", b))
+			m.pc = SCANNED
+			scanned(n, p)
+			x.emit(n, fmt.Sprintf("scanLine(): %d stands before", b))
 		case s.p[b].asideSelf&1 != 0 && s.aliveBerth(b), s.fl(b, fNoted) && s.aliveBerth(b):
 			m.it = uint8(k)
-			x.emit(n, fmt.Sprintf("before(): %d is kept", b))
+			x.emit(n, fmt.Sprintf("scanLine(): %d is kept", b))
 		default:
 			m.it = uint8(k)
 			m.vi = uint8(b)
@@ -99,15 +99,15 @@ func (x *step) look() {
 					m.pc = SWEEP
 				} else {
 					g.mChange++
-					m.pc = WILLREM
+					m.pc = ANNOUNCE
 				}
 				set(m, fSwept)
 			} else {
 				m.pc = SWEEP
 			}
-			x.emit(n, fmt.Sprintf("before(): %d is dead", b))
+			x.emit(n, fmt.Sprintf("scanLine(): %d is dead", b))
 		}
-	case WILLREM:
+	case ANNOUNCE:
 		n.saveIndex()
 		m.pc = SWEEP
 		x.emit(n, "saves index (change++)")
@@ -117,17 +117,17 @@ func (x *step) look() {
 			viol(s, "SWEPT-LIVE: a live waiter's ticket is swept")
 		}
 		clr(&n.p[b], fFile|fNoted)
-		m.pc, m.vi = BEFORE, 0
+		m.pc, m.vi = SCAN, 0
 		if mut("sweeplate") {
 			g.mChange++ // noted only now, saved at the end
 		}
 		n.tidy(b)
 		x.emit(n, fmt.Sprintf("unlinks the ticket of %d", b))
 
-	case VERIFY:
+	case CHECK:
 		i := int(q.vi)
 		for ; i < c.N; i++ {
-			if g.mLim[i] == 0 || q.f&fAll == 0 && q.suspect&(1<<i) == 0 {
+			if g.mLim[i] == 0 || q.f&fCheckAll == 0 && q.some&(1<<i) == 0 {
 				continue
 			}
 			break
@@ -137,63 +137,63 @@ func (x *step) look() {
 			m.vi = 0
 			m.pc = DECIDE
 			decide(n, p)
-			x.emit(n, "verify done, decides")
+			x.emit(n, "slots checked, decides")
 			return
 		}
 		if g.owner[i] != 0 {
 			m.vi++
 			if q.mode == mTry {
 				if g.rec[i] == 0 {
-					m.leave |= 1 << i
+					m.released |= 1 << i
 				}
-				m.held |= 1 << i
-				m.heldRec[i] = g.rec[i]
+				m.inUse |= 1 << i
+				m.inUseRec[i] = g.rec[i]
 			}
-			x.emit(n, fmt.Sprintf("looks at slot %d: locked", i))
+			x.emit(n, fmt.Sprintf("checks slot %d: locked", i))
 			return
 		}
 		g.owner[i] = uint8(17 + p)
-		m.pc = LOOKING
-		x.emit(n, fmt.Sprintf("looks at slot %d: locks it", i))
-	case LOOKING:
+		m.pc = CHECKING
+		x.emit(n, fmt.Sprintf("checks slot %d: locks it", i))
+	case CHECKING:
 		i := int(q.vi)
 		g.owner[i] = 0
 		m.vi++
-		m.pc = VERIFY
+		m.pc = CHECK
 		l := "free"
 		if s.orphan(g.rec[i]) {
 			l = "orphan"
 			if q.mode == mTry {
-				m.held |= 1 << i
-				m.heldRec[i] = 16 + g.rec[i]
+				m.inUse |= 1 << i
+				m.inUseRec[i] = 16 + g.rec[i]
 			}
 		} else {
 			g.mLim[i] = 0
 		}
-		x.emit(n, fmt.Sprintf("judges slot %d: %s; closes", i, l))
+		x.emit(n, fmt.Sprintf("reads slot %d: %s; closes", i, l))
 	}
 }
 
 func turn(n *S, p int) {
 	m := &n.p[p]
 	g := &n.g
-	if m.f&fListed != 0 && m.change == g.mChange && m.f&(fPassing|fSlow) == 0 {
+	if m.f&fKnown != 0 && m.change == g.mChange && m.f&(fPassed|fCheckFrozen) == 0 {
 		if m.pred == 0 {
 			startTake(n, p)
 			return
 		}
 		if !n.fl(int(m.pred-1), fFile) {
-			m.pred, m.suspect = 0, 0
-			set(m, fNil)
+			m.pred, m.some = 0, 0
+			set(m, fScanAll)
 			startTake(n, p)
 			return
 		}
 	}
-	m.pc, m.it, m.bpred = BEFORE, uint8(key(p, m.seq)), 0
-	clr(m, fSwept|fPassed)
+	m.pc, m.it, m.bpred = SCAN, uint8(key(p, m.seq)), 0
+	clr(m, fSwept|fPassedNow)
 }
 
-func bend(n *S, p int) {
+func scanned(n *S, p int) {
 	m := &n.p[p]
 	g := &n.g
 	left := n.tickets()
@@ -202,18 +202,18 @@ func bend(n *S, p int) {
 	}
 	g.mLine = left
 	if m.mode == mNew {
-		if m.f&fSlept != 0 { // second pass: no result
+		if m.f&fSecond != 0 { // second pass: no result
 			m.pc = DECIDE
 			return
 		}
 		if m.bpred == 0 && g.mLine > 0 {
-			set(m, fSlept)
-			clr(m, fSwept|fPassed)
-			m.pc, m.it = BEFORE, 250
+			set(m, fSecond)
+			clr(m, fSwept|fPassedNow)
+			m.pc, m.it = SCAN, 250
 			return
 		}
 		if m.bpred != 0 {
-			// Behind: take() decides Behind, verify is not needed but for a limit; nothing is taken
+			// Behind: take() decides Behind, checkSlots is not needed but for a limit; nothing is taken
 			m.pc = SAVE
 			m.bpred = 0
 			return
@@ -221,15 +221,15 @@ func bend(n *S, p int) {
 		m.pc = DECIDE
 		return
 	}
-	if m.bpred == 0 && (m.pred != 0 || m.f&fListed == 0) {
-		m.suspect = 0
-		set(m, fNil)
+	if m.bpred == 0 && (m.pred != 0 || m.f&fKnown == 0) {
+		m.some = 0
+		set(m, fScanAll)
 	}
-	set(m, fListed)
+	set(m, fKnown)
 	m.change, m.pred = g.mChange, m.bpred
-	clr(m, fPassing|fSlow)
-	if m.f&fPassed != 0 {
-		set(m, fPassing)
+	clr(m, fPassed|fCheckFrozen)
+	if m.f&fPassedNow != 0 {
+		set(m, fPassed)
 	}
 	if m.bpred != 0 {
 		m.pc = SAVE

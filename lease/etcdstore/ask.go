@@ -17,24 +17,24 @@ func (s *Store) Set(ctx context.Context, name string, change func(lease.Settings
 	}
 	return s.retry(ctx, func(ctx context.Context) error {
 		for {
-			resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.own())}})
+			resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.ownKey())}})
 			if err != nil {
 				return err
 			}
 			old, err := decode[lease.Settings](only(kvs(resp.Responses[0])))
 			if err != nil {
-				old.is = lease.Settings{}
+				old.value = lease.Settings{}
 			}
-			old.is.UID = -1
-			own, err := change(old.is, err)
+			old.value.UID = -1
+			own, err := change(old.value, err)
 			if err != nil {
 				return err
 			}
-			op := clientv3.OpPut(p.own(), encode(own))
+			op := clientv3.OpPut(p.ownKey(), encode(own))
 			if own.None() {
-				op = clientv3.OpDelete(p.own())
+				op = clientv3.OpDelete(p.ownKey())
 			}
-			set, err := s.commit(ctx, txn{when: []clientv3.Cmp{unchanged(p.own(), old.rev())}, then: []clientv3.Op{op}})
+			set, err := s.commit(ctx, txn{when: []clientv3.Cmp{unchanged(p.ownKey(), old.rev())}, then: []clientv3.Op{op}})
 			if err != nil || set.Succeeded {
 				return err
 			}
@@ -61,17 +61,17 @@ func (s *Store) leave(ctx context.Context, id string, stop lease.Stop) (lease.En
 		}
 		key, rev, on, e := "", int64(0), int64(0), lease.Entry{HeartbeatAge: -1}
 		var t lease.Ticket
-		if h.there() {
-			key, rev, on, e.Lease = p.leaseOf(id), h.CreateRevision, h.Lease, &h.is
+		if h.exists() {
+			key, rev, on, e.Lease = p.leaseKey(id), h.CreateRevision, h.Lease, &h.value
 		} else {
-			t = lease.Ticket{Request: lease.Request{ID: id, Priority: m.is.Priority}, Seq: m.is.Seq}
-			key, rev, on, e.Ticket, e.Aside = p.mark(id), m.CreateRevision, m.Lease, &t, m.is.Aside
+			t = lease.Ticket{Request: lease.Request{ID: id, Priority: m.value.Priority}, Seq: m.value.Seq}
+			key, rev, on, e.Ticket, e.Aside = p.placeKey(id), m.CreateRevision, m.Lease, &t, m.value.Aside
 		}
 		resp, err := s.commit(ctx, txn{
-			when: []clientv3.Cmp{born(key, rev)},
+			when: []clientv3.Cmp{sameAs(key, rev)},
 			then: []clientv3.Op{
-				clientv3.OpPut(p.stopOf(id), encode(stop), clientv3.WithLease(clientv3.LeaseID(on))),
-				clientv3.OpGet(p.inLine(t)), clientv3.OpGet(p.isAside(t)),
+				clientv3.OpPut(p.stopKey(id), encode(stop), clientv3.WithLease(clientv3.LeaseID(on))),
+				clientv3.OpGet(p.lineKey(t)), clientv3.OpGet(p.asideKey(t)),
 			},
 		})
 		switch {
@@ -81,8 +81,8 @@ func (s *Store) leave(ctx context.Context, id string, stop lease.Stop) (lease.En
 			continue // it has started, or ended
 		}
 		for _, r := range resp.Responses[1:] {
-			if w, err := decode[waiting](only(kvs(r))); err == nil && w.there() {
-				t = w.is.Ticket
+			if w, err := decode[waiting](only(kvs(r))); err == nil && w.exists() {
+				t = w.value.Ticket
 			}
 		}
 		return e, nil
@@ -96,12 +96,12 @@ func (s *Store) Keepalive(ctx context.Context, id string) error {
 		switch {
 		case err != nil:
 			return err
-		case !h.there():
+		case !h.exists():
 			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 		}
 		resp, err := s.commit(ctx, txn{
-			when: []clientv3.Cmp{born(p.leaseOf(id), h.CreateRevision)},
-			then: []clientv3.Op{clientv3.OpPut(p.keepalive(id), encode(s.Clock()), clientv3.WithLease(clientv3.LeaseID(h.Lease)))},
+			when: []clientv3.Cmp{sameAs(p.leaseKey(id), h.CreateRevision)},
+			then: []clientv3.Op{clientv3.OpPut(p.keepaliveKey(id), encode(s.Clock()), clientv3.WithLease(clientv3.LeaseID(h.Lease)))},
 		})
 		if err == nil && !resp.Succeeded {
 			err = fmt.Errorf("%s: %w", id, lease.ErrNotFound)
@@ -111,7 +111,7 @@ func (s *Store) Keepalive(ctx context.Context, id string) error {
 }
 
 // find finds a holder or a waiter: exactly one of them is there.
-func (s *Store) find(ctx context.Context, id string) (p pool, h record[lease.Lease], m record[mark], err error) {
+func (s *Store) find(ctx context.Context, id string) (p pool, h record[lease.Lease], m record[placeOf], err error) {
 	name, err := lease.PoolOf(id)
 	if err != nil {
 		return p, h, m, err
@@ -119,14 +119,14 @@ func (s *Store) find(ctx context.Context, id string) (p pool, h record[lease.Lea
 	if p, err = s.pool(name); err != nil {
 		return p, h, m, err
 	}
-	resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.leaseOf(id)), clientv3.OpGet(p.mark(id))}})
+	resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.leaseKey(id)), clientv3.OpGet(p.placeKey(id))}})
 	if err != nil {
 		return p, h, m, err
 	}
-	if h, err = decodeLease(only(kvs(resp.Responses[0]))); err != nil || h.there() {
+	if h, err = decodeLease(only(kvs(resp.Responses[0]))); err != nil || h.exists() {
 		return p, h, m, err
 	}
-	if m, err = decode[mark](only(kvs(resp.Responses[1]))); err == nil && !m.there() {
+	if m, err = decode[placeOf](only(kvs(resp.Responses[1]))); err == nil && !m.exists() {
 		err = fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 	}
 	return p, h, m, err

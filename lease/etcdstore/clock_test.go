@@ -23,8 +23,8 @@ func TestKeepaliveByAnotherClock(t *testing.T) {
 	var was clock.Instant
 	for _, off := range []time.Duration{-time.Hour, 10 * time.Minute, 0, -24 * time.Hour, time.Second / 2} {
 		before := s.Clock()
-		key, at := h.pool.keepalive(h.lease.ID), encode(timeOfDay().Add(off))
-		if _, err := s.client.Put(soon(t), key, at, clientv3.WithLease(h.life.id)); err != nil {
+		key, at := h.pool.keepaliveKey(h.lease.ID), encode(timeOfDay().Add(off))
+		if _, err := s.client.Put(soon(t), key, at, clientv3.WithLease(h.on.id)); err != nil {
 			t.Fatal(err)
 		}
 		signs, err := h.Renew(soon(t), 0)

@@ -25,7 +25,7 @@ func TestStateNobodyHasWritten(t *testing.T) {
 	}
 	for _, state := range []string{`\u001b]0;PWNED\u0007`, "orphaned", ""} {
 		forged := strings.Replace(encode(h.Lease()), `"state":"reserved"`, `"state":"`+state+`"`, 1)
-		if _, err := s.client.Put(soon(t), p.leaseOf(h.Lease().ID), forged); err != nil {
+		if _, err := s.client.Put(soon(t), p.leaseKey(h.Lease().ID), forged); err != nil {
 			t.Fatal(err)
 		}
 		pools, err := s.List(soon(t), "p")
@@ -88,11 +88,11 @@ func TestDamagedHolder(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			s, said := told(t, "/"+t.Name(), server)
 			p := pool{"p", s.dir + "p/"}
-			life := onLease(t, s, p.leaseOf("p/x"), record, 60)
+			life := onLease(t, s, p.leaseKey("p/x"), record, 60)
 			h := mustTry(t, s, request(2, time.Minute))
 			full(t, s, 2)
 			full(t, s, 2)
-			if say := said(); len(say) != 1 || !strings.Contains(say[0], "etcdctl del '"+p.leaseOf("p/x")+"'") {
+			if say := said(); len(say) != 1 || !strings.Contains(say[0], "etcdctl del '"+p.leaseKey("p/x")+"'") {
 				t.Errorf("said %q, want it once with its key", say)
 			}
 			pools, err := s.List(soon(t), "p")
@@ -100,7 +100,7 @@ func TestDamagedHolder(t *testing.T) {
 				t.Fatalf("%+v, %v; want 2 in use", pools, err)
 			}
 			for _, e := range pools[0].Holders {
-				if bad := e.Lease.ID == "p/x"; bad != (e.Lease.State == lease.Damaged) || bad != strings.Contains(e.Note, "etcdctl del '"+p.leaseOf("p/x")+"'") {
+				if bad := e.Lease.ID == "p/x"; bad != (e.Lease.State == lease.Damaged) || bad != strings.Contains(e.Note, "etcdctl del '"+p.leaseKey("p/x")+"'") {
 					t.Errorf("%s is %s, %q", e.Lease.ID, e.Lease.State, e.Note)
 				}
 			}
@@ -122,7 +122,7 @@ func TestDamagedByHand(t *testing.T) {
 	r.Weight = 3
 	h := mustTry(t, s, r)
 	p := pool{"p", s.dir + "p/"}
-	for _, key := range []string{p.leaseOf(r.ID), p.leaseOf("p/x")} {
+	for _, key := range []string{p.leaseKey(r.ID), p.leaseKey("p/x")} {
 		if _, err := s.client.Put(soon(t), key, "???"); err != nil { // and on no etcd lease
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestDamagedByHand(t *testing.T) {
 	if err != nil || pools[0].Used != 4 {
 		t.Errorf("%+v, %v; want 4 in use", pools, err)
 	}
-	for _, key := range []string{p.leaseOf(r.ID), p.leaseOf("p/x")} {
+	for _, key := range []string{p.leaseKey(r.ID), p.leaseKey("p/x")} {
 		resp, err := s.client.Get(soon(t), key)
 		if err != nil {
 			t.Fatal(err)
@@ -149,7 +149,7 @@ func TestDamagedByHand(t *testing.T) {
 		t.Errorf("Renew: %v", err)
 	}
 	mustRelease(t, h)
-	if keys := left(t, s, "p"); slices.Contains(keys, p.leaseOf(r.ID)) {
+	if keys := left(t, s, "p"); slices.Contains(keys, p.leaseKey(r.ID)) {
 		t.Errorf("%v are left", keys)
 	}
 }
@@ -191,7 +191,7 @@ func TestDamagedWaiter(t *testing.T) {
 				}
 				mustRelease(t, more)
 				// Given without a look of its own.
-				if keys := left(t, s, "p"); !slices.Contains(keys, waiter.pool.leaseOf(waiter.ticket.ID)) {
+				if keys := left(t, s, "p"); !slices.Contains(keys, waiter.pool.leaseKey(waiter.ticket.ID)) {
 					t.Errorf("%v; want the slots handed over", keys)
 				}
 				mustRelease(t, mustGet(t, wait(t, waiter)))
@@ -203,7 +203,7 @@ func TestDamagedWaiter(t *testing.T) {
 				h := mustTry(t, s, request(2, time.Minute))
 				key := p.line() + "20/00000000000000000001-x"
 				if record == "" {
-					record = encode(waiting{Ticket: lease.Ticket{Request: lease.Request{ID: "p/x"}, Seq: 1}, Waits: true})
+					record = encode(waiting{Ticket: lease.Ticket{Request: lease.Request{ID: "p/x"}, Seq: 1}, Grantable: true})
 				}
 				onLease(t, s, key, record, 60)
 				ends(t, s, h)
@@ -225,7 +225,7 @@ func TestDamagedOfOurs(t *testing.T) {
 	s, said := told(t, "", engine.Etcd(t))
 	h := mustTry(t, s, request(1, time.Minute))
 	first, second := mustLine(t, s, request(1, time.Minute)), mustLine(t, s, request(1, time.Minute))
-	if _, err := s.client.Put(soon(t), first.pool.inLine(first.ticket), "???"); err != nil {
+	if _, err := s.client.Put(soon(t), first.pool.lineKey(first.ticket), "???"); err != nil {
 		t.Fatal(err)
 	}
 	if g, v, err := second.TryAcquire(soon(t), lease.Clearance{}); g != nil || err != nil { // takes it out

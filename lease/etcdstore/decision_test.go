@@ -46,7 +46,7 @@ func TestDecisionHolds(t *testing.T) {
 				h := mustTry(t, s, request(1, time.Minute))
 				p := mustLine(t, s, request(1, time.Minute))
 				// Its holder's end alone: nobody grants it anything.
-				if _, err := s.client.Revoke(soon(t), h.(*holding).life.id); err != nil {
+				if _, err := s.client.Revoke(soon(t), h.(*holding).on.id); err != nil {
 					t.Fatal(err)
 				}
 				try = func() (lease.Holding, lease.Verdict, error) { return p.TryAcquire(soon(t), lease.Clearance{}) }

@@ -58,7 +58,7 @@ func Open(d remote.Address) (*Store, error) {
 	if s.members, err = newMembers(cfg, s.user); err != nil {
 		return nil, s.classify(err)
 	}
-	cfg.DialOptions = append(cfg.DialOptions, s.routes()...)
+	cfg.DialOptions = append(cfg.DialOptions, s.interceptors()...)
 	if s.client, err = clientv3.New(cfg); err != nil {
 		s.members.close()
 		return nil, s.classify(err)

@@ -61,9 +61,9 @@ type Store struct {
 	// forgetAfter is how long a pool is there that nobody uses, and sweepEvery how often
 	// somebody looks for such. swept is what the last release read of the last look.
 	forgetAfter, sweepEvery time.Duration
-	swept                   atomic.Pointer[record[swept]]
-	// opened is the time of day less the boot clock, when it was opened. setBy is how far
-	// a test has set the time of day.
+	swept                   atomic.Pointer[record[sweepRecord]]
+	// opened is what Clock began with: the time of day less the boot clock. setBy is how
+	// far a test has set the time of day.
 	opened, setBy time.Duration
 	// unrecorded are holdings with a child that etcd may not know of yet.
 	unrecorded sync.Map

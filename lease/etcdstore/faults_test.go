@@ -147,13 +147,13 @@ func TestRevoked(t *testing.T) {
 		v, err := s.Summary(soon(t), "p", stood)
 		return err == nil && v.Line == 2 && v.Place == 1
 	})
-	if _, err := other.client.Revoke(soon(t), h.(*holding).life.id); err != nil {
+	if _, err := other.client.Revoke(soon(t), h.(*holding).on.id); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Renew(soon(t), 0); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("Renew: %v, want ErrLost", err)
 	}
-	if err := s.renewLease(soon(t), &h.(*holding).life); !errors.Is(err, lease.ErrLost) {
+	if err := s.renewLease(soon(t), &h.(*holding).on); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("a sign of life: %v, want ErrLost", err)
 	}
 	next := mustGet(t, a)

@@ -25,14 +25,14 @@ const (
 	forgetAfter = 7 * 24 * time.Hour
 	sweepEvery  = 24 * time.Hour
 	sweepSoon   = time.Minute     // when there was more to look at
-	sweepFor    = time.Second / 2 // a holder may look for so long
+	sweepWithin = time.Second / 2 // a holder may look for so long
 
 	someKeys  = 1000 // are read at once
 	somePools = 100  // are forgotten at once: less than etcd takes in one transaction
 )
 
-// swept is the record of the last look for such pools.
-type swept struct {
+// sweepRecord is the record of the last look for such pools.
+type sweepRecord struct {
 	At   clock.Instant `json:"at_ns"`          // on the clock of who looked
 	From string        `json:"from,omitempty"` // the key to go on at; "": all were seen
 }
@@ -40,20 +40,20 @@ type swept struct {
 // sweptKey is beside the pools.
 func (s *Store) sweptKey() string { return strings.TrimSuffix(s.dir, "pools/") + "swept" }
 
-// apart reports whether two instants are so far from each other. One that is still to
+// atLeastApart reports whether two instants are so far from each other. One that is still to
 // come counts as well: somebody has set a clock.
-func apart(a, b clock.Instant, d time.Duration) bool { return a.Sub(b).Abs() >= d }
+func atLeastApart(a, b clock.Instant, d time.Duration) bool { return a.Sub(b).Abs() >= d }
 
 // sweep forgets pools if it is time, by what the last release has read. That it fails is
 // no news to anybody.
 func (s *Store) sweep() {
 	last := s.swept.Swap(nil)
-	if last == nil || !apart(s.wallClock(), last.is.At, s.sweepEvery) {
+	if last == nil || !atLeastApart(s.wallClock(), last.value.At, s.sweepEvery) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.client.Ctx(), sweepFor)
+	ctx, cancel := context.WithTimeout(s.client.Ctx(), sweepWithin)
 	defer cancel()
-	from := last.is.From
+	from := last.value.From
 	if !strings.HasPrefix(from, s.dir) {
 		from = s.dir
 	}
@@ -63,7 +63,7 @@ func (s *Store) sweep() {
 		return
 	}
 	idle, next := s.idle(kvs(resp.Responses[0]), resp.Responses[0].GetResponseRange().More)
-	now := swept{At: s.wallClock(), From: next}
+	now := sweepRecord{At: s.wallClock(), From: next}
 	if next != "" {
 		now.At = now.At.Add(-max(0, s.sweepEvery-sweepSoon))
 	}
@@ -107,18 +107,18 @@ func (s *Store) isIdle(p pool, keys []*mvccpb.KeyValue) bool {
 	var used clock.Instant
 	for _, kv := range keys {
 		switch string(kv.Key) {
-		case p.grants():
+		case p.grantsKey():
 			g, _ := decode[lease.Starts](kv)
-			if g.is.Hold(s.wallClock()) {
+			if g.value.Hold(s.wallClock()) {
 				return false
 			}
-			used = max(used, g.is.Used, g.is.Last)
-		case p.report():
+			used = max(used, g.value.Used, g.value.Last)
+		case p.reportKey():
 			r, _ := decode[lease.Report](kv)
-			used = max(used, r.is.At)
+			used = max(used, r.value.At)
 		default:
 			return false
 		}
 	}
-	return apart(s.wallClock(), used, s.forgetAfter)
+	return atLeastApart(s.wallClock(), used, s.forgetAfter)
 }

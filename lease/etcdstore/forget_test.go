@@ -83,13 +83,13 @@ func TestForgetOnceInAWhile(t *testing.T) {
 	if len(left(t, s, "idle")) == 0 {
 		t.Error("looked twice in an hour")
 	}
-	s.swept.Store(&record[swept]{}) // as it was read before somebody else looked
+	s.swept.Store(&record[sweepRecord]{}) // as it was read before somebody else looked
 	if s.sweep(); len(left(t, s, "idle")) == 0 {
 		t.Error("two have looked at once")
 	}
 	for _, at := range []clock.Instant{s.Clock().Add(-time.Hour), s.Clock().Add(2 * time.Hour)} {
 		use(t, s, "idle")
-		if _, err := s.client.Put(soon(t), s.sweptKey(), encode(swept{At: at})); err != nil {
+		if _, err := s.client.Put(soon(t), s.sweptKey(), encode(sweepRecord{At: at})); err != nil {
 			t.Fatal(err)
 		}
 		use(t, s, "other")
@@ -127,7 +127,7 @@ func TestForgottenMeanwhile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := record[swept]{KeyValue: only(resp.Kvs)}
+		last := record[sweepRecord]{KeyValue: only(resp.Kvs)}
 		s.swept.Store(&last)
 		s.sweep()
 		if there := len(left(t, s, "p")) > 0; there != (meanwhile != nil) {

@@ -13,40 +13,40 @@ import (
 // token. It changes something only if there was no other grant and no new setting
 // since the look: then no more slots can be in use than were seen. That fewer are
 // does no harm.
-func (s *Store) granting(l *look, r lease.Request, v lease.Verdict, on clientv3.LeaseID) (txn, lease.Lease) {
-	starts := l.grants.is
+func (s *Store) granting(l *snapshot, r lease.Request, v lease.Verdict, on clientv3.LeaseID) (txn, lease.Lease) {
+	starts := l.grants.value
 	starts.Buckets = slices.Clone(starts.Buckets)
-	start := starts.Add(s.wallClock(), r.Paces(l.own.is)...)
-	r.Conditions = lease.Conditions{Need: r.Needs(l.own.is)}
+	start := starts.Add(s.wallClock(), r.Paces(l.own.value)...)
+	r.Conditions = lease.Conditions{Need: r.Needs(l.own.value)}
 	g := lease.Lease{
 		Version: lease.Version, Request: r, Slots: l.free(r.Weight),
 		InForce: v.Limit, Asks: r.Limit, State: lease.Reserved, Since: time.Now(), Start: start,
 	}
 	return txn{
-		when: []clientv3.Cmp{unchanged(l.pool.grants(), l.grants.rev()), unchanged(l.pool.own(), l.own.rev())},
+		when: []clientv3.Cmp{unchanged(l.pool.grantsKey(), l.grants.rev()), unchanged(l.pool.ownKey(), l.own.rev())},
 		then: []clientv3.Op{
-			clientv3.OpPut(l.leaseOf(r.ID), encode(g), clientv3.WithLease(on)),
-			clientv3.OpPut(l.holdsOf(g), "", clientv3.WithLease(on)),
-			clientv3.OpPut(l.pool.grants(), encode(starts)),
+			clientv3.OpPut(l.leaseKey(r.ID), encode(g), clientv3.WithLease(on)),
+			clientv3.OpPut(l.claimKey(g), "", clientv3.WithLease(on)),
+			clientv3.OpPut(l.pool.grantsKey(), encode(starts)),
 		},
 	}, g
 }
 
-// called adds that a waiter gets it: it still stands there, and nobody before it.
-func (t *txn) called(p pool, w record[waiting]) {
-	t.when = append(t.when, unchanged(string(w.Key), w.rev()), nobody(p.line(), p.inLine(w.is.Ticket)))
-	t.then = append(t.then, p.struck(w.is.Ticket)...)
+// handTo adds that a waiter gets it: it still stands there, and nobody before it.
+func (t *txn) handTo(p pool, w record[waiting]) {
+	t.when = append(t.when, unchanged(string(w.Key), w.rev()), nobody(p.line(), p.lineKey(w.value.Ticket)))
+	t.then = append(t.then, p.removing(w.value.Ticket)...)
 }
 
-// struck takes a ticket out of wherever it stands.
-func (p pool) struck(t lease.Ticket) []clientv3.Op {
+// removing takes a ticket out of wherever it stands.
+func (p pool) removing(t lease.Ticket) []clientv3.Op {
 	ops := []clientv3.Op{
-		clientv3.OpDelete(p.inLine(t)),
-		clientv3.OpDelete(p.isAside(t)),
-		clientv3.OpDelete(p.mark(t.ID)),
+		clientv3.OpDelete(p.lineKey(t)),
+		clientv3.OpDelete(p.asideKey(t)),
+		clientv3.OpDelete(p.placeKey(t.ID)),
 	}
 	if t.Key != "" {
-		ops = append(ops, clientv3.OpDelete(p.keptFor(t)))
+		ops = append(ops, clientv3.OpDelete(p.graceKey(t)))
 	}
 	return ops
 }
@@ -56,18 +56,18 @@ func (p pool) atHead(how ...clientv3.OpOption) clientv3.Op {
 	return clientv3.OpGet(p.line(), append(how, clientv3.WithPrefix(), clientv3.WithLimit(1))...)
 }
 
-// next is the grant of whoever is at the head of the line, if he can be told of it
+// grantNext is the grant of whoever is at the head of the line, if he can be told of it
 // without being asked anything.
-func (s *Store) next(l *look, head record[waiting]) (t txn, ok bool) {
-	if !head.there() || !head.is.Waits {
+func (s *Store) grantNext(l *snapshot, head record[waiting]) (t txn, ok bool) {
+	if !head.exists() || !head.value.Grantable {
 		return t, false
 	}
-	r := head.is.Request
+	r := head.value.Request
 	v := lease.Decide(s.state(l, 0), r, lease.Clearance{})
 	if v.Reason != lease.Ready {
 		return t, false
 	}
 	t, _ = s.granting(l, r, v, clientv3.LeaseID(head.Lease))
-	t.called(l.pool, head)
+	t.handTo(l.pool, head)
 	return t, true
 }

@@ -20,26 +20,26 @@ type holding struct {
 
 	mu    sync.Mutex
 	lease lease.Lease
-	life  etcdLease
+	on    etcdLease
 	gone  bool
-	// atMost is until when it may hold at most while it is moved to a shorter life;
+	// expiresBy is until when it may hold at most while it is moved to a shorter life;
 	// 0: it is not.
-	atMost clock.Instant
-	// busy is when the job called last, as its record of that revision says, and looked
+	expiresBy clock.Instant
+	// keepalive is when the job called last, as its record of that revision says, and read
 	// when we last read what there was before that one.
-	busy, looked clock.Instant
-	busyRev      int64
-	past         []clientv3.LeaseID // what it hung on before, and a request to stop may
-	// crowded: many held slots when it was granted, and nobody waited.
-	crowded bool
+	keepalive, read clock.Instant
+	keepaliveRev    int64
+	former          []clientv3.LeaseID // what it hung on before, and a request to stop may
+	// scanFirst: many held slots when it was granted, and nobody waited.
+	scanFirst bool
 }
 
 // adopt is the holding of a record that is there already: whoever asked for it did
 // not see the answer. How long it still lives is known after a sign of life.
 func (s *Store) adopt(ctx context.Context, p pool, had record[lease.Lease]) (*holding, error) {
-	h := &holding{s: s, pool: p, lease: had.is}
-	h.life = etcdLease{id: clientv3.LeaseID(had.Lease), wanted: had.is.TTL}
-	return h, s.renewLease(ctx, &h.life)
+	h := &holding{s: s, pool: p, lease: had.value}
+	h.on = etcdLease{id: clientv3.LeaseID(had.Lease), wanted: had.value.TTL}
+	return h, s.renewLease(ctx, &h.on)
 }
 
 func (h *holding) Lease() lease.Lease {
@@ -51,15 +51,15 @@ func (h *holding) Lease() lease.Lease {
 func (h *holding) Expires() clock.Instant {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.atMost > 0 {
-		return min(h.atMost, h.life.expires())
+	if h.expiresBy > 0 {
+		return min(h.expiresBy, h.on.expires())
 	}
-	return h.life.expires()
+	return h.on.expires()
 }
 
 // ours: it is still the lease that we were granted.
 func (h *holding) ours(l lease.Lease) clientv3.Cmp {
-	return born(h.pool.leaseOf(l.ID), int64(l.Token))
+	return sameAs(h.pool.leaseKey(l.ID), int64(l.Token))
 }
 
 // Running does not wait for etcd: a job is not to start later for what is only told
@@ -68,19 +68,19 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
-	h.looked = h.s.Clock() // who calls was started after that
+	h.read = h.s.Clock() // who calls was started after that
 	h.s.unrecorded.Store(h, nil)
-	time.AfterFunc(tellAfter, func() { _ = h.say(h.s.client.Ctx()) })
+	time.AfterFunc(recordAfter, func() { _ = h.recordChild(h.s.client.Ctx()) })
 	return nil
 }
 
-// tellAfter is how old a job is before etcd is told of its process: most of those that
+// recordAfter is how old a job is before etcd is told of its process: most of those that
 // are not as old would only be slowed down by it, and those behind them.
-const tellAfter = 50 * time.Millisecond
+const recordAfter = 50 * time.Millisecond
 
-// say writes the lease anew, unless it has been released: then there is nothing to
+// recordChild writes the lease anew, unless it has been released: then there is nothing to
 // write to, however late this comes.
-func (h *holding) say(ctx context.Context) error {
+func (h *holding) recordChild(ctx context.Context) error {
 	h.mu.Lock()
 	l, gone := h.lease, h.gone
 	h.mu.Unlock()
@@ -89,7 +89,7 @@ func (h *holding) say(ctx context.Context) error {
 	}
 	_, err := h.s.commit(ctx, txn{
 		when: []clientv3.Cmp{h.ours(l)},
-		then: []clientv3.Op{clientv3.OpPut(h.pool.leaseOf(l.ID), encode(l), clientv3.WithIgnoreLease())},
+		then: []clientv3.Op{clientv3.OpPut(h.pool.leaseKey(l.ID), encode(l), clientv3.WithIgnoreLease())},
 	})
 	if err == nil {
 		h.s.unrecorded.Delete(h)
@@ -111,7 +111,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Inb
 
 func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, error) {
 	h.mu.Lock()
-	l, life, gone := h.lease, h.life, h.gone
+	l, life, gone := h.lease, h.on, h.gone
 	h.mu.Unlock()
 	if gone {
 		return lease.Inbox{}, lease.ErrLost
@@ -120,21 +120,21 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 		ttl = l.TTL
 	}
 	if ttl > 0 && wholeSeconds(ttl) != wholeSeconds(life.wanted) {
-		if err := h.relet(ctx, ttl); err != nil {
+		if err := h.moveTo(ctx, ttl); err != nil {
 			return lease.Inbox{}, err
 		}
-		signs, _, err := h.signs(ctx, l)
+		signs, _, err := h.inbox(ctx, l)
 		return signs, err
 	}
 	signed := make(chan error, 1)
 	go func() {
 		err := h.s.renewLease(ctx, &life)
 		if err == nil {
-			h.lives(life)
+			h.noteRenewal(life)
 		}
 		signed <- err
 	}()
-	signs, on, err := h.signs(ctx, l)
+	signs, on, err := h.inbox(ctx, l)
 	serr := <-signed
 	switch {
 	case err != nil:
@@ -151,25 +151,25 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 		return signs, serr
 	}
 	h.mu.Lock()
-	h.life, h.atMost = life, 0
+	h.on, h.expiresBy = life, 0
 	h.mu.Unlock()
-	_ = h.say(ctx)
+	_ = h.recordChild(ctx)
 	return signs, nil
 }
 
-// lives notes a sign of life at once: what is asked of us may come late, or never when the
+// noteRenewal notes a sign of life at once: what is asked of us may come late, or never when the
 // members that could tell have no leader, and that is no reason to give a lease up. Unless
 // it is not certain that the record hangs on that life.
-func (h *holding) lives(l etcdLease) {
+func (h *holding) noteRenewal(l etcdLease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.atMost == 0 && h.life.id == l.id && l.renewed > h.life.renewed {
-		h.life = l
+	if h.expiresBy == 0 && h.on.id == l.id && l.renewed > h.on.renewed {
+		h.on = l
 	}
 }
 
-// signs are what is asked of us, and what our record hangs on.
-func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Inbox, on clientv3.LeaseID, err error) {
+// inbox are what is asked of us, and what our record hangs on.
+func (h *holding) inbox(ctx context.Context, l lease.Lease) (signs lease.Inbox, on clientv3.LeaseID, err error) {
 	begun := h.s.Clock()
 	resp, err := h.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(h.pool.holder(l.ID), clientv3.WithPrefix())}})
 	if err != nil {
@@ -183,16 +183,16 @@ func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Inbox, 
 			}
 		case strings.HasSuffix(key, "/stop"):
 			if s, err := decode[lease.Stop](kv); err == nil {
-				signs.Stop = &s.is
+				signs.Stop = &s.value
 			}
 		case strings.HasSuffix(key, "/keepalive"):
 			if k, err := decode[clock.Instant](kv); err == nil {
-				signs.Keepalive = h.called(k)
+				signs.Keepalive = h.keepaliveAt(k)
 			}
 		}
 	}
 	h.mu.Lock()
-	h.looked = max(h.looked, begun)
+	h.read = max(h.read, begun)
 	h.mu.Unlock()
 	if on == 0 {
 		return signs, 0, lease.ErrLost
@@ -200,25 +200,25 @@ func (h *holding) signs(ctx context.Context, l lease.Lease) (signs lease.Inbox, 
 	return signs, on, nil
 }
 
-// called is when the job called, on our clock. It was after the last look and is over. A
+// keepaliveAt is when the job keepaliveAt, on our clock. It was after the last look and is over. A
 // record that says otherwise is by another clock, or by ours before it was set: then it
 // is taken for now, for a job that is busy must not be ended.
-func (h *holding) called(k record[clock.Instant]) clock.Instant {
+func (h *holding) keepaliveAt(k record[clock.Instant]) clock.Instant {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if k.rev() != h.busyRev {
+	if k.rev() != h.keepaliveRev {
 		now := h.s.Clock()
-		h.busyRev, h.busy = k.rev(), k.is
-		if k.is < h.looked || k.is > now {
-			h.busy = now
+		h.keepaliveRev, h.keepalive = k.rev(), k.value
+		if k.value < h.read || k.value > now {
+			h.keepalive = now
 		}
 	}
-	return h.busy
+	return h.keepalive
 }
 
-// relet moves all that is ours to a life of another length: etcd's own cannot
+// moveTo moves all that is ours to a life of another length: etcd's own cannot
 // change theirs.
-func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
+func (h *holding) moveTo(ctx context.Context, ttl time.Duration) error {
 	other, err := h.s.grantLease(ctx, ttl)
 	if err != nil {
 		return err
@@ -228,7 +228,7 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
-	key := h.pool.leaseOf(l.ID)
+	key := h.pool.leaseKey(l.ID)
 	t := txn{when: []clientv3.Cmp{h.ours(l)}, other: []clientv3.Op{clientv3.OpGet(key)}}
 	for _, kv := range kvs(mine.Responses[0]) {
 		value := string(kv.Value)
@@ -240,7 +240,7 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 		t.then = append(t.then, clientv3.OpPut(string(kv.Key), value, clientv3.WithLease(other.id)))
 	}
 	h.mu.Lock()
-	h.atMost = other.expires() // from now on, whether we see the answer or not
+	h.expiresBy = other.expires() // from now on, whether we see the answer or not
 	h.mu.Unlock()
 	resp, err := h.s.commit(ctx, t)
 	switch {
@@ -255,8 +255,8 @@ func (h *holding) relet(ctx context.Context, ttl time.Duration) error {
 		}
 	}
 	h.mu.Lock()
-	h.past = append(h.past, h.life.id)
-	h.life, h.atMost = other, 0
+	h.former = append(h.former, h.on.id)
+	h.on, h.expiresBy = other, 0
 	h.mu.Unlock()
 	return nil
 }

@@ -9,27 +9,27 @@ import (
 	"berth/lease"
 )
 
-// holds is what a decision needs of a holder. It is in the NAME of a key beside the
+// claim is what a decision needs of a holder. It is in the NAME of a key beside the
 // record, so that a decision reads names alone: a record has the command and its labels
 // in it, and decoding a thousand of them takes longer than all else in a run.
 //
 // The record stays the truth. A berth that does not know these keys writes none, and
 // reads every record; so a name counts only beside a record that was made in the same
 // transaction, and a record that has none is read.
-type holds struct {
+type claim struct {
 	slots []int
 	asks  int
 }
 
-const holdsKind = "slots/"
+const claimKind = "slots/"
 
 // mostSlots bounds what a name can have us count.
 const mostSlots = 1 << 20
 
-func holdsOf(l lease.Lease) holds { return holds{l.Slots, l.Asks} }
+func claimOf(l lease.Lease) claim { return claim{l.Slots, l.Asks} }
 
 // name is ASKS/SLOTS, as in 8/0-3,7.
-func (h holds) name() string {
+func (h claim) name() string {
 	slots := slices.Sorted(slices.Values(h.slots))
 	var b strings.Builder
 	b.WriteString(strconv.Itoa(h.asks) + "/")
@@ -50,27 +50,27 @@ func (h holds) name() string {
 	return b.String()
 }
 
-// readHolds reads what name writes, and nothing else. It is called for each holder in each
+// parseClaim reads what name writes, and nothing else. It is called for each holder in each
 // decision, so it makes nothing but the slots.
-func readHolds(name string) (h holds, err error) {
+func parseClaim(name string) (h claim, err error) {
 	asks, rest, ok := number(name)
 	if !ok || rest == "" || rest[0] != '/' {
-		return holds{}, errNoName
+		return claim{}, errNoName
 	}
 	h.asks = asks
 	for last := -2; rest != ""; {
 		from, more, ok := number(rest[1:])
 		if !ok || from < last+2 {
-			return holds{}, errNoName // of two that touch one range would have been made
+			return claim{}, errNoName // of two that touch one range would have been made
 		}
 		rest, last = more, from
 		if rest != "" && rest[0] == '-' {
 			if last, rest, ok = number(rest[1:]); !ok || last <= from {
-				return holds{}, errNoName
+				return claim{}, errNoName
 			}
 		}
 		if rest != "" && rest[0] != ',' || last-from+len(h.slots) >= mostSlots {
-			return holds{}, errNoName
+			return claim{}, errNoName
 		}
 		for ; from <= last; from++ {
 			h.slots = append(h.slots, from)

@@ -17,7 +17,7 @@ import (
 // TestHoldsName: a name of what a holder holds is read as it was meant, and nothing else
 // is taken for one.
 func TestHoldsName(t *testing.T) {
-	for want, h := range map[string]holds{
+	for want, h := range map[string]claim{
 		"0/0":        {[]int{0}, 0},
 		"8/0-3,7":    {[]int{7, 2, 0, 1, 3}, 8},
 		"1000/5,7-8": {[]int{5, 7, 8}, 1000},
@@ -27,9 +27,9 @@ func TestHoldsName(t *testing.T) {
 		}
 	}
 	for range 1000 {
-		h := holds{slots: rand.Perm(50)[:1+rand.IntN(20)], asks: rand.IntN(100)}
+		h := claim{slots: rand.Perm(50)[:1+rand.IntN(20)], asks: rand.IntN(100)}
 		slices.Sort(h.slots)
-		if got, err := readHolds(h.name()); err != nil || !reflect.DeepEqual(got, h) {
+		if got, err := parseClaim(h.name()); err != nil || !reflect.DeepEqual(got, h) {
 			t.Fatalf("%q is read as %v, %v; want %v", h.name(), got, err, h)
 		}
 	}
@@ -37,7 +37,7 @@ func TestHoldsName(t *testing.T) {
 		"", "/", "8", "8/", "/1", "-1/0", "8/-1", "8/x", "8/3-1", "8/0,0", "8/1,0", "8/0-1,1", "8/0,1", "8/00", "+8/0", "8/0 ",
 		"8/0-99999999999", "8/0-9999999,10000001-20000000", "8/0/1",
 	} {
-		if h, err := readHolds(bad); err == nil {
+		if h, err := parseClaim(bad); err == nil {
 			t.Errorf("%q is read as %d slots of a holder that asks for %d", bad, len(h.slots), h.asks)
 		}
 	}
@@ -58,8 +58,8 @@ func asBefore(t *testing.T, s *Store, id string, asks int, slots ...int) clientv
 		`"command":["make"],"slots":%s,"token":0,"in_force":%d,"asks":%d,"state":"running","since":"2026-11-01T12:00:00Z","start":{}}`,
 		id, asks, len(slots), encode(slots), asks, asks)
 	_, err = s.client.Txn(soon(t)).Then(
-		clientv3.OpPut(p.leaseOf("p/"+id), record, clientv3.WithLease(life.id)),
-		clientv3.OpPut(p.grants(), encode(lease.Starts{Count: 1})),
+		clientv3.OpPut(p.leaseKey("p/"+id), record, clientv3.WithLease(life.id)),
+		clientv3.OpPut(p.grantsKey(), encode(lease.Starts{Count: 1})),
 	).Commit()
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestNameOfNobody(t *testing.T) {
 	s := open(t, "", engine.Etcd(t))
 	asBefore(t, s, "x", 3, 0, 1)
 	p := pool{"p", s.dir + "p/"}
-	if _, err := s.client.Put(soon(t), p.holder("p/x")+holdsKind+"9/5", ""); err != nil {
+	if _, err := s.client.Put(soon(t), p.holder("p/x")+claimKind+"9/5", ""); err != nil {
 		t.Fatal(err)
 	}
 	if h, v, err := s.TryAcquire(soon(t), request(1000, time.Minute)); h == nil || err != nil || v.Used != 2 || v.Limit != 3 {
@@ -113,13 +113,13 @@ func TestReadByOthers(t *testing.T) {
 	r.Weight = 3
 	h := mustTry(t, s, r)
 	p := pool{"p", s.dir + "p/"}
-	resp, err := s.client.Get(soon(t), p.leaseOf(r.ID))
+	resp, err := s.client.Get(soon(t), p.leaseKey(r.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
 	had, err := decodeLease(only(resp.Kvs))
-	if err != nil || !had.there() || !reflect.DeepEqual(had.is.Slots, []int{0, 1, 2}) || had.is.Asks != 5 || had.is.ID != r.ID || had.is.Token != h.Lease().Token {
-		t.Fatalf("%+v, %v", had.is, err)
+	if err != nil || !had.exists() || !reflect.DeepEqual(had.value.Slots, []int{0, 1, 2}) || had.value.Asks != 5 || had.value.ID != r.ID || had.value.Token != h.Lease().Token {
+		t.Fatalf("%+v, %v", had.value, err)
 	}
 	if _, err := s.client.Delete(soon(t), p.holder(r.ID), clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestReadByOthers(t *testing.T) {
 		t.Errorf("%v are left", keys)
 	}
 	// What a name says without its record does not count: a hand took the record alone.
-	if _, err := s.client.Put(soon(t), p.holdsOf(h.Lease()), ""); err != nil {
+	if _, err := s.client.Put(soon(t), p.claimKey(h.Lease()), ""); err != nil {
 		t.Fatal(err)
 	}
 	mustRelease(t, mustTry(t, s, r))

@@ -36,34 +36,34 @@ func (s *Store) pool(name string) (pool, error) {
 	return pool{name, s.dir + name + "/"}, lease.CheckPool(name)
 }
 
-func (p pool) own() string     { return p.dir + "own" }
-func (p pool) grants() string  { return p.dir + "grants" }
-func (p pool) report() string  { return p.dir + "report" }
-func (p pool) holders() string { return p.dir + "holders/" }
-func (p pool) line() string    { return p.dir + "line/" }
-func (p pool) aside() string   { return p.dir + "aside/" }
+func (p pool) ownKey() string    { return p.dir + "own" }
+func (p pool) grantsKey() string { return p.dir + "grants" }
+func (p pool) reportKey() string { return p.dir + "report" }
+func (p pool) holders() string   { return p.dir + "holders/" }
+func (p pool) line() string      { return p.dir + "line/" }
+func (p pool) aside() string     { return p.dir + "aside/" }
 
-func (p pool) holder(id string) string  { return p.holders() + p.short(id) + "/" }
-func (p pool) leaseOf(id string) string { return p.holder(id) + "lease" }
-func (p pool) stopOf(id string) string  { return p.holder(id) + "stop" }
-func (p pool) holdsOf(l lease.Lease) string {
-	return p.holder(l.ID) + holdsKind + holdsOf(l).name()
+func (p pool) holder(id string) string   { return p.holders() + p.short(id) + "/" }
+func (p pool) leaseKey(id string) string { return p.holder(id) + "lease" }
+func (p pool) stopKey(id string) string  { return p.holder(id) + "stop" }
+func (p pool) claimKey(l lease.Lease) string {
+	return p.holder(l.ID) + claimKind + claimOf(l).name()
 }
-func (p pool) keepalive(id string) string { return p.holder(id) + "keepalive" }
-func (p pool) mark(id string) string      { return p.dir + "ids/" + p.short(id) }
+func (p pool) keepaliveKey(id string) string { return p.holder(id) + "keepalive" }
+func (p pool) placeKey(id string) string     { return p.dir + "ids/" + p.short(id) }
 
-func (p pool) inLine(t lease.Ticket) string  { return p.line() + p.rank(t) }
-func (p pool) isAside(t lease.Ticket) string { return p.aside() + p.rank(t) }
+func (p pool) lineKey(t lease.Ticket) string  { return p.line() + p.rank(t) }
+func (p pool) asideKey(t lease.Ticket) string { return p.aside() + p.rank(t) }
 
-func (p pool) kept(key string) string        { return p.dir + "keys/" + url.PathEscape(key) + "/" }
-func (p pool) keptFor(t lease.Ticket) string { return p.kept(t.Key) + p.rank(t) }
-func (p pool) behind(priority int) string    { return p.line() + urgency(priority+1) }
+func (p pool) graceKeys(key string) string    { return p.dir + "keys/" + url.PathEscape(key) + "/" }
+func (p pool) graceKey(t lease.Ticket) string { return p.graceKeys(t.Key) + p.rank(t) }
+func (p pool) behind(priority int) string     { return p.line() + priorityPart(priority+1) }
 func (p pool) rank(t lease.Ticket) string {
-	return urgency(t.Priority) + fmt.Sprintf("%020d-", t.Seq) + p.short(t.ID)
+	return priorityPart(t.Priority) + fmt.Sprintf("%020d-", t.Seq) + p.short(t.ID)
 }
 
-// urgency sorts as priorities do, from -20.
-func urgency(priority int) string { return fmt.Sprintf("%02d/", priority+20) }
+// priorityPart sorts as priorities do, from -20.
+func priorityPart(priority int) string { return fmt.Sprintf("%02d/", priority+20) }
 
 // short is an id without its pool, and without slashes, for it is one part of a key.
 func (p pool) short(id string) string {
@@ -78,13 +78,13 @@ func unchanged(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(key), "=", rev)
 }
 
-// born: it is the same one as then, though perhaps rewritten.
-func born(key string, rev int64) clientv3.Cmp {
+// sameAs: it is the same one as then, though perhaps rewritten.
+func sameAs(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(key), "=", rev)
 }
 
 // nobody: there is no key from one on and before another. etcd compares a range key
 // by key, and one that is empty as if it were one key that is not there.
 func nobody(from, before string) clientv3.Cmp {
-	return born(from, 0).WithRange(before)
+	return sameAs(from, 0).WithRange(before)
 }

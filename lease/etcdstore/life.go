@@ -66,7 +66,7 @@ func (s *Store) grantLease(ctx context.Context, ttl time.Duration) (etcdLease, e
 // can be reached.
 func (s *Store) renewLease(ctx context.Context, l *etcdLease) error {
 	return s.attempt(ctx, func(ctx context.Context) error {
-		kept, err := ask(ctx, s.members, func(ctx context.Context, m *member) (etcdLease, error) { return s.renewAt(ctx, m, l.id) })
+		kept, err := hedged(ctx, s.members, func(ctx context.Context, m *member) (etcdLease, error) { return s.renewAt(ctx, m, l.id) })
 		if err == nil {
 			l.ttl, l.renewed = kept.ttl, kept.renewed
 		}

@@ -17,13 +17,13 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 		return nil, err
 	}
 	t := &place{s: s, pool: p, ticket: lease.Ticket{Version: lease.Version, Request: r, Since: time.Now()}}
-	t.ctx, t.end = context.WithCancel(clientv3.WithRequireLeader(s.client.Ctx()))
-	t.loan, t.own = s.requestOrReuse(ctx, r.TTL), t.listen(0)
+	t.ctx, t.endWatches = context.WithCancel(clientv3.WithRequireLeader(s.client.Ctx()))
+	t.loan, t.own = s.requestOrReuse(ctx, r.TTL), t.watchOwn(0)
 	if r.Key != "" {
-		t.shadeLoan = s.requestLease(ctx, t.afterlife())
+		t.shadeLoan = s.requestLease(ctx, t.graceTTL())
 	}
 	if err := s.retry(ctx, t.join); err != nil {
-		t.end()
+		t.endWatches()
 		undoBriefly(t.undo)
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (t *place) undo() {
 func (t *place) join(ctx context.Context) error {
 	// Also where there is no key it tells the revision, see pool.
 	kept, err := t.s.commit(ctx, txn{then: []clientv3.Op{
-		clientv3.OpGet(t.pool.kept(t.ticket.Key), clientv3.WithPrefix()),
+		clientv3.OpGet(t.pool.graceKeys(t.ticket.Key), clientv3.WithPrefix()),
 	}})
 	if err != nil {
 		return err
@@ -53,36 +53,36 @@ func (t *place) join(ctx context.Context) error {
 		return err
 	}
 	if t.shadeLoan != nil {
-		if t.shade, err = t.shadeLoan.wait(ctx); err != nil {
-			t.shadeLoan = t.s.requestLease(ctx, t.afterlife())
+		if t.grace, err = t.shadeLoan.wait(ctx); err != nil {
+			t.shadeLoan = t.s.requestLease(ctx, t.graceTTL())
 			return err
 		}
 	}
-	if err := t.s.attempt(ctx, t.own.opened); err != nil {
+	if err := t.s.attempt(ctx, t.own.waitReady); err != nil {
 		return err
 	}
-	err = t.stand(ctx, kept.Header.Revision, kvs(kept.Responses[0]))
+	err = t.takePlace(ctx, kept.Header.Revision, kvs(kept.Responses[0]))
 	if leaseExpired(err) {
 		t.loan = t.s.requestLease(ctx, t.ticket.TTL)
 		if t.shadeLoan != nil {
-			t.shadeLoan = t.s.requestLease(ctx, t.afterlife())
+			t.shadeLoan = t.s.requestLease(ctx, t.graceTTL())
 		}
 	}
 	return err
 }
 
-// stand takes the first of the kept places whose waiter is gone, or else the last.
-func (t *place) stand(ctx context.Context, rev int64, kept []*mvccpb.KeyValue) error {
+// takePlace takes the first of the kept places whose waiter is gone, or else the last.
+func (t *place) takePlace(ctx context.Context, rev int64, kept []*mvccpb.KeyValue) error {
 	for _, kv := range kept {
 		k, err := decode[waiting](kv)
-		if err != nil || k.is.ID == t.ticket.ID {
+		if err != nil || k.value.ID == t.ticket.ID {
 			continue
 		}
 		as := t.ticket
-		as.Seq, as.Priority, as.Since = k.is.Seq, k.is.Priority, k.is.Since
+		as.Seq, as.Priority, as.Since = k.value.Seq, k.value.Priority, k.value.Since
 		ok, err := t.enter(ctx, as, txn{
-			when: []clientv3.Cmp{unchanged(string(kv.Key), kv.ModRevision), absent(t.pool.mark(k.is.ID)), absent(t.pool.mark(as.ID))},
-			then: []clientv3.Op{clientv3.OpDelete(string(kv.Key)), clientv3.OpDelete(t.pool.isAside(k.is.Ticket))},
+			when: []clientv3.Cmp{unchanged(string(kv.Key), kv.ModRevision), absent(t.pool.placeKey(k.value.ID)), absent(t.pool.placeKey(as.ID))},
+			then: []clientv3.Op{clientv3.OpDelete(string(kv.Key)), clientv3.OpDelete(t.pool.asideKey(k.value.Ticket))},
 		})
 		if ok || err != nil {
 			return err
@@ -90,33 +90,33 @@ func (t *place) stand(ctx context.Context, rev int64, kept []*mvccpb.KeyValue) e
 	}
 	as := t.ticket
 	as.Seq = uint64(rev)
-	_, err := t.enter(ctx, as, txn{when: []clientv3.Cmp{absent(t.pool.mark(as.ID))}})
+	_, err := t.enter(ctx, as, txn{when: []clientv3.Cmp{absent(t.pool.placeKey(as.ID))}})
 	return err
 }
 
-// afterlife is the TTL of a kept place. While its waiter lives it must not end, and
+// graceTTL is the TTL of a kept place. While its waiter lives it must not end, and
 // afterwards it lasts for Grace.
-func (t *place) afterlife() time.Duration {
+func (t *place) graceTTL() time.Duration {
 	return max(t.ticket.TTL, time.Second) + t.ticket.Grace
 }
 
-// tellable: it has nothing to ask when its turn comes, so from its first moment on it may
+// grantable: it has nothing to ask when its turn comes, so from its first moment on it may
 // be given its slots. Its watch is open by then, and who leaves gives back what it has not
 // seen.
-func tellable(t lease.Ticket) bool { return t.Gates == "" }
+func grantable(t lease.Ticket) bool { return t.Gates == "" }
 
 // enter writes a ticket into the line. It does not where its request has its slots
 // already, or is in the line: then it takes these.
 func (t *place) enter(ctx context.Context, as lease.Ticket, with txn) (bool, error) {
 	p, on := t.pool, clientv3.WithLease(t.life.id)
-	with.when = append(with.when, absent(p.leaseOf(as.ID)))
+	with.when = append(with.when, absent(p.leaseKey(as.ID)))
 	with.then = append(with.then,
-		clientv3.OpPut(p.inLine(as), encode(waiting{Ticket: as, Waits: tellable(as)}), on),
-		clientv3.OpPut(p.mark(as.ID), encode(mark{Priority: as.Priority, Seq: as.Seq, Since: as.Since}), on))
+		clientv3.OpPut(p.lineKey(as), encode(waiting{Ticket: as, Grantable: grantable(as)}), on),
+		clientv3.OpPut(p.placeKey(as.ID), encode(placeOf{Priority: as.Priority, Seq: as.Seq, Since: as.Since}), on))
 	if as.Key != "" {
-		with.then = append(with.then, clientv3.OpPut(p.keptFor(as), encode(waiting{Ticket: as}), clientv3.WithLease(t.shade.id)))
+		with.then = append(with.then, clientv3.OpPut(p.graceKey(as), encode(waiting{Ticket: as}), clientv3.WithLease(t.grace.id)))
 	}
-	with.other = []clientv3.Op{clientv3.OpGet(p.leaseOf(as.ID)), clientv3.OpGet(p.mark(as.ID))}
+	with.other = []clientv3.Op{clientv3.OpGet(p.leaseKey(as.ID)), clientv3.OpGet(p.placeKey(as.ID))}
 	resp, err := t.s.commit(ctx, with)
 	if err != nil {
 		return false, err
@@ -129,15 +129,15 @@ func (t *place) enter(ctx context.Context, as lease.Ticket, with txn) (bool, err
 	if err != nil {
 		return false, err
 	}
-	if had.there() {
+	if had.exists() {
 		t.granted, err = t.s.adopt(ctx, p, had)
 		return false, err
 	}
-	m, err := decode[mark](only(kvs(resp.Responses[1])))
-	if err != nil || !m.there() {
+	m, err := decode[placeOf](only(kvs(resp.Responses[1])))
+	if err != nil || !m.exists() {
 		return false, err
 	}
-	t.ticket.Priority, t.ticket.Seq, t.ticket.Since, t.aside = m.is.Priority, m.is.Seq, m.is.Since, m.is.Aside
+	t.ticket.Priority, t.ticket.Seq, t.ticket.Since, t.aside = m.value.Priority, m.value.Seq, m.value.Since, m.value.Aside
 	t.rev = resp.Header.Revision
 	t.life = etcdLease{id: clientv3.LeaseID(m.Lease), wanted: t.ticket.TTL}
 	return true, t.s.renewLease(ctx, &t.life)

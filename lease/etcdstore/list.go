@@ -17,7 +17,7 @@ import (
 // List implements lease.Store. How old a heartbeat is it does not tell: etcd would
 // have to be asked for each holder, and knows it in whole seconds.
 func (s *Store) List(ctx context.Context, names ...string) (pools []lease.Pool, err error) {
-	s.sayAll(ctx)
+	s.recordChildren(ctx)
 	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		pools, err = s.list(ctx, names)
 		return err
@@ -25,10 +25,10 @@ func (s *Store) List(ctx context.Context, names ...string) (pools []lease.Pool, 
 	return pools, err
 }
 
-// sayAll: what was done with this store is to be seen by it.
-func (s *Store) sayAll(ctx context.Context) {
+// recordChildren: what was done with this store is to be seen by it.
+func (s *Store) recordChildren(ctx context.Context) {
 	s.unrecorded.Range(func(h, _ any) bool {
-		_ = h.(*holding).say(ctx)
+		_ = h.(*holding).recordChild(ctx)
 		return true
 	})
 }
@@ -53,12 +53,12 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]*described{}
+	found := map[string]*builder{}
 	for _, r := range resp.Responses {
 		for _, kv := range slices.Backward(kvs(r)) {
 			name, key, _ := strings.Cut(strings.TrimPrefix(string(kv.Key), s.dir), "/")
 			if found[name] == nil {
-				found[name] = &described{Pool: lease.Pool{Name: name}}
+				found[name] = &builder{Pool: lease.Pool{Name: name}}
 			}
 			found[name].add(key, kv)
 		}
@@ -73,7 +73,7 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 	for _, n := range names {
 		v := found[n]
 		if v == nil {
-			v = &described{Pool: lease.Pool{Name: n}}
+			v = &builder{Pool: lease.Pool{Name: n}}
 		}
 		inOrder(&v.Pool)
 		pools = append(pools, v.Pool)
@@ -81,11 +81,11 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 	return pools, nil
 }
 
-// described is a pool while its keys are read.
-type described struct {
+// builder is a pool while its keys are read.
+type builder struct {
 	lease.Pool
 	last struct { // the name that was read last, whose it is, and when it was made
-		holds
+		claim
 		id   string
 		made int64
 	}
@@ -93,57 +93,57 @@ type described struct {
 
 // add adds one key to what is known of a pool. They come backwards: the name of what a
 // holder holds before its lease, and that before its keepalive.
-func (v *described) add(key string, kv *mvccpb.KeyValue) {
+func (v *builder) add(key string, kv *mvccpb.KeyValue) {
 	kind, rest, _ := strings.Cut(key, "/")
 	switch {
 	case key == "own":
 		own, err := decode[lease.Settings](kv)
-		v.Own, v.Err = own.is, cmp.Or(v.Err, err)
+		v.Own, v.Err = own.value, cmp.Or(v.Err, err)
 		v.Own.UID = -1
 	case key == "grants":
 		g, _ := decode[lease.Starts](kv)
-		v.Starts = g.is
+		v.Starts = g.value
 	case key == "report":
 		if r, err := decode[lease.Report](kv); err == nil {
-			v.Report = &r.is
+			v.Report = &r.value
 		}
 	case kind == "holders" && strings.HasSuffix(rest, "/lease"):
 		h, err := decodeLease(kv)
-		e := lease.Entry{Lease: &h.is, HeartbeatAge: -1}
+		e := lease.Entry{Lease: &h.value, HeartbeatAge: -1}
 		id, _, _ := strings.Cut(rest, "/")
-		if err == nil && (h.is.ID != v.Name+"/"+id || len(h.is.Slots) == 0) {
+		if err == nil && (h.value.ID != v.Name+"/"+id || len(h.value.Slots) == 0) {
 			err = damaged(kv, errElse)
 		}
 		if err != nil {
-			v.spoil(&h.is, id, kv)
-			e.Note = fmt.Sprintf("%v; it counts as %s until its etcd lease ends: %s", err, slotsOf(h.is), remedy(kv))
+			v.fillDamaged(&h.value, id, kv)
+			e.Note = fmt.Sprintf("%v; it counts as %s until its etcd lease ends: %s", err, slotsOf(h.value), remedy(kv))
 		}
 		v.Holders = append(v.Holders, e)
 	case kind == "holders" && strings.HasSuffix(rest, "/keepalive"):
 		id, _, _ := strings.Cut(rest, "/")
 		k, err := decode[clock.Instant](kv)
 		if n := len(v.Holders); err == nil && n > 0 && v.Holders[n-1].Lease.ID == v.Name+"/"+id {
-			v.Holders[n-1].Keepalive = k.is
+			v.Holders[n-1].Keepalive = k.value
 		}
 	case kind == "holders":
 		id, name, _ := strings.Cut(rest, "/")
-		if name, ok := strings.CutPrefix(name, holdsKind); ok {
-			if h, err := readHolds(name); err == nil {
-				v.last.holds, v.last.id, v.last.made = h, id, kv.CreateRevision
+		if name, ok := strings.CutPrefix(name, claimKind); ok {
+			if h, err := parseClaim(name); err == nil {
+				v.last.claim, v.last.id, v.last.made = h, id, kv.CreateRevision
 			}
 		}
 	case kind == "line", kind == "aside":
-		if w, err := decode[waiting](kv); err == nil && strings.HasPrefix(w.is.ID, v.Name+"/") {
-			v.Waiters = append(v.Waiters, lease.Entry{Ticket: &w.is.Ticket, HeartbeatAge: -1, Aside: kind == "aside"})
+		if w, err := decode[waiting](kv); err == nil && strings.HasPrefix(w.value.ID, v.Name+"/") {
+			v.Waiters = append(v.Waiters, lease.Entry{Ticket: &w.value.Ticket, HeartbeatAge: -1, Aside: kind == "aside"})
 		}
 	}
 }
 
-// spoil makes of a record that cannot be read what decisions take it for: with the slots
+// fillDamaged makes of a record that cannot be read what decisions take it for: with the slots
 // of its name, or those that it says it has, or else as one.
-func (v *described) spoil(l *lease.Lease, id string, kv *mvccpb.KeyValue) {
+func (v *builder) fillDamaged(l *lease.Lease, id string, kv *mvccpb.KeyValue) {
 	p := pool{v.Name, strings.TrimSuffix(string(kv.Key), "holders/"+id+"/lease")}
-	h := v.last.holds
+	h := v.last.claim
 	if v.last.id != id || v.last.made != kv.CreateRevision {
 		h, _ = p.recorded(kv)
 	}
@@ -174,7 +174,7 @@ func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (v lea
 	if err != nil {
 		return v, err
 	}
-	s.sayAll(ctx)
+	s.recordChildren(ctx)
 	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		v, err = s.summary(ctx, p, t)
 		return err
@@ -185,21 +185,21 @@ func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (v lea
 func (s *Store) summary(ctx context.Context, p pool, t lease.Ticket) (lease.Pool, error) {
 	count := clientv3.WithCountOnly()
 	ops := []clientv3.Op{
-		clientv3.OpGet(p.holders(), clientv3.WithPrefix()), clientv3.OpGet(p.own()),
-		clientv3.OpGet(p.grants()), clientv3.OpGet(p.report()),
+		clientv3.OpGet(p.holders(), clientv3.WithPrefix()), clientv3.OpGet(p.ownKey()),
+		clientv3.OpGet(p.grantsKey()), clientv3.OpGet(p.reportKey()),
 	}
 	values := len(ops)
 	ops = append(ops, clientv3.OpGet(p.line(), clientv3.WithPrefix(), count), clientv3.OpGet(p.aside(), clientv3.WithPrefix(), count))
 	if t.ID != "" {
 		ops = append(ops,
-			clientv3.OpGet(p.inLine(t), count), clientv3.OpGet(p.isAside(t), count),
-			clientv3.OpGet(p.line(), clientv3.WithRange(p.inLine(t)), count), clientv3.OpGet(p.aside(), clientv3.WithRange(p.isAside(t)), count))
+			clientv3.OpGet(p.lineKey(t), count), clientv3.OpGet(p.asideKey(t), count),
+			clientv3.OpGet(p.line(), clientv3.WithRange(p.lineKey(t)), count), clientv3.OpGet(p.aside(), clientv3.WithRange(p.asideKey(t)), count))
 	}
 	resp, err := s.commit(ctx, txn{then: ops})
 	if err != nil {
 		return lease.Pool{}, err
 	}
-	d := described{Pool: lease.Pool{Name: p.name}}
+	d := builder{Pool: lease.Pool{Name: p.name}}
 	for _, r := range resp.Responses[:values] {
 		for _, kv := range slices.Backward(kvs(r)) {
 			d.add(strings.TrimPrefix(string(kv.Key), p.dir), kv)

@@ -12,8 +12,8 @@ import (
 	"berth/lease"
 )
 
-// look is a pool as it was at one revision, without its line.
-type look struct {
+// snapshot is a pool as it was at one revision, without its line.
+type snapshot struct {
 	pool
 	rev     int64
 	holders []holder
@@ -25,7 +25,7 @@ type look struct {
 type holder struct {
 	*mvccpb.KeyValue
 	id string // as keys have it
-	holds
+	claim
 	// bad is why it is not known what it holds; it is one slot then.
 	bad error
 	// unread: the names do not tell.
@@ -39,42 +39,42 @@ func (h holder) used() int {
 	return len(h.slots)
 }
 
-// looking reads what a decision needs; what else is read comes after it.
-func (p pool) looking(how ...clientv3.OpOption) []clientv3.Op {
+// reading reads what a decision needs; what else is read comes after it.
+func (p pool) reading(how ...clientv3.OpOption) []clientv3.Op {
 	names := append(slices.Clone(how), clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	return []clientv3.Op{
 		clientv3.OpGet(p.holders(), names...),
-		clientv3.OpGet(p.own(), how...),
-		clientv3.OpGet(p.grants(), how...),
+		clientv3.OpGet(p.ownKey(), how...),
+		clientv3.OpGet(p.grantsKey(), how...),
 	}
 }
 
-// looked is the number of answers that looking has.
-const looked = 3
+// readings is the number of answers that looking has.
+const readings = 3
 
-// seen reads the records of those whose names do not tell what they hold as well. That is
+// snapshotOf reads the records of those whose names do not tell what they hold as well. That is
 // later than the look, and does no harm: who is gone by then is one less, and who has come
 // since has written the grants, which whatever is decided rests on. But it must not be read
 // from a member that lags behind, where one might not have come yet.
-func (s *Store) seen(ctx context.Context, p pool, rev int64, rs []*pb.ResponseOp) (*look, error) {
-	l, err := p.named(rev, rs)
+func (s *Store) snapshotOf(ctx context.Context, p pool, rev int64, rs []*pb.ResponseOp) (*snapshot, error) {
+	l, err := p.parse(rev, rs)
 	if err != nil {
 		return nil, err
 	}
 	if err = s.read(ctx, l); err == nil {
-		s.mind(ctx, l)
+		s.reportDamaged(ctx, l)
 	}
 	return l, err
 }
 
-// named is what the names tell.
-func (p pool) named(rev int64, rs []*pb.ResponseOp) (*look, error) {
-	l := &look{pool: p, rev: rev, holders: p.list(kvs(rs[0]))}
+// parse is what the names tell.
+func (p pool) parse(rev int64, rs []*pb.ResponseOp) (*snapshot, error) {
+	l := &snapshot{pool: p, rev: rev, holders: p.list(kvs(rs[0]))}
 	var err error
 	if l.own, err = decode[lease.Settings](only(kvs(rs[1]))); err != nil {
 		return nil, err
 	}
-	l.own.is.UID = -1
+	l.own.value.UID = -1
 	// Damaged starts are forgotten: the next grant writes them anew.
 	l.grants, _ = decode[lease.Starts](only(kvs(rs[2])))
 	return l, nil
@@ -91,10 +91,10 @@ func (p pool) list(keys []*mvccpb.KeyValue) []holder {
 			all = append(all, holder{KeyValue: kv, id: id, unread: true})
 			continue
 		}
-		name, ok := strings.CutPrefix(kind, holdsKind)
+		name, ok := strings.CutPrefix(kind, claimKind)
 		if n := len(all) - 1; ok && n >= 0 && all[n].id == id && all[n].CreateRevision == kv.CreateRevision {
-			if h, err := readHolds(name); err == nil {
-				all[n].holds, all[n].unread = h, false
+			if h, err := parseClaim(name); err == nil {
+				all[n].claim, all[n].unread = h, false
 			}
 		}
 	}
@@ -102,7 +102,7 @@ func (p pool) list(keys []*mvccpb.KeyValue) []holder {
 }
 
 // read reads the records of those whose names do not tell: an older berth's, or damaged.
-func (s *Store) read(ctx context.Context, l *look) error {
+func (s *Store) read(ctx context.Context, l *snapshot) error {
 	var ops []clientv3.Op
 	for _, h := range l.holders {
 		if h.unread {
@@ -132,7 +132,7 @@ func (s *Store) read(ctx context.Context, l *look) error {
 			if kv == nil {
 				continue
 			}
-			h.holds, h.bad = l.pool.recorded(kv)
+			h.claim, h.bad = l.pool.recorded(kv)
 			h.unread = false
 		}
 		still = append(still, h)
@@ -142,23 +142,23 @@ func (s *Store) read(ctx context.Context, l *look) error {
 }
 
 // recorded is what a record says it holds, whatever else is wrong with it.
-func (p pool) recorded(kv *mvccpb.KeyValue) (holds, error) {
+func (p pool) recorded(kv *mvccpb.KeyValue) (claim, error) {
 	r, err := decode[lease.Lease](kv)
 	switch {
 	case err != nil:
-		return holds{}, err
-	case p.leaseOf(r.is.ID) != string(kv.Key):
-		return holds{}, damaged(kv, errElse)
-	case len(r.is.Slots) == 0 || slices.Min(r.is.Slots) < 0 || slices.Max(r.is.Slots) >= mostSlots || r.is.Asks < 0:
-		return holds{}, damaged(kv, errNoSlots)
+		return claim{}, err
+	case p.leaseKey(r.value.ID) != string(kv.Key):
+		return claim{}, damaged(kv, errElse)
+	case len(r.value.Slots) == 0 || slices.Min(r.value.Slots) < 0 || slices.Max(r.value.Slots) >= mostSlots || r.value.Asks < 0:
+		return claim{}, damaged(kv, errNoSlots)
 	}
-	return holdsOf(r.is), nil
+	return claimOf(r.value), nil
 }
 
 func kvs(r *pb.ResponseOp) []*mvccpb.KeyValue { return r.GetResponseRange().GetKvs() }
 
 // without is the pool as it is once that holder is gone.
-func (l *look) without(id string) *look {
+func (l *snapshot) without(id string) *snapshot {
 	less := *l
 	less.holders = nil
 	for _, h := range l.holders {
@@ -169,8 +169,8 @@ func (l *look) without(id string) *look {
 	return &less
 }
 
-func (s *Store) state(l *look, ahead int) lease.PoolState {
-	st := lease.PoolState{Own: l.own.is, Ahead: ahead, Starts: l.grants.is, Clock: s.wallClock()}
+func (s *Store) state(l *snapshot, ahead int) lease.PoolState {
+	st := lease.PoolState{Own: l.own.value, Ahead: ahead, Starts: l.grants.value, Clock: s.wallClock()}
 	for _, h := range l.holders {
 		st.Used += h.used()
 		st.Asked = lease.Smallest(nil, st.Asked, h.asks)
@@ -179,7 +179,7 @@ func (s *Store) state(l *look, ahead int) lease.PoolState {
 }
 
 // free are the n lowest slots that nobody has.
-func (l *look) free(n int) (slots []int) {
+func (l *snapshot) free(n int) (slots []int) {
 	taken := map[int]bool{}
 	for _, h := range l.holders {
 		for _, i := range h.slots {

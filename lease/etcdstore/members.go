@@ -28,27 +28,27 @@ import (
 // The client's own balancer asks all members by turns. So with one hung of three each
 // third call hangs, and the next one starts afresh.
 type members struct {
-	all   []*member
-	mu    sync.Mutex
-	first int           // who is asked first
-	usual time.Duration // how long an answer took at most, lately
+	all          []*member
+	mu           sync.Mutex
+	preferred    int           // who is asked first
+	usualLatency time.Duration // how long an answer took at most, lately
 }
 
 type member struct {
 	conn *grpc.ClientConn
 
 	// With the lock of members:
-	overdue  int       // calls that are late, and not answered yet
-	avoid    time.Time // it failed or hangs: until then the others come first
-	answered time.Time // when it last did
-	streams  map[*stream]bool
+	overdue    int       // calls that are late, and not answered yet
+	avoidUntil time.Time // it failed or hangs: until then the others come first
+	answered   time.Time // when it last did
+	streams    map[*stream]bool
 }
 
 const (
-	// late is a call that is not answered after so long, and mostLate where answers take
+	// hedgeAfter is a call that is not answered after so long, and mostLate where answers take
 	// long: calls that are asked again and again would make a slow cluster slower.
-	late     = 300 * time.Millisecond
-	mostLate = time.Second
+	hedgeAfter = 300 * time.Millisecond
+	mostLate   = time.Second
 	// hung is how long a member has to be silent, while another answers, to count as one
 	// that hangs: then also what only listens to it goes elsewhere.
 	hung = time.Second
@@ -71,7 +71,7 @@ func newMembers(cfg clientv3.Config, u *user) (*members, error) {
 		}
 		ms.all = append(ms.all, &member{conn: conn, streams: map[*stream]bool{}})
 	}
-	ms.first = rand.IntN(len(ms.all)) // or all would go to the first of the URL
+	ms.preferred = rand.IntN(len(ms.all)) // or all would go to the first of the URL
 	return ms, nil
 }
 
@@ -85,7 +85,7 @@ func connection(host string, cfg clientv3.Config, u *user) (*grpc.ClientConn, er
 		grpc.WithTransportCredentials(safe),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingWaits}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: late / 3, Multiplier: 1.6, Jitter: 0.2, MaxDelay: attemptTimeout},
+			Backoff:           backoff.Config{BaseDelay: hedgeAfter / 3, Multiplier: 1.6, Jitter: 0.2, MaxDelay: attemptTimeout},
 			MinConnectTimeout: connectFor,
 		}),
 		// As the client has them, but that nobody waits for a member that is not there.
@@ -110,9 +110,9 @@ func (ms *members) next(asked map[*member]int) *member {
 	var best *member
 	least := 0
 	for i := range ms.all {
-		m := ms.all[(ms.first+i)%len(ms.all)]
+		m := ms.all[(ms.preferred+i)%len(ms.all)]
 		cost := asked[m]
-		if m.doubtful() {
+		if m.suspect() {
 			cost += 2 // the others twice, and then this one
 		}
 		if best == nil || cost < least {
@@ -122,13 +122,13 @@ func (ms *members) next(asked map[*member]int) *member {
 	return best
 }
 
-func (m *member) doubtful() bool { return m.overdue > 0 || time.Now().Before(m.avoid) }
+func (m *member) suspect() bool { return m.overdue > 0 || time.Now().Before(m.avoidUntil) }
 
-// lateAfter is how long a call waits for a member before another one is asked as well.
-func (ms *members) lateAfter() time.Duration {
+// hedgeDelay is how long a call waits for a member before another one is asked as well.
+func (ms *members) hedgeDelay() time.Duration {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	return min(max(late, 2*ms.usual), mostLate)
+	return min(max(hedgeAfter, 2*ms.usualLatency), mostLate)
 }
 
 // call is one copy of a call, at one member.
@@ -140,8 +140,8 @@ type call struct {
 	done   bool
 }
 
-// overdue says that these have not been answered in time.
-func (ms *members) overdue(calls []*call) {
+// markOverdue says that these have not been answered in time.
+func (ms *members) markOverdue(calls []*call) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	for _, c := range calls {
@@ -158,8 +158,8 @@ func (ms *members) overdue(calls []*call) {
 	}
 }
 
-// ended says what became of a call.
-func (ms *members) ended(c *call, err error) {
+// noteEnd says what became of a call.
+func (ms *members) noteEnd(c *call, err error) {
 	c.cancel()
 	now := time.Now()
 	ms.mu.Lock()
@@ -169,41 +169,41 @@ func (ms *members) ended(c *call, err error) {
 		c.m.overdue--
 	}
 	switch {
-	case err == nil || !passes(err):
-		c.m.answered, c.m.avoid = now, time.Time{}
-		ms.usual = max(now.Sub(c.begun), ms.usual*7/8)
+	case err == nil || !retryable(err):
+		c.m.answered, c.m.avoidUntil = now, time.Time{}
+		ms.usualLatency = max(now.Sub(c.begun), ms.usualLatency*7/8)
 	case !cancelled(err):
-		c.m.avoid = now.Add(avoidFor)
+		c.m.avoidUntil = now.Add(avoidFor)
 	}
 }
 
-// settle is what follows from the answer of one member for the others that were asked:
+// noteAnswer is what follows from the answer of one member for the others that were asked:
 // those that stay silent hang.
-func (ms *members) settle(by *member, calls []*call) {
+func (ms *members) noteAnswer(by *member, calls []*call) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if first := ms.all[ms.first]; first != by && time.Now().Before(first.avoid) {
+	if first := ms.all[ms.preferred]; first != by && time.Now().Before(first.avoidUntil) {
 		ms.prefer(by)
 	}
 	for _, c := range calls {
 		if !c.done {
-			time.AfterFunc(hung-time.Since(c.begun), func() { ms.silent(c, by) })
+			time.AfterFunc(hung-time.Since(c.begun), func() { ms.noteSilence(c, by) })
 		}
 	}
 }
 
-func (ms *members) silent(c *call, by *member) {
+func (ms *members) noteSilence(c *call, by *member) {
 	c.cancel()
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if c.done || c.m.answered.After(c.begun) {
 		return
 	}
-	c.m.avoid = time.Now().Add(avoidFor)
+	c.m.avoidUntil = time.Now().Add(avoidFor)
 	for s := range c.m.streams {
 		s.cut()
 	}
-	if ms.all[ms.first] == c.m {
+	if ms.all[ms.preferred] == c.m {
 		ms.prefer(by)
 	}
 }
@@ -211,16 +211,16 @@ func (ms *members) silent(c *call, by *member) {
 func (ms *members) prefer(m *member) {
 	for i := range ms.all {
 		if ms.all[i] == m {
-			ms.first = i
+			ms.preferred = i
 		}
 	}
 }
 
-// ask calls f for a member, and for another each time that one is late or fails, until
+// hedged calls f for a member, and for another each time that one is late or fails, until
 // one has answered or ctx ends; then the error is that of the last one that told any.
 // So f must be safe to repeat, and safe to be done late: a member that was frozen does
 // what it was asked for once it goes on.
-func ask[T any](ctx context.Context, ms *members, f func(context.Context, *member) (T, error)) (none T, err error) {
+func hedged[T any](ctx context.Context, ms *members, f func(context.Context, *member) (T, error)) (none T, err error) {
 	type answer struct {
 		*call
 		is  T
@@ -244,7 +244,7 @@ func ask[T any](ctx context.Context, ms *members, f func(context.Context, *membe
 		}
 		go func() {
 			is, err := f(own, c.m)
-			ms.ended(c, err)
+			ms.noteEnd(c, err)
 			select {
 			case answers <- answer{c, is, err}:
 			case <-over:
@@ -252,7 +252,7 @@ func ask[T any](ctx context.Context, ms *members, f func(context.Context, *membe
 		}()
 	}
 	begin()
-	timer := time.NewTimer(ms.lateAfter())
+	timer := time.NewTimer(ms.hedgeDelay())
 	defer timer.Stop()
 	if len(ms.all) == 1 {
 		timer.Stop() // there is nobody else to ask
@@ -261,8 +261,8 @@ func ask[T any](ctx context.Context, ms *members, f func(context.Context, *membe
 		select {
 		case a := <-answers:
 			open--
-			if a.err == nil || !passes(a.err) {
-				ms.settle(a.m, calls)
+			if a.err == nil || !retryable(a.err) {
+				ms.noteAnswer(a.m, calls)
 				return a.is, a.err
 			}
 			if !cancelled(a.err) {
@@ -271,16 +271,16 @@ func ask[T any](ctx context.Context, ms *members, f func(context.Context, *membe
 			switch {
 			case len(asked) < len(ms.all):
 				begin()
-				timer.Reset(ms.lateAfter())
+				timer.Reset(ms.hedgeDelay())
 			case open == 0:
 				timer.Reset(again)
-				again = min(2*again, late)
+				again = min(2*again, hedgeAfter)
 			}
 		case <-timer.C:
-			ms.overdue(calls)
+			ms.markOverdue(calls)
 			begin()
 			if len(ms.all) > 1 {
-				timer.Reset(ms.lateAfter())
+				timer.Reset(ms.hedgeDelay())
 			}
 		case <-ctx.Done():
 			for _, c := range calls {
@@ -294,9 +294,9 @@ func ask[T any](ctx context.Context, ms *members, f func(context.Context, *membe
 	}
 }
 
-// passes reports whether another member, or the same one later, may do better. What
+// retryable reports whether another member, or the same one later, may do better. What
 // etcd says of a call that is wrong it would say again.
-func passes(err error) bool {
+func retryable(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.Internal, codes.DeadlineExceeded, codes.Canceled:
 		return true

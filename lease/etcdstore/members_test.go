@@ -47,7 +47,7 @@ func askOnce(ms *members, how []behaves, calls *[]int) (who int, took time.Durat
 	ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
 	defer cancel()
 	begun := time.Now()
-	who, err = ask(ctx, ms, func(ctx context.Context, m *member) (int, error) {
+	who, err = hedged(ctx, ms, func(ctx context.Context, m *member) (int, error) {
 		for i := range ms.all {
 			if ms.all[i] != m {
 				continue
@@ -78,12 +78,12 @@ func TestAsk(t *testing.T) {
 		first int // who is asked first from then on
 	}{
 		{"all is well", []behaves{prompt, prompt, prompt}, 0, time.Millisecond, nil, 1, 0},
-		{"one hangs", []behaves{mute, prompt, prompt}, 1, late + time.Millisecond, nil, 2, 1},
-		{"two hang", []behaves{mute, mute, prompt}, 2, 2*late + time.Millisecond, nil, 3, 2},
+		{"one hangs", []behaves{mute, prompt, prompt}, 1, hedgeAfter + time.Millisecond, nil, 2, 1},
+		{"two hang", []behaves{mute, mute, prompt}, 2, 2*hedgeAfter + time.Millisecond, nil, 3, 2},
 		{"one is down", []behaves{down, prompt, prompt}, 1, 2 * time.Millisecond, nil, 2, 1},
-		{"one is down, one hangs", []behaves{down, mute, prompt}, 2, late + 2*time.Millisecond, nil, 3, 2},
+		{"one is down, one hangs", []behaves{down, mute, prompt}, 2, hedgeAfter + 2*time.Millisecond, nil, 3, 2},
 		{"one is slow", []behaves{slow, mute, mute}, 0, 400 * time.Millisecond, nil, 2, 0},
-		{"one is slow, another answers", []behaves{slow, prompt, prompt}, 1, late + time.Millisecond, nil, 2, 0},
+		{"one is slow, another answers", []behaves{slow, prompt, prompt}, 1, hedgeAfter + time.Millisecond, nil, 2, 0},
 		{"it is wrong", []behaves{{time.Millisecond, errWrong}, prompt, prompt}, 0, time.Millisecond, errWrong, 1, 0},
 		{"alone and well", []behaves{prompt}, 0, time.Millisecond, nil, 1, 0},
 		{"alone and slow", []behaves{slow}, 0, 400 * time.Millisecond, nil, 1, 0},

@@ -18,21 +18,21 @@ type place struct {
 	pool   pool
 	ticket lease.Ticket
 	life   etcdLease // what its records hang on
-	shade  etcdLease // and what its key keeps the place on; zero: it has no key
+	grace  etcdLease // and what its key keeps the place on; zero: it has no key
 	rev    int64     // of what was last seen
 	aside  bool
 
 	loan, shadeLoan *pendingLease // as long as it is on its way into the line
-	// past are what its records hung on before. A request to stop may, until it is heard:
+	// former are what its records hung on before. A request to stop may, until it is heard:
 	// so they are revoked when all is over.
-	past []clientv3.LeaseID
+	former []clientv3.LeaseID
 
 	granted *holding // its slots, which nobody has been told of yet
 	stop    *lease.Stop
 	after   time.Duration // the pace has us wait so long since the last look
 
-	ctx context.Context // of its watches
-	end context.CancelFunc
+	ctx        context.Context // of its watches
+	endWatches context.CancelFunc
 	watches
 }
 
@@ -51,15 +51,15 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Ho
 		t.after = v.After
 		return nil, v, err
 	}
-	t.end()
-	t.s.discard(append(t.past, t.shade.id)...)
+	t.endWatches()
+	t.s.discard(append(t.former, t.grace.id)...)
 	return t.granted, v, nil
 }
 
 // try leaves what it gets in granted.
 func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict, err error) {
-	t.hear()
-	if err := t.live(ctx); err != nil {
+	t.drain()
+	if err := t.keepAlive(ctx); err != nil {
 		return v, err
 	}
 	for t.granted == nil {
@@ -67,15 +67,15 @@ func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict
 		if err != nil {
 			return v, err
 		}
-		if mine.holds.there() {
-			return v, t.take(ctx, mine.holds)
+		if mine.holds.exists() {
+			return v, t.takeGranted(ctx, mine.holds)
 		}
-		t.heard(mine.stop)
+		t.noteStop(mine.stop)
 		if t.stop != nil {
 			return v, &lease.StoppedError{Stop: *t.stop}
 		}
-		if !mine.waits.there() {
-			if err := t.again(ctx); err != nil {
+		if !mine.waits.exists() {
+			if err := t.rejoin(ctx); err != nil {
 				return v, err
 			}
 			continue
@@ -86,7 +86,7 @@ func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict
 		}
 		err = t.grant(ctx, l, mine.waits, v)
 		if leaseExpired(err) {
-			err = t.again(ctx)
+			err = t.rejoin(ctx)
 		}
 		if err != nil {
 			return v, err
@@ -103,14 +103,14 @@ type own struct {
 }
 
 // look looks at the pool, and at who is just before us.
-func (t *place) look(ctx context.Context) (l *look, mine own, ahead int, err error) {
-	p, key := t.pool, t.pool.inLine(t.ticket)
+func (t *place) look(ctx context.Context) (l *snapshot, mine own, ahead int, err error) {
+	p, key := t.pool, t.pool.lineKey(t.ticket)
 	if t.aside {
-		key = p.isAside(t.ticket)
+		key = p.asideKey(t.ticket)
 	}
-	ops := append(p.looking(), clientv3.OpGet(key),
-		clientv3.OpGet(p.leaseOf(t.ticket.ID)), clientv3.OpGet(p.stopOf(t.ticket.ID)),
-		clientv3.OpGet(p.line(), clientv3.WithRange(p.inLine(t.ticket)),
+	ops := append(p.reading(), clientv3.OpGet(key),
+		clientv3.OpGet(p.leaseKey(t.ticket.ID)), clientv3.OpGet(p.stopKey(t.ticket.ID)),
+		clientv3.OpGet(p.line(), clientv3.WithRange(p.lineKey(t.ticket)),
 			clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(1)))
 	resp, err := t.s.commit(ctx, txn{then: ops})
 	if err != nil {
@@ -118,8 +118,8 @@ func (t *place) look(ctx context.Context) (l *look, mine own, ahead int, err err
 	}
 	rs := resp.Responses
 	t.rev = resp.Header.Revision
-	before := rs[looked+3].GetResponseRange()
-	if struck, err := t.s.strike(ctx, p, only(before.Kvs)); err != nil {
+	before := rs[readings+3].GetResponseRange()
+	if struck, err := t.s.dropDamaged(ctx, p, only(before.Kvs)); err != nil {
 		return nil, mine, 0, err
 	} else if struck {
 		return t.look(ctx)
@@ -128,81 +128,81 @@ func (t *place) look(ctx context.Context) (l *look, mine own, ahead int, err err
 	if kv := only(before.Kvs); kv != nil {
 		t.before = string(kv.Key)
 	}
-	mine.stop = only(kvs(rs[looked+2]))
-	if mine.holds, err = decodeLease(only(kvs(rs[looked+1]))); mine.holds.there() || err != nil {
+	mine.stop = only(kvs(rs[readings+2]))
+	if mine.holds, err = decodeLease(only(kvs(rs[readings+1]))); mine.holds.exists() || err != nil {
 		return nil, mine, 0, err
 	}
-	if mine.waits, err = p.standing(only(kvs(rs[looked]))); err != nil {
+	if mine.waits, err = p.parseWaiter(only(kvs(rs[readings]))); err != nil {
 		mine.waits = record[waiting]{} // it is written anew
 	}
-	l, err = t.s.seen(ctx, p, t.rev, rs)
+	l, err = t.s.snapshotOf(ctx, p, t.rev, rs)
 	return l, mine, int(before.Count), err
 }
 
 // grant takes the slots. Where somebody was faster, it takes nothing.
-func (t *place) grant(ctx context.Context, l *look, mine record[waiting], v lease.Verdict) error {
+func (t *place) grant(ctx context.Context, l *snapshot, mine record[waiting], v lease.Verdict) error {
 	tx, g := t.s.granting(l, t.ticket.Request, v, t.life.id)
-	tx.called(t.pool, mine)
+	tx.handTo(t.pool, mine)
 	resp, err := t.s.commit(ctx, tx)
 	if err == nil && resp.Succeeded {
 		g.Token = uint64(resp.Header.Revision)
-		t.granted = &holding{s: t.s, pool: t.pool, lease: g, life: t.life}
+		t.granted = &holding{s: t.s, pool: t.pool, lease: g, on: t.life}
 	}
 	return err
 }
 
-// take takes what is ours already: somebody gave it to us, or we asked for it and
+// takeGranted takes what is ours already: somebody gave it to us, or we asked for it and
 // did not see the answer.
-func (t *place) take(ctx context.Context, had record[lease.Lease]) (err error) {
+func (t *place) takeGranted(ctx context.Context, had record[lease.Lease]) (err error) {
 	if clientv3.LeaseID(had.Lease) == t.life.id {
-		t.granted = &holding{s: t.s, pool: t.pool, lease: had.is, life: t.life}
+		t.granted = &holding{s: t.s, pool: t.pool, lease: had.value, on: t.life}
 		return nil
 	}
 	t.granted, err = t.s.adopt(ctx, t.pool, had)
 	return err
 }
 
-// live gives a sign of life when one is due. When it is too late for it our place
+// keepAlive gives a sign of life when one is due. When it is too late for it our place
 // is gone, or our slots, if we had them: then we stand in the line again, where we
 // stood.
-func (t *place) live(ctx context.Context) error {
+func (t *place) keepAlive(ctx context.Context) error {
 	if !t.life.due() {
 		return nil
 	}
-	if t.shade.id != 0 {
-		if err := t.s.renewLease(ctx, &t.shade); err != nil && !errors.Is(err, lease.ErrLost) {
+	if t.grace.id != 0 {
+		if err := t.s.renewLease(ctx, &t.grace); err != nil && !errors.Is(err, lease.ErrLost) {
 			return err
 		}
 	}
 	err := t.s.renewLease(ctx, &t.life)
 	if errors.Is(err, lease.ErrLost) {
 		t.granted = nil
-		return t.again(ctx)
+		return t.rejoin(ctx)
 	}
 	if err == nil && t.granted != nil {
-		t.granted.life = t.life
+		t.granted.on = t.life
 	}
 	return err
 }
 
-// again stands in the line again, where we stood.
-func (t *place) again(ctx context.Context) error {
+// rejoin stands in the line rejoin, where we stood.
+func (t *place) rejoin(ctx context.Context) error {
 	fresh, err := t.s.grantLease(ctx, t.ticket.TTL)
 	if err != nil {
 		return err
 	}
 	if t.ticket.Key != "" {
-		shade, err := t.s.grantLease(ctx, t.afterlife())
+		shade, err := t.s.grantLease(ctx, t.graceTTL())
 		if err != nil {
 			t.s.discard(fresh.id)
 			return err
 		}
-		t.past = append(t.past, t.shade.id)
-		t.shade = shade
+		t.former = append(t.former, t.grace.id)
+		t.grace = shade
 	}
-	t.past = append(t.past, t.life.id)
+	t.former = append(t.former, t.life.id)
 	t.life = fresh
-	_, err = t.enter(ctx, t.ticket, txn{then: []clientv3.Op{clientv3.OpDelete(t.pool.isAside(t.ticket))}})
+	_, err = t.enter(ctx, t.ticket, txn{then: []clientv3.Op{clientv3.OpDelete(t.pool.asideKey(t.ticket))}})
 	if err != nil {
 		return err
 	}
@@ -213,13 +213,13 @@ func (t *place) again(ctx context.Context) error {
 // Report implements lease.Place.
 func (t *place) Report(ctx context.Context, why string, data json.RawMessage) error {
 	r := lease.Report{By: t.ticket.ID, Why: why, At: t.s.Clock(), Data: data}
-	_, err := t.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpPut(t.pool.report(), encode(r))}})
+	_, err := t.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpPut(t.pool.reportKey(), encode(r))}})
 	return err
 }
 
-// asideFor is how long a place is kept for a waiter that stepped aside: it is going
+// asideTTL is how long a place is kept for a waiter that stepped aside: it is going
 // to be stopped, and gives no sign of life then.
-const asideFor = time.Hour
+const asideTTL = time.Hour
 
 // StepAside gives back what was granted meanwhile: nobody would use it.
 func (t *place) StepAside(ctx context.Context) error {
@@ -227,23 +227,23 @@ func (t *place) StepAside(ctx context.Context) error {
 }
 
 func (t *place) stepAside(ctx context.Context) error {
-	long, err := t.s.grantLease(ctx, max(asideFor, t.ticket.TTL))
+	long, err := t.s.grantLease(ctx, max(asideTTL, t.ticket.TTL))
 	if err != nil {
 		return err
 	}
 	p, on := t.pool, clientv3.WithLease(long.id)
-	m := mark{Priority: t.ticket.Priority, Seq: t.ticket.Seq, Since: t.ticket.Since, Aside: true}
+	m := placeOf{Priority: t.ticket.Priority, Seq: t.ticket.Seq, Since: t.ticket.Since, Aside: true}
 	out := txn{
-		when: []clientv3.Cmp{absent(p.leaseOf(t.ticket.ID))},
+		when: []clientv3.Cmp{absent(p.leaseKey(t.ticket.ID))},
 		then: []clientv3.Op{
-			clientv3.OpDelete(p.inLine(t.ticket)),
-			clientv3.OpPut(p.isAside(t.ticket), encode(waiting{Ticket: t.ticket}), on),
-			clientv3.OpPut(p.mark(t.ticket.ID), encode(m), on),
+			clientv3.OpDelete(p.lineKey(t.ticket)),
+			clientv3.OpPut(p.asideKey(t.ticket), encode(waiting{Ticket: t.ticket}), on),
+			clientv3.OpPut(p.placeKey(t.ticket.ID), encode(m), on),
 		},
-		other: []clientv3.Op{clientv3.OpGet(p.leaseOf(t.ticket.ID))},
+		other: []clientv3.Op{clientv3.OpGet(p.leaseKey(t.ticket.ID))},
 	}
 	if t.ticket.Key != "" {
-		out.then = append(out.then, clientv3.OpPut(p.keptFor(t.ticket), encode(waiting{Ticket: t.ticket}), on))
+		out.then = append(out.then, clientv3.OpPut(p.graceKey(t.ticket), encode(waiting{Ticket: t.ticket}), on))
 	}
 	for {
 		resp, err := t.s.commit(ctx, out)
@@ -251,7 +251,7 @@ func (t *place) stepAside(ctx context.Context) error {
 			return err
 		}
 		if resp.Succeeded {
-			t.past = append(t.past, t.life.id)
+			t.former = append(t.former, t.life.id)
 			t.life, t.aside, t.granted = long, true, nil
 			return nil
 		}
@@ -264,44 +264,44 @@ func (t *place) stepAside(ctx context.Context) error {
 // giveBack gives back slots that were granted unseen.
 func (t *place) giveBack(ctx context.Context, found *clientv3.TxnResponse) error {
 	had, err := decodeLease(only(kvs(found.Responses[0])))
-	if !had.there() {
+	if !had.exists() {
 		return err
 	}
-	had.is.ID = t.ticket.ID // also when it cannot be read
-	return t.s.release(ctx, t.pool, had.is, giving{})
+	had.value.ID = t.ticket.ID // also when it cannot be read
+	return t.s.release(ctx, t.pool, had.value, releasing{})
 }
 
 // Return implements lease.Place.
 func (t *place) Return(ctx context.Context) error {
-	return retry.Do(ctx, t.s.trouble, t.again)
+	return retry.Do(ctx, t.s.trouble, t.rejoin)
 }
 
-// leaveFor is how long leaving is tried.
-const leaveFor = 5 * time.Second
+// leaveWithin is how long leaving is tried.
+const leaveWithin = 5 * time.Second
 
 // Leave implements lease.Place.
 func (t *place) Leave(ctx context.Context) error {
-	short, cancel := context.WithTimeout(ctx, leaveFor)
+	short, cancel := context.WithTimeout(ctx, leaveWithin)
 	defer cancel()
 	var last error
 	err := retry.Do(short, t.s.trouble, func(ctx context.Context) error {
 		last = t.leave(ctx)
 		return last
 	})
-	t.end()
+	t.endWatches()
 	if err == nil {
-		t.s.discard(append(t.past, t.life.id, t.shade.id)...)
+		t.s.discard(append(t.former, t.life.id, t.grace.id)...)
 	}
 	return why(ctx, err, last)
 }
 
 func (t *place) leave(ctx context.Context) error {
-	t.hear()
+	t.drain()
 	p := t.pool
 	out := txn{
-		when:  []clientv3.Cmp{absent(p.leaseOf(t.ticket.ID))},
-		then:  append(p.struck(t.ticket), clientv3.OpDelete(p.holder(t.ticket.ID), clientv3.WithPrefix())),
-		other: []clientv3.Op{clientv3.OpGet(p.leaseOf(t.ticket.ID))},
+		when:  []clientv3.Cmp{absent(p.leaseKey(t.ticket.ID))},
+		then:  append(p.removing(t.ticket), clientv3.OpDelete(p.holder(t.ticket.ID), clientv3.WithPrefix())),
+		other: []clientv3.Op{clientv3.OpGet(p.leaseKey(t.ticket.ID))},
 	}
 	if t.ticket.Key != "" && t.stop == nil {
 		grace, err := t.s.grantLease(ctx, t.ticket.Grace)
@@ -310,11 +310,11 @@ func (t *place) leave(ctx context.Context) error {
 		}
 		kept, on := encode(waiting{Ticket: t.ticket, Kept: true}), clientv3.WithLease(grace.id)
 		out.then = []clientv3.Op{
-			clientv3.OpDelete(p.inLine(t.ticket)),
-			clientv3.OpDelete(p.mark(t.ticket.ID)),
+			clientv3.OpDelete(p.lineKey(t.ticket)),
+			clientv3.OpDelete(p.placeKey(t.ticket.ID)),
 			clientv3.OpDelete(p.holder(t.ticket.ID), clientv3.WithPrefix()),
-			clientv3.OpPut(p.isAside(t.ticket), kept, on),
-			clientv3.OpPut(p.keptFor(t.ticket), kept, on),
+			clientv3.OpPut(p.asideKey(t.ticket), kept, on),
+			clientv3.OpPut(p.graceKey(t.ticket), kept, on),
 		}
 	}
 	resp, err := t.s.commit(ctx, out)

@@ -12,13 +12,13 @@ import (
 // waiting is the record of a waiter.
 type waiting struct {
 	lease.Ticket
-	// Waits: another may give it its slots. Not who has gates to be asked.
-	Waits bool `json:"waits,omitempty"`
-	Kept  bool `json:"kept,omitempty"` // its waiter is gone, its key keeps the place
+	// Grantable: another may give it its slots. Not who has gates to be asked.
+	Grantable bool `json:"waits,omitempty"`
+	Kept      bool `json:"kept,omitempty"` // its waiter is gone, its key keeps the place
 }
 
-// mark leads from an id to the record.
-type mark struct {
+// placeOf leads from an id to the record.
+type placeOf struct {
 	Priority int       `json:"priority"`
 	Seq      uint64    `json:"seq"`
 	Since    time.Time `json:"since"`
@@ -36,10 +36,10 @@ func encode(v any) string {
 // record is anything decoded, with what etcd knows of it.
 type record[T any] struct {
 	*mvccpb.KeyValue // nil: it is not there
-	is               T
+	value            T
 }
 
-func (r record[T]) there() bool { return r.KeyValue != nil }
+func (r record[T]) exists() bool { return r.KeyValue != nil }
 
 // rev is when it was last written, 0 when it is not there.
 func (r record[T]) rev() int64 {
@@ -54,7 +54,7 @@ func decode[T any](kv *mvccpb.KeyValue) (r record[T], err error) {
 		return r, nil
 	}
 	r.KeyValue = kv
-	if err = json.Unmarshal(kv.Value, &r.is); err != nil {
+	if err = json.Unmarshal(kv.Value, &r.value); err != nil {
 		err = damaged(kv, err)
 	}
 	return r, err
@@ -67,9 +67,9 @@ func decodeLease(kv *mvccpb.KeyValue) (record[lease.Lease], error) {
 	if kv == nil {
 		return r, err
 	}
-	r.is.Token = uint64(kv.CreateRevision)
+	r.value.Token = uint64(kv.CreateRevision)
 	if err == nil {
-		if err = r.is.Check(); err != nil {
+		if err = r.value.Check(); err != nil {
 			err = damaged(kv, err)
 		}
 	}

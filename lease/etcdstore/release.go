@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// releaseFor is how long a release is tried: whoever waits for it wants to end.
-	releaseFor = 10 * time.Second
-	// settles is how often a release tries to grant to the next in line as well, when
+	// releaseWithin is how long a release is tried: whoever waits for it wants to end.
+	releaseWithin = 10 * time.Second
+	// handOverTries is how often a release tries to grant to the next in line as well, when
 	// others are faster, or when the cluster is full and takes only what makes room.
 	// After that the head of the line has to see for itself.
-	settles = 4
+	handOverTries = 4
 )
 
 func (h *holding) Release(ctx context.Context) error { return h.release(ctx, true) }
@@ -29,12 +29,12 @@ func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, fals
 func (h *holding) release(ctx context.Context, used bool) error {
 	h.mu.Lock()
 	l, gone := h.lease, h.gone
-	g := giving{used: used, crowded: h.crowded}
-	past := slices.Clone(h.past)
-	if h.atMost == 0 {
-		g.on = h.life.id
+	g := releasing{used: used, scanFirst: h.scanFirst}
+	past := slices.Clone(h.former)
+	if h.expiresBy == 0 {
+		g.on = h.on.id
 	} else {
-		past = append(past, h.life.id)
+		past = append(past, h.on.id)
 	}
 	h.gone = true
 	h.mu.Unlock()
@@ -54,19 +54,19 @@ func (h *holding) release(ctx context.Context, used bool) error {
 	return nil
 }
 
-// giving is how slots are given back.
-type giving struct {
+// releasing is how slots are given back.
+type releasing struct {
 	used bool
 	// on is what the record hangs on, and nothing of anybody else; 0: that is in doubt.
 	on clientv3.LeaseID
-	// crowded: it is worth a step of its own to ask first whether anybody waits.
-	crowded bool
-	// sure: what is read must not lag behind.
-	sure bool
+	// scanFirst: it is worth a step of its own to ask first whether anybody waits.
+	scanFirst bool
+	// current: what is read must not lag behind.
+	current bool
 }
 
-func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g giving) error {
-	short, cancel := context.WithTimeout(ctx, releaseFor)
+func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g releasing) error {
+	short, cancel := context.WithTimeout(ctx, releaseWithin)
 	defer cancel()
 	var last error
 	tries := 0
@@ -84,15 +84,15 @@ func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g giving) er
 // Where there is nobody to give them to, revoking the etcd lease is all: it deletes what
 // hangs on it, which whoever watches hears of as of any other end. Else it is revoked
 // afterwards, beside what else is done: whoever was given the slots does not wait for it.
-func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g giving, tries *int) error {
+func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g releasing, tries *int) error {
 	freed := txn{
-		when:  []clientv3.Cmp{born(p.leaseOf(l.ID), int64(l.Token))},
+		when:  []clientv3.Cmp{sameAs(p.leaseKey(l.ID), int64(l.Token))},
 		then:  []clientv3.Op{clientv3.OpDelete(p.holder(l.ID), clientv3.WithPrefix())},
-		other: []clientv3.Op{clientv3.OpGet(p.leaseOf(l.ID), clientv3.WithKeysOnly())},
+		other: []clientv3.Op{clientv3.OpGet(p.leaseKey(l.ID), clientv3.WithKeysOnly())},
 	}
 	for ; ; *tries++ {
 		t, more := freed, false
-		if *tries < settles {
+		if *tries < handOverTries {
 			t, more = s.withNext(ctx, p, l, g, freed)
 		}
 		if !more && g.used && g.on != 0 {
@@ -120,15 +120,15 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g giving, t
 // undoLost takes back the start of a lease that is gone. It may have been given back
 // before, and the answer was lost: so only if it is the last start, which Undo changes.
 func (s *Store) undoLost(ctx context.Context, p pool, l lease.Lease) error {
-	resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.grants())}})
+	resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.grantsKey())}})
 	if err != nil {
 		return err
 	}
 	g, err := decode[lease.Starts](only(kvs(resp.Responses[0])))
-	if err != nil || !g.there() || g.is.Count != l.Start.Nth {
+	if err != nil || !g.exists() || g.value.Count != l.Start.Nth {
 		return nil
 	}
-	g.is.Undo(l.Start)
+	g.value.Undo(l.Start)
 	_, err = s.commit(ctx, p.counting(g))
 	return err
 }
@@ -136,8 +136,8 @@ func (s *Store) undoLost(ctx context.Context, p pool, l lease.Lease) error {
 // counting writes what is known of the starts, if it is about those that were read.
 func (p pool) counting(g record[lease.Starts]) txn {
 	return txn{
-		when: []clientv3.Cmp{unchanged(p.grants(), g.rev())},
-		then: []clientv3.Op{clientv3.OpPut(p.grants(), encode(g.is))},
+		when: []clientv3.Cmp{unchanged(p.grantsKey(), g.rev())},
+		then: []clientv3.Op{clientv3.OpPut(p.grantsKey(), encode(g.value))},
 	}
 }
 
@@ -145,46 +145,46 @@ func (p pool) counting(g record[lease.Starts]) txn {
 // says that it has added anything. The read may be of a member that lags behind, for
 // nothing happens that is not still true; but what nothing would be done without is read
 // from one that does not.
-func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, g giving, freed txn) (t txn, more bool) {
+func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, g releasing, freed txn) (t txn, more bool) {
 	var lag []clientv3.OpOption
-	if g.used && !g.sure {
+	if g.used && !g.current {
 		lag = append(lag, clientv3.WithSerializable())
 	}
 	first := []clientv3.Op{p.atHead(lag...), clientv3.OpGet(s.sweptKey(), lag...)}
-	if g.used && g.crowded {
+	if g.used && g.scanFirst {
 		resp, err := s.commit(ctx, txn{then: first})
 		if err != nil {
 			return freed, false
 		}
 		if only(kvs(resp.Responses[0])) == nil {
-			s.sweeps(resp.Responses[1])
+			s.noteSweep(resp.Responses[1])
 			return freed, false
 		}
 	}
-	resp, err := s.commit(ctx, txn{then: append(p.looking(lag...), first...)})
+	resp, err := s.commit(ctx, txn{then: append(p.reading(lag...), first...)})
 	if err != nil {
 		return freed, false
 	}
-	s.sweeps(resp.Responses[looked+1])
-	head, err := p.standing(only(kvs(resp.Responses[looked])))
+	s.noteSweep(resp.Responses[readings+1])
+	head, err := p.parseWaiter(only(kvs(resp.Responses[readings])))
 	if err != nil {
-		if struck, err := s.strike(ctx, p, head.KeyValue); !struck || err != nil {
+		if struck, err := s.dropDamaged(ctx, p, head.KeyValue); !struck || err != nil {
 			return freed, false
 		}
-		g.sure = true
+		g.current = true
 		return s.withNext(ctx, p, l, g, freed)
 	}
-	if !head.there() && g.used {
+	if !head.exists() && g.used {
 		return freed, false
 	}
-	seen, err := s.seen(ctx, p, resp.Header.Revision, resp.Responses)
+	seen, err := s.snapshotOf(ctx, p, resp.Header.Revision, resp.Responses)
 	if err != nil {
 		return freed, false
 	}
 	if !g.used {
-		seen.grants.is.Undo(l.Start)
+		seen.grants.value.Undo(l.Start)
 	}
-	t, ok := s.next(seen.without(l.ID), head)
+	t, ok := s.grantNext(seen.without(l.ID), head)
 	switch {
 	case !ok && g.used:
 		return freed, false
@@ -197,8 +197,8 @@ func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, g giving, f
 	return t, true
 }
 
-// sweeps keeps what was read of the last look for pools that nobody uses.
-func (s *Store) sweeps(read *pb.ResponseOp) {
-	last, _ := decode[swept](only(kvs(read)))
+// noteSweep keeps what was read of the last look for pools that nobody uses.
+func (s *Store) noteSweep(read *pb.ResponseOp) {
+	last, _ := decode[sweepRecord](only(kvs(read)))
 	s.swept.Store(&last)
 }

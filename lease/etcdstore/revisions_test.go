@@ -46,7 +46,7 @@ func TestRevisionsARun(t *testing.T) {
 				if err := h.Running(soon(t), lease.Process{PID: 1}); err != nil {
 					t.Fatal(err)
 				}
-				s.sayAll(soon(t))
+				s.recordChildren(soon(t))
 				mustRelease(t, h)
 			}
 		}, 3 * runs},

@@ -29,9 +29,9 @@ func isRouted(method string) bool {
 	return false
 }
 
-// routes have the calls of the client's own connection go to the members. Others that it
+// interceptors have the calls of the client's own connection go to the members. Others that it
 // makes are for one member.
-func (s *Store) routes() []grpc.DialOption {
+func (s *Store) interceptors() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			if !isRouted(method) || cc != s.client.ActiveConnection() {
@@ -52,7 +52,7 @@ func (s *Store) routes() []grpc.DialOption {
 // may be several calls at once.
 func (ms *members) invoke(ctx context.Context, method string, req any, reply proto.Message) error {
 	to := reply.ProtoReflect()
-	got, err := ask(ctx, ms, func(ctx context.Context, m *member) (proto.Message, error) {
+	got, err := hedged(ctx, ms, func(ctx context.Context, m *member) (proto.Message, error) {
 		own := to.New().Interface()
 		return own, m.conn.Invoke(ctx, method, req, own)
 	})
@@ -114,9 +114,9 @@ func (s *stream) failed(err error) error {
 	if cancelled(err) && s.asked.Err() == nil {
 		return status.Error(codes.Unavailable, errNoAnswer.Error())
 	}
-	if passes(err) {
+	if retryable(err) {
 		s.ms.mu.Lock()
-		s.m.avoid = time.Now().Add(avoidFor)
+		s.m.avoidUntil = time.Now().Add(avoidFor)
 		s.ms.mu.Unlock()
 	}
 	return err

@@ -48,9 +48,9 @@ func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
 		if err != nil {
 			return lease.Verdict{}, err
 		}
-		if had.there() {
+		if had.exists() {
 			n.granted, err = n.s.adopt(ctx, n.pool, had)
-			if life, lerr := n.loan.wait(ctx); lerr == nil && life.id != n.granted.life.id {
+			if life, lerr := n.loan.wait(ctx); lerr == nil && life.id != n.granted.on.id {
 				n.s.discard(life.id)
 			}
 			return lease.Verdict{}, err
@@ -66,7 +66,7 @@ func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
 	}
 }
 
-func (n *newcomer) grant(ctx context.Context, l *look, v lease.Verdict) (bool, error) {
+func (n *newcomer) grant(ctx context.Context, l *snapshot, v lease.Verdict) (bool, error) {
 	life, err := n.loan.wait(ctx)
 	if err != nil {
 		n.loan = n.s.requestLease(ctx, n.TTL)
@@ -82,7 +82,7 @@ func (n *newcomer) grant(ctx context.Context, l *look, v lease.Verdict) (bool, e
 		return false, err
 	}
 	g.Token = uint64(resp.Header.Revision)
-	n.granted = &holding{s: n.s, pool: n.pool, lease: g, life: life, crowded: len(l.holders) > few}
+	n.granted = &holding{s: n.s, pool: n.pool, lease: g, on: life, scanFirst: len(l.holders) > few}
 	return true, nil
 }
 
@@ -91,21 +91,21 @@ const few = 50
 
 // look counts who would be passed, and reads only the first of them. had is what an
 // earlier try was granted, whose answer was lost.
-func (n *newcomer) look(ctx context.Context) (l *look, had record[lease.Lease], ahead int, err error) {
+func (n *newcomer) look(ctx context.Context) (l *snapshot, had record[lease.Lease], ahead int, err error) {
 	before := clientv3.OpGet(n.pool.line(), clientv3.WithRange(n.pool.behind(n.Priority)), clientv3.WithLimit(1))
-	resp, err := n.s.commit(ctx, txn{then: append(n.pool.looking(), before, clientv3.OpGet(n.pool.leaseOf(n.ID)))})
+	resp, err := n.s.commit(ctx, txn{then: append(n.pool.reading(), before, clientv3.OpGet(n.pool.leaseKey(n.ID)))})
 	if err != nil {
 		return nil, had, 0, err
 	}
 	rs := resp.Responses
-	if struck, err := n.s.strike(ctx, n.pool, only(kvs(rs[looked]))); err != nil {
+	if struck, err := n.s.dropDamaged(ctx, n.pool, only(kvs(rs[readings]))); err != nil {
 		return nil, had, 0, err
 	} else if struck {
 		return n.look(ctx)
 	}
-	if had, err = decodeLease(only(kvs(rs[looked+1]))); had.there() || err != nil {
+	if had, err = decodeLease(only(kvs(rs[readings+1]))); had.exists() || err != nil {
 		return nil, had, 0, err
 	}
-	l, err = n.s.seen(ctx, n.pool, resp.Header.Revision, rs)
-	return l, had, int(rs[looked].GetResponseRange().Count), err
+	l, err = n.s.snapshotOf(ctx, n.pool, resp.Header.Revision, rs)
+	return l, had, int(rs[readings].GetResponseRange().Count), err
 }

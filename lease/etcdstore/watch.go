@@ -29,20 +29,20 @@ type watches struct {
 // watch is one of etcd's, opened beside what else there is to do: the client opens
 // it for as long as it takes, also when nobody can be reached.
 type watch struct {
-	news  chan clientv3.WatchResponse
-	begun chan struct{} // closed once it misses nothing, or has ended
+	responses chan clientv3.WatchResponse
+	ready     chan struct{} // closed once it misses nothing, or has ended
 }
 
 func (s *Store) watch(ctx context.Context, key string, how ...clientv3.OpOption) *watch {
 	w := &watch{make(chan clientv3.WatchResponse, 1), make(chan struct{})}
 	go func() {
-		defer close(w.news)
-		begun := sync.OnceFunc(func() { close(w.begun) })
+		defer close(w.responses)
+		begun := sync.OnceFunc(func() { close(w.ready) })
 		defer begun()
 		for r := range s.client.Watch(ctx, key, append(how, clientv3.WithCreatedNotify())...) {
 			begun()
 			select {
-			case w.news <- r:
+			case w.responses <- r:
 			case <-ctx.Done():
 				return
 			}
@@ -51,43 +51,43 @@ func (s *Store) watch(ctx context.Context, key string, how ...clientv3.OpOption)
 	return w
 }
 
-// opened waits until it is.
-func (w *watch) opened(ctx context.Context) error {
+// waitReady waits until it is.
+func (w *watch) waitReady(ctx context.Context) error {
 	select {
-	case <-w.begun:
+	case <-w.ready:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// come is the channel of what comes; of no watch nothing does.
-func (w *watch) come() <-chan clientv3.WatchResponse {
+// events is the channel of what comes; of no watch nothing does.
+func (w *watch) events() <-chan clientv3.WatchResponse {
 	if w == nil {
 		return nil
 	}
-	return w.news
+	return w.responses
 }
 
-// listen watches what others do to our own request. It is opened before there is a
+// watchOwn watches what others do to our own request. It is opened before there is a
 // ticket, so it misses nothing.
-func (t *place) listen(from int64) *watch {
+func (t *place) watchOwn(from int64) *watch {
 	return t.s.watch(t.ctx, t.pool.holder(t.ticket.ID), clientv3.WithPrefix(), clientv3.WithFilterDelete(), clientv3.WithRev(from))
 }
 
-// first is what the first in line watches instead of another's ticket.
-const first = "-"
+// poolItself is what the poolItself in line watches instead of another's ticket.
+const poolItself = "-"
 
 // keepWatch opens what the last look has us watch, from just after it. A watch that
 // begins in the past is served up to 100 ms late by etcd; this one is so only if
 // something happened in between.
 func (t *place) keepWatch() {
 	if t.own == nil {
-		t.own = t.listen(t.rev + 1)
+		t.own = t.watchOwn(t.rev + 1)
 	}
 	want := t.before
 	if want == "" {
-		want = first
+		want = poolItself
 	}
 	if t.on == want {
 		return
@@ -96,9 +96,9 @@ func (t *place) keepWatch() {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.on, t.role = want, cancel
 	from := clientv3.WithRev(t.rev + 1)
-	if want == first {
+	if want == poolItself {
 		t.freed = t.s.watch(ctx, t.pool.holders(), clientv3.WithPrefix(), clientv3.WithFilterPut(), from)
-		t.set = t.s.watch(ctx, t.pool.own(), from)
+		t.set = t.s.watch(ctx, t.pool.ownKey(), from)
 		return
 	}
 	t.ahead = t.s.watch(ctx, want, clientv3.WithFilterPut(), from)
@@ -111,8 +111,8 @@ func (t *place) unwatch() {
 	t.on, t.role, t.ahead, t.freed, t.set = "", nil, nil, nil, nil
 }
 
-// cutPause keeps one whose watches fail at once from looking all the time.
-const cutPause = 200 * time.Millisecond
+// rewatchAfter keeps one whose watches fail at once from looking all the time.
+const rewatchAfter = 200 * time.Millisecond
 
 // Wait implements lease.Place.
 func (t *place) Wait(ctx context.Context) error {
@@ -124,7 +124,7 @@ func (t *place) Wait(ctx context.Context) error {
 		wait = min(wait, t.after)
 	}
 	if t.cut {
-		t.cut, wait = false, min(wait, cutPause)
+		t.cut, wait = false, min(wait, rewatchAfter)
 	}
 	if !t.aside {
 		t.keepWatch()
@@ -137,29 +137,29 @@ func (t *place) Wait(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-timer.C:
 			return nil
-		case r, ok := <-t.own.come():
-			if t.heardOwn(r, ok) {
+		case r, ok := <-t.own.events():
+			if t.ownChanged(r, ok) {
 				return nil
 			}
-		case r, ok := <-t.ahead.come():
-			if t.news(r, ok) {
+		case r, ok := <-t.ahead.events():
+			if t.changed(r, ok) {
 				return nil
 			}
-		case r, ok := <-t.freed.come():
-			if t.news(r, ok) {
+		case r, ok := <-t.freed.events():
+			if t.changed(r, ok) {
 				return nil
 			}
-		case r, ok := <-t.set.come():
-			if t.news(r, ok) {
+		case r, ok := <-t.set.events():
+			if t.changed(r, ok) {
 				return nil
 			}
 		}
 	}
 }
 
-// news reports whether there is something that the last look did not see. A watch
-// that was cut off, or whose past is compacted away, is news: look, and open it anew.
-func (t *place) news(r clientv3.WatchResponse, ok bool) bool {
+// changed reports whether there is something that the last look did not see. A watch
+// that was cut off, or whose past is compacted away, is changed: look, and open it anew.
+func (t *place) changed(r clientv3.WatchResponse, ok bool) bool {
 	if !ok || r.Err() != nil {
 		t.cut = true
 		t.unwatch()
@@ -168,29 +168,29 @@ func (t *place) news(r clientv3.WatchResponse, ok bool) bool {
 	return len(r.Events) > 0 && r.Header.Revision > t.rev
 }
 
-// heardOwn reports whether somebody did something to our own request.
-func (t *place) heardOwn(r clientv3.WatchResponse, ok bool) bool {
+// ownChanged reports whether somebody did something to our own request.
+func (t *place) ownChanged(r clientv3.WatchResponse, ok bool) bool {
 	if !ok || r.Err() != nil {
 		t.cut, t.own = true, nil
 		return true
 	}
 	for _, e := range r.Events {
 		switch string(e.Kv.Key) {
-		case t.pool.leaseOf(t.ticket.ID):
-			t.given(e.Kv)
-		case t.pool.stopOf(t.ticket.ID):
-			t.heard(e.Kv)
+		case t.pool.leaseKey(t.ticket.ID):
+			t.noteGrant(e.Kv)
+		case t.pool.stopKey(t.ticket.ID):
+			t.noteStop(e.Kv)
 		}
 	}
 	return len(r.Events) > 0
 }
 
-// hear takes in what has come meanwhile.
-func (t *place) hear() {
+// drain takes in what has come meanwhile.
+func (t *place) drain() {
 	for {
 		select {
-		case r, ok := <-t.own.come():
-			t.heardOwn(r, ok)
+		case r, ok := <-t.own.events():
+			t.ownChanged(r, ok)
 			if !ok {
 				return
 			}
@@ -200,16 +200,16 @@ func (t *place) hear() {
 	}
 }
 
-// given is the event of a grant: there is no more to ask.
-func (t *place) given(kv *mvccpb.KeyValue) {
+// noteGrant is the event of a grant: there is no more to ask.
+func (t *place) noteGrant(kv *mvccpb.KeyValue) {
 	had, err := decodeLease(kv)
 	if err == nil && clientv3.LeaseID(kv.Lease) == t.life.id {
-		t.granted = &holding{s: t.s, pool: t.pool, lease: had.is, life: t.life}
+		t.granted = &holding{s: t.s, pool: t.pool, lease: had.value, on: t.life}
 	}
 }
 
-func (t *place) heard(kv *mvccpb.KeyValue) {
-	if s, err := decode[lease.Stop](kv); err == nil && s.there() {
-		t.stop = &s.is
+func (t *place) noteStop(kv *mvccpb.KeyValue) {
+	if s, err := decode[lease.Stop](kv); err == nil && s.exists() {
+		t.stop = &s.value
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"berth/cmd/text"
+	"berth/cmd/words"
 )
 
 // commandsOf are all commands with their flags, and their names.
@@ -79,7 +80,7 @@ func TestNormal(t *testing.T) {
 		{"ls", "p --help", "--help"},
 		{"ls", "-- --help", "-- --help"},
 	} {
-		got, err := normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
+		got, err := words.Normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
 		if err != nil || strings.Join(got, " ") != c.want {
 			t.Errorf("berth %s %s: %q, %v; want %q", c.command, c.typed, got, err, c.want)
 		}
@@ -128,11 +129,11 @@ func TestNormalRefuses(t *testing.T) {
 		{"ls", "--jsno", "unknown flag --jsno", "did you mean --json?"},
 		{"run", "-q=perhaps make", `--quiet: "perhaps" is neither true nor false`, ""},
 	} {
-		got, err := normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
-		var hinted *hintedError
+		got, err := words.Normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
+		var hinted *words.HintedError
 		hint := ""
 		if errors.As(err, &hinted) {
-			hint = hinted.next
+			hint = hinted.Next
 		}
 		if err == nil || err.Error() != c.want || hint != c.hint {
 			t.Errorf("berth %s %s: %q, %v, hint %q; want %q, hint %q", c.command, c.typed, got, err, hint, c.want, c.hint)
@@ -147,7 +148,7 @@ func TestCommandMeant(t *testing.T) {
 		"rnu": "run", "rn": "run", "runs": "run", "sotp": "stop", "limt": "limit", "keepalives": "keepalive",
 		"make": "", "r": "", "": "", "x": "", "la": "",
 	} {
-		if got := commandMeant(typed, commandNames); got != want {
+		if got := words.CommandMeant(typed, commandNames); got != want {
 			t.Errorf("%q: %q, want %q", typed, got, want)
 		}
 	}
@@ -158,8 +159,8 @@ func TestRepeatable(t *testing.T) {
 	all, _ := commandsOf()
 	for _, c := range all {
 		for _, f := range c.Flags {
-			if says := strings.Contains(f.(cli.DocGenerationFlag).GetUsage(), "repeatable"); says != isList(f) {
-				t.Errorf("berth %s --%s: its help says repeatable: %t, it is: %t", c.Name, f.Names()[0], says, isList(f))
+			if says := strings.Contains(f.(cli.DocGenerationFlag).GetUsage(), "repeatable"); says != words.IsList(f) {
+				t.Errorf("berth %s --%s: its help says repeatable: %t, it is: %t", c.Name, f.Names()[0], says, words.IsList(f))
 			}
 		}
 	}
@@ -176,12 +177,12 @@ func FuzzNormal(f *testing.F) {
 	}
 	_, commandNames := commandsOf()
 	f.Fuzz(func(t *testing.T, s string) {
-		words := strings.Split(s, "\n")
-		if !slices.Contains(commandNames, words[0]) {
+		line := strings.Split(s, "\n")
+		if !slices.Contains(commandNames, line[0]) {
 			return
 		}
-		name, known := words[0], flagsOfCommand(words[0])
-		out, err := normal(words[1:], known, name != "run")
+		name, known := line[0], flagsOfCommand(line[0])
+		out, err := words.Normal(line[1:], known, name != "run")
 		if err != nil {
 			if text.OneLine(err.Error()) == "" {
 				t.Error("an error without a word")
@@ -191,22 +192,22 @@ func FuzzNormal(f *testing.F) {
 		if slices.Equal(out, []string{"--help"}) {
 			return
 		}
-		again, err := normal(out, known, name != "run")
+		again, err := words.Normal(out, known, name != "run")
 		if err != nil || !slices.Equal(again, out) {
-			t.Fatalf("%q is %q, and that is %q, %v", words, out, again, err)
+			t.Fatalf("%q is %q, and that is %q, %v", line, out, again, err)
 		}
 		end := slices.Index(out, "--")
-		if i := slices.Index(words[1:], "--"); i >= 0 && !strings.HasSuffix("\n"+strings.Join(out, "\n"), strings.Join(words[1+i+1:], "\n")) {
-			t.Fatalf("%q is %q: not all that stands behind --", words, out)
+		if i := slices.Index(line[1:], "--"); i >= 0 && !strings.HasSuffix("\n"+strings.Join(out, "\n"), strings.Join(line[1+i+1:], "\n")) {
+			t.Fatalf("%q is %q: not all that stands behind --", line, out)
 		}
 		for _, w := range out[:end] {
 			flag, value, ok := strings.Cut(w, "=")
 			if !ok || !strings.HasPrefix(flag, "--") {
-				t.Fatalf("%q is %q: %q is not --name=value", words, out, w)
+				t.Fatalf("%q is %q: %q is not --name=value", line, out, w)
 			}
 			attached := func(word string) bool { return word != value && strings.HasSuffix(word, value) }
-			if strings.HasPrefix(value, "-") && !isNegative(value) && !slices.ContainsFunc(words[1:], attached) {
-				t.Fatalf("%q is %q: %q swallowed %q", words, out, flag, value)
+			if strings.HasPrefix(value, "-") && !words.IsNegative(value) && !slices.ContainsFunc(line[1:], attached) {
+				t.Fatalf("%q is %q: %q swallowed %q", line, out, flag, value)
 			}
 		}
 		var operands []string
@@ -216,44 +217,7 @@ func FuzzNormal(f *testing.F) {
 			return nil
 		}}}
 		if err := app.Run(append([]string{"berth", name}, out...)); err != nil || !slices.Equal(operands, out[end+1:]) {
-			t.Fatalf("%q is %q, of which the library makes %q, %v", words, out, operands, err)
+			t.Fatalf("%q is %q, of which the library makes %q, %v", line, out, operands, err)
 		}
 	})
-}
-
-// TestShellWords: a shell makes of the hint's words what it makes of the words typed.
-func TestShellWords(t *testing.T) {
-	for _, c := range []struct {
-		argv []string
-		want string
-	}{
-		{[]string{"echo hi"}, `sh -c 'echo hi'`},
-		{[]string{"echo hi;", "a b"}, `sh -c 'echo hi; '\''a b'\'''`},
-		{[]string{"cd", "/x y"}, `sh -c 'cd '\''/x y'\'''`},
-		{[]string{"!", "true"}, `sh -c '! true'`},
-		{[]string{"mine", "it's"}, `bash -c 'mine '\''it'\''\'\'''\''s'\'''`},
-		{[]string{"A=1", "make"}, `env A=1 make`},
-		{[]string{"A=1"}, ``},
-		{[]string{"1A=1", "make"}, ``},
-		{[]string{"make"}, ``},
-		{[]string{"no-such"}, ``},
-	} {
-		got := strings.Join(text.Quoted(shellWords(c.argv, []string{"BASH_FUNC_mine%%=() { :; }"}, true)), " ")
-		if got != c.want {
-			t.Errorf("%q: %s, want %s", c.argv, got, c.want)
-		}
-	}
-}
-
-func TestIsAddress(t *testing.T) {
-	for where, want := range map[string]bool{
-		"localhost:6379": true, "box:1": true, ":6379": true, "10.0.0.1": true, "::1": true, "[::1]:6379": true, "fe80::1%eth0": true,
-		"me@box": true, "me:secret@box:1": true, "a:1,b:2": true, "a,b:2/x": true, "box:6379/0": true, "10.0.0.1/0": true,
-		"": false, "store": false, "a/b": false, "./box:1": false, "../me@box": false, "/me@box:1": false, "a/me@box": true, ".": false,
-		"box:": false, "a:b": false, "10.0.0": false, "1.5": false, "a,b": false,
-	} {
-		if got := isAddress(where); got != want {
-			t.Errorf("%q: %t, want %t", where, got, want)
-		}
-	}
 }

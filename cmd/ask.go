@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/clock"
 	"berth/limiter"
@@ -238,7 +239,7 @@ func (a *asker) environ(v lease.Verdict) []string {
 }
 
 // paceVerdicts are the pool's terms that no machine is asked for.
-func paceVerdicts(p *lease.Pool, own terms, now clock.Instant) []gate.Verdict {
+func paceVerdicts(p *lease.Pool, own words.Terms, now clock.Instant) []gate.Verdict {
 	var all []gate.Verdict
 	add := func(name, from string, pace lease.Pace) {
 		if pace.Every == 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"berth/cmd/text"
+	"berth/cmd/words"
 )
 
 // Main runs berth with the arguments and returns how it is to end. Only main
@@ -55,40 +56,20 @@ func inOneForm(args []string, commands []*cli.Command) ([]string, error) {
 		return args, nil
 	}
 	c := commands[0]
-	words, err := normal(args[2:], c.Flags, c.Name != "run")
+	line, err := words.Normal(args[2:], c.Flags, c.Name != "run")
 	if err != nil {
-		return nil, &usageError{err, "berth " + c.Name}
+		return nil, words.Mistake(err, "berth "+c.Name)
 	}
-	typed.note(args[2:], words)
-	return append(args[:2:2], words...), nil
+	words.Typed.Note(args[2:], line)
+	return append(args[:2:2], line...), nil
 }
-
-// usageError is a mistake in the words that were typed.
-type usageError struct {
-	err error
-	cmd string
-}
-
-func (e *usageError) Error() string { return e.err.Error() }
-
-func usagef(cmd, format string, args ...any) error {
-	return &usageError{err: fmt.Errorf(format, args...), cmd: cmd}
-}
-
-// hintedError says what to do next, where there is more to say than --help.
-type hintedError struct {
-	error
-	next string
-}
-
-func (e *hintedError) Unwrap() error { return e.error }
 
 func noCommand(word string, known []string) error {
 	err := fmt.Errorf("%q is not a command of berth (to run it: berth run -- %s)", word, text.Quoted([]string{word})[0])
-	if m := commandMeant(word, known); m != "" {
-		err = &hintedError{err, fmt.Sprintf("did you mean berth %s?", m)}
+	if m := words.CommandMeant(word, known); m != "" {
+		err = words.Hinted(err, fmt.Sprintf("did you mean berth %s?", m))
 	}
-	return &usageError{err, "berth"}
+	return words.Mistake(err, "berth")
 }
 
 // errSaid wraps an error that was explained already.
@@ -112,27 +93,27 @@ func knownCommands(result *int) []knownCommand {
 
 // misplaced is about a flag before the command that it belongs to: the one that is
 // typed behind it, else the first that has such a flag.
-func misplaced(words []string, result *int) error {
+func misplaced(line []string, result *int) error {
 	var command *cli.Command
-	rest := slices.Clone(words)
+	rest := slices.Clone(line)
 	for _, k := range knownCommands(result) {
 		c := k.build()
-		if i := slices.Index(words, k.name); i > 0 && !slices.Contains(words[:i], "--") {
+		if i := slices.Index(line, k.name); i > 0 && !slices.Contains(line[:i], "--") {
 			command, rest = c, slices.Delete(rest, i, i+1)
 			break
 		}
-		if a := (argv{known: c.Flags, given: map[string]given{}}); command == nil {
-			if a.flag(words[0], words[1:]); a.err == nil {
+		if a := (words.Argv{Known: c.Flags, Given: map[string]words.Given{}}); command == nil {
+			if a.Flag(line[0], line[1:]); a.Err == nil {
 				command = c
 			}
 		}
 	}
 	if command == nil {
-		a := argv{known: runFlags(), given: map[string]given{}}
-		a.flag(words[0], words[1:])
-		return a.err
+		a := words.Argv{Known: words.RunFlags(), Given: map[string]words.Given{}}
+		a.Flag(line[0], line[1:])
+		return a.Err
 	}
-	normal, err := normal(rest, command.Flags, command.Name != "run")
+	normal, err := words.Normal(rest, command.Flags, command.Name != "run")
 	if err != nil {
 		return err
 	}
@@ -140,20 +121,20 @@ func misplaced(words []string, result *int) error {
 	if i := slices.Index(normal, "--"); i >= 0 && command.Name == "run" {
 		operands = len(normal) - i - 1
 	}
-	typed.note(rest, normal)
-	next := "berth " + command.Name + " " + typed.before(operands)
+	words.Typed.Note(rest, normal)
+	next := "berth " + command.Name + " " + words.Typed.Before(operands)
 	if operands > 0 {
 		next += "-- " + strings.Join(text.Quoted(rest[len(rest)-operands:]), " ")
 	}
-	name, _, _ := strings.Cut(words[0], "=")
-	return &hintedError{fmt.Errorf("%s stands before the name of the command it belongs to", name), strings.TrimSpace(next)}
+	name, _, _ := strings.Cut(line[0], "=")
+	return words.Hinted(fmt.Errorf("%s stands before the name of the command it belongs to", name), strings.TrimSpace(next))
 }
 
 // newApp builds the command that args name and no other: flags take time to
 // build, and a start is short.
 func newApp(result *int, args []string) *cli.App {
 	// Of a command nothing wrong is left; this is a flag before its name.
-	onUsage := func(*cli.Context, error, bool) error { return &usageError{misplaced(args[1:], result), "berth"} }
+	onUsage := func(*cli.Context, error, bool) error { return words.Mistake(misplaced(args[1:], result), "berth") }
 	var commands []*cli.Command
 	var names []string
 	for _, known := range knownCommands(result) {

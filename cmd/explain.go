@@ -10,6 +10,7 @@ import (
 	"berth/cmd/text"
 	"berth/cmd/tty"
 	"berth/cmd/view"
+	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/clock"
 	"berth/limiter"
@@ -19,7 +20,7 @@ import (
 // explain says what an error means and what to do next.
 func (s *speaker) explain(err error) {
 	var (
-		usage   *usageError
+		usage   *words.UsageError
 		busy    *busyError
 		nested  *nestedError
 		sig     tty.SignalError
@@ -29,10 +30,10 @@ func (s *speaker) explain(err error) {
 		out     *lease.UnreachableError
 		refused *lease.RefusedError
 		foreign *lease.ForeignStoreError
-		hinted  *hintedError
+		hinted  *words.HintedError
 		other   *strangerError
 		noProc  *procwatch.NoProcError
-		none    nowhere
+		none    words.Nowhere
 		heavy   *limiter.TooHeavyError
 	)
 	switch {
@@ -48,13 +49,14 @@ func (s *speaker) explain(err error) {
 		s.advise(refused.Hint)
 	case errors.As(err, &usage):
 		s.errorf("%v", err)
-		if !errors.As(usage.err, &hinted) {
-			hinted = &hintedError{nil, usage.cmd + " --help"}
+		next := usage.Cmd + " --help"
+		if errors.As(usage.Err, &hinted) {
+			next = hinted.Next
 		}
-		s.hintf("%s", hinted.next)
+		s.hintf("%s", next)
 	case errors.As(err, &hinted):
 		s.errorf("%v", err)
-		s.hintf("%s", hinted.next)
+		s.hintf("%s", hinted.Next)
 	case errors.As(err, &noProc):
 		s.errorf("%v", err)
 		s.hintf("mount -t proc proc /proc, or before a chroot: mount --bind /proc DIR/proc")
@@ -134,7 +136,7 @@ func (e *busyError) hint() string {
 	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Recovering:
 		return "it passes by itself; --wait 1m waits for it"
 	case busy != nil && busy.Verdict.Reason == lease.Gated:
-		return strings.Join(text.Quoted(append([]string{"berth", "probe", "-p", e.pool}, flagsOf(e.terms)...)), " ")
+		return strings.Join(text.Quoted(append([]string{"berth", "probe", "-p", e.pool}, words.FlagsOf(e.terms)...)), " ")
 	case busy != nil && busy.Kept:
 		return "the place in the line is kept for the same --ticket"
 	default:
@@ -171,7 +173,7 @@ func (r *runner) inTheWay() (*lease.Pool, error) {
 func (r *runner) look(t lease.Ticket, atMost time.Duration) (*lease.Pool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), atMost)
 	defer cancel()
-	p, err := r.store.Summary(ctx, r.spec.request.Pool, t)
+	p, err := r.store.Summary(ctx, r.spec.Request.Pool, t)
 	var held *lease.LockHeldError
 	switch {
 	case errors.As(err, &held) && held.PID != 0:
@@ -185,7 +187,7 @@ func (r *runner) look(t lease.Ticket, atMost time.Duration) (*lease.Pool, error)
 // noteLimit says once when the caller's number is not the one in force. Whose that
 // is the store is asked, beside whoever looks after the command.
 func (r *runner) noteLimit(l *lease.Lease) {
-	if asked := r.spec.request.Limit; l != nil && asked > 0 && l.InForce < asked && !r.say.quiet {
+	if asked := r.spec.Request.Limit; l != nil && asked > 0 && l.InForce < asked && !r.say.quiet {
 		r.say.out.later(func() {
 			r.say.notef("pool %s: limit %d is in force, not the %d of -n, because %s", l.Pool, l.InForce, asked, r.whose(l.InForce))
 		})
@@ -206,7 +208,7 @@ func (r *runner) whose(limit int) string {
 	}
 	if p != nil {
 		for _, h := range p.Holders {
-			if h.Lease.Asks == limit && h.Lease.ID != r.spec.request.ID {
+			if h.Lease.Asks == limit && h.Lease.ID != r.spec.Request.ID {
 				return fmt.Sprintf("a job that runs asked for it: %s", view.Describe(h.Lease))
 			}
 		}

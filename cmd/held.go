@@ -7,6 +7,7 @@ import (
 
 	"berth/cmd/text"
 	"berth/cmd/view"
+	"berth/cmd/words"
 	"berth/lease"
 )
 
@@ -24,8 +25,8 @@ At the top of a script that must not run twice at once (bash "$0" for bash):
   berth held "$pool" || exec berth run -n 1 -p "$pool" -- sh "$0" "$@"
 Name the pool once: with two names the script would start itself without end.`,
 		Flags: []cli.Flag{
-			storeFlag(""), ownerFlag(""),
-			newBool(cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say which job it is, or why it is none [$BERTH_VERBOSE]"}),
+			words.StoreFlag(""), words.OwnerFlag(""),
+			words.NewBool(cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say which job it is, or why it is none [$BERTH_VERBOSE]"}),
 		},
 		Action: func(c *cli.Context) error {
 			st, say, err := parseHeld(c)
@@ -39,18 +40,18 @@ Name the pool once: with two names the script would start itself without end.`,
 }
 
 func parseHeld(c *cli.Context) (*store, *speaker, error) {
-	p := flagParser{c: c}
-	say := newSpeaker(false, p.switched("verbose"))
+	p := words.FlagParser{C: c}
+	say := newSpeaker(false, p.Switched("verbose"))
 	if c.NArg() != 1 {
-		return nil, nil, usagef("berth held", "takes one POOL, got %d", c.NArg())
+		return nil, nil, words.Usagef("berth held", "takes one POOL, got %d", c.NArg())
 	}
-	if p.err == nil {
-		p.err = lease.CheckPool(c.Args().First())
+	if p.Err == nil {
+		p.Err = lease.CheckPool(c.Args().First())
 	}
-	if p.err != nil {
-		return nil, nil, &usageError{p.err, "berth held"}
+	if p.Err != nil {
+		return nil, nil, words.Mistake(p.Err, "berth held")
 	}
-	st, err := openStore(storeOf(c), false, say)
+	st, err := openStore(words.StoreOf(c), false, say)
 	return st, say, err
 }
 

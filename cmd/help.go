@@ -9,6 +9,7 @@ import (
 
 	"berth/cmd/manual"
 	"berth/cmd/text"
+	"berth/cmd/words"
 )
 
 const appHelp = `berth runs a command only while fewer than N of its kind are running.
@@ -67,7 +68,7 @@ func helpOn(w io.Writer, word string) error {
 
 func noHelp(word string, commands []string) error {
 	next := "berth help"
-	if c := commandMeant(word, commands); c != "" {
+	if c := words.CommandMeant(word, commands); c != "" {
 		next = "did you mean berth help " + c + "?"
 	}
 	for _, t := range manual.Topics {
@@ -76,7 +77,7 @@ func noHelp(word string, commands []string) error {
 		}
 	}
 	err := fmt.Errorf("%q is neither a command (%s) nor a topic (%s)", word, strings.Join(commands, ", "), strings.Join(manual.Topics, ", "))
-	return &usageError{&hintedError{err, next}, "berth help"}
+	return words.Mistake(words.Hinted(err, next), "berth help")
 }
 
 // printHelp replaces the library's templates: ours fit 80 columns.
@@ -122,8 +123,8 @@ func printFlag(w io.Writer, f cli.Flag) {
 	if !ok {
 		return
 	}
-	value, usage := valueOf(d)
-	names := dashed(f)
+	value, usage := words.ValueOf(d)
+	names := words.Dashed(f)
 	head := strings.Join(names, ", ")
 	if len(names[0]) > 2 {
 		head = "    " + head
@@ -137,18 +138,6 @@ func printFlag(w io.Writer, f cli.Flag) {
 		fmt.Fprintf(w, "%-*s%s\n", helpIndent, head, line)
 		head = ""
 	}
-}
-
-// valueOf is what the first word in backquotes of a flag's usage calls its value, and
-// the usage without it.
-func valueOf(f cli.DocGenerationFlag) (value, usage string) {
-	usage = f.GetUsage()
-	if a, rest, ok := strings.Cut(usage, "`"); ok {
-		if v, b, ok := strings.Cut(rest, "`"); ok {
-			return v, strings.TrimSpace(a + b)
-		}
-	}
-	return "", usage
 }
 
 func wrap(text string, width int) []string {

@@ -21,7 +21,7 @@ func (r *runner) stillOurs(h lease.Holding) error {
 	ctx, cancel := context.WithTimeout(context.Background(), answers)
 	defer cancel()
 	if _, err := h.Renew(ctx, 0); err != nil {
-		return &lostError{r.spec.request.Pool, fmt.Errorf("%w before the command was started: %w", lease.ErrLost, err)}
+		return &lostError{r.spec.Request.Pool, fmt.Errorf("%w before the command was started: %w", lease.ErrLost, err)}
 	}
 	return nil
 }
@@ -37,8 +37,8 @@ func (s *supervisor) halt() {
 		s.store.suspend()
 		return
 	}
-	if err := s.keeper.While(max(stoppedTTL, s.spec.request.TTL), s.store.suspend); err != nil {
-		s.say.notef("pool %s: the lease could not be renewed before this stopped: %v", s.spec.request.Pool, err)
+	if err := s.keeper.While(max(stoppedTTL, s.spec.Request.TTL), s.store.suspend); err != nil {
+		s.say.notef("pool %s: the lease could not be renewed before this stopped: %v", s.spec.Request.Pool, err)
 	}
 }
 
@@ -46,26 +46,26 @@ func (s *supervisor) halt() {
 // anybody else may start: with the grace that is left until then.
 func (s *supervisor) lose(why error) {
 	s.lost = true
-	lost := &lostError{s.spec.request.Pool, why}
-	if s.spec.onLost == "warn" {
+	lost := &lostError{s.spec.Request.Pool, why}
+	if s.spec.OnLost == "warn" {
 		s.say.errorf("%v; this job runs on and is not counted any more", lost)
 		return
 	}
 	grace := time.Duration(0)
 	var left *lease.ExpiringError
 	if errors.As(why, &left) {
-		grace = max(0, min(left.Left-s.margin(), s.spec.kill))
+		grace = max(0, min(left.Left-s.margin(), s.spec.KillAfter))
 	}
 	s.end(lost, grace)
 }
 
 // margin is what is left of a lease when the last of its job is killed: for the
 // killing, and for clocks that do not go alike.
-func (r *runner) margin() time.Duration { return r.spec.request.TTL / 10 }
+func (r *runner) margin() time.Duration { return r.spec.Request.TTL / 10 }
 
 // reserve is how long before the end of a lease its job is ended at the latest.
 func (r *runner) reserve() time.Duration {
-	return r.margin() + min(r.spec.kill, r.spec.request.TTL/3)
+	return r.margin() + min(r.spec.KillAfter, r.spec.Request.TTL/3)
 }
 
 // lostError says that a lease is lost.

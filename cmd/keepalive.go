@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/words"
 	"berth/lease"
 )
 
@@ -17,19 +18,17 @@ func keepaliveCommand() *cli.Command {
 		UsageText: "berth keepalive [flags] [LEASE]",
 		Description: `Without LEASE it is the job this runs in ($BERTH_LEASE); else LEASE is what
 'berth stop' takes.`,
-		Flags: []cli.Flag{storeFlag(""), ownerFlag("")},
+		Flags: []cli.Flag{words.StoreFlag(""), words.OwnerFlag("")},
 		Action: func(c *cli.Context) error {
 			id, named := os.Getenv("BERTH_LEASE"), c.NArg() > 0
 			switch {
 			case c.NArg() > 1:
-				return usagef("berth keepalive", "takes one LEASE at most, got %d", c.NArg())
+				return words.Usagef("berth keepalive", "takes one LEASE at most, got %d", c.NArg())
 			case !named && id == "":
-				return &usageError{&hintedError{
-					errors.New("no LEASE named, and BERTH_LEASE is not set: this does not run in a job of berth"),
-					"berth ls shows the leases: berth keepalive LEASE",
-				}, "berth keepalive"}
+				return words.Mistake(words.Hinted(errors.New("no LEASE named, and BERTH_LEASE is not set: this does not run in a job of berth"),
+					"berth ls shows the leases: berth keepalive LEASE"), "berth keepalive")
 			}
-			st, err := openStore(storeOf(c), false, newSpeaker(false, false))
+			st, err := openStore(words.StoreOf(c), false, newSpeaker(false, false))
 			if err != nil {
 				return err
 			}
@@ -38,7 +37,7 @@ func keepaliveCommand() *cli.Command {
 			defer cancel()
 			if named {
 				id, err = st.one(ctx, c.Args().First())
-			} else if !isID(id) {
+			} else if !words.IsID(id) {
 				err = fmt.Errorf("BERTH_LEASE: %q is not a lease id: %w", id, lease.ErrNotFound)
 			}
 			if err != nil {

@@ -13,15 +13,16 @@ import (
 
 // edges are the packages there are and what each may import of this module.
 // lease and procwatch are leaves and meet only in cmd and below it; siblings never
-// meet, but for cmd/text, which all of cmd may use.
+// meet, but for cmd/text, cmd/storename and cmd/tty, which others of cmd may use.
 var edges = map[string][]string{
 	"berth":                  {"berth/cmd"},
-	"berth/cmd":              {"berth/cmd/manual", "berth/cmd/text", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd":              {"berth/cmd/manual", "berth/cmd/storename", "berth/cmd/text", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/manual":       {},
 	"berth/cmd/text":         {},
 	"berth/cmd/tty":          {},
 	"berth/cmd/view":         {"berth/cmd/text", "berth/lease", "berth/limiter/gate", "berth/procwatch"},
-	"berth/cmd/words":        {"berth/lease"},
+	"berth/cmd/storename":    {"berth/cmd/text", "berth/lease", "berth/lease/remote"},
+	"berth/cmd/words":        {"berth/cmd/storename", "berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/lease/remote", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/berth-remote": {"berth/cmd", "berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore"},
 	"berth/limiter":          {"berth/lease", "berth/lease/retry"},
 	"berth/limiter/gate":     {},
@@ -46,7 +47,7 @@ var edges = map[string][]string{
 
 // only says who alone may import a package from elsewhere.
 var only = map[string][]string{
-	"github.com/urfave/cli/v2":              {"berth/cmd"},
+	"github.com/urfave/cli/v2":              {"berth/cmd", "berth/cmd/words"},
 	"github.com/gofrs/flock":                {"berth/cmd"},
 	"github.com/redis/go-redis/v9":          {"berth/lease/redisstore"},
 	"go.etcd.io/etcd":                       {"berth/lease/etcdstore"},

@@ -19,13 +19,13 @@ const (
 // tellLeftovers says after a moment which of them are waited for. Beside the loop: on a
 // busy machine a look at all processes takes its time.
 func (s *supervisor) tellLeftovers() {
-	if s.spec.kill <= leftoversFirst || s.say.quiet {
+	if s.spec.KillAfter <= leftoversFirst || s.say.quiet {
 		return
 	}
 	time.AfterFunc(leftoversFirst, func() {
 		if left := leftoversLine(s.child.Left()); left != "" {
 			s.say.notef("the command has ended; waiting for what it left, which --leftovers kill ends: %s; KILL follows %s after %s",
-				left, short(s.spec.kill), tty.SignalName(s.spec.signal))
+				left, short(s.spec.KillAfter), tty.SignalName(s.spec.Signal))
 		}
 	})
 }

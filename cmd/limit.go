@@ -29,28 +29,28 @@ removes the limit alone. To remove one gate, use --clear and set the others
 again. Waiters see it at once. A percentage like 50% is of the CPUs of this
 machine now, and set as a number, also for other machines.`,
 		Flags: append([]cli.Flag{
-			poolFlag("the pool, instead of POOL"),
-			newBool(cli.BoolFlag{Name: "clear", Usage: "first remove all that was set before"}),
-			newString(cli.StringFlag{Name: "reason", Usage: "`TEXT` tell it, with your name and the time, to everybody who waits or is refused"}),
-			storeFlag(""), ownerFlag(""),
-		}, gateFlags()...),
+			words.PoolFlag("the pool, instead of POOL"),
+			words.NewBool(cli.BoolFlag{Name: "clear", Usage: "first remove all that was set before"}),
+			words.NewString(cli.StringFlag{Name: "reason", Usage: "`TEXT` tell it, with your name and the time, to everybody who waits or is refused"}),
+			words.StoreFlag(""), words.OwnerFlag(""),
+		}, words.GateFlags()...),
 		Action: func(c *cli.Context) error {
 			e, err := parseLimit(c)
 			if err != nil {
-				return &usageError{err, "berth limit"}
+				return words.Mistake(err, "berth limit")
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(storeOf(c), e.sets(), say)
+			st, err := openStore(words.StoreOf(c), e.sets(), say)
 			if err != nil {
 				return err
 			}
-			if st.remote && e.given.gates.Command != "" {
+			if st.remote && e.given.Machine.Command != "" {
 				// Whoever can reach the server could have set it, and it would run as
 				// whoever asks: it is never run.
-				return &usageError{errors.New("--gate: a command is not taken from a store on a server; each caller passes its own to berth run"), "berth limit"}
+				return words.Mistake(errors.New("--gate: a command is not taken from a store on a server; each caller passes its own to berth run"), "berth limit")
 			}
 			st.handleSuspend()
-			if err := newAsker(st, lease.Request{Pool: e.pool, Conditions: e.given.pack()}, nil).check(); err != nil {
+			if err := newAsker(st, lease.Request{Pool: e.pool, Conditions: e.given.Pack()}, nil).check(); err != nil {
 				return err // every caller would get it
 			}
 			switch {
@@ -75,11 +75,11 @@ machine now, and set as a number, also for other machines.`,
 type limitEdit struct {
 	c     *cli.Context
 	pool  string
-	word  string // N, auto, none or ""
-	why   string // --reason; "" none
-	limit int    // when word is a number
-	some  bool   // there are flags of gates
-	given terms  // what they say by themselves
+	word  string      // N, auto, none or ""
+	why   string      // --reason; "" none
+	limit int         // when word is a number
+	some  bool        // there are flags of gates
+	given words.Terms // what they say by themselves
 }
 
 // changes reports whether anything is to be changed at all.
@@ -92,15 +92,15 @@ func (e *limitEdit) sets() bool { return e.some || e.word != "" && e.word != "no
 
 func parseLimit(c *cli.Context) (*limitEdit, error) {
 	e := &limitEdit{c: c}
-	words, err := e.operands()
+	line, err := e.operands()
 	if err == nil {
 		err = lease.CheckPool(e.pool)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(words) == 1 {
-		e.word = words[0]
+	if len(line) == 1 {
+		e.word = line[0]
 		if !isLimitWord(e.word) {
 			if e.limit, err = parseOwn(e.word); err != nil {
 				return nil, err
@@ -108,42 +108,42 @@ func parseLimit(c *cli.Context) (*limitEdit, error) {
 		}
 	}
 	if c.IsSet("reason") {
-		why, err := parseReason(c.String("reason"))
+		why, err := words.ParseReason(c.String("reason"))
 		if err != nil {
 			return nil, fmt.Errorf("--reason: %w", err)
 		}
 		e.why = why
 	}
-	for _, f := range gateFlags() {
+	for _, f := range words.GateFlags() {
 		e.some = e.some || c.IsSet(f.Names()[0])
 	}
 	// What is wrong by itself touches nothing. Whether it goes with what is set
 	// already is seen under the pool's lock.
-	e.given, err = e.words(terms{}, &lease.Settings{})
+	e.given, err = e.words(words.Terms{}, &lease.Settings{})
 	return e, err
 }
 
 // operands finds the pool, and returns the word after it, if there is one.
 func (e *limitEdit) operands() ([]string, error) {
-	words := e.c.Args().Slice()
+	line := e.c.Args().Slice()
 	switch {
 	case e.c.IsSet("pool"):
 		e.pool = e.c.String("pool")
-		if len(words) > 1 {
-			return nil, fmt.Errorf("takes N, auto or none with -p %s; got %s", e.pool, text.Plural(len(words), "argument"))
+		if len(line) > 1 {
+			return nil, fmt.Errorf("takes N, auto or none with -p %s; got %s", e.pool, text.Plural(len(line), "argument"))
 		}
-		return words, nil
-	case len(words) < 1 || len(words) > 2:
-		return nil, fmt.Errorf("takes POOL, or POOL and N, auto or none; got %s", text.Plural(len(words), "argument"))
-	case len(words) == 1 && isLimit(words[0]):
-		next := "berth limit POOL " + words[0]
-		if lease.CheckPool(words[0]) == nil {
-			next += fmt.Sprintf(", or berth limit -p %s for the pool of that name", words[0])
+		return line, nil
+	case len(line) < 1 || len(line) > 2:
+		return nil, fmt.Errorf("takes POOL, or POOL and N, auto or none; got %s", text.Plural(len(line), "argument"))
+	case len(line) == 1 && isLimit(line[0]):
+		next := "berth limit POOL " + line[0]
+		if lease.CheckPool(line[0]) == nil {
+			next += fmt.Sprintf(", or berth limit -p %s for the pool of that name", line[0])
 		}
-		return nil, &hintedError{fmt.Errorf("%q is a limit, and no pool is named", words[0]), next}
+		return nil, words.Hinted(fmt.Errorf("%q is a limit, and no pool is named", line[0]), next)
 	}
-	e.pool = words[0]
-	return words[1:], nil
+	e.pool = line[0]
+	return line[1:], nil
 }
 
 func isLimitWord(w string) bool { return w == "none" || w == "auto" }
@@ -170,12 +170,12 @@ func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error
 	case err != nil: // what cannot be read cannot be kept
 		return old, err
 	}
-	t, err := termsOf(old.Conditions)
+	t, err := words.TermsOf(old.Conditions)
 	if err != nil {
 		return old, err
 	}
 	if !e.c.IsSet("gate") { // what we write becomes ours
-		if err := trusted(e.pool, t.gates, old); err != nil {
+		if err := trusted(e.pool, t.Machine, old); err != nil {
 			return old, err
 		}
 	}
@@ -183,16 +183,16 @@ func (e *limitEdit) change(old lease.Settings, err error) (lease.Settings, error
 	if t, err = e.words(t, &old); err != nil {
 		return old, err
 	}
-	p := flagParser{}
+	p := words.FlagParser{}
 	most := 0
 	if old.Limit != nil {
 		most = *old.Limit
 	}
-	p.agree(t, most)
-	if p.err != nil {
-		return old, &usageError{p.err, "berth limit"}
+	p.Agree(t, most)
+	if p.Err != nil {
+		return old, words.Mistake(p.Err, "berth limit")
 	}
-	if old.Conditions = t.pack(); old.None() {
+	if old.Conditions = t.Pack(); old.None() {
 		return lease.Settings{}, e.baseless()
 	}
 	return noted(old, was, e.why), nil
@@ -203,28 +203,28 @@ func (e *limitEdit) baseless() error {
 	if e.why == "" {
 		return nil
 	}
-	return &usageError{fmt.Errorf("--reason needs a limit or a gate; pool %s would have neither", e.pool), "berth limit"}
+	return words.Mistake(fmt.Errorf("--reason needs a limit or a gate; pool %s would have neither", e.pool), "berth limit")
 }
 
 // words reads the flags on top of t, and what is said of the limit.
-func (e *limitEdit) words(t terms, own *lease.Settings) (terms, error) {
-	p := flagParser{c: e.c}
-	t = p.terms(t)
+func (e *limitEdit) words(t words.Terms, own *lease.Settings) (words.Terms, error) {
+	p := words.FlagParser{C: e.c}
+	t = p.Terms(t)
 	switch e.word {
 	case "":
-		p.onlyAuto("gates alone")
+		p.OnlyAuto("gates alone")
 	case "none":
 		own.Limit = nil
-		p.onlyAuto("none")
+		p.OnlyAuto("none")
 	case "auto":
 		var n int
-		t, n = p.auto(t)
+		t, n = p.Auto(t)
 		own.Limit = &n
 	default:
 		own.Limit = &e.limit
-		p.onlyAuto(e.word)
+		p.OnlyAuto(e.word)
 	}
-	return t, p.err
+	return t, p.Err
 }
 
 // nothingSet reports whether a pool has no settings; one that cannot be read has.
@@ -239,11 +239,11 @@ func noteNone(st *store, say *speaker, pool string) error {
 	if err != nil {
 		return err
 	}
-	var hinted *hintedError
+	var hinted *words.HintedError
 	_, err = st.known(context.Background(), []lease.Pool{p})
 	switch {
 	case errors.As(err, &hinted):
-		say.notef("%v: %s", err, hinted.next)
+		say.notef("%v: %s", err, hinted.Next)
 	case errors.Is(err, lease.ErrNotFound):
 		say.notef("%v", err)
 	default:
@@ -257,6 +257,6 @@ func showLimit(st *store, pool string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(os.Stdout, strings.Join(view.LimitLines(p.Own, flagsOf(p.Own.Conditions), tty.IsTerminal(1)), "\n"))
+	_, err = fmt.Fprintln(os.Stdout, strings.Join(view.LimitLines(p.Own, words.FlagsOf(p.Own.Conditions), tty.IsTerminal(1)), "\n"))
 	return err
 }

@@ -17,26 +17,26 @@ import (
 func (r *runner) acquire() (lease.Holding, error) {
 	var last lease.Verdict
 	var out error // the store could not be reached
-	if r.spec.request.Key == "" {
+	if r.spec.Request.Key == "" {
 		// Without looking for signals, and so not for long.
 		ctx, cancel := context.WithTimeout(context.Background(), firstTry)
 		defer cancel()
-		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{Now: true})
+		h, err := limiter.Acquire(ctx, r.store, r.spec.Request, limiter.Options{Now: true})
 		var busy *limiter.BusyError
-		if r.spec.wait != 0 && errors.As(err, new(*lease.UnreachableError)) {
+		if r.spec.Wait != 0 && errors.As(err, new(*lease.UnreachableError)) {
 			out = err
 		}
 		late := out != nil || err != nil && ctx.Err() != nil && !r.heldUp(err)
-		if !late && (!errors.As(err, &busy) || r.spec.wait == 0 && busy.Verdict.Reason != lease.Gated) {
+		if !late && (!errors.As(err, &busy) || r.spec.Wait == 0 && busy.Verdict.Reason != lease.Gated) {
 			return h, r.unlucky(err)
 		}
 		if busy == nil {
 			busy = &limiter.BusyError{}
 		}
 		last = busy.Verdict
-		if busy.Verdict.Reason == lease.Recovering && r.spec.wait != 0 { // which nobody would guess
-			r.say.notef("pool %s: %v", r.spec.request.Pool, busy.Verdict)
-			if !r.spec.quiet {
+		if busy.Verdict.Reason == lease.Recovering && r.spec.Wait != 0 { // which nobody would guess
+			r.say.notef("pool %s: %v", r.spec.Request.Pool, busy.Verdict)
+			if !r.spec.Quiet {
 				r.say.advise(r.store.freshHint())
 			}
 		}
@@ -47,19 +47,19 @@ func (r *runner) acquire() (lease.Holding, error) {
 		}
 		p, err := r.look(lease.Ticket{}, atMost)
 		if r.heldUp(err) {
-			return nil, r.unlucky(&limiter.BusyError{Pool: r.spec.request.Pool, Err: err})
+			return nil, r.unlucky(&limiter.BusyError{Pool: r.spec.Request.Pool, Err: err})
 		}
 		if err == nil {
 			last.Own = p.Own
 		}
 	}
 	own := last.Own
-	if r.spec.exec {
+	if r.spec.Exec {
 		go r.catchDrastic()
 	}
 	<-r.caught
 	r.signals.Catch(tty.Others)
-	r.gated = r.spec.request.Gates != "" || own.Gates != ""
+	r.gated = r.spec.Request.Gates != "" || own.Gates != ""
 	if own.Gates != "" {
 		if err := r.checkGates(func() error { return r.asker.checkPool(own) }); err != nil {
 			return nil, err
@@ -71,7 +71,7 @@ func (r *runner) acquire() (lease.Holding, error) {
 // heldUp reports whether one who does not wait has met one process that keeps the
 // pool's lock: who has been told so does not line up for it.
 func (r *runner) heldUp(err error) bool {
-	return r.spec.wait == 0 && errors.As(err, new(*lease.LockHeldError))
+	return r.spec.Wait == 0 && errors.As(err, new(*lease.LockHeldError))
 }
 
 // firstTry is how long somebody may have the pool's lock before we line up for
@@ -92,16 +92,16 @@ const decideWithin = 12 * time.Second
 // allowed ends ctx when the time in the line is over.
 func (r *runner) allowed(ctx context.Context) (context.Context, context.CancelFunc) {
 	switch {
-	case r.spec.wait < 0:
+	case r.spec.Wait < 0:
 		return context.WithCancel(ctx)
-	case r.spec.wait == 0 && r.gated:
+	case r.spec.Wait == 0 && r.gated:
 		return context.WithTimeout(ctx, notWaiting+decideWithin)
-	case r.spec.wait == 0 && r.store.remote:
+	case r.spec.Wait == 0 && r.store.remote:
 		return context.WithTimeout(ctx, answers)
-	case r.spec.wait == 0:
+	case r.spec.Wait == 0:
 		return context.WithTimeout(ctx, notWaiting)
 	default:
-		return context.WithTimeout(ctx, r.spec.wait)
+		return context.WithTimeout(ctx, r.spec.Wait)
 	}
 }
 
@@ -138,8 +138,8 @@ func (r *runner) wait(last lease.Verdict, out error) (lease.Holding, error) {
 	_ = r.environ(&lease.Lease{Slots: []int{0}})
 	done := make(chan outcome, 1)
 	go func() {
-		h, err := limiter.Acquire(ctx, r.store, r.spec.request, limiter.Options{
-			Now: r.spec.wait == 0, Verdict: last, Out: out, Trouble: r.say.trouble, Ask: r.asker.ask, Interrupts: &l.interrupts, Joined: w.joined,
+		h, err := limiter.Acquire(ctx, r.store, r.spec.Request, limiter.Options{
+			Now: r.spec.Wait == 0, Verdict: last, Out: out, Trouble: r.say.trouble, Ask: r.asker.ask, Interrupts: &l.interrupts, Joined: w.joined,
 			First: func() { procwatch.Reserve(r.store.remote) }, // at a hand-over it would take 0.6 ms
 		})
 		done <- outcome{h, err}
@@ -260,15 +260,15 @@ func (r *runner) unlucky(err error) error {
 	if !errors.As(err, &busy) {
 		return err
 	}
-	if out := (*lease.UnreachableError)(nil); r.spec.wait == 0 && errors.As(busy.Err, &out) {
+	if out := (*lease.UnreachableError)(nil); r.spec.Wait == 0 && errors.As(busy.Err, &out) {
 		return out // whoever does not wait has waited for the store, and not for a slot
 	}
 	if errors.As(err, new(*lease.LockHeldError)) { // nothing more is to be seen behind it
-		return &busyError{err, r.spec.request.Pool, r.spec.request.Conditions, nil, r.store.Clock()}
+		return &busyError{err, r.spec.Request.Pool, r.spec.Request.Conditions, nil, r.store.Clock()}
 	}
 	state, ended := r.inTheWay()
 	if ended != nil {
 		return ended
 	}
-	return &busyError{err, r.spec.request.Pool, r.spec.request.Conditions, state, r.store.Clock()}
+	return &busyError{err, r.spec.Request.Pool, r.spec.Request.Conditions, state, r.store.Clock()}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"berth/cmd/tty"
+	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/clock"
 	"berth/limiter"
@@ -48,7 +49,7 @@ func TestNotWaitingForTheLock(t *testing.T) {
 	for _, key := range []string{"", "k"} {
 		s := &heldStore{}
 		r := &runner{
-			spec:    &runSpec{request: lease.Request{Pool: "p", Weight: 1, Key: key}, quiet: true},
+			spec:    &words.Run{Request: lease.Request{Pool: "p", Weight: 1, Key: key}, Quiet: true},
 			say:     &speaker{out: &sink{}, quiet: true},
 			store:   &store{suspendGuard: &suspendGuard{Store: s}},
 			signals: tty.NewSignals(), caught: make(chan struct{}),
@@ -92,7 +93,7 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 	s := &silentStore{until: make(chan struct{})}
 	defer close(s.until)
 	r := &runner{
-		spec:    &runSpec{request: lease.Request{Pool: "p", Weight: 1}, quiet: true},
+		spec:    &words.Run{Request: lease.Request{Pool: "p", Weight: 1}, Quiet: true},
 		say:     &speaker{out: &sink{}, quiet: true},
 		store:   &store{suspendGuard: &suspendGuard{Store: s}},
 		signals: tty.NewSignals(), caught: make(chan struct{}),
@@ -111,7 +112,7 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 // be read for the line.
 func TestWaitingReadsBeside(t *testing.T) {
 	s := &silentStore{until: make(chan struct{})}
-	r := &runner{spec: &runSpec{request: lease.Request{Pool: "p"}, quiet: true}, store: &store{suspendGuard: &suspendGuard{Store: s}}}
+	r := &runner{spec: &words.Run{Request: lease.Request{Pool: "p"}, Quiet: true}, store: &store{suspendGuard: &suspendGuard{Store: s}}}
 	w := newWaiting(r)
 	w.look()
 	close(s.until)

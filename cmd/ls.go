@@ -11,6 +11,7 @@ import (
 
 	"berth/cmd/tty"
 	"berth/cmd/view"
+	"berth/cmd/words"
 	"berth/lease"
 	"berth/procwatch"
 )
@@ -29,24 +30,24 @@ state, time, user@host, pid of berth>command, lease, labels, command. A terminal
 gets them cut to its width, with a mark (…) where something is left out; with -l
 lines are broken instead. Anything else gets them whole.`,
 		Flags: []cli.Flag{
-			newBool(cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also pools in which nothing runs and nobody waits"}),
-			newBool(cli.BoolFlag{Name: "long", Aliases: []string{"l"}, Usage: "all that is known: token, use, directory, time limits, what each waits for"}),
-			newBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
-			newBool(cli.BoolFlag{Name: "watch", Usage: "keep the screen up to date until interrupted; without a terminal, print again at every change"}),
-			poolFlag("show this pool, instead of POOL"),
-			storeFlag(""), ownerFlag(""),
+			words.NewBool(cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also pools in which nothing runs and nobody waits"}),
+			words.NewBool(cli.BoolFlag{Name: "long", Aliases: []string{"l"}, Usage: "all that is known: token, use, directory, time limits, what each waits for"}),
+			words.NewBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
+			words.NewBool(cli.BoolFlag{Name: "watch", Usage: "keep the screen up to date until interrupted; without a terminal, print again at every change"}),
+			words.PoolFlag("show this pool, instead of POOL"),
+			words.StoreFlag(""), words.OwnerFlag(""),
 		},
 		Action: func(c *cli.Context) error {
-			names, err := poolsNamed(c)
+			names, err := words.PoolsNamed(c)
 			if err != nil {
-				return &usageError{err, "berth ls"}
+				return words.Mistake(err, "berth ls")
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(storeOf(c), false, say)
+			st, err := openStore(words.StoreOf(c), false, say)
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(st.where); errors.Is(err, fs.ErrNotExist) && storeOf(c).where != "" && !st.remote {
+			if _, err := os.Stat(st.where); errors.Is(err, fs.ErrNotExist) && words.StoreOf(c).Where != "" && !st.remote {
 				say.notef("store %s does not exist yet", st.where) // or is a slip
 			}
 			l := &lister{
@@ -85,7 +86,7 @@ func (l *lister) read(ctx context.Context) ([]view.Pool, error) {
 }
 
 func (l *lister) view(found []lease.Pool) []view.Pool {
-	s := view.Sources{Now: l.store.Clock(), Flags: flagsOf}
+	s := view.Sources{Now: l.store.Clock(), Flags: words.FlagsOf}
 	if l.json || l.long {
 		s.Usage = usage(found)
 	}

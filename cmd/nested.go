@@ -21,7 +21,7 @@ func (r *runner) outer() (*lease.Lease, error) {
 	}
 	pool, err := r.first()
 	if r.heldUp(err) {
-		return nil, r.unlucky(&limiter.BusyError{Pool: r.spec.request.Pool, Err: err})
+		return nil, r.unlucky(&limiter.BusyError{Pool: r.spec.Request.Pool, Err: err})
 	}
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (r *runner) outer() (*lease.Lease, error) {
 	if l == nil || err != nil {
 		return nil, err
 	}
-	return nest(r.spec.request, r.spec.nested, l, pool.Own.Limit)
+	return nest(r.spec.Request, r.spec.Nested, l, pool.Own.Limit)
 }
 
 // first reads the pool before anything else is done with it. Who waits for a slot waits
@@ -38,18 +38,18 @@ func (r *runner) outer() (*lease.Lease, error) {
 func (r *runner) first() (lease.Pool, error) {
 	var pool lease.Pool
 	read := func(ctx context.Context) (err error) {
-		pool, err = r.store.Summary(ctx, r.spec.request.Pool, lease.Ticket{})
+		pool, err = r.store.Summary(ctx, r.spec.Request.Pool, lease.Ticket{})
 		return err
 	}
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
 	switch {
-	case r.store.remote && r.spec.wait != 0:
+	case r.store.remote && r.spec.Wait != 0:
 		ctx, cancel = r.allowed(ctx)
-	case !r.store.remote && r.spec.wait == 0:
+	case !r.store.remote && r.spec.Wait == 0:
 		ctx, cancel = context.WithTimeout(ctx, firstTry)
 	}
 	defer cancel()
-	if !r.store.remote || r.spec.wait == 0 {
+	if !r.store.remote || r.spec.Wait == 0 {
 		err := read(ctx)
 		return pool, err
 	}
@@ -136,7 +136,7 @@ func (e *nestedError) Error() string {
 
 // inside runs the command in the slot of the job around it.
 func (r *runner) inside(outer *lease.Lease) (int, error) {
-	if r.spec.idle > 0 {
+	if r.spec.IdleTimeout > 0 {
 		return 0, &nestedError{outer, "and 'berth keepalive' would reset its idle clock, not that of --idle-timeout here", "--nested=take waits for a slot of its own"}
 	}
 	r.say.verbosef("inside job %s: running in its slot %d", outer.ID, outer.Slots[0])

@@ -11,6 +11,7 @@ import (
 
 	"berth/cmd/text"
 	"berth/cmd/view"
+	"berth/cmd/words"
 	"berth/lease"
 	"berth/limiter/gate"
 )
@@ -24,11 +25,11 @@ func probeCommand(result *int) *cli.Command {
 'berth run' does for the head of the line. Exit code 0 when all are open, 75
 when one is closed. No job is started and no slot taken; a --gate command runs.`,
 		Flags: append([]cli.Flag{
-			newString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` with the own settings of this pool, and the needs of its jobs (default: default)"}),
-			newNumber(cli.StringFlag{Name: "slots", Aliases: []string{"n"}, Usage: "`auto` with the gates of -n auto"}),
-			newBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
-			storeFlag(""), ownerFlag(""),
-		}, gateFlags()...),
+			words.NewString(cli.StringFlag{Name: "pool", Aliases: []string{"p"}, Value: "default", Usage: "`NAME` with the own settings of this pool, and the needs of its jobs (default: default)"}),
+			words.NewNumber(cli.StringFlag{Name: "slots", Aliases: []string{"n"}, Usage: "`auto` with the gates of -n auto"}),
+			words.NewBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
+			words.StoreFlag(""), words.OwnerFlag(""),
+		}, words.GateFlags()...),
 		Action: func(c *cli.Context) error {
 			st, a, mine, err := parseProbe(c)
 			if err != nil {
@@ -49,41 +50,41 @@ when one is closed. No job is started and no slot taken; a --gate command runs.`
 	}
 }
 
-func parseProbe(c *cli.Context) (*store, *asker, terms, error) {
-	p := flagParser{c: c}
-	mine := p.terms(terms{})
+func parseProbe(c *cli.Context) (*store, *asker, words.Terms, error) {
+	p := words.FlagParser{C: c}
+	mine := p.Terms(words.Terms{})
 	if c.String("slots") == "auto" {
-		mine, _ = p.auto(mine)
+		mine, _ = p.Auto(mine)
 	} else {
 		if c.IsSet("slots") {
-			p.check("slots", fmt.Errorf("%q is no gate; only auto is", c.String("slots")))
+			p.Check("slots", fmt.Errorf("%q is no gate; only auto is", c.String("slots")))
 		}
-		p.onlyAuto("a gate alone")
+		p.OnlyAuto("a gate alone")
 	}
-	p.agree(mine, 0)
-	p.check("pool", lease.CheckPool(c.String("pool")))
-	if c.NArg() > 0 && p.err == nil {
-		p.err = fmt.Errorf("takes flags only; got %s", text.Plural(c.NArg(), "argument"))
+	p.Agree(mine, 0)
+	p.Check("pool", lease.CheckPool(c.String("pool")))
+	if c.NArg() > 0 && p.Err == nil {
+		p.Err = fmt.Errorf("takes flags only; got %s", text.Plural(c.NArg(), "argument"))
 		if lease.CheckPool(c.Args().First()) == nil {
-			p.err = &hintedError{p.err, "berth probe -p " + c.Args().First() + ", if that is a pool"}
+			p.Err = words.Hinted(p.Err, "berth probe -p "+c.Args().First()+", if that is a pool")
 		}
 	}
-	if p.err != nil {
-		return nil, nil, mine, &usageError{p.err, "berth probe"}
+	if p.Err != nil {
+		return nil, nil, mine, words.Mistake(p.Err, "berth probe")
 	}
 	say := newSpeaker(false, false)
-	st, err := openStore(storeOf(c), false, say)
+	st, err := openStore(words.StoreOf(c), false, say)
 	if err != nil {
 		return nil, nil, mine, err
 	}
 	st.handleSuspend()
-	return st, newAsker(st, lease.Request{Pool: c.String("pool"), Weight: 1, Conditions: mine.pack()}, say), mine, nil
+	return st, newAsker(st, lease.Request{Pool: c.String("pool"), Weight: 1, Conditions: mine.Pack()}, say), mine, nil
 }
 
 // measureAtMost ends a probe whose CPU counters stand still.
 const measureAtMost = 5 * time.Second
 
-func probeMachine(st *store, a *asker, mine terms) (*view.Probe, error) {
+func probeMachine(st *store, a *asker, mine words.Terms) (*view.Probe, error) {
 	ctx := context.Background()
 	pool, err := st.Summary(ctx, a.request.Pool, lease.Ticket{})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"berth/cmd/tty"
+	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/retry"
 	"berth/limiter"
@@ -29,13 +30,13 @@ command's own; 75 no slot in time, 124 time limit, 125 berth itself failed,
 126 and 127 the command cannot be run or is not found (looked up before the wait
 and at the start), 128+n ended by signal n.
 D is a duration: seconds like 30 or 1.5, or with a unit: 300ms, 5min, 1h30m, 1d.`,
-		Flags: runFlags(),
+		Flags: words.RunFlags(),
 		Action: func(c *cli.Context) error {
-			spec, err := parseRun(c)
+			spec, err := words.ParseRun(c)
 			if err != nil {
 				return err
 			}
-			r := &runner{spec: spec, say: newSpeaker(spec.quiet, spec.verbose)}
+			r := &runner{spec: spec, say: newSpeaker(spec.Quiet, spec.Verbose)}
 			*result, err = r.run()
 			if err != nil {
 				r.say.explain(r.advised(err))
@@ -49,7 +50,7 @@ D is a duration: seconds like 30 or 1.5, or with a unit: 300ms, 5min, 1h30m, 1d.
 // runner carries one 'berth run' from the words to the exit code:
 // store, line, slot, child, release, straight through.
 type runner struct {
-	spec  *runSpec
+	spec  *words.Run
 	say   *speaker
 	store *store
 	asker *asker
@@ -63,7 +64,7 @@ type runner struct {
 // catchDrastic is for a goroutine of its own. Who may be stopped before there is a
 // command catches the CONT that undoes it before.
 func (r *runner) catchDrastic() {
-	if r.spec.request.Gates != "" {
+	if r.spec.Request.Gates != "" {
 		r.signals.Catch([]os.Signal{tty.CONT})
 	}
 	r.signals.Catch(tty.Fatal)
@@ -73,7 +74,7 @@ func (r *runner) catchDrastic() {
 }
 
 // mark shows 'berth stop' who we are. Without it a request to stop is heard of later.
-func (r *runner) mark() { _ = procwatch.Mark(mark(r.spec.request.ID)) }
+func (r *runner) mark() { _ = procwatch.Mark(mark(r.spec.Request.ID)) }
 
 func (r *runner) run() (int, error) {
 	err := r.find()
@@ -83,13 +84,13 @@ func (r *runner) run() (int, error) {
 	if err = r.open(); err != nil {
 		return 0, err
 	}
-	req := &r.spec.request
+	req := &r.spec.Request
 	req.ID = lease.NewID(req.Pool)
 	req.Owner = lease.Process(r.store.self)
 	req.UID = os.Getuid()
-	req.Command = shownCommand(r.spec.argv)
+	req.Command = words.ShownCommand(r.spec.Argv)
 	r.signals, r.caught = tty.NewSignals(), make(chan struct{})
-	if r.spec.exec {
+	if r.spec.Exec {
 		r.mark()
 	} else {
 		go r.catchDrastic() // beside the way to the slot
@@ -115,14 +116,14 @@ func (r *runner) run() (int, error) {
 	}
 	var busy *limiter.BusyError
 	switch {
-	case errors.As(err, &busy) && r.spec.onBusy == "skip":
+	case errors.As(err, &busy) && r.spec.OnBusy == "skip":
 		if busy.Verdict.Reason == lease.Recovering { // it is no job that is in the way
 			r.say.notef("%v; skipped", err)
 		} else {
 			r.say.verbosef("%v; skipped", err)
 		}
 		return codeOK, nil
-	case errors.As(err, &busy) && r.spec.onBusy == "run":
+	case errors.As(err, &busy) && r.spec.OnBusy == "run":
 		r.say.notef("%v; running without one", err)
 		return r.supervise(nil)
 	case err != nil:
@@ -135,10 +136,10 @@ func (r *runner) run() (int, error) {
 // slot waits for it. No signal is caught yet.
 func (r *runner) open() error {
 	open := func(context.Context) (err error) {
-		r.store, err = openStore(r.spec.store, true, r.say)
+		r.store, err = openStore(r.spec.Store, true, r.say)
 		return err
 	}
-	if r.spec.wait == 0 {
+	if r.spec.Wait == 0 {
 		return open(context.Background())
 	}
 	ctx, cancel := r.allowed(context.Background())
@@ -153,7 +154,7 @@ func (r *runner) checkGates(check func() error) error {
 	defer cancel()
 	err, back := r.heedful(ctx, check)
 	if !back {
-		return &limiter.BusyError{Pool: r.spec.request.Pool, Verdict: lease.Verdict{Reason: lease.Gated, Why: "what the gates read does not come back"}}
+		return &limiter.BusyError{Pool: r.spec.Request.Pool, Verdict: lease.Verdict{Reason: lease.Gated, Why: "what the gates read does not come back"}}
 	}
 	return err
 }
@@ -197,11 +198,11 @@ func (r *runner) environ(l *lease.Lease) []string {
 			told["BERTH_STORE_OWNER"] = r.store.owner
 		}
 	}
-	for k, v := range r.spec.request.Labels {
+	for k, v := range r.spec.Request.Labels {
 		told["BERTH_LABEL_"+k] = v
 	}
-	if r.spec.timeout > 0 {
-		told["BERTH_DEADLINE"] = strconv.FormatInt(time.Now().Add(r.spec.timeout).Unix(), 10)
+	if r.spec.Timeout > 0 {
+		told["BERTH_DEADLINE"] = strconv.FormatInt(time.Now().Add(r.spec.Timeout).Unix(), 10)
 	}
 	drop := ofOuterLease
 	if l == nil || os.Getenv("BERTH_LEASE") == "" { // without an outer lease they are the caller's own

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"sync"
 
+	"berth/cmd/storename"
 	"berth/cmd/text"
+	"berth/cmd/words"
 )
 
 // Everything berth says goes through this file, to stderr:
@@ -31,7 +33,7 @@ func newSpeaker(quiet, verbose bool) *speaker {
 }
 
 func (s *speaker) line(kind, format string, args ...any) {
-	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, text.OneLine(hidden(typed.inSameStore(fmt.Sprintf(format, args...)), heard())))}
+	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, text.OneLine(storename.HidePasswords(words.Typed.InSameStore(fmt.Sprintf(format, args...)), storename.Suspects())))}
 	if kind == errorKind || kind == hintKind {
 		e.kind = vital
 	}

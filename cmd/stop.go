@@ -27,12 +27,12 @@ of a berth or its command here. For one that is not known the exit code is 1;
 for one that may be several it is 125, and nothing is stopped. A command that
 ends with 0 when it is stopped gives 128+n, with n the signal it was sent first.`,
 		Flags: []cli.Flag{
-			poolFlag("stop all jobs and waiters of this pool"),
-			newList(cli.StringSliceFlag{Name: "label", Usage: "`K=V` stop all with this label, of the pool if one is named; repeatable: with each of them"}),
-			newNumber(cli.StringFlag{Name: "kill-after", Usage: "`D` KILL so long after the first signal (default: the job's own)"}),
-			newBool(cli.BoolFlag{Name: "now", Usage: "KILL at once"}),
-			newString(cli.StringFlag{Name: "reason", Usage: "`TEXT` have the job's berth say this"}),
-			storeFlag(""), ownerFlag(""),
+			words.PoolFlag("stop all jobs and waiters of this pool"),
+			words.NewList(cli.StringSliceFlag{Name: "label", Usage: "`K=V` stop all with this label, of the pool if one is named; repeatable: with each of them"}),
+			words.NewNumber(cli.StringFlag{Name: "kill-after", Usage: "`D` KILL so long after the first signal (default: the job's own)"}),
+			words.NewBool(cli.BoolFlag{Name: "now", Usage: "KILL at once"}),
+			words.NewString(cli.StringFlag{Name: "reason", Usage: "`TEXT` have the job's berth say this"}),
+			words.StoreFlag(""), words.OwnerFlag(""),
 		},
 		Action: func(c *cli.Context) error {
 			who, stop, err := parseStop(c)
@@ -40,7 +40,7 @@ ends with 0 when it is stopped gives 128+n, with n the signal it was sent first.
 				return err
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(storeOf(c), false, say)
+			st, err := openStore(words.StoreOf(c), false, say)
 			if err != nil {
 				return err
 			}
@@ -49,26 +49,26 @@ ends with 0 when it is stopped gives 128+n, with n the signal it was sent first.
 			if err != nil {
 				return err
 			}
-			if len(ids) == 0 && len(who.words) == 0 {
-				say.notef("%s", who.none())
+			if len(ids) == 0 && len(who.Words) == 0 {
+				say.notef("%s", who.None())
 			}
-			return stopAll(st, say, ids, unknown, len(who.words) == 0, stop)
+			return stopAll(st, say, ids, unknown, len(who.Words) == 0, stop)
 		},
 	}
 }
 
-func parseStop(c *cli.Context) (choice, lease.Stop, error) {
+func parseStop(c *cli.Context) (words.Choice, lease.Stop, error) {
 	var stop lease.Stop
-	p := flagParser{c: c}
-	who := choice{words: c.Args().Slice(), pool: c.String("pool"), labels: p.labels("label")}
-	bad := func(err error) (choice, lease.Stop, error) { return who, stop, &usageError{err, "berth stop"} }
+	p := words.FlagParser{C: c}
+	who := words.Choice{Words: c.Args().Slice(), Pool: c.String("pool"), Labels: p.Labels("label")}
+	bad := func(err error) (words.Choice, lease.Stop, error) { return who, stop, words.Mistake(err, "berth stop") }
 	switch {
-	case p.err != nil:
-		return bad(p.err)
-	case (c.IsSet("pool") || c.IsSet("label")) == (len(who.words) > 0):
+	case p.Err != nil:
+		return bad(p.Err)
+	case (c.IsSet("pool") || c.IsSet("label")) == (len(who.Words) > 0):
 		return bad(errors.New("name either LEASE..., or --pool POOL or --label K=V or both"))
-	case c.IsSet("pool") && lease.CheckPool(who.pool) != nil:
-		return bad(lease.CheckPool(who.pool))
+	case c.IsSet("pool") && lease.CheckPool(who.Pool) != nil:
+		return bad(lease.CheckPool(who.Pool))
 	case c.Bool("now") && c.IsSet("kill-after"):
 		return bad(fmt.Errorf("--now and --kill-after %s exclude each other", c.String("kill-after")))
 	case len(c.String("reason")) > 1024:
@@ -119,11 +119,4 @@ func stopAll(st *store, say *speaker, ids []string, errs []error, gone bool, sto
 		return said(err)
 	}
 	return nil
-}
-
-func idOf(e lease.Entry) string {
-	if e.Lease != nil {
-		return e.Lease.ID
-	}
-	return e.Ticket.ID
 }

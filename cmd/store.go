@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"berth/cmd/storename"
 	"berth/cmd/tty"
 	"berth/lease"
 	"berth/lease/remote"
@@ -29,7 +30,7 @@ type store struct {
 // shown is where, for people: without the password of a URL.
 func (st *store) shown() string {
 	if !st.remote {
-		return discreetPath(st.where)
+		return storename.DiscreetPath(st.where)
 	}
 	return remote.DiscreetURL(st.where)
 }

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"berth/cmd/storename"
 	"berth/cmd/text"
+	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/filestore"
 	"berth/procwatch"
@@ -18,7 +20,7 @@ import (
 
 // openStore opens what --store names: the store of a URL or a directory, or the
 // default one; create makes a directory when it is missing.
-func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
+func openStore(o storename.Spec, create bool, say *speaker) (*store, error) {
 	self, err := procwatch.Self()
 	if err != nil {
 		return nil, err
@@ -26,21 +28,21 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 	if err := checkStore(o); err != nil {
 		return nil, err
 	}
-	if isURL(o.where) {
-		if o.byFlag {
-			return nil, fmt.Errorf("--store-owner %s: a store on a server is no directory; drop it", o.owner)
+	if storename.IsURL(o.Where) {
+		if o.OwnerByFlag {
+			return nil, fmt.Errorf("--store-owner %s: a store on a server is no directory; drop it", o.Owner)
 		}
 		s, err := openRemote(o, say)
 		if err != nil {
 			return nil, err
 		}
-		return &store{suspendGuard: &suspendGuard{Store: s, server: true}, where: o.where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
+		return &store{suspendGuard: &suspendGuard{Store: s, server: true}, where: o.Where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
 	}
 	owner, err := lookUp(o)
 	if err != nil {
 		return nil, err
 	}
-	dir := o.where
+	dir := o.Where
 	s, err := filestore.Open(dir, filestore.Options{
 		Create: create,
 		Owner:  owner,
@@ -65,7 +67,7 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 		},
 	})
 	if errors.Is(err, filestore.ErrNoParent) && dir != "" {
-		return nil, &hintedError{err, "mkdir -p " + text.Quoted([]string{filepath.Dir(dir)})[0] + " if " + o.from + " is right"}
+		return nil, words.Hinted(err, "mkdir -p "+text.Quoted([]string{filepath.Dir(dir)})[0]+" if "+o.From+" is right")
 	}
 	if err != nil {
 		return nil, err
@@ -76,21 +78,21 @@ func openStore(o storeOptions, create bool, say *speaker) (*store, error) {
 	if fs, first := s.Network(); first {
 		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &store{suspendGuard: &suspendGuard{Store: s}, where: s.Dir(), owner: o.owner, self: self, inherits: s.Inherits, changes: s.Changes}, nil
+	return &store{suspendGuard: &suspendGuard{Store: s}, where: s.Dir(), owner: o.Owner, self: self, inherits: s.Inherits, changes: s.Changes}, nil
 }
 
 // lookUp returns the uid of the owner; nil when none was named.
-func lookUp(o storeOptions) (*uint32, error) {
-	if o.owner == "" && !o.byFlag { // as a variable that is not set
+func lookUp(o storename.Spec) (*uint32, error) {
+	if o.Owner == "" && !o.OwnerByFlag { // as a variable that is not set
 		return nil, nil
 	}
-	u, err := user.Lookup(o.owner)
+	u, err := user.Lookup(o.Owner)
 	if err != nil {
-		u = &user.User{Uid: o.owner}
+		u = &user.User{Uid: o.Owner}
 	}
 	id, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
-		return nil, fmt.Errorf("--store-owner: %q is neither a user of this machine nor a uid", o.owner)
+		return nil, fmt.Errorf("--store-owner: %q is neither a user of this machine nor a uid", o.Owner)
 	}
 	uid := uint32(id)
 	return &uid, nil

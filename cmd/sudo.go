@@ -3,13 +3,14 @@ package cmd
 import (
 	"os"
 
+	"berth/cmd/storename"
 	"berth/procwatch"
 )
 
 // noteSudo says when sudo, which clears the environment, has us count in another
 // store than who called it.
 func (r *runner) noteSudo() {
-	if os.Getenv("SUDO_UID") != "" && r.spec.store.where == "" && !r.say.quiet {
+	if os.Getenv("SUDO_UID") != "" && r.spec.Store.Where == "" && !r.say.quiet {
 		r.say.out.later(r.lookBehindSudo) // it reads processes
 	}
 }
@@ -31,7 +32,7 @@ func (r *runner) lookBehindSudo() {
 		if lease, _ := a.Started("BERTH_LEASE"); lease != "" {
 			pass += ",BERTH_LEASE" // else it waits for the job that it is in
 		}
-		r.say.notef("sudo cleared BERTH_STORE: this berth counts in %s, its caller in %s; to count in %s: sudo --preserve-env=%s", r.store.shown(), discreet(theirs), discreet(theirs), pass)
+		r.say.notef("sudo cleared BERTH_STORE: this berth counts in %s, its caller in %s; to count in %s: sudo --preserve-env=%s", r.store.shown(), storename.Discreet(theirs), storename.Discreet(theirs), pass)
 		return
 	}
 }

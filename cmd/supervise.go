@@ -46,7 +46,7 @@ type supervisor struct {
 
 // supervise starts the command, with the slots h or none, and returns its code.
 func (r *runner) supervise(h lease.Holding) (int, error) {
-	if !r.spec.exec {
+	if !r.spec.Exec {
 		<-r.caught // before there is a child that would miss them, and before a word
 	}
 	var l *lease.Lease
@@ -55,7 +55,7 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 		l = &held
 		r.say.verbosef("took slot %s of pool %s, limit %d, token %d", slotList(l.Slots), l.Pool, l.InForce, l.Token)
 	}
-	if r.spec.exec {
+	if r.spec.Exec {
 		return r.become(h, l)
 	}
 	start := procwatch.Start
@@ -66,7 +66,7 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 		start = procwatch.StartBound // nobody would renew its lease
 	}
 	r.say.out.flush(beforeStart)
-	child, err := start(r.spec.argv, r.environ(l))
+	child, err := start(r.spec.Argv, r.environ(l))
 	if err != nil {
 		return 0, errors.Join(err, unused(h))
 	}
@@ -99,7 +99,7 @@ func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
 	r.say.out.flush(beforeStart)
 	err := r.lastSignal()
 	if err == nil {
-		err = procwatch.Replace(r.spec.argv, r.environ(l))
+		err = procwatch.Replace(r.spec.Argv, r.environ(l))
 	}
 	return 0, errors.Join(err, unused(h))
 }
@@ -125,7 +125,7 @@ func (s *supervisor) run() (int, error) {
 		if err := s.h.Running(context.Background(), lease.Process(s.child.ID())); err != nil {
 			s.say.notef("cannot record the child of %s: %v", s.h.Lease().ID, err)
 		}
-		s.keeper = lease.Keep(s.h, lease.Beats{Every: s.spec.request.Heartbeat, Reserve: s.reserve()})
+		s.keeper = lease.Keep(s.h, lease.Beats{Every: s.spec.Request.Heartbeat, Reserve: s.reserve()})
 		s.renewals = s.keeper.Renewals()
 	}
 	s.startClocks()
@@ -139,11 +139,11 @@ func (s *supervisor) run() (int, error) {
 }
 
 func (s *supervisor) startClocks() {
-	if s.spec.timeout > 0 {
-		s.deadline = time.After(s.spec.timeout)
+	if s.spec.Timeout > 0 {
+		s.deadline = time.After(s.spec.Timeout)
 	}
-	if s.spec.idle > 0 {
-		s.idle = time.NewTimer(s.spec.idle)
+	if s.spec.IdleTimeout > 0 {
+		s.idle = time.NewTimer(s.spec.IdleTimeout)
 	}
 }
 
@@ -172,7 +172,7 @@ func (s *supervisor) step() bool {
 		}
 		s.passCont()
 	case <-s.deadline:
-		s.end(&timeLimitError{"--timeout", s.spec.timeout, s.spec.signal, s.spec.kill}, s.spec.kill)
+		s.end(&timeLimitError{"--timeout", s.spec.Timeout, s.spec.Signal, s.spec.KillAfter}, s.spec.KillAfter)
 	case <-s.idleOver():
 		s.idleClock()
 	case g := <-s.renewals:
@@ -210,11 +210,11 @@ func (s *supervisor) childEvent(ev procwatch.Event) bool {
 		switch {
 		case s.ending != nil:
 			return s.gaveUp // else not before the tree is gone, too
-		case s.spec.hold == "tree":
+		case s.spec.Hold == "tree":
 			go func() { s.done <- s.child.WaitTree(context.Background()) }()
 			return false
-		case s.spec.rest == "kill":
-			s.end(errLeftovers, s.spec.kill)
+		case s.spec.Leftovers == "kill":
+			s.end(errLeftovers, s.spec.KillAfter)
 			s.tellLeftovers()
 			return false
 		}
@@ -271,7 +271,7 @@ func (s *supervisor) signal(sig syscall.Signal) {
 func (s *supervisor) endLeftovers(sig syscall.Signal) {
 	switch {
 	case s.ending == nil:
-		s.end(tty.SignalError{Signal: sig}, s.spec.kill)
+		s.end(tty.SignalError{Signal: sig}, s.spec.KillAfter)
 	case time.Since(s.exitedAt) > keystrokeTime || !s.term.Sent(sig):
 		s.end(tty.SignalError{Signal: sig}, 0)
 	}
@@ -284,9 +284,9 @@ func (s *supervisor) end(why error, killAfter time.Duration) {
 	case s.ending == nil:
 		s.ending, s.killAt = why, killAt
 		if !s.exited { // else it is what the command left behind that is ended
-			s.first = firstSignal(s.spec.signal, killAfter)
+			s.first = firstSignal(s.spec.Signal, killAfter)
 		}
-		go func() { s.done <- s.child.End(context.Background(), s.spec.signal, killAfter) }()
+		go func() { s.done <- s.child.End(context.Background(), s.spec.Signal, killAfter) }()
 	case killAt.Before(s.killAt):
 		s.killAt = killAt
 		time.AfterFunc(killAfter, func() { _ = s.child.End(context.Background(), syscall.SIGKILL, 0) })
@@ -330,26 +330,26 @@ func (s *supervisor) renewed(g lease.Renewal) {
 		s.lose(g.Err)
 	case g.Err == nil && s.lost && s.ending == nil:
 		s.lost = false
-		s.say.notef("pool %s: the lease is renewed, and the job is counted again", s.spec.request.Pool)
+		s.say.notef("pool %s: the lease is renewed, and the job is counted again", s.spec.Request.Pool)
 	case g.Err != nil:
 		s.say.verbosef("no heartbeat: %v", g.Err)
 	}
 	if g.Stop != nil {
-		kill := s.spec.kill
+		kill := s.spec.KillAfter
 		if g.Stop.KillAfter != nil {
 			kill = *g.Stop.KillAfter
 		}
 		s.end(&lease.StoppedError{Stop: *g.Stop}, kill)
 	}
 	s.busyAt = max(s.busyAt, g.Keepalive)
-	if s.spec.idle > 0 {
-		left := s.busyAt.Add(s.spec.idle).Sub(s.store.Clock())
+	if s.spec.IdleTimeout > 0 {
+		left := s.busyAt.Add(s.spec.IdleTimeout).Sub(s.store.Clock())
 		if left <= 0 && g.Err != nil { // it may have been busy, and we could not hear of it
 			s.idle.Reset(time.Second)
 			return
 		}
 		if left <= 0 {
-			s.end(&timeLimitError{"--idle-timeout", s.spec.idle, s.spec.signal, s.spec.kill}, s.spec.kill)
+			s.end(&timeLimitError{"--idle-timeout", s.spec.IdleTimeout, s.spec.Signal, s.spec.KillAfter}, s.spec.KillAfter)
 			return
 		}
 		s.idle.Reset(left)
@@ -369,7 +369,7 @@ func (s *supervisor) outcome() (int, error) {
 	case errors.Is(s.ending, lease.ErrLost):
 		return 0, fmt.Errorf("%w; the job was ended", s.ending)
 	case errors.As(s.ending, &stopped):
-		s.say.errorf("job %s was %v", s.spec.request.ID, stopped)
+		s.say.errorf("job %s was %v", s.spec.Request.ID, stopped)
 		if s.code == 0 && s.first != 0 {
 			return codeSignal + int(s.first), nil
 		}

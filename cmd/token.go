@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"berth/cmd/text"
+	"berth/cmd/words"
 )
 
 func tokenCommand() *cli.Command {
@@ -24,17 +25,17 @@ A job calls this before it writes where two must not write: if it was paused for
 longer than its lease held, the check refuses it. Keep one FILE for each pool,
 beside what it guards. It is made when it is missing.`,
 		Flags: []cli.Flag{
-			newNumber(cli.StringFlag{Name: "token", Usage: "`N` the token to check (default: $BERTH_TOKEN)"}),
+			words.NewNumber(cli.StringFlag{Name: "token", Usage: "`N` the token to check (default: $BERTH_TOKEN)"}),
 		},
 		Action: func(c *cli.Context) error {
-			words, bad := c.Args().Slice(), func(next, format string, args ...any) error {
-				return &usageError{&hintedError{fmt.Errorf(format, args...), next}, "berth token"}
+			line, bad := c.Args().Slice(), func(next, format string, args ...any) error {
+				return words.Mistake(words.Hinted(fmt.Errorf(format, args...), next), "berth token")
 			}
 			switch {
-			case len(words) == 1 && words[0] == "check":
+			case len(line) == 1 && line[0] == "check":
 				return bad("berth token check FILE", "no FILE is named")
-			case len(words) != 2 || words[0] != "check":
-				return bad("berth token check FILE", "takes check and FILE, got %q", words)
+			case len(line) != 2 || line[0] != "check":
+				return bad("berth token check FILE", "takes check and FILE, got %q", line)
 			}
 			text, from := os.Getenv("BERTH_TOKEN"), "BERTH_TOKEN"
 			if c.IsSet("token") {
@@ -45,7 +46,7 @@ beside what it guards. It is made when it is missing.`,
 			}
 			token, err := strconv.ParseUint(text, 10, 64)
 			if err != nil {
-				return usagef("berth token", "%s: %q is not a token: a whole number, as BERTH_TOKEN is in a job", from, text)
+				return words.Usagef("berth token", "%s: %q is not a token: a whole number, as BERTH_TOKEN is in a job", from, text)
 			}
 			return checkToken(c.Args().Get(1), token)
 		},
@@ -72,11 +73,11 @@ const tokenFmt = "%020d\n"
 func checkToken(path string, token uint64) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return &hintedError{fmt.Errorf("cannot remember a token: %w", err), tokenFile}
+		return words.Hinted(fmt.Errorf("cannot remember a token: %w", err), tokenFile)
 	}
 	defer f.Close()
 	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return &hintedError{errors.Join(err, fmt.Errorf("cannot remember a token: %s is not a regular file", path)), tokenFile}
+		return words.Hinted(errors.Join(err, fmt.Errorf("cannot remember a token: %s is not a regular file", path)), tokenFile)
 	}
 	unlock, err := lockFile(f)
 	if err != nil {
@@ -92,10 +93,8 @@ func checkToken(path string, token uint64) error {
 		seen, perr := strconv.ParseUint(strings.TrimSuffix(string(b[:n]), "\n"), 10, 64)
 		switch {
 		case perr != nil || n > len(fmt.Sprintf(tokenFmt, seen)):
-			return &hintedError{
-				fmt.Errorf("%s has something else than a token in it", path),
-				"name another FILE, or, when no job writes to what it guards: rm " + text.Quoted([]string{path})[0],
-			}
+			return words.Hinted(fmt.Errorf("%s has something else than a token in it", path),
+				"name another FILE, or, when no job writes to what it guards: rm "+text.Quoted([]string{path})[0])
 		case token < seen:
 			return &staleError{path, token, seen}
 		case token == seen:

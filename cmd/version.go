@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/urfave/cli/v2"
+
+	"berth/cmd/words"
 )
 
 func versionCommand() *cli.Command {
@@ -16,7 +18,7 @@ func versionCommand() *cli.Command {
 		UsageText: "berth --version",
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("berth version", "takes no argument, got %d", c.NArg())
+				return words.Usagef("berth version", "takes no argument, got %d", c.NArg())
 			}
 			info, _ := debug.ReadBuildInfo()
 			_, err := fmt.Fprintln(os.Stdout, versionLine(info))

@@ -32,7 +32,7 @@ const (
 func newWaiting(r *runner) *waiting {
 	w := &waiting{r: r, since: time.Now(), every: plainFirst, live: tty.IsTerminal(2), read: make(chan reading, 1)}
 	switch {
-	case r.spec.quiet:
+	case r.spec.Quiet:
 	case w.live:
 		w.timer = time.NewTimer(liveFirst)
 	default:
@@ -74,13 +74,13 @@ func (w *waiting) show(now reading) {
 		w.timer.Reset(liveEvery)
 		if tty.Foreground() {
 			columns, _ := tty.WindowSize(2)
-			w.r.say.draw(waitingLine(now.pool, now.err, w.r.spec.request, time.Since(w.since), w.r.store.Clock()).Fit(columns - 1))
+			w.r.say.draw(waitingLine(now.pool, now.err, w.r.spec.Request, time.Since(w.since), w.r.store.Clock()).Fit(columns - 1))
 		}
 		return
 	}
 	w.every *= 2
 	w.timer.Reset(w.every)
-	w.r.say.line("", "%s", waitingLine(now.pool, now.err, w.r.spec.request, time.Since(w.since), w.r.store.Clock()).Fit(0))
+	w.r.say.line("", "%s", waitingLine(now.pool, now.err, w.r.spec.Request, time.Since(w.since), w.r.store.Clock()).Fit(0))
 }
 
 func (w *waiting) end() {

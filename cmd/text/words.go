@@ -25,3 +25,13 @@ func Plural(n int, word string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, word)
 }
+
+// Labels are labels as they are typed, in order and safe to show.
+func Labels(m map[string]string) []string {
+	var out []string
+	for k, v := range m {
+		out = append(out, OneLine(k+"="+v))
+	}
+	slices.Sort(out)
+	return out
+}

@@ -131,7 +131,7 @@ func holderFacts(h *Holder) []string {
 	if h.Priority != 0 {
 		d = append(d, fmt.Sprintf("priority %d", h.Priority))
 	}
-	return append(d, LabelList(h.Labels)...)
+	return append(d, text.Labels(h.Labels)...)
 }
 
 // limitFacts are when the job is ended.
@@ -161,5 +161,5 @@ func waiterFacts(t *Waiter) []string {
 	if t.Priority != 0 {
 		d = append(d, fmt.Sprintf("priority %d", t.Priority))
 	}
-	return append(d, LabelList(t.Labels)...)
+	return append(d, text.Labels(t.Labels)...)
 }

@@ -18,15 +18,6 @@ func pairs(flags []string) []string {
 	return out
 }
 
-func LabelList(m map[string]string) []string {
-	var out []string
-	for k, v := range m {
-		out = append(out, text.OneLine(k+"="+v))
-	}
-	slices.Sort(out)
-	return out
-}
-
 // SlotList prints 0,1,2,5 as 0-2,5.
 func SlotList(slots []int) string {
 	var parts []string

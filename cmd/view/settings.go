@@ -7,8 +7,8 @@ import (
 	"berth/lease"
 )
 
-// MaxReason bounds what is said to everybody who is refused, in one line.
-const MaxReason = 200
+// maxReason bounds what is said to everybody who is refused, in one line.
+const maxReason = 200
 
 // SetBy says who has set a pool's settings, when and why; "" if nobody knows, as of
 // those that an older berth has set.
@@ -16,9 +16,9 @@ func SetBy(own lease.Settings) string {
 	if own.SetBy == "" || own.SetAt.IsZero() {
 		return ""
 	}
-	s := fmt.Sprintf("set by %s %s ago", text.Shorten(text.OneLine(own.SetBy), MaxReason), text.Since(own.SetAt))
+	s := fmt.Sprintf("set by %s %s ago", text.Shorten(text.OneLine(own.SetBy), maxReason), text.Since(own.SetAt))
 	if own.Reason != "" {
-		s += ": " + text.Shorten(text.OneLine(own.Reason), MaxReason)
+		s += ": " + text.Shorten(text.OneLine(own.Reason), maxReason)
 	}
 	return s
 }
@@ -43,7 +43,7 @@ func ownWords(v *Pool) string {
 	by := SetBy(lease.Settings{SetBy: own.SetBy, SetAt: own.SetAt})
 	switch {
 	case by != "" && own.Reason != "":
-		return fmt.Sprintf("reason: %s (%s)", text.Shorten(text.OneLine(own.Reason), MaxReason), by)
+		return fmt.Sprintf("reason: %s (%s)", text.Shorten(text.OneLine(own.Reason), maxReason), by)
 	case Drained(own) != "":
 		return "its limit was " + by
 	}

@@ -75,7 +75,7 @@ func FuzzShown(f *testing.F) {
 			}
 		}
 		safe(t, text.CommandLine([]string{s}))
-		safe(t, fmt.Sprint(LabelList(map[string]string{s: s}), pairs([]string{s, s})))
+		safe(t, fmt.Sprint(text.Labels(map[string]string{s: s}), pairs([]string{s, s})))
 	})
 }
 

@@ -211,7 +211,7 @@ func holderRow(h *Holder) *row {
 	r := &row{
 		place: "slot " + SlotList(h.Slots), state: text.OneLine(string(h.State)), time: orDash(h.Held),
 		user: text.OneLine(h.User), host: text.OneLine(h.Host), pid: strconv.Itoa(h.PID), lease: text.OneLine(h.Lease),
-		labels: strings.Join(LabelList(h.Labels), " "), command: text.CommandLine(h.Command),
+		labels: strings.Join(text.Labels(h.Labels), " "), command: text.CommandLine(h.Command),
 		odd: h.State != lease.Running && h.State != lease.Reserved,
 	}
 	if h.ChildPID != nil && *h.ChildPID != h.PID {
@@ -230,7 +230,7 @@ func waiterRow(w *Waiter) *row {
 	r := &row{
 		place: fmt.Sprintf("wait %d", w.Place), state: "waiting", time: text.Duration(seconds(w.Waited)),
 		user: text.OneLine(w.User), host: text.OneLine(w.Host), pid: strconv.Itoa(w.PID), lease: text.OneLine(w.Lease),
-		labels: strings.Join(LabelList(w.Labels), " "), command: text.CommandLine(w.Command),
+		labels: strings.Join(text.Labels(w.Labels), " "), command: text.CommandLine(w.Command),
 	}
 	if w.Place == 0 {
 		r.place, r.state = "wait -", "kept"

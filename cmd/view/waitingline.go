@@ -39,7 +39,7 @@ func WaitingLine(p *lease.Pool, err error, r lease.Request, waited time.Duration
 	use := fmt.Sprintf(", %d of %d", p.Used, v.Limit)
 	msg = append(msg, phrase{forms: []string{use + " in use", use}, rank: 1})
 	if own := p.Own; own.Reason != "" && own.Limit != nil && *own.Limit == v.Limit {
-		said := text.Shorten(own.Reason, MaxReason)
+		said := text.Shorten(own.Reason, maxReason)
 		msg = append(msg.and(" ("), phrase{forms: []string{said}, gives: true}).and(")")
 	}
 	if f := p.First; f != nil && v.Reason == lease.Ready {
@@ -57,7 +57,7 @@ func drainedPhrases(v lease.Verdict, own lease.Settings) phrases {
 	if own.Reason == "" || by == "" {
 		return out.and(Drained(own))
 	}
-	return append(out, phrase{forms: []string{": " + text.Shorten(own.Reason, MaxReason)}, gives: true}, phrase{forms: []string{" (" + by + ")", ""}, rank: 5})
+	return append(out, phrase{forms: []string{": " + text.Shorten(own.Reason, maxReason)}, gives: true}, phrase{forms: []string{" (" + by + ")", ""}, rank: 5})
 }
 
 // longestPhrases name a job, of which at last the pid is left, and that it is stopped.

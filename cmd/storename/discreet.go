@@ -1,4 +1,4 @@
-package cmd
+package storename
 
 import (
 	"os"
@@ -17,12 +17,12 @@ import (
 // discreet(word); all that is said goes through hidden as well, because the messages
 // about wrong words quote them.
 
-// discreet is what may be shown of what a store is named by.
-func discreet(where string) string {
-	switch scheme, rest, ok := cutScheme(where); {
+// Discreet is what may be shown of what a store is named by.
+func Discreet(where string) string {
+	switch scheme, rest, ok := Cut(where); {
 	case isPath(where), strings.HasPrefix(where, "~"):
-		return discreetPath(where)
-	case isURL(where):
+		return DiscreetPath(where)
+	case IsURL(where):
 		return remote.DiscreetURL(where)
 	case ok:
 		return scheme + strings.TrimSuffix(where[len(scheme):], rest) + remote.Discreet(rest)
@@ -30,9 +30,9 @@ func discreet(where string) string {
 	return remote.Discreet(where)
 }
 
-// discreetPath hides what is between a colon and an @. There is nothing to hide in
+// DiscreetPath hides what is between a colon and an @. There is nothing to hide in
 // /home/me@corp.
-func discreetPath(path string) string {
+func DiscreetPath(path string) string {
 	at := strings.LastIndexByte(path, '@')
 	colon := strings.IndexByte(path, ':')
 	if colon < 0 || at < colon {
@@ -41,9 +41,9 @@ func discreetPath(path string) string {
 	return path[:colon+1] + "…" + path[at:]
 }
 
-// heard are the words that we were given, typed or in our variables, and that may hold a
+// Suspects are the words that we were given, typed or in our variables, and that may hold a
 // password.
-var heard = sync.OnceValue(func() []string {
+var Suspects = sync.OnceValue(func() []string {
 	words := slices.Clone(os.Args[1:])
 	for _, e := range os.Environ() {
 		if name, value, _ := strings.Cut(e, "="); strings.HasPrefix(name, "BERTH_") {
@@ -56,9 +56,9 @@ var heard = sync.OnceValue(func() []string {
 	})
 })
 
-// hidden is a text in which words that were given may be quoted, without what may be a
+// HidePasswords is a text in which words that were given may be quoted, without what may be a
 // password in them.
-func hidden(text string, words []string) string {
+func HidePasswords(text string, words []string) string {
 	for _, w := range words {
 		text = withoutLogin(text, w)
 		for _, secret := range secretsIn(w) {
@@ -91,7 +91,7 @@ const betweenParts = ":/,=?#& "
 // which a flag may be attached to. A name with an @, as a pool's may be, is none.
 func withoutLogin(text, word string) string {
 	at := strings.LastIndexByte(word, '@')
-	if at < 0 || lease.CheckPool(word) == nil || isPath(word) && discreetPath(word) == word {
+	if at < 0 || lease.CheckPool(word) == nil || isPath(word) && DiscreetPath(word) == word {
 		return text
 	}
 	login := word[:at]
@@ -122,7 +122,7 @@ func withoutLogin(text, word string) string {
 
 // schemeOfLogin is what is kept of it, with its colon.
 func schemeOfLogin(login string) string {
-	if scheme, _, ok := cutScheme(login); ok {
+	if scheme, _, ok := Cut(login); ok {
 		return login[:len(scheme)+1]
 	}
 	return ""
@@ -135,10 +135,10 @@ func commonEnd(a, b string) (n int) {
 	return n
 }
 
-// withoutLogins is a word of somebody's command without the user and the password of the
+// WithoutLogins is a word of somebody's command without the user and the password of the
 // URLs in it. Who looks at a pool is not told more than ps tells on the same machine, and
 // less on another.
-func withoutLogins(word string) string {
+func WithoutLogins(word string) string {
 	for from := 0; ; {
 		i := strings.Index(word[from:], "://")
 		if i < 0 {
@@ -189,7 +189,7 @@ func behindScheme(word string) (rest string, ok bool) {
 			continue
 		}
 		start := strings.LastIndexFunc(word[:i], func(r rune) bool { return r != '+' && !unicode.IsLetter(r) }) + 1
-		if schemeMeant(word[start:i]) != "" {
+		if Meant(word[start:i]) != "" {
 			return strings.TrimLeft(word[i+1:], "/"), true
 		}
 	}

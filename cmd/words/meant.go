@@ -1,4 +1,4 @@
-package cmd
+package words
 
 import (
 	"strings"
@@ -59,8 +59,8 @@ func isSlip(word string, known []cli.Flag) bool {
 	return false
 }
 
-// commandMeant is the same for the name of a command; "" for none.
-func commandMeant(typed string, known []string) string {
+// CommandMeant is the same for the name of a command; "" for none.
+func CommandMeant(typed string, known []string) string {
 	if c, ok := otherCommands[typed]; ok {
 		return c
 	}
@@ -84,8 +84,8 @@ func swapCase(r rune) rune {
 	return unicode.ToUpper(r)
 }
 
-// dashed are the names of a flag as they are typed, the short one first.
-func dashed(f cli.Flag) []string {
+// Dashed are the names of a flag as they are typed, the short one first.
+func Dashed(f cli.Flag) []string {
 	var names []string
 	for _, n := range f.Names() {
 		if len(n) == 1 {

@@ -1,30 +1,31 @@
-package cmd
+package words
 
 import (
 	"slices"
 	"strings"
 
+	"berth/cmd/storename"
 	"berth/cmd/text"
 	"berth/lease/remote"
 )
 
-// commandLineTyped is what hints repeat of what was typed, so that they can be pasted:
+// TypedLine is what hints repeat of what was typed, so that they can be pasted:
 // Main notes it down once, and before anything is said.
-type commandLineTyped struct {
+type TypedLine struct {
 	words []string // as typed, without berth and the command's name
-	flags []string // the same in the one form of argv
+	Flags []string // the same in the one form of argv
 	own   []string // --store and --store-owner, in that form
 }
 
-var typed commandLineTyped
+var Typed TypedLine
 
-// note takes what normal made of the words.
-func (t *commandLineTyped) note(words, inOneForm []string) {
-	t.words, t.flags, t.own = words, inOneForm, nil
+// Note takes what normal made of the words.
+func (t *TypedLine) Note(words, inOneForm []string) {
+	t.words, t.Flags, t.own = words, inOneForm, nil
 	if i := slices.Index(inOneForm, "--"); i >= 0 {
-		t.flags = inOneForm[:i]
+		t.Flags = inOneForm[:i]
 	}
-	for _, f := range t.flags {
+	for _, f := range t.Flags {
 		if strings.HasPrefix(f, "--store=") || strings.HasPrefix(f, "--store-owner=") {
 			t.own = append(t.own, f)
 		}
@@ -33,17 +34,17 @@ func (t *commandLineTyped) note(words, inOneForm []string) {
 
 // store is the flags that say which store, as they are typed. A password of a URL is
 // shown to nobody: of a URL that cannot be read nothing is.
-func (t *commandLineTyped) store() string {
+func (t *TypedLine) store() string {
 	var b strings.Builder
 	for _, f := range t.own {
 		name, value, _ := strings.Cut(f, "=")
-		if isURL(value) {
+		if storename.IsURL(value) {
 			d, err := remote.ParseURL(value)
 			if err != nil {
 				return ""
 			}
 			value = d.Name()
-		} else if discreet(value) != value {
+		} else if storename.Discreet(value) != value {
 			return ""
 		}
 		sep := " "
@@ -55,9 +56,9 @@ func (t *commandLineTyped) store() string {
 	return b.String()
 }
 
-// before are the flags as they were typed before the last n words, without those of
+// Before are the flags as they were typed before the last n words, without those of
 // the store, each with a blank behind it.
-func (t *commandLineTyped) before(n int) string {
+func (t *TypedLine) Before(n int) string {
 	words := t.words[:max(0, len(t.words)-n)]
 	var b strings.Builder
 	for i := 0; i < len(words) && words[i] != "--"; i++ {
@@ -75,9 +76,9 @@ func (t *commandLineTyped) before(n int) string {
 // takeStore are the commands that --store can be typed behind.
 var takeStore = []string{"run", "ls", "limit", "probe", "stop", "held", "keepalive"}
 
-// inSameStore is a text in which each command of berth that can be pasted is about the
+// InSameStore is a text in which each command of berth that can be pasted is about the
 // store that the flags named: without them it would tell of another, or change it.
-func (t *commandLineTyped) inSameStore(text string) string {
+func (t *TypedLine) InSameStore(text string) string {
 	const name = "berth "
 	if len(t.own) == 0 {
 		return text

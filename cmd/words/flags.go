@@ -1,4 +1,4 @@
-package cmd
+package words
 
 import "github.com/urfave/cli/v2"
 
@@ -28,21 +28,21 @@ type listFlag struct {
 
 func (f *listFlag) Names() []string { return f.names }
 
-func newString(f cli.StringFlag) cli.Flag {
+func NewString(f cli.StringFlag) cli.Flag {
 	return &stringFlag{f, append([]string{f.Name}, f.Aliases...), false}
 }
 
-// newNumber is a flag whose value is a number, a duration, a size: -5 is then a
+// NewNumber is a flag whose value is a number, a duration, a size: -5 is then a
 // value that is wrong or right, and not the next flag.
-func newNumber(f cli.StringFlag) cli.Flag {
+func NewNumber(f cli.StringFlag) cli.Flag {
 	return &stringFlag{f, append([]string{f.Name}, f.Aliases...), true}
 }
 
-func newBool(f cli.BoolFlag) cli.Flag {
+func NewBool(f cli.BoolFlag) cli.Flag {
 	return &boolFlag{f, append([]string{f.Name}, f.Aliases...)}
 }
 
-// newList is the only flag that may be given more than once, and its help says so.
-func newList(f cli.StringSliceFlag) cli.Flag {
+// NewList is the only flag that may be given more than once, and its help says so.
+func NewList(f cli.StringSliceFlag) cli.Flag {
 	return &listFlag{f, append([]string{f.Name}, f.Aliases...)}
 }

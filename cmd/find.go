@@ -1,0 +1,123 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"berth/cmd/text"
+	"berth/cmd/words"
+	"berth/lease"
+	"berth/procwatch"
+)
+
+// ids finds what c names. What a word does not lead to is in unknown, an error each;
+// err is a mistake because of which nothing at all may be done.
+func (st *store) ids(ctx context.Context, c words.Choice) (ids []string, unknown []error, err error) {
+	if len(c.Words) > 0 && !slices.ContainsFunc(c.Words, func(w string) bool { return !words.IsID(w) }) {
+		return c.Words, nil, nil // the store finds each faster than its pool is listed
+	}
+	pools, err := st.List(ctx, c.Pools()...)
+	if err != nil && pools == nil {
+		return nil, nil, err
+	}
+	if c.Pool != "" {
+		if _, err := st.known(ctx, pools); err != nil {
+			return nil, nil, err
+		}
+	}
+	ids, unknown, mistake := c.Among(pools, st.is)
+	if err != nil && (len(unknown) > 0 || len(c.Words) == 0) {
+		unknown = append(unknown, err) // of a pool that could not be read: more may be there
+	}
+	return ids, unknown, mistake
+}
+
+// is reports whether p has that pid here, and lives: what it had may be another's now.
+func (st *store) is(p lease.Process, pid int) bool {
+	return p.PID == pid && slices.Contains([]procwatch.State{procwatch.Alive, procwatch.Stopped}, procwatch.ID(p).State())
+}
+
+// one is the id that a word names, for what is asked of a single job.
+func (st *store) one(ctx context.Context, word string) (string, error) {
+	ids, unknown, err := st.ids(ctx, words.Choice{Words: []string{word}})
+	var pool *words.HintedError
+	switch err = errors.Join(append(unknown, err)...); {
+	case errors.As(err, &pool) && strings.HasPrefix(pool.Next, "berth stop "): // how to stop it is not what is asked
+		return "", words.Hinted(pool.Err, "berth ls "+strings.TrimSuffix(word, "/"))
+	case err != nil:
+		return "", err
+	}
+	return ids[0], nil
+}
+
+// known are the pools that are there, of those that were listed by name; err names
+// the others.
+func (st *store) known(ctx context.Context, listed []lease.Pool) ([]lease.Pool, error) {
+	if !slices.ContainsFunc(listed, words.MayBeNone) {
+		return listed, nil
+	}
+	all, err := st.List(ctx)
+	if err != nil && all == nil {
+		return listed, err
+	}
+	is := func(name string) bool {
+		return slices.ContainsFunc(all, func(p lease.Pool) bool { return p.Name == name })
+	}
+	var there []lease.Pool
+	var not []string
+	for _, p := range listed {
+		if words.MayBeNone(p) && !is(p.Name) {
+			not = append(not, p.Name)
+		} else {
+			there = append(there, p)
+		}
+	}
+	if len(not) == 0 {
+		return there, nil
+	}
+	what := "there is no pool " + not[0]
+	if len(not) > 1 {
+		what = "there are no pools " + strings.Join(not, ", ")
+	}
+	if len(all) == 0 && not[0] != "help" {
+		return there, words.Nowhere(fmt.Sprintf("%s in store %s, which has none yet", what, st.shown()))
+	}
+	return there, words.Hinted(words.Nowhere(fmt.Sprintf("%s in store %s", what, st.shown())), poolMeant(not[0], all))
+}
+
+// missing are the names of those that are not there, of those that were listed by
+// name. If that cannot be read, none.
+func (st *store) missing(ctx context.Context, listed []lease.Pool) map[string]bool {
+	if !slices.ContainsFunc(listed, words.MayBeNone) {
+		return nil
+	}
+	all, err := st.List(ctx)
+	if err != nil {
+		return nil
+	}
+	not := map[string]bool{}
+	for _, p := range listed {
+		if words.MayBeNone(p) {
+			not[p.Name] = true
+		}
+	}
+	for _, p := range all {
+		delete(not, p.Name)
+	}
+	return not
+}
+
+func poolMeant(typed string, all []lease.Pool) string {
+	if typed == "help" {
+		return "berth COMMAND --help tells how a command is used"
+	}
+	for _, p := range all {
+		if text.Near(typed, p.Name) || strings.EqualFold(typed, p.Name) {
+			return fmt.Sprintf("did you mean %s?", p.Name)
+		}
+	}
+	return "berth ls -a shows those there are"
+}

@@ -1,0 +1,89 @@
+// Package storename reads the names of stores, as --store has them, and keeps the
+// passwords in them out of what is said.
+package storename
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"berth/cmd/text"
+)
+
+// Spec are the flags that say which store, and how it is used.
+type Spec struct {
+	Where       string // a directory, a URL, or ""
+	Owner       string // whose directory it has to be, "" not said
+	OwnerByFlag bool   // owner was, and not by the environment
+	From        string // what says so: --store or BERTH_STORE
+	Replicas    int
+}
+
+func IsURL(where string) bool { return strings.Contains(where, "://") }
+
+func Scheme(where string) string {
+	scheme, _, _ := strings.Cut(where, "://")
+	return strings.ToLower(scheme)
+}
+
+// Schemes are the schemes of the stores that berth-remote has clients for. They
+// would cost every start of berth some milliseconds and megabytes.
+var Schemes = []string{"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "etcd", "etcds"}
+
+// Cut cuts a known scheme, or one that is a letter away from it, and what stands
+// between it and the host: :// was meant.
+func Cut(where string) (scheme, rest string, ok bool) {
+	end := strings.IndexAny(where, ":;/")
+	if end < 0 || where[end] == '/' && !strings.HasPrefix(where[end:], "//") {
+		return "", where, false
+	}
+	scheme, rest = where[:end], strings.TrimLeft(where[end+1:], `/\`)
+	if where[end] == '/' { // etc//pools is a path
+		return scheme, rest, slices.Contains(Schemes, strings.ToLower(scheme))
+	}
+	return scheme, rest, Meant(scheme) != ""
+}
+
+// Meant is the known one, "" for none.
+func Meant(typed string) string {
+	typed = strings.ToLower(typed)
+	if slices.Contains(Schemes, typed) {
+		return typed
+	}
+	if i := slices.IndexFunc(Schemes, func(s string) bool { return text.Near(typed, s) }); i >= 0 {
+		return Schemes[i]
+	}
+	return ""
+}
+
+// IsAddress reports whether where is HOST:PORT, an IP address, or a list of them with
+// commas, perhaps with a path or settings behind, or has an @ in it. What begins with a
+// dot or one / is a path.
+func IsAddress(where string) bool {
+	where = strings.Trim(where, "\"' \t\r\n")
+	if isPath(where) {
+		return false
+	}
+	if strings.Contains(where, "@") {
+		return true
+	}
+	hosts := where
+	if end := strings.IndexAny(where, "/?#"); end >= 0 {
+		hosts = where[:end]
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		i := strings.LastIndexByte(host, ':')
+		port := host[i+1:]
+		if err == nil || i >= 0 && port != "" && strings.Trim(port, "0123456789") == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// isPath reports whether where says by its beginning that it is a path. //u:pw@host has
+// lost its scheme.
+func isPath(where string) bool {
+	return where == "" || where[0] == '.' || where[0] == '/' && !(strings.HasPrefix(where, "//") && strings.Contains(where, "@"))
+}

@@ -1,0 +1,150 @@
+package words
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"berth/cmd/text"
+	"berth/lease"
+)
+
+// Choice is which jobs and waiters a command is about: either those that words name,
+// one each, or all of a pool (or of all pools) that have these labels.
+type Choice struct {
+	Words  []string
+	Pool   string
+	Labels map[string]string
+}
+
+// leastHex is how much of an id's hex part names it without its pool: less is soon
+// the beginning of another.
+const leastHex = 4
+
+// IsID reports whether a word is an id from end to end.
+func IsID(word string) bool {
+	pool, err := lease.PoolOf(word)
+	return err == nil && len(word) == len(lease.NewID(pool)) && isHex(word[len(pool)+1:])
+}
+
+func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
+
+// Pools are those that have to be looked at; none: all.
+func (c Choice) Pools() (names []string) {
+	if c.Pool != "" {
+		return []string{c.Pool}
+	}
+	for _, w := range c.Words {
+		name, err := lease.PoolOf(w)
+		if err != nil {
+			return nil
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Among chooses from what was listed; is tells whose a pid is. Waiters come before
+// the holders of their pool, so that none of them starts meanwhile. "" stands for
+// each that has a record that cannot be read.
+func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids []string, unknown []error, err error) {
+	if len(c.Words) == 0 {
+		for _, e := range entriesOf(pools) {
+			if hasLabels(e, c.Labels) {
+				ids = append(ids, IdOf(e))
+			}
+		}
+		return ids, nil, nil
+	}
+	for _, w := range c.Words {
+		found := []lease.Entry{}
+		for _, e := range entriesOf(pools) {
+			if isNamedBy(e, w, is) {
+				found = append(found, e)
+			}
+		}
+		id := w // one that is gone is the store's to say
+		switch {
+		case IsID(w):
+		case isPool(w, pools): // also when it looks like a pid or an id
+			unknown = append(unknown, unknownWord(w, pools))
+			continue
+		case len(found) > 1:
+			return nil, nil, ambiguous(w, found)
+		case len(found) == 0:
+			unknown = append(unknown, unknownWord(w, pools))
+			continue
+		default:
+			id = IdOf(found[0])
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, unknown, nil
+}
+
+// isNamedBy reports whether a word is the beginning of the entry's id, that of its hex
+// part, or the pid of its berth or command.
+func isNamedBy(e lease.Entry, word string, is func(lease.Process, int) bool) bool {
+	id := IdOf(e)
+	pool, hex, _ := strings.Cut(id, "/")
+	switch {
+	case id == "": // a record that cannot be read
+		return false
+	case len(word) > len(pool)+1 && strings.HasPrefix(id, word), len(word) >= leastHex && strings.HasPrefix(hex, word):
+		return true
+	}
+	pid, err := strconv.Atoi(word)
+	if err != nil || strconv.Itoa(pid) != word {
+		return false
+	}
+	return is(requestOf(e).Owner, pid) || e.Lease != nil && e.Lease.Child != nil && is(*e.Lease.Child, pid)
+}
+
+func ambiguous(word string, found []lease.Entry) error {
+	const most = 6
+	var which []string
+	for _, e := range found[:min(most, len(found))] {
+		which = append(which, fmt.Sprintf("%s (pid %d, %s)", IdOf(e), requestOf(e).Owner.PID, text.Shorten(text.CommandLine(requestOf(e).Command), 40)))
+	}
+	if more := len(found) - most; more > 0 {
+		which = append(which, fmt.Sprintf("and %d more", more))
+	}
+	return Hinted(fmt.Errorf("%q may be any of %s: %s", word, text.Plural(len(found), "job"), strings.Join(which, ", ")), "name one by its whole id, or by more of it")
+}
+
+// isPool reports whether a word is a pool's name. With its slash it may have been
+// listed only because it was named.
+func isPool(word string, pools []lease.Pool) bool {
+	name := strings.TrimSuffix(word, "/")
+	return slices.ContainsFunc(pools, func(p lease.Pool) bool { return p.Name == name && (name == word || !MayBeNone(p)) })
+}
+
+func unknownWord(word string, pools []lease.Pool) error {
+	if name := strings.TrimSuffix(word, "/"); isPool(word, pools) {
+		return Hinted(Nowhere(fmt.Sprintf("%q is a pool, and no lease", name)), "berth stop --pool "+name)
+	}
+	if _, err := lease.PoolOf(word); err == nil {
+		return fmt.Errorf("%s: %w", word, lease.ErrNotFound)
+	}
+	if len(word) < leastHex && isHex(word) {
+		return fmt.Errorf("%q is not a pid of a job here, and too short for the beginning of an id (at least %d digits): %w", word, leastHex, lease.ErrNotFound)
+	}
+	return Hinted(Nowhere(fmt.Sprintf("no job or waiter matches %q (give an id, its beginning, or a pid)", word)), "berth ls")
+}
+
+// None says that nothing is like c.
+func (c Choice) None() string {
+	if len(c.Labels) == 0 {
+		return fmt.Sprintf("pool %s has neither jobs nor waiters", c.Pool)
+	}
+	where := ""
+	if c.Pool != "" {
+		where = " of pool " + c.Pool
+	}
+	return fmt.Sprintf("no job or waiter%s has the label %s", where, strings.Join(text.Labels(c.Labels), " and "))
+}

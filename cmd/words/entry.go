@@ -1,0 +1,39 @@
+package words
+
+import "berth/lease"
+
+func IdOf(e lease.Entry) string {
+	if e.Lease != nil {
+		return e.Lease.ID
+	}
+	return e.Ticket.ID
+}
+
+func requestOf(e lease.Entry) *lease.Request {
+	if e.Lease != nil {
+		return &e.Lease.Request
+	}
+	return &e.Ticket.Request
+}
+
+func entriesOf(pools []lease.Pool) (all []lease.Entry) {
+	for _, p := range pools {
+		all = append(append(all, p.Waiters...), p.Holders...)
+	}
+	return all
+}
+
+func hasLabels(e lease.Entry, labels map[string]string) bool {
+	has := requestOf(e).Labels
+	for k, v := range labels {
+		if got, ok := has[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+// MayBeNone reports whether nothing shows that the pool is there.
+func MayBeNone(p lease.Pool) bool {
+	return p.Err == nil && p.LockHeldBy == "" && len(p.Holders)+len(p.Waiters) == 0 && p.Own.None() && p.Starts.Last == 0
+}

@@ -54,6 +54,7 @@ import (
 //	apart D POOL N [BURST]     check the leases of the N who hold: BURST and one more start per D
 //	cgroup VAR BYTES           a control group with so much memory, its directory in $VAR: [memcgroup]
 //	pids VAR N                 one with so many processes and threads: [pidscgroup]
+//	recipe FILE HEADING [N]    a block of commands of berth help recipes: the Nth below that heading
 func TestScripts(t *testing.T) {
 	p := scripts(t)
 	p.Dir = filepath.Join("..", "testdata", "script")
@@ -85,7 +86,7 @@ func scripts(t *testing.T) testscript.Params {
 			"idof": cmdIDOf, "noneleft": cmdNoneLeft,
 			"aside": cmdAside, "stopped": cmdStopped, "silent": cmdSilent, "crowd": cmdCrowd,
 			"machine": cmdMachine, "heldback": cmdHeldBack, "apart": cmdApart, "cgroup": cmdCgroup,
-			"pids": cmdPids,
+			"pids": cmdPids, "recipe": cmdRecipe,
 		},
 	}
 }

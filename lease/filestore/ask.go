@@ -20,7 +20,7 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 	err := s.find(ctx, id, func(m match) error {
 		e = lease.Entry{Lease: m.lease, Ticket: m.ticket, HeartbeatAge: -1}
 		if m.lease != nil {
-			m.pool.state(&e)
+			m.pool.setState(&e)
 		} else if t, err := m.pool.readTicket(m.name, false); err == nil && (t.state.orphaned() || t.state == dead) {
 			if err := m.pool.announceRemoval(m.ix); err != nil {
 				return err
@@ -31,7 +31,7 @@ func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Ent
 			m.ix.line--
 			return nil
 		}
-		f, _, err := m.pool.openID(m.at, id, writing)
+		f, _, err := m.pool.openID(m.location, id, writing)
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ type match struct {
 	*record
 	pool *pool
 	ix   *index
-	at
+	location
 }
 
 // find calls fn, under the pool's lock, with the record id. Records of jobs
@@ -58,12 +58,12 @@ func (s *Store) find(ctx context.Context, id string, fn func(match) error) error
 		return err
 	}
 	defer p.close()
-	near := p.near(id) // before the lock: it may have to read all there is
+	near := p.guess(id) // before the lock: it may have to read all there is
 	return p.locked(ctx, func(ix *index) error {
 		if r := p.inUse(ix, near, id); r != nil {
 			return fn(match{r, p, ix, near})
 		}
-		all, err := p.places(ix)
+		all, err := p.locations(ix)
 		if err != nil {
 			return err
 		}
@@ -91,44 +91,44 @@ func (s *Store) poolOf(id string) (*pool, error) {
 	return p, err
 }
 
-// at is the name of a record: of a slot, or of a ticket.
-type at struct{ where, name string }
+// location is the name of a record: of a slot, or of a ticket.
+type location struct{ where, name string }
 
-// places lists all records that count by the index.
-func (p *pool) places(ix *index) (all []at, err error) {
+// locations lists all records that count by the index.
+func (p *pool) locations(ix *index) (all []location, err error) {
 	for i, limit := range ix.limits {
 		if limit != 0 {
-			all = append(all, at{slots, strconv.Itoa(i)})
+			all = append(all, location{slots, strconv.Itoa(i)})
 		}
 	}
 	tickets, err := p.tickets()
 	for _, n := range tickets {
-		all = append(all, at{line, n})
+		all = append(all, location{line, n})
 	}
 	return all, err
 }
 
-// near guesses where the record of id is, without the pool's lock: it may have
+// guess guesses where the record of id is, without the pool's lock: it may have
 // gone since. Without a hint it reads what there is, the line first, because a
 // record goes from there into a slot.
-func (p *pool) near(id string) at {
-	if i, ok := p.s.o.SlotOf(id); ok && i >= 0 {
-		return at{slots, strconv.Itoa(i)}
+func (p *pool) guess(id string) location {
+	if i, ok := p.s.opts.SlotOf(id); ok && i >= 0 {
+		return location{slots, strconv.Itoa(i)}
 	}
 	for _, where := range []string{line, slots} {
 		names, _ := p.names(where)
 		for _, n := range names {
-			if p.readID(at{where, n}, id) != nil {
-				return at{where, n}
+			if p.readID(location{where, n}, id) != nil {
+				return location{where, n}
 			}
 		}
 	}
-	return at{}
+	return location{}
 }
 
 // inUse returns the record of id if it is there and counts. It needs the pool's
 // lock.
-func (p *pool) inUse(ix *index, a at, id string) *record {
+func (p *pool) inUse(ix *index, a location, id string) *record {
 	if a.where == slots {
 		i, err := strconv.Atoi(a.name)
 		if err != nil || i < 0 || i >= len(ix.limits) || ix.limits[i] == 0 || p.checkSlot(i).free() {
@@ -143,7 +143,7 @@ func (p *pool) inUse(ix *index, a at, id string) *record {
 
 // readID returns the record in a file if it is that of id. What cannot be opened
 // or read is not the one that is looked for.
-func (p *pool) readID(a at, id string) *record {
+func (p *pool) readID(a location, id string) *record {
 	f, r, err := p.openID(a, id, reading)
 	if err != nil {
 		return nil
@@ -153,7 +153,7 @@ func (p *pool) readID(a at, id string) *record {
 }
 
 // openID opens a file that has the record of id; else it is lease.ErrNotFound.
-func (p *pool) openID(a at, id string, to purpose) (*os.File, *record, error) {
+func (p *pool) openID(a location, id string, to purpose) (*os.File, *record, error) {
 	f, err := p.openFile(a.where, a.name, to)
 	if err != nil {
 		return nil, nil, err

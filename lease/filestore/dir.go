@@ -42,9 +42,9 @@ func (d *dir) close() {
 	}
 }
 
-// do calls fn with the descriptor, which nobody closes before fn returns: its
+// withFD calls fn with the descriptor, which nobody closes before fn returns: its
 // number may be another file's right after that.
-func (d *dir) do(fn func(fd int) error) error {
+func (d *dir) withFD(fn func(fd int) error) error {
 	c, err := d.f.SyscallConn()
 	if err != nil {
 		return err
@@ -60,18 +60,18 @@ func (d *dir) do(fn func(fd int) error) error {
 	return err
 }
 
-func (d *dir) sub(name string) string { return filepath.Join(d.path, name) }
+func (d *dir) join(name string) string { return filepath.Join(d.path, name) }
 
-func (d *dir) failed(op, name string, err error) error {
+func (d *dir) pathErr(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &fs.PathError{Op: op, Path: d.sub(name), Err: err}
+	return &fs.PathError{Op: op, Path: d.join(name), Err: err}
 }
 
 // openat returns the bare error number.
 func (d *dir) openat(name string, flags int, mode uint32) (fd int, err error) {
-	err = d.do(func(at int) (err error) {
+	err = d.withFD(func(at int) (err error) {
 		fd, err = unix.Openat(at, name, flags, mode)
 		return err
 	})
@@ -80,34 +80,34 @@ func (d *dir) openat(name string, flags int, mode uint32) (fd int, err error) {
 
 // stat does not follow a link. It returns the bare error number.
 func (d *dir) stat(name string) (st unix.Stat_t, err error) {
-	err = d.do(func(at int) error { return unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	err = d.withFD(func(at int) error { return unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
 	return st, err
 }
 
 func (d *dir) mkdir(name string, mode uint32) (err error) {
-	exactly(func() { // its group is its parent's, by set-group-ID
-		err = d.do(func(at int) error { return unix.Mkdirat(at, name, mode) })
+	withoutUmask(func() { // its group is its parent's, by set-group-ID
+		err = d.withFD(func(at int) error { return unix.Mkdirat(at, name, mode) })
 	})
-	return d.failed("mkdir", name, err)
+	return d.pathErr("mkdir", name, err)
 }
 
 // remove removes a file.
 func (d *dir) remove(name string) error {
-	return d.failed("remove", name, d.do(func(at int) error { return unix.Unlinkat(at, name, 0) }))
+	return d.pathErr("remove", name, d.withFD(func(at int) error { return unix.Unlinkat(at, name, 0) }))
 }
 
 // removeIf removes the file whose lock we hold, and not another of its name: that
 // is as good as gone. Without the lock we are asked to remove what we find.
 func (d *dir) removeIf(name string, l *fileLock) error {
-	if l != nil && l.f != nil && !d.holds(name, l.f) {
-		return d.failed("remove", name, fs.ErrNotExist)
+	if l != nil && l.f != nil && !d.stillIs(name, l.f) {
+		return d.pathErr("remove", name, fs.ErrNotExist)
 	}
 	return d.remove(name)
 }
 
 // rename moves a file within the directory, over what has that name.
 func (d *dir) rename(from, to string) error {
-	return d.failed("rename", from, d.do(func(at int) error { return unix.Renameat(at, from, at, to) }))
+	return d.pathErr("rename", from, d.withFD(func(at int) error { return unix.Renameat(at, from, at, to) }))
 }
 
 // mostNames bounds a listing: more slots, tickets or pools than this are not ours.
@@ -117,14 +117,14 @@ const mostNames = 1 << 20
 func (d *dir) names() ([]string, error) {
 	fd, err := d.openat(".", dirFlags, 0) // an offset of its own
 	if err != nil {
-		return nil, d.failed("open", "", err)
+		return nil, d.pathErr("open", "", err)
 	}
 	f := os.NewFile(uintptr(fd), d.path)
 	defer f.Close()
 	found, err := f.Readdirnames(mostNames + 1)
 	switch {
 	case len(found) > mostNames:
-		return nil, d.failed("list", "", fmt.Errorf("has more than %d entries, so others than berth's; remove those", mostNames))
+		return nil, d.pathErr("list", "", fmt.Errorf("has more than %d entries, so others than berth's; remove those", mostNames))
 	case err == io.EOF: // there is none
 		return nil, nil
 	}
@@ -137,10 +137,10 @@ func (d *dir) leadsTo(name string, st *unix.Stat_t) bool {
 	return err == nil && now.Dev == st.Dev && now.Ino == st.Ino
 }
 
-// holds reports whether name in d is still the open file f. After a lock is taken
+// stillIs reports whether name in d is still the open file f. After a lock is taken
 // this is what tells a lock everybody sees from one on a file that was removed or
 // replaced in between.
-func (d *dir) holds(name string, f *os.File) bool {
+func (d *dir) stillIs(name string, f *os.File) bool {
 	var st unix.Stat_t
 	return unix.Fstat(int(f.Fd()), &st) == nil && d.leadsTo(name, &st)
 }
@@ -153,15 +153,15 @@ func (s *Store) openDir(d *dir, name string) (*dir, error) {
 		err = fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode)))
 	}
 	if err != nil {
-		return nil, d.failed("open", name, err)
+		return nil, d.pathErr("open", name, err)
 	}
-	sub, err := newDir(fd, d.sub(name))
+	sub, err := newDir(fd, d.join(name))
 	if err != nil {
 		return nil, err
 	}
 	if err := s.checkDir(&sub.st); err != nil {
 		sub.close()
-		return nil, d.failed("open", name, err)
+		return nil, d.pathErr("open", name, err)
 	}
 	return sub, nil
 }
@@ -186,7 +186,7 @@ func (s *Store) makeDir(d *dir, name string) (*dir, error) {
 	}
 	if err == nil {
 		if err := s.handOverDir(d, name); err != nil {
-			return nil, d.failed("chown", name, err)
+			return nil, d.pathErr("chown", name, err)
 		}
 	}
 	return s.openDir(d, name)
@@ -204,7 +204,7 @@ func (s *Store) handOverDir(d *dir, name string) error {
 	if err != nil {
 		return err
 	}
-	made, err := newDir(fd, d.sub(name))
+	made, err := newDir(fd, d.join(name))
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (s *Store) handOverDir(d *dir, name string) error {
 	if st.Uid != uint32(os.Geteuid()) || st.Mode&0o777 != 0o700 || st.Nlink > 2 || len(found) > 0 {
 		return errors.New("was replaced while it was being made")
 	}
-	return made.do(s.handOver)
+	return made.withFD(s.handOver)
 }
 
 func notDir(mode uint32) string {

@@ -63,19 +63,19 @@ type Options struct {
 // Timings are how long the store waits before it looks by itself. The zero
 // value of each means the default; tests make them shorter.
 type Timings struct {
-	Look    time.Duration // a waiter behind others looks whether it is frozen: 45s
-	Head    time.Duration // the head looks at all slots: 3s
-	Poll    time.Duration // the same where slots cannot be watched: 100ms
-	Explain time.Duration // the pool's lock is held so long: 2s
-	Release time.Duration // a release waits so long for the pool's lock: 5s
-	Forget  time.Duration // a pool without settings goes when nobody has used it for so long: 7 days
-	Sweep   time.Duration // somebody looks for such pools so often: 1 day
+	FrozenCheck time.Duration // how often a waiter checks whether those before it are frozen: 45s
+	FullCheck   time.Duration // how often the head checks all slots: 3s
+	Poll        time.Duration // the same where slots cannot be watched: 100ms
+	Explain     time.Duration // the pool's lock is held so long: 2s
+	Release     time.Duration // a release waits so long for the pool's lock: 5s
+	Forget      time.Duration // a pool without settings goes when nobody has used it for so long: 7 days
+	Sweep       time.Duration // somebody looks for such pools so often: 1 day
 	// SweepFor is for how long, then: 50ms. It is in nobody's way but his own.
 	SweepFor time.Duration
 	// Again is when the head looks again after an event that found the slot
 	// still locked: the event of a closed file can come 0.3 ms before its lock
 	// is gone, and a dying process takes its time to close.
-	Again []time.Duration
+	FollowUps []time.Duration
 }
 
 func (t *Timings) fill() {
@@ -83,7 +83,7 @@ func (t *Timings) fill() {
 		d   *time.Duration
 		def time.Duration
 	}{
-		{&t.Look, 45 * time.Second}, {&t.Head, 3 * time.Second}, {&t.Poll, 100 * time.Millisecond},
+		{&t.FrozenCheck, 45 * time.Second}, {&t.FullCheck, 3 * time.Second}, {&t.Poll, 100 * time.Millisecond},
 		{&t.Explain, 2 * time.Second}, {&t.Release, 5 * time.Second},
 		{&t.Forget, 7 * 24 * time.Hour}, {&t.Sweep, 24 * time.Hour}, {&t.SweepFor, 50 * time.Millisecond},
 	} {
@@ -91,18 +91,18 @@ func (t *Timings) fill() {
 			*f.d = f.def
 		}
 	}
-	if t.Again == nil {
-		t.Again = []time.Duration{200 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond}
+	if t.FollowUps == nil {
+		t.FollowUps = []time.Duration{200 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond}
 	}
 }
 
 // Store is a directory with pools in it.
 type Store struct {
-	dir    string
-	strict bool // it is the default one
-	made   bool // by us, just now
-	o      Options
-	boot   uint64 // a hash of Options.Boot
+	dir       string
+	isDefault bool
+	made      bool // by us, just now
+	opts      Options
+	boot      uint64 // a hash of opts.Boot
 
 	mu     sync.Mutex
 	root   *dir   // nil: not there yet
@@ -119,8 +119,8 @@ var _ lease.Store = (*Store)(nil)
 // (lease.ForeignStoreError). An empty dir means DefaultDir. After an error the
 // directory may have been made.
 func Open(dir string, o Options) (*Store, error) {
-	strict := dir == ""
-	if strict {
+	isDefault := dir == ""
+	if isDefault {
 		dir = DefaultDir()
 	}
 	abs, err := filepath.Abs(dir)
@@ -146,8 +146,8 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Slow == nil {
 		o.Slow = func(error) {}
 	}
-	s := &Store{dir: abs, strict: strict, o: o, boot: hash([]byte(o.Boot)), lockOwner: flockOwner}
-	if err := s.claim(); err != nil {
+	s := &Store{dir: abs, isDefault: isDefault, opts: o, boot: hash([]byte(o.Boot)), lockOwner: flockOwner}
+	if err := s.prepare(); err != nil {
 		return nil, err
 	}
 	return s, checkMount(abs)

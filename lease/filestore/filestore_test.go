@@ -18,7 +18,7 @@ func open(t testing.TB) *filestore.Store { return openAt(t, t.TempDir()) }
 
 // Events alone have to wake who waits.
 func openAt(t testing.TB, dir string) *filestore.Store {
-	return openWith(t, dir, filestore.Timings{Head: time.Hour, Look: time.Hour})
+	return openWith(t, dir, filestore.Timings{FullCheck: time.Hour, FrozenCheck: time.Hour})
 }
 
 func openWith(t testing.TB, dir string, timings filestore.Timings) *filestore.Store {
@@ -42,7 +42,7 @@ func TestStore(t *testing.T) {
 		NoLostReply: "who takes a slot is who has its lock",
 		Forgets: func(t *testing.T, age time.Duration) (lease.Store, func(string) []string) {
 			dir := t.TempDir()
-			return openWith(t, dir, filestore.Timings{Head: time.Hour, Look: time.Hour, Forget: age, Sweep: time.Nanosecond, SweepFor: time.Hour}),
+			return openWith(t, dir, filestore.Timings{FullCheck: time.Hour, FrozenCheck: time.Hour, Forget: age, Sweep: time.Nanosecond, SweepFor: time.Hour}),
 				func(pool string) []string {
 					found, err := filepath.Glob(filepath.Join(dir, "*"+pool))
 					if err != nil {

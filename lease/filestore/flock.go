@@ -29,9 +29,9 @@ func (l *fileLock) open() error {
 	}
 	fd, err := l.in.openat(l.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return l.in.failed("open", l.name, l.in.whyNot(l.name, err))
+		return l.in.pathErr("open", l.name, l.in.explainOpen(l.name, err))
 	}
-	l.f = os.NewFile(uintptr(fd), l.in.sub(l.name))
+	l.f = os.NewFile(uintptr(fd), l.in.join(l.name))
 	return nil
 }
 
@@ -61,7 +61,7 @@ func (l *fileLock) wait(how int) error {
 	err := flock(l.f, how)
 	if err != nil {
 		l.Unlock()
-		return l.in.failed("flock", l.name, err)
+		return l.in.pathErr("flock", l.name, err)
 	}
 	return nil
 }

@@ -91,9 +91,9 @@ func TestExchangedWhileItIsMade(t *testing.T) {
 // TestLeasedFile: a member of the store's group has a lease on a file of his own there
 // (not of berth's), and an open for writing would wait until the kernel breaks it.
 func TestLeasedFile(t *testing.T) {
-	for _, name := range []string{"p/slots/0", "p/pace", stamp} {
+	for _, name := range []string{"p/slots/0", "p/pace", sweepStamp} {
 		s := newStore(t)
-		s.o.Sweep, s.o.Forget, s.o.SweepFor = time.Nanosecond, time.Hour, time.Second
+		s.opts.Sweep, s.opts.Forget, s.opts.SweepFor = time.Nanosecond, time.Hour, time.Second
 		giveBack(t, takeSlot(t, s, burst()))
 		s.sweep() // makes the stamp
 		path := s.path(name)
@@ -108,7 +108,7 @@ func TestLeasedFile(t *testing.T) {
 		}
 		over := make(chan error, 1)
 		go func() {
-			if name == stamp {
+			if name == sweepStamp {
 				s.sweep()
 				over <- nil
 				return
@@ -124,7 +124,7 @@ func TestLeasedFile(t *testing.T) {
 		case <-time.After(storetest.Deadline):
 			err = errors.New("it waits")
 		}
-		if want := path + ": is leased by another process"; name != stamp && (err == nil || !strings.Contains(err.Error(), want)) || name == stamp && err != nil {
+		if want := path + ": is leased by another process"; name != sweepStamp && (err == nil || !strings.Contains(err.Error(), want)) || name == sweepStamp && err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		// What the lease kept from us is had when it is gone.

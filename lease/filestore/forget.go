@@ -15,7 +15,7 @@ import (
 )
 
 // A pool that nobody has used for Timings.Forget and that has no settings goes by our
-// own hand: CI makes a pool for every run, and nobody should have to clean up. Once in
+// ownSettings hand: CI makes a pool for every run, and nobody should have to clean up. Once in
 // Timings.Sweep somebody who has given his slots back looks for such pools, and for
 // no longer than Timings.SweepFor.
 //
@@ -26,11 +26,11 @@ import (
 // have done nothing, and after it the rest is swept by the next.
 
 const (
-	// stamp is a file of the store. Its time is that of the last sweep, and it has the
+	// sweepStamp is a file of the store. Its time is that of the last sweep, and it has the
 	// highest token of all pools that are gone.
-	stamp     = ".swept"
-	gone      = ".gone-"
-	sweepSoon = time.Minute // when the time was not enough
+	sweepStamp = ".swept"
+	gonePrefix = ".gone-"
+	sweepSoon  = time.Minute // when the time was not enough
 )
 
 // sweep forgets idle pools, if it is time. That it fails is no news to anybody.
@@ -39,11 +39,11 @@ func (s *Store) sweep() {
 	if err != nil {
 		return
 	}
-	st, err := root.stat(stamp)
-	if err == nil && !s.past(st.Mtim, s.o.Sweep) {
+	st, err := root.stat(sweepStamp)
+	if err == nil && !s.isPast(st.Mtim, s.opts.Sweep) {
 		return
 	}
-	f, err := s.openFile(root, stamp, making)
+	f, err := s.openFile(root, sweepStamp, creating)
 	if err != nil {
 		return
 	}
@@ -52,26 +52,26 @@ func (s *Store) sweep() {
 	if got, err := tryLock(f); !got || err != nil || st.Nlink == 0 {
 		return // or it is new, like the store
 	}
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil || !s.past(st.Mtim, s.o.Sweep) {
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || !s.isPast(st.Mtim, s.opts.Sweep) {
 		return
 	}
 	next := time.Now()
-	if !s.sweepPools(root, f, next.Add(s.o.SweepFor)) {
-		next = next.Add(sweepSoon - s.o.Sweep)
+	if !s.sweepPools(root, f, next.Add(s.opts.SweepFor)) {
+		next = next.Add(sweepSoon - s.opts.Sweep)
 	}
 	at := unix.NsecToTimeval(next.UnixNano())
 	_ = unix.Futimes(int(f.Fd()), []unix.Timeval{at, at})
 }
 
-// past reports whether that was so long ago. Of a time that is still to come nobody
+// isPast reports whether that was so long ago. Of a time that is still to come nobody
 // can tell, so it counts as past: somebody has set the clock.
-func (s *Store) past(at unix.Timespec, d time.Duration) bool {
+func (s *Store) isPast(at unix.Timespec, d time.Duration) bool {
 	ago := time.Since(time.Unix(at.Unix()))
 	return ago >= d || ago < -d
 }
 
 // sweepPools returns false if it was not through at the end. It begins anywhere: cut off
-// at the same place each time, it would never come to the rest.
+// location the same place each time, it would never come to the rest.
 func (s *Store) sweepPools(root *dir, f *os.File, end time.Time) bool {
 	found, err := root.names()
 	if err != nil {
@@ -86,7 +86,7 @@ func (s *Store) sweepPools(root *dir, f *os.File, end time.Time) bool {
 			return false
 		}
 		switch {
-		case strings.HasPrefix(n, gone):
+		case strings.HasPrefix(n, gonePrefix):
 			s.removeGone(root, n)
 		case s.looksIdle(root, n):
 			s.forget(root, n, f)
@@ -104,7 +104,7 @@ func (s *Store) looksIdle(root *dir, name string) bool {
 	defer d.close()
 	st, err := d.stat("lock")
 	_, lerr := d.stat("limit")
-	return err == nil && lerr == unix.ENOENT && time.Since(time.Unix(st.Mtim.Unix())) >= s.o.Forget
+	return err == nil && lerr == unix.ENOENT && time.Since(time.Unix(st.Mtim.Unix())) >= s.opts.Forget
 }
 
 // forget removes a pool if it is idle.
@@ -118,10 +118,10 @@ func (s *Store) forget(root *dir, name string, f *os.File) {
 // forgetIfIdle needs nobody else to have the pool open. Another one may have its name now.
 func (p *pool) forgetIfIdle(root *dir, f *os.File) {
 	s, name := p.s, p.name
-	if got, err := tryLock(p.keep.f); !got || err != nil {
+	if got, err := tryLock(p.top.f); !got || err != nil {
 		return // somebody has it open
 	}
-	l := p.keep.lock("lock")
+	l := p.top.lock("lock")
 	if got, err := l.TryLock(); !got || err != nil {
 		return
 	}
@@ -134,12 +134,12 @@ func (p *pool) forgetIfIdle(root *dir, f *os.File) {
 			return nil
 		}
 		// Before it is gone: who makes it again must find the token.
-		err := s.setFloor(f, ix.token)
+		err := s.setTokenFloor(f, ix.token)
 		if err == nil {
-			err = root.rename(name, gone+name)
+			err = root.rename(name, gonePrefix+name)
 		}
 		if err == nil {
-			s.removeGone(root, gone+name)
+			s.removeGone(root, gonePrefix+name)
 		}
 		return err
 	})
@@ -169,7 +169,7 @@ func (p *pool) empty(ix *index) bool {
 			return false
 		}
 	}
-	all, err := p.names(itself)
+	all, err := p.names(top)
 	for _, n := range all {
 		if n != slots && n != line && poolFiles[n] == nil {
 			return false
@@ -247,36 +247,36 @@ func isRecord(b []byte) bool {
 }
 
 func (d *dir) rmdir(name string) error {
-	return d.failed("rmdir", name, d.do(func(at int) error { return unix.Unlinkat(at, name, unix.AT_REMOVEDIR) }))
+	return d.pathErr("rmdir", name, d.withFD(func(at int) error { return unix.Unlinkat(at, name, unix.AT_REMOVEDIR) }))
 }
 
-const floorFmt = "token %020d"
+const tokenFloorFmt = "token %020d"
 
-// setFloor remembers the token of a pool that goes, if it is the highest.
-func (s *Store) setFloor(f *os.File, token uint64) error {
-	if floorOf(f) >= token {
+// setTokenFloor remembers the token of a pool that goes, if it is the highest.
+func (s *Store) setTokenFloor(f *os.File, token uint64) error {
+	if readTokenFloor(f) >= token {
 		return nil
 	}
-	text := fmt.Appendf(nil, floorFmt, token)
+	text := fmt.Appendf(nil, tokenFloorFmt, token)
 	_, err := f.WriteAt(fmt.Appendf(text, " sum %016x\n", hash(text)), 0)
 	return err
 }
 
-// floor is what no token of a new pool may be below.
-func (s *Store) floor() uint64 {
+// tokenFloor is what no token of a new pool may be below.
+func (s *Store) tokenFloor() uint64 {
 	root, err := s.rootDir()
 	if err != nil {
 		return 0
 	}
-	f, err := s.openFile(root, stamp, reading)
+	f, err := s.openFile(root, sweepStamp, reading)
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
-	return floorOf(f)
+	return readTokenFloor(f)
 }
 
-func floorOf(f *os.File) (token uint64) {
+func readTokenFloor(f *os.File) (token uint64) {
 	b := make([]byte, len("token ")+20+sumLen)
 	if n, err := f.ReadAt(b, 0); n < len(b) && err != nil || !addsUp(b) {
 		return 0

@@ -42,7 +42,7 @@ const week = 7*24*time.Hour + time.Minute
 // no other one.
 func TestForget(t *testing.T) {
 	s := newStore(t)
-	s.o.SweepFor = time.Hour
+	s.opts.SweepFor = time.Hour
 	use := func(pool string) { giveBack(t, takeSlot(t, s, in(pool, 1))) }
 	for _, pool := range []string{"idle", "young", "set", "held", "orphan", "waiting", "junk", "paced", "kept-alive", "kept-junk"} {
 		use(pool)
@@ -52,19 +52,19 @@ func TestForget(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := takeSlot(t, s, in("held", 1))
-	unlock(held.pool.keep.f) // as when its berth was killed, and its command has the slot
+	unlock(held.pool.top.f) // as when its berth was killed, and its command has the slot
 	orphan := takeSlot(t, s, in("orphan", 1))
 	if err := orphan.Running(t.Context(), lease.Process{PID: os.Getpid()}); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range append(orphan.files, orphan.pool.keep.f) {
+	for _, f := range append(orphan.files, orphan.pool.top.f) {
 		unlock(f) // and its command has closed that
 	}
 	l, err := s.Line(t.Context(), in("waiting", 1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	unlock(l.(*place).pool.keep.f)
+	unlock(l.(*place).pool.top.f)
 	if err := os.WriteFile(s.path("junk", "letters"), []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestForget(t *testing.T) {
 	}
 	runtime.GC() // what nobody refers to is closed, and a lock goes with its file
 	runtime.GC()
-	age(t, s, 25*time.Hour, stamp)
+	age(t, s, 25*time.Hour, sweepStamp)
 	use("other")
 	runtime.KeepAlive(held)
 	runtime.KeepAlive(l)
@@ -113,7 +113,7 @@ func TestForget(t *testing.T) {
 			t.Errorf("%s is there: %v, want %v", pool, !want, want)
 		}
 	}
-	if left, _ := filepath.Glob(s.path(gone+"*", "*")); len(left) != 1 || left[0] != s.path(gone+"kept-junk", "keepalive") {
+	if left, _ := filepath.Glob(s.path(gonePrefix+"*", "*")); len(left) != 1 || left[0] != s.path(gonePrefix+"kept-junk", "keepalive") {
 		t.Errorf("%v is left, want what no berth has written", left)
 	}
 	h := takeSlot(t, s, in("idle", 1))
@@ -137,7 +137,7 @@ func sweeper(t *testing.T, s *Store) (*dir, *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := s.openFile(root, stamp, making)
+	f, err := s.openFile(root, sweepStamp, creating)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestSweepIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := found[len(found)-1]
-	if last == stamp {
+	if last == sweepStamp {
 		last = found[len(found)-2]
 	}
 	age(t, s, week, last+"/lock")
@@ -198,7 +198,7 @@ func TestForgetAnother(t *testing.T) {
 // stays for as long as that, also when its start was somebody else's.
 func TestForgetNoRate(t *testing.T) {
 	s := newStore(t)
-	s.o.SweepFor = time.Hour
+	s.opts.SweepFor = time.Hour
 	month := lease.Conditions{Rate: lease.Pace{Every: 30 * 24 * time.Hour, Burst: 1}}
 	pools := map[string]struct {
 		lease.Conditions
@@ -233,7 +233,7 @@ func TestForgetNoRate(t *testing.T) {
 	for pool := range pools {
 		age(t, s, week, pool+"/lock", pool)
 	}
-	age(t, s, 25*time.Hour, stamp)
+	age(t, s, 25*time.Hour, sweepStamp)
 	giveBack(t, takeSlot(t, s, in("other", 1)))
 	for pool, c := range pools {
 		if got := exists(s, pool); got != c.stays {
@@ -245,9 +245,9 @@ func TestForgetNoRate(t *testing.T) {
 	}
 	// On the next boot nothing is known of the last start, and nothing keeps the pool.
 	s = afterABoot(t, s)
-	s.o.SweepFor = time.Hour
+	s.opts.SweepFor = time.Hour
 	age(t, s, week, "evenly/lock", "evenly")
-	age(t, s, 25*time.Hour, stamp)
+	age(t, s, 25*time.Hour, sweepStamp)
 	giveBack(t, takeSlot(t, s, in("other", 1)))
 	if exists(s, "evenly") {
 		t.Error("evenly stays after a boot")
@@ -258,7 +258,7 @@ func TestForgetNoRate(t *testing.T) {
 // the next one removes, but for what is not berth's.
 func TestForgottenHalf(t *testing.T) {
 	s := newStore(t)
-	s.o.SweepFor = time.Hour
+	s.opts.SweepFor = time.Hour
 	for pool, lost := range map[string]string{"a": "", "b": "slots/0", "c": "slots", "d": "lock"} {
 		giveBack(t, takeSlot(t, s, in(pool, 1)))
 		if lost != "" {
@@ -266,29 +266,29 @@ func TestForgottenHalf(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := os.Rename(s.path(pool), s.path(gone+pool)); err != nil {
+		if err := os.Rename(s.path(pool), s.path(gonePrefix+pool)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	kept := []string{"a/letters", "a/slots/0.bak", "b/line/20-000000000001"}
 	for _, n := range kept {
-		if err := os.WriteFile(s.path(gone+n), []byte("precious"), 0o600); err != nil {
+		if err := os.WriteFile(s.path(gonePrefix+n), []byte("precious"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if pools, err := s.List(t.Context()); err != nil || len(pools) > 0 {
 		t.Errorf("%+v, %v; want no pools", pools, err)
 	}
-	age(t, s, 25*time.Hour, stamp)
+	age(t, s, 25*time.Hour, sweepStamp)
 	giveBack(t, takeSlot(t, s, in("a", 1)))
 	for _, n := range kept {
-		if b, err := os.ReadFile(s.path(gone + n)); string(b) != "precious" {
+		if b, err := os.ReadFile(s.path(gonePrefix + n)); string(b) != "precious" {
 			t.Errorf("%s is %q, %v", n, b, err)
 		}
 	}
 	for _, pool := range []string{"c", "d"} {
-		if exists(s, gone+pool) {
-			t.Errorf("%s is left", gone+pool)
+		if exists(s, gonePrefix+pool) {
+			t.Errorf("%s is left", gonePrefix+pool)
 		}
 	}
 }
@@ -297,7 +297,7 @@ func TestForgottenHalf(t *testing.T) {
 // gone, makes it again, and is alone in it.
 func TestForgottenWhileOpen(t *testing.T) {
 	s := newStore(t)
-	s.o.SweepFor = time.Hour
+	s.opts.SweepFor = time.Hour
 	giveBack(t, takeSlot(t, s, in("p", 1)))
 	p, err := s.pool("p", false)
 	if err != nil {
@@ -305,13 +305,13 @@ func TestForgottenWhileOpen(t *testing.T) {
 	}
 	sweep := func() {
 		age(t, s, week, "p/lock")
-		age(t, s, 25*time.Hour, stamp)
+		age(t, s, 25*time.Hour, sweepStamp)
 		s.sweep()
 	}
 	if sweep(); !exists(s, "p") {
 		t.Fatal("it was forgotten while somebody had it open")
 	}
-	unlock(p.keep.f) // he did not get that lock, because somebody swept
+	unlock(p.top.f) // he did not get that lock, because somebody swept
 	if sweep(); exists(s, "p") {
 		t.Fatal("it was not forgotten")
 	}
@@ -334,8 +334,8 @@ func TestForgottenWhileOpen(t *testing.T) {
 // TestForgetStorm: pools that are forgotten all the time are still counted right.
 func TestForgetStorm(t *testing.T) {
 	s := newStore(t)
-	s.o.SweepFor = time.Hour
-	s.o.Forget, s.o.Sweep = time.Nanosecond, time.Nanosecond
+	s.opts.SweepFor = time.Hour
+	s.opts.Forget, s.opts.Sweep = time.Nanosecond, time.Nanosecond
 	var inside, rounds atomic.Int32
 	var last atomic.Uint64
 	var all sync.WaitGroup

@@ -91,8 +91,8 @@ func openFrozen(dir string, look time.Duration) (*filestore.Store, error) {
 		Frozen: func(p lease.Process) bool { return stateOf(p) == 'T' },
 		Boot:   "this one",
 		Timings: filestore.Timings{
-			Look: look,
-			Head: time.Hour,
+			FrozenCheck: look,
+			FullCheck:   time.Hour,
 		},
 	})
 }

@@ -292,7 +292,7 @@ func TestGarbageFromBefore(t *testing.T) {
 // afterABoot opens the store as after another boot of the machine.
 func afterABoot(t *testing.T, s *Store) *Store {
 	t.Helper()
-	o := s.o
+	o := s.opts
 	o.Boot += "another"
 	s, err := Open(s.dir, o)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 //     should be free.
 //   - The end of a process, by pidfd: for an event that came before there was a watch,
 //     and for a slot without an event, because the job closed what it inherited.
-//   - Timings.Head, for what none of these tells.
+//   - Timings.FullCheck, for what none of these tells.
 //
 // The zero value is that of a waiter behind others, with no slot to check.
 type head struct {
@@ -41,7 +41,7 @@ type phase int
 
 const (
 	polling   phase = iota // it cannot watch: it checks every Timings.Poll
-	following              // after an event: it checks after each of Timings.Again
+	following              // after an event: it checks after each of Timings.FollowUps
 	draining               // those are over: it checks with growing pauses
 	watching               // it waits for an event
 )
@@ -50,7 +50,7 @@ func (h *head) phase(o *Timings) phase {
 	switch {
 	case h.watch == nil:
 		return polling
-	case h.checks < len(o.Again):
+	case h.checks < len(o.FollowUps):
 		return following
 	case h.draining:
 		return draining
@@ -67,9 +67,9 @@ func (h *head) timeout(o *Timings) time.Duration {
 	case polling:
 		d = o.Poll
 	case following:
-		d = o.Again[h.checks]
+		d = o.FollowUps[h.checks]
 	case draining:
-		d = min(d, 20*time.Millisecond<<min(h.checks-len(o.Again), 10))
+		d = min(d, 20*time.Millisecond<<min(h.checks-len(o.FollowUps), 10))
 	}
 	if paced := time.Until(h.pacedUntil); paced > 0 {
 		d = min(d, paced)
@@ -81,7 +81,7 @@ func (h *head) timeout(o *Timings) time.Duration {
 func (h *head) onChecked(o *Timings, v lease.Verdict) {
 	now := time.Now()
 	if h.scan.all {
-		h.fullCheck = now.Add(o.Head)
+		h.fullCheck = now.Add(o.FullCheck)
 	}
 	h.pacedUntil = now.Add(v.After)
 	suspects := map[int]bool{}
@@ -125,7 +125,7 @@ func (h *head) followProcesses(p *pool) {
 			continue
 		}
 		ends := p.silentEnds(st)
-		if len(ends) == 0 || h.watch.follow(i, ends, p.s.o.Alive) {
+		if len(ends) == 0 || h.watch.follow(i, ends, p.s.opts.Alive) {
 			continue
 		}
 		// All of them are gone, or cannot be followed: the slot is free or about to
@@ -147,7 +147,7 @@ func (h *head) followProcesses(p *pool) {
 // seen from here.
 func (p *pool) silentEnds(st slotState) (all []lease.Process) {
 	s, l := p.s, st.record.lease
-	if !s.here(l.Owner) || st.locked && !s.o.Ending(l.Owner) {
+	if !s.isLocal(l.Owner) || st.locked && !s.opts.Ending(l.Owner) {
 		return nil
 	}
 	all = append(all, l.Owner)
@@ -159,11 +159,13 @@ func (p *pool) silentEnds(st slotState) (all []lease.Process) {
 	return all
 }
 
-// here reports whether p is of this boot of this machine, and of our pid namespace.
-func (s *Store) here(p lease.Process) bool { return p.Boot == s.o.Boot && p.PIDNS == s.o.PIDNS }
+// isLocal reports whether p is of this boot of this machine, and of our pid namespace.
+func (s *Store) isLocal(p lease.Process) bool {
+	return p.Boot == s.opts.Boot && p.PIDNS == s.opts.PIDNS
+}
 
 func (t *place) waitHead(ctx context.Context) error {
-	h, o := &t.head, &t.pool.s.o.Timings
+	h, o := &t.head, &t.pool.s.opts.Timings
 	if h.watch == nil && !h.unwatched && h.open(t.pool) {
 		return nil // check once more: something may have happened before the watch began
 	}
@@ -192,7 +194,7 @@ func (h *head) open(p *pool) bool {
 		h.watch, err = newWatch(d)
 	}
 	h.unwatched = err != nil
-	h.checks = len(p.s.o.Again)
+	h.checks = len(p.s.opts.FollowUps)
 	h.scan.all = true
 	return err == nil
 }

@@ -87,7 +87,7 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 	if r != nil && r.heartbeat != nil {
 		h.inbox.Keepalive = r.heartbeat.Keepalive
 	}
-	if at := h.pool.keptAlive(&h.lease); at > h.inbox.Keepalive {
+	if at := h.pool.readKeepalive(&h.lease); at > h.inbox.Keepalive {
 		h.inbox.Keepalive = at
 		// Into the record as well, for those who read it.
 		if _, err := f.WriteAt(fmt.Appendf(nil, "%20d", at), keepaliveAt); err != nil {
@@ -115,12 +115,12 @@ func (h *holding) release(ctx context.Context, unused bool) error {
 	err := h.freeSlots()
 	defer h.pool.s.sweep()
 	defer h.pool.close()
-	if !unused && lineHint(h.pool.file) > 0 {
+	if !unused && ticketCountHint(h.pool.file) > 0 {
 		return err // the waiter that was woken corrects the index, and would wait for us here
 	}
 	// The job is over: another process that is frozen in the pool's lock must not hold it up.
 	// The index is left for others to correct then.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.pool.s.o.Release)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.pool.s.opts.Release)
 	defer cancel()
 	lerr := h.pool.locked(ctx, func(ix *index) error {
 		for _, i := range h.lease.Slots {
@@ -166,7 +166,7 @@ func (h *holding) freeSlots() (err error) {
 func (h *holding) releaseSteps() (steps []func() error) {
 	add := func(step func() error) { steps = append(steps, step) }
 	for _, f := range h.files {
-		add(func() error { _ = markFree(f); return nil }) // an unlocked slot is free without it
+		add(func() error { _ = writeFreeMark(f); return nil }) // an unlocked slot is free without it
 	}
 	for i := range h.files { // each: the head checks only the slots that are named
 		add(func() error { return h.pool.wakeHead(strconv.Itoa(h.lease.Slots[i])) })

@@ -217,14 +217,14 @@ func TestCrowdedLine(t *testing.T) {
 }
 
 // TestPopLast: sorted or not, all of them come out, the greatest first.
-func TestPopLast(t *testing.T) {
+func TestTakeGreatest(t *testing.T) {
 	for _, sorted := range []bool{false, true} {
 		names, out := []string{"c", "a", "d", "b"}, ""
 		if sorted {
 			slices.Sort(names)
 		}
 		for len(names) > 0 {
-			out += popLast(&names, sorted)
+			out += takeGreatest(&names, sorted)
 		}
 		if out != "dcba" {
 			t.Errorf("sorted %v: %s", sorted, out)

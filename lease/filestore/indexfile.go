@@ -178,9 +178,9 @@ func digits(b []byte) (v int, ok bool) {
 	return v, true
 }
 
-// lineHint reads how many tickets there are, without the pool's lock: the
+// ticketCountHint reads how many tickets there are, without the pool's lock: the
 // answer may be of a moment ago. -1: it cannot be read.
-func lineHint(f *os.File) int {
+func ticketCountHint(f *os.File) int {
 	b := make([]byte, headerLen)
 	if _, err := f.ReadAt(b, 0); err != nil || versionOf(b) != version {
 		return -1

@@ -74,7 +74,7 @@ func (t *place) join(ix *index, r lease.Request) error {
 		return err
 	}
 	for step := uint64(1); ; step *= 2 {
-		err := t.write(anew)
+		err := t.writeTicket(creatingNew)
 		if !errors.Is(err, fs.ErrExist) || step > 1<<20 {
 			return err
 		}
@@ -88,9 +88,9 @@ func (t *place) join(ix *index, r lease.Request) error {
 	}
 }
 
-// write fills the ticket's file, locked by us. With writing it was there before:
+// writeTicket fills the ticket's file, locked by us. With writing it was there before:
 // kept for its key.
-func (t *place) write(to purpose) error {
+func (t *place) writeTicket(to purpose) error {
 	f, err := t.pool.openTicket(t.name, to)
 	if err != nil {
 		return err
@@ -100,8 +100,8 @@ func (t *place) write(to purpose) error {
 		return fmt.Errorf("the ticket %s was replaced", f.Name())
 	}
 	ok := false
-	if t.own, err = t.pool.ticketLock(t.name); err == nil {
-		ok, err = t.own.TryLock()
+	if t.lock, err = t.pool.ticketLock(t.name); err == nil {
+		ok, err = t.lock.TryLock()
 	}
 	switch {
 	case err != nil:
@@ -110,17 +110,17 @@ func (t *place) write(to purpose) error {
 	case !ok:
 		return fmt.Errorf("cannot lock the ticket %s: %w", f.Name(), errTicketHeld)
 	}
-	if err := t.fill(f); err != nil {
+	if err := t.overwrite(f); err != nil {
 		_ = t.pool.removeTicket(t.name)
-		t.own.Unlock()
+		t.lock.Unlock()
 		return err
 	}
 	return nil
 }
 
-// fill writes over what a kept ticket held, in one write, and cuts off the notes
+// overwrite writes over what a kept ticket held, in one write, and cuts off the notes
 // after it. Cut first, and killed in between, it would not keep its place any more.
-func (t *place) fill(f *os.File) error {
+func (t *place) overwrite(f *os.File) error {
 	b, err := json.Marshal(t.ticket)
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 		r.Priority = kept.ticket.Priority // the place is what was kept
 		t.ticket.Request = r
 		ix.change++ // whoever passed it is behind it again
-		return true, t.write(writing)
+		return true, t.writeTicket(writing)
 	}
 	return false, nil
 }

@@ -32,27 +32,27 @@ func (s *Store) Keepalive(ctx context.Context, id string) error {
 		return err
 	}
 	defer p.close()
-	if a := p.near(id); a.where == slots {
+	if a := p.guess(id); a.where == slots {
 		if r := p.readID(a, id); r != nil && r.lease != nil && p.s.runs(r) {
-			return p.keepAlive(r.lease, s.Clock())
+			return p.writeKeepalive(r.lease, s.Clock())
 		}
 	}
 	return s.find(ctx, id, func(m match) error {
 		if m.lease == nil {
 			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 		}
-		return p.keepAlive(m.lease, s.Clock())
+		return p.writeKeepalive(m.lease, s.Clock())
 	})
 }
 
 // runs reports whether a process of a lease lives, as far as can be seen from here.
 func (s *Store) runs(r *record) bool {
-	return s.o.Alive(r.lease.Owner) || r.child != nil && s.o.Alive(*r.child)
+	return s.opts.Alive(r.lease.Owner) || r.child != nil && s.opts.Alive(*r.child)
 }
 
-// keepAlive notes when the job of l called; 0: not yet.
-func (p *pool) keepAlive(l *lease.Lease, at clock.Instant) error {
-	f, err := p.openFile(itself, "keepalive", making)
+// writeKeepalive notes when the job of l called; 0: not yet.
+func (p *pool) writeKeepalive(l *lease.Lease, at clock.Instant) error {
+	f, err := p.openFile(top, "keepalive", creating)
 	if err != nil {
 		return err
 	}
@@ -62,9 +62,9 @@ func (p *pool) keepAlive(l *lease.Lease, at clock.Instant) error {
 	return err
 }
 
-// keptAlive is when the job of l last called, 0 for never.
-func (p *pool) keptAlive(l *lease.Lease) clock.Instant {
-	f, err := p.openFile(itself, "keepalive", reading)
+// readKeepalive is when the job of l last called, 0 for never.
+func (p *pool) readKeepalive(l *lease.Lease) clock.Instant {
+	f, err := p.openFile(top, "keepalive", reading)
 	if err != nil {
 		return 0
 	}

@@ -29,7 +29,7 @@ func (p *pool) scanLine(ix *index, name string, checkFrozen bool) (f front, err 
 		if scanned == sortAfter {
 			slices.Sort(before)
 		}
-		n := popLast(&before, scanned >= sortAfter)
+		n := takeGreatest(&before, scanned >= sortAfter)
 		t, err := p.readTicket(n, checkFrozen)
 		if err != nil {
 			return front{}, err
@@ -69,8 +69,8 @@ func (p *pool) scanLine(ix *index, name string, checkFrozen bool) (f front, err 
 // the rest is sorted.
 const sortAfter = 16
 
-// popLast takes the greatest name out.
-func popLast(names *[]string, sorted bool) string {
+// takeGreatest takes the greatest name out.
+func takeGreatest(names *[]string, sorted bool) string {
 	n := *names
 	last := len(n) - 1
 	for i := 0; !sorted && i < len(n); i++ {

@@ -104,13 +104,13 @@ func (s *Store) view(ctx context.Context, name string, tickets func(_ *pool, _ *
 	default:
 		return v, err
 	}
-	if v.Own, err = p.own(); err != nil {
+	if v.Own, err = p.ownSettings(); err != nil {
 		return v, err
 	}
 	v.Report = p.report()
 	ix, err := loadIndex(p.file)
-	p.elder = err != nil || ix.boot != p.s.boot
-	if !p.elder {
+	p.earlierBoot = err != nil || ix.boot != p.s.boot
+	if !p.earlierBoot {
 		if v.Starts, err = p.starts(ix); err != nil {
 			return v, err
 		}
@@ -212,27 +212,27 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 // entry describes a lease.
 func (p *pool) entry(r *record) *lease.Entry {
 	e := &lease.Entry{Lease: r.lease, HeartbeatAge: -1}
-	if r.heartbeat != nil && r.lease.Owner.Boot == p.s.o.Boot { // else they are of another clock
+	if r.heartbeat != nil && r.lease.Owner.Boot == p.s.opts.Boot { // else they are of another clock
 		if r.lease.Heartbeat > 0 {
 			e.HeartbeatAge = max(0, p.s.Clock().Sub(r.heartbeat.Beat))
 		}
-		e.Keepalive = max(r.heartbeat.Keepalive, p.keptAlive(r.lease)) // seen by its berth, or not yet
+		e.Keepalive = max(r.heartbeat.Keepalive, p.readKeepalive(r.lease)) // seen by its berth, or not yet
 	}
-	p.state(e)
+	p.setState(e)
 	return e
 }
 
-// state says orphaned and stalled where the record says running.
-func (p *pool) state(e *lease.Entry) {
+// setState says orphaned and stalled where the record says running.
+func (p *pool) setState(e *lease.Entry) {
 	l := e.Lease
-	here := l.Owner.Boot == p.s.o.Boot && l.Owner.PIDNS == p.s.o.PIDNS
+	here := l.Owner.Boot == p.s.opts.Boot && l.Owner.PIDNS == p.s.opts.PIDNS
 	switch {
-	case here && !p.s.o.Alive(l.Owner):
+	case here && !p.s.opts.Alive(l.Owner):
 		l.State = lease.Orphaned
 		if l.Child == nil { // its berth was killed while it started its command
-			l.Child = p.s.o.Started(l.ID)
+			l.Child = p.s.opts.Started(l.ID)
 		}
-	case here && l.Heartbeat > 0 && p.s.o.Frozen(l.Owner):
+	case here && l.Heartbeat > 0 && p.s.opts.Frozen(l.Owner):
 		l.State, e.Note = lease.Stalled, fmt.Sprintf("its berth (pid %d) is stopped", l.Owner.PID)
 	case e.HeartbeatAge > 3*l.Heartbeat && l.Heartbeat > 0:
 		l.State = lease.Stalled
@@ -243,12 +243,12 @@ func (p *pool) unreadable(i int, err error) *lease.Entry {
 	return &lease.Entry{
 		Lease:        &lease.Lease{Slots: []int{i}, State: lease.Damaged, Request: lease.Request{Pool: p.name, Weight: 1}},
 		HeartbeatAge: -1,
-		Note:         fmt.Sprintf("%s: %v; remove it when no job of pool %s runs any more", p.slotPath(i), bare(err), p.name),
+		Note:         fmt.Sprintf("%s: %v; remove it when no job of pool %s runs any more", p.slotPath(i), withoutPath(err), p.name),
 	}
 }
 
-// bare is an error without the path, where that is said anyway.
-func bare(err error) error {
+// withoutPath is an error without the path, where that is said anyway.
+func withoutPath(err error) error {
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 		return pe.Err
 	}
@@ -282,7 +282,7 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 			e.Aside, e.Note = true, "stopped"
 		case t.state.orphaned():
 			e.Aside, e.Note = true, "place kept for its key"
-		case !p.s.here(t.ticket.Owner):
+		case !p.s.isLocal(t.ticket.Owner):
 			e.Note = unseenNote
 		}
 		v.Waiters = append(v.Waiters, e)
@@ -302,7 +302,7 @@ const unseenNote = "cannot be seen from here, so it holds up the line when it is
 // unseen returns the waiter of a ticket if its state cannot be seen from here.
 func (p *pool) unseen(name string) *lease.Entry {
 	t, err := p.readTicket(name, false)
-	if err != nil || t.state != standing || t.ticket == nil || p.s.here(t.ticket.Owner) {
+	if err != nil || t.state != standing || t.ticket == nil || p.s.isLocal(t.ticket.Owner) {
 		return nil
 	}
 	return &lease.Entry{Ticket: t.ticket, HeartbeatAge: -1, Note: unseenNote}

@@ -19,7 +19,7 @@ func TestListIsBounded(t *testing.T) {
 	held := `{"v":1,"id":"p/%012x","pool":"p","command":["%s"],"weight":1,"priority":0,"owner":{"pid":1,"start":7},"uid":0,"slots":[0],"token":1,"state":"reserved"}` + "\n"
 	for where, text := range map[string]string{line: ticket, slots: held} {
 		s := newStore(t)
-		s.o.Started = func(string) *lease.Process { return &lease.Process{PID: 1} }
+		s.opts.Started = func(string) *lease.Process { return &lease.Process{PID: 1} }
 		giveBack(t, takeSlot(t, s, request(1, 1)))
 		put := func(n, size int) {
 			t.Helper()

@@ -19,7 +19,7 @@ import (
 func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	for {
 		l, err := p.lock(ctx, unix.LOCK_EX, func(e *lease.LockHeldError) error {
-			p.s.o.Slow(e)
+			p.s.opts.Slow(e)
 			return nil
 		})
 		if errors.Is(err, fs.ErrNotExist) {
@@ -47,7 +47,7 @@ func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 
 // lock takes the pool's lock: how is LOCK_EX or LOCK_SH. See awaitLock for stuck.
 func (p *pool) lock(ctx context.Context, how int, stuck func(*lease.LockHeldError) error) (*fileLock, error) {
-	l := p.keep.lock("lock")
+	l := p.top.lock("lock")
 	if got, err := l.try(how); got || err != nil {
 		return l, err
 	}
@@ -106,7 +106,7 @@ type lockSample struct {
 }
 
 func (p *pool) watchLock() *lockWatch {
-	pause := p.s.o.Explain / 2
+	pause := p.s.opts.Explain / 2
 	return &lockWatch{pool: p, timer: time.NewTimer(pause), pause: pause, last: lockSample{index: p.header()}}
 }
 
@@ -138,7 +138,7 @@ func (w *lockWatch) held() *lease.LockHeldError {
 func (p *pool) sampleLock() (s lockSample) {
 	s.index = p.header()
 	s.pid = p.s.lockOwner(p.file)
-	l := p.keep.lock("lock") // not p.file: an unlock that fails would leave us the lock
+	l := p.top.lock("lock") // not p.file: an unlock that fails would leave us the lock
 	free, err := l.TryRLock()
 	l.Unlock()
 	s.taken = s.pid != 0 || !free || err != nil
@@ -154,7 +154,7 @@ func (s lockSample) sameHolder(before lockSample) bool {
 func (p *pool) heldBy(s lockSample) *lease.LockHeldError {
 	e := &lease.LockHeldError{Pool: p.name, Path: p.path("lock"), PID: s.pid}
 	if e.PID != 0 {
-		e.Frozen = p.s.o.Frozen(lease.Process{PID: e.PID})
+		e.Frozen = p.s.opts.Frozen(lease.Process{PID: e.PID})
 	}
 	return e
 }

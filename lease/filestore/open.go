@@ -16,10 +16,10 @@ import (
 type purpose int
 
 const (
-	reading purpose = iota
-	writing         // and reading
-	making          // writing, and it is made when it is missing
-	anew            // writing, and it must not have been there: fs.ErrExist
+	reading     purpose = iota
+	writing             // and reading
+	creating            // writing, and it is made when it is missing
+	creatingNew         // writing, and it must not have been there: fs.ErrExist
 )
 
 // openFile opens a file of the store.
@@ -39,35 +39,35 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 	}
 	for {
 		fd, err := -1, error(unix.ENOENT)
-		if to != anew {
+		if to != creatingNew {
 			fd, err = d.openat(name, flags, 0)
 		}
-		if err == unix.ENOENT && to >= making {
-			exactly(func() { fd, err = d.openat(name, flags|unix.O_CREAT|unix.O_EXCL, s.fileMode()) })
+		if err == unix.ENOENT && to >= creating {
+			withoutUmask(func() { fd, err = d.openat(name, flags|unix.O_CREAT|unix.O_EXCL, s.fileMode()) })
 			if err == nil {
 				err = s.handOver(fd)
 			}
-			if err == unix.EEXIST && to == making {
+			if err == unix.EEXIST && to == creating {
 				continue // somebody else made it just now: open that one
 			}
 		}
 		if err != nil {
-			return nil, d.failed("open", name, d.whyNot(name, err))
+			return nil, d.pathErr("open", name, d.explainOpen(name, err))
 		}
 		if err := s.checkFile(d, fd); err != nil {
 			unix.Close(fd)
-			return nil, d.failed("open", name, err)
+			return nil, d.pathErr("open", name, err)
 		}
 		// It is for the open alone. With it os.NewFile would try to have the runtime's
 		// poller watch the file, and a child would inherit it.
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0)
-		return os.NewFile(uintptr(fd), d.sub(name)), nil
+		return os.NewFile(uintptr(fd), d.join(name)), nil
 	}
 }
 
-// whyNot says what is there instead of a file, when err is of the kind that opening
+// explainOpen says what is there instead of a file, when err is of the kind that opening
 // such a thing fails with: a socket and a device without a driver with ENXIO.
-func (d *dir) whyNot(name string, err error) error {
+func (d *dir) explainOpen(name string, err error) error {
 	switch err {
 	case unix.EWOULDBLOCK:
 		return errLeased
@@ -106,10 +106,10 @@ func (d *dir) notAFile(mode uint32) error {
 	return notOurs("is %s, not a regular file%s", kind(mode), d.remedy())
 }
 
-// exactly runs make, which makes a file or a directory, without the caller's umask.
+// withoutUmask runs make, which makes a file or a directory, without the caller's umask.
 // That would shut out the rest of the group, or with 0277 ourselves. Mended after
 // the file was made, somebody else would find it as it was before.
-func exactly(make func()) {
+func withoutUmask(make func()) {
 	umask.Lock()
 	defer umask.Unlock()
 	defer unix.Umask(unix.Umask(0))

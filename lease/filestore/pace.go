@@ -83,7 +83,7 @@ func (p *pool) recordStart(ix *index, s *lease.Starts, paces ...lease.Pace) (lea
 // again and again without waiting would find the pool forgotten, and start too soon.
 // On a full disk it is refused none the less.
 func (p *pool) recordRefusal(s *lease.Starts, v lease.Verdict) {
-	if v.Reason == lease.Paced && v.Pace.Burst <= 1 && v.Pace.Every > max(s.Slow, p.s.o.Forget) {
+	if v.Reason == lease.Paced && v.Pace.Burst <= 1 && v.Pace.Every > max(s.Slow, p.s.opts.Forget) {
 		s.Slow = v.Pace.Every
 		_ = p.writePace(s)
 	}
@@ -112,7 +112,7 @@ func (p *pool) writePace(s *lease.Starts) error {
 	}
 	b = b[:len(b)-1]
 	b = fmt.Appendf(b, paceSum, hash(b))
-	f, err := p.openFile(itself, "pace", making)
+	f, err := p.openFile(top, "pace", creating)
 	if err != nil {
 		return err
 	}

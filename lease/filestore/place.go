@@ -23,7 +23,7 @@ type place struct {
 	pool   *pool
 	ticket lease.Ticket
 	name   string
-	own    *fileLock // held while we stand in the line
+	lock   *fileLock // held while we stand in the line
 
 	at          position
 	checkFrozen bool                     // the next scan of the line finds out which waiters are stopped
@@ -67,7 +67,7 @@ func (t *place) TryAcquire(ctx context.Context, c lease.Clearance) (h lease.Hold
 		}
 		got, v, err = t.pool.take(ix, candidate{Request: t.ticket.Request, clearance: c}, t.head.scan.begin(), false)
 		if got == nil {
-			t.head.onChecked(&t.pool.s.o.Timings, v)
+			t.head.onChecked(&t.pool.s.opts.Timings, v)
 			return err
 		}
 		return t.pool.commit(ix, got, t.remove(ix))
@@ -88,14 +88,14 @@ func (t *place) readNotes(ix *index) error {
 	st, err := t.pool.stat(line, t.name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		t.own.Unlock()
+		t.lock.Unlock()
 		ix.line++
 		ix.change++
 		t.at.known = false
 		if err := ix.save(); err != nil {
 			return err
 		}
-		return t.write(anew)
+		return t.writeTicket(creatingNew)
 	case err != nil:
 		return err
 	case st.Size == t.size:
@@ -145,7 +145,7 @@ func (t *place) remove(ix *index) error {
 	}
 	d, err := t.pool.in(line, false)
 	if err == nil {
-		err = d.removeIf(t.name, t.own)
+		err = d.removeIf(t.name, t.lock)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // it was swept, and counted then
@@ -154,7 +154,7 @@ func (t *place) remove(ix *index) error {
 	case ix.line > 0:
 		ix.line--
 	}
-	t.own.Unlock()
+	t.lock.Unlock()
 	return nil
 }
 
@@ -165,12 +165,12 @@ func (t *place) Leave(ctx context.Context) error {
 			if err := t.pool.note(t.name, t.pool.asideNow(true)); err != nil {
 				return err
 			}
-			t.own.Unlock()
+			t.lock.Unlock()
 			return nil
 		}
 		return t.remove(ix)
 	})
-	t.own.Unlock() // also when the pool's lock was not to be had
+	t.lock.Unlock() // also when the pool's lock was not to be had
 	t.head.close()
 	t.pool.close()
 	return err
@@ -182,7 +182,7 @@ func (t *place) StepAside(ctx context.Context) error {
 		if err := t.pool.note(t.name, t.pool.asideNow(false)); err != nil {
 			return err
 		}
-		t.own.Unlock() // here, as in remove
+		t.lock.Unlock() // here, as in remove
 		return nil
 	})
 }
@@ -194,8 +194,8 @@ func (t *place) Return(ctx context.Context) error {
 	// is harmless: who looks waits for us.
 	for ok := false; !ok; {
 		var err error
-		if t.own, err = t.pool.ticketLock(t.name); err == nil {
-			ok, err = t.own.TryLock()
+		if t.lock, err = t.pool.ticketLock(t.name); err == nil {
+			ok, err = t.lock.TryLock()
 		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed meanwhile: TryAcquire puts it back

@@ -23,24 +23,24 @@ type pool struct {
 
 	mu   sync.Mutex
 	root *dir
-	// keep is the pool's directory with a shared flock on it, for as long as
+	// top is the pool's directory with a shared flock on it, for as long as
 	// we have business here: systemd-tmpfiles and its like leave alone what
 	// they cannot lock.
-	keep *dir
+	top  *dir
 	subs map[string]*dir // slots and line; one that is missing is made with its first file
 	file *os.File        // the lock file, to read and write the index
 
-	found sync.Map // of processOf: a *lease.Process by the id of its lease
+	processes sync.Map // of processOf: a *lease.Process by the id of its lease
 
 	// elder: the index is of an earlier boot, or none, so a record may be so, too.
-	elder bool
+	earlierBoot bool
 }
 
 // The directories of a pool.
 const (
-	itself = ""
-	slots  = "slots"
-	line   = "line"
+	top   = ""
+	slots = "slots"
+	line  = "line"
 )
 
 // pool opens a pool, and makes it when create is set. Without, a pool that is
@@ -51,8 +51,8 @@ func (s *Store) pool(name string, create bool) (*pool, error) {
 	}
 	p := &pool{s: s, name: name, dir: s.path(name)}
 	err := p.open(false)
-	if errors.Is(err, fs.ErrNotExist) && p.keep != nil {
-		if _, serr := p.keep.stat("limit"); serr == nil {
+	if errors.Is(err, fs.ErrNotExist) && p.top != nil {
+		if _, serr := p.top.stat("limit"); serr == nil {
 			create = true // a cleaner left the settings and nothing else
 		}
 	}
@@ -77,11 +77,11 @@ func (p *pool) open(create bool) (err error) {
 	if create {
 		get = p.s.makeDir
 	}
-	if p.keep, err = get(p.root, p.name); err != nil {
+	if p.top, err = get(p.root, p.name); err != nil {
 		return err
 	}
 	for _, name := range []string{slots, line} {
-		sub, err := get(p.keep, name)
+		sub, err := get(p.top, name)
 		if err == nil {
 			p.subs[name] = sub
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -90,12 +90,12 @@ func (p *pool) open(create bool) (err error) {
 	}
 	// Not to be had means that a cleaner is at work right now; it will see
 	// locked or fresh files, and nothing here depends on this lock.
-	_, _ = flockNB(p.keep.f, unix.LOCK_SH)
+	_, _ = flockNB(p.top.f, unix.LOCK_SH)
 	to := writing
 	if create {
-		to = making
+		to = creating
 	}
-	p.file, err = p.s.openFile(p.keep, "lock", to)
+	p.file, err = p.s.openFile(p.top, "lock", to)
 	return err
 }
 
@@ -111,7 +111,7 @@ func (p *pool) close() {
 	for _, d := range p.subs {
 		d.close()
 	}
-	p.keep.close()
+	p.top.close()
 	if p.file != nil {
 		p.file.Close()
 	}
@@ -121,8 +121,8 @@ func (p *pool) close() {
 func (p *pool) in(name string, create bool) (*dir, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if name == itself {
-		return p.keep, nil
+	if name == top {
+		return p.top, nil
 	}
 	if d := p.subs[name]; d != nil {
 		return d, nil
@@ -131,7 +131,7 @@ func (p *pool) in(name string, create bool) (*dir, error) {
 	if create {
 		get = p.s.makeDir
 	}
-	d, err := get(p.keep, name)
+	d, err := get(p.top, name)
 	if err == nil {
 		p.subs[name] = d
 	}
@@ -140,8 +140,8 @@ func (p *pool) in(name string, create bool) (*dir, error) {
 
 // openFile opens a file in one of the pool's directories, see Store.openFile.
 func (p *pool) openFile(where, name string, to purpose) (*os.File, error) {
-	for again := to >= making; ; again = false {
-		d, err := p.in(where, to >= making)
+	for again := to >= creating; ; again = false {
+		d, err := p.in(where, to >= creating)
 		if err != nil {
 			return nil, err
 		}
@@ -197,7 +197,7 @@ func (p *pool) stat(where, name string) (st unix.Stat_t, err error) {
 		return st, err
 	}
 	st, err = d.stat(name)
-	return st, d.failed("stat", name, err)
+	return st, d.pathErr("stat", name, err)
 }
 
 // inPlace reports whether all that is open has its name still, up to the store.
@@ -206,17 +206,17 @@ func (p *pool) inPlace() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for name, sub := range p.subs {
-		if !p.keep.leadsTo(name, &sub.st) {
+		if !p.top.leadsTo(name, &sub.st) {
 			return false
 		}
 	}
-	return p.s.inPlace(p.root) && p.root.leadsTo(p.name, &p.keep.st) && p.keep.holds("lock", p.file)
+	return p.s.inPlace(p.root) && p.root.leadsTo(p.name, &p.top.st) && p.top.stillIs("lock", p.file)
 }
 
 // hasSlot reports whether f is what everybody else takes for slot i.
 func (p *pool) hasSlot(i int, f *os.File) bool {
 	d, err := p.in(slots, false)
-	return err == nil && d.holds(strconv.Itoa(i), f)
+	return err == nil && d.stillIs(strconv.Itoa(i), f)
 }
 
 // reopen opens the pool again, and makes what is gone of it.
@@ -228,6 +228,6 @@ func (p *pool) reopen() error {
 	p.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.root, p.keep, p.subs, p.file = n.root, n.keep, n.subs, n.file
+	p.root, p.top, p.subs, p.file = n.root, n.top, n.subs, n.file
 	return nil
 }

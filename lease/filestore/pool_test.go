@@ -17,7 +17,7 @@ import (
 // that cannot be seen from here".
 func TestLockOfNobodyIsNotStuck(t *testing.T) {
 	s := newStore(t)
-	s.o.Explain = 20 * time.Millisecond
+	s.opts.Explain = 20 * time.Millisecond
 	p, err := s.pool("p", true)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestLockOfNobodyIsNotStuck(t *testing.T) {
 		t.Errorf("nobody holds it, and it says: %v", err)
 	}
 
-	hog := p.keep.lock("lock")
+	hog := p.top.lock("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
@@ -46,14 +46,14 @@ func TestLockOfNobodyIsNotStuck(t *testing.T) {
 // here", too.
 func TestLockThatChangesHands(t *testing.T) {
 	s := newStore(t)
-	s.o.Explain = 20 * time.Millisecond
+	s.opts.Explain = 20 * time.Millisecond
 	s.lockOwner = func(*os.File) int { return 0 }
 	p, err := s.pool("p", true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.close()
-	hog := p.keep.lock("lock")
+	hog := p.top.lock("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestLockThatChangesHands(t *testing.T) {
 // failure of the release. It was told as "context deadline exceeded".
 func TestReleaseWhileTheLockIsHeld(t *testing.T) {
 	s := newStore(t)
-	s.o.Timings.Release = 20 * time.Millisecond
+	s.opts.Timings.Release = 20 * time.Millisecond
 	ctx := context.Background()
 	r := lease.Request{ID: lease.NewID("p"), Pool: "p", Limit: 1, Weight: 1, Owner: lease.Process{PID: os.Getpid()}}
 	h, _, err := s.TryAcquire(ctx, r)
@@ -101,7 +101,7 @@ func TestReleaseWhileTheLockIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	hog := p.keep.lock("lock")
+	hog := p.top.lock("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestReleaseWhileTheLockIsHeld(t *testing.T) {
 // nothing was started.
 func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 	s := eventsOnly(t)
-	s.o.Release = never
+	s.opts.Release = never
 	r := request(1, 1)
 	r.Ramp = never
 	h := takeSlot(t, s, r)
@@ -132,7 +132,7 @@ func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	hog := p.keep.lock("lock")
+	hog := p.top.lock("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 	line.ID = lease.NewID("p")
 	first := headOf(t, s, line)
 	err = g.freeSlots()
-	for i := 0; err == nil && (i == 0 || first.head.phase(&s.o.Timings) != watching); i++ {
+	for i := 0; err == nil && (i == 0 || first.head.phase(&s.opts.Timings) != watching); i++ {
 		if f, v, err := first.TryAcquire(t.Context(), lease.Clearance{}); f != nil || err != nil || i > 0 && v.Reason != lease.Paced {
 			t.Fatalf("%v, %+v, %v", f, v, err)
 		}

@@ -23,7 +23,7 @@ func (p *pool) withIndex(fn func(*index) error) error {
 	case err == nil && ix.boot != p.s.boot:
 		err = p.firstOfBoot(ix)
 	case err == nil && ix.start > uint64(p.s.Clock()):
-		err = p.bringBack(ix)
+		err = p.clampStarts(ix)
 	}
 	if errors.Is(err, errNewer) {
 		return &fs.PathError{Op: "read", Path: p.path("lock"), Err: err}
@@ -31,7 +31,7 @@ func (p *pool) withIndex(fn func(*index) error) error {
 	if err != nil {
 		return err
 	}
-	p.elder = false
+	p.earlierBoot = false
 	// Also after an error: what fn found out on the way is true.
 	return errors.Join(fn(ix), ix.save())
 }
@@ -42,9 +42,9 @@ func (p *pool) withIndex(fn func(*index) error) error {
 // could not tell: set forward by more than the machine is up, it makes all records
 // older than the boot.
 func (p *pool) firstOfBoot(ix *index) error {
-	p.elder = true
+	p.earlierBoot = true
 	for i := range ix.limits {
-		if err := p.mend(i); err != nil {
+		if err := p.freeTorn(i); err != nil {
 			return err
 		}
 	}
@@ -52,10 +52,10 @@ func (p *pool) firstOfBoot(ix *index) error {
 	return ix.save()
 }
 
-// bringBack says of what is remembered of starts, and was by a clock that is ahead of
+// clampStarts says of what is remembered of starts, and was by a clock that is ahead of
 // ours, that it was now: in one boot that is the clock of another time namespace.
 // Written down, it is a moment that passes.
-func (p *pool) bringBack(ix *index) error {
+func (p *pool) clampStarts(ix *index) error {
 	s, err := p.starts(ix)
 	if err != nil {
 		return err
@@ -67,8 +67,8 @@ func (p *pool) bringBack(ix *index) error {
 	return p.writePace(&s)
 }
 
-// mend says that a slot is free if its record was torn by a power cut.
-func (p *pool) mend(i int) error {
+// freeTorn says that a slot is free if its record was torn by a power cut.
+func (p *pool) freeTorn(i int) error {
 	f, err := p.openSlot(i, writing)
 	if err != nil {
 		return nil // missing, or not ours
@@ -80,7 +80,7 @@ func (p *pool) mend(i int) error {
 	}
 	defer unlock(f)
 	if _, err := readRecord(f); errors.Is(err, errGarbage) && p.olderThanBoot(f) {
-		return markFree(f)
+		return writeFreeMark(f)
 	}
 	return nil
 }
@@ -98,8 +98,8 @@ func olderThanBoot(t time.Time) bool {
 // mostToken bounds what is believed of a token that is not the index's own.
 const mostToken = 1 << 62
 
-// far is above every number that was handed out in what cannot be read any more.
-const far = 1_000_000
+// numberGap is above every number that was handed out in what cannot be read any more.
+const numberGap = 1_000_000
 
 // rebuild makes the index from the locks: the file is new, of an older berth, or
 // damaged. What holders ask for is in their records. A fencing token must not be
@@ -130,13 +130,13 @@ func (p *pool) rebuild() (*index, error) {
 	if old != nil {
 		ix.ticket, ix.token, ix.start = max(old.ticket, ix.ticket), old.token, old.start
 	} else {
-		ix.token = max(uint64(time.Now().UnixMicro()), p.s.floor())
+		ix.token = max(uint64(time.Now().UnixMicro()), p.s.tokenFloor())
 		if len(found) > 0 {
-			ix.ticket += far
+			ix.ticket += numberGap
 			ix.start = uint64(clock.Now()) // it was before now: no pace is kept less than it should
 		}
 	}
-	p.elder = p.olderThanBoot(p.file)
+	p.earlierBoot = p.olderThanBoot(p.file)
 	for _, n := range found {
 		i, ok := slotOf(n)
 		if !ok {
@@ -146,10 +146,10 @@ func (p *pool) rebuild() (*index, error) {
 			ix.limits = append(ix.limits, 0)
 		}
 		if token := p.lastToken(i); token > ix.token && old == nil {
-			ix.token = token + far
+			ix.token = token + numberGap
 		}
-		if p.elder {
-			if err := p.mend(i); err != nil {
+		if p.earlierBoot {
+			if err := p.freeTorn(i); err != nil {
 				return nil, err
 			}
 		}

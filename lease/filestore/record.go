@@ -24,7 +24,7 @@ import (
 //
 // A lease begins with two lines of a fixed length, which its owner writes in
 // place: they lie in the first page of the file, and a kill does not tear a
-// write within a page. The lease or the ticket itself never changes. What
+// writeTicket within a page. The lease or the ticket itself never changes. What
 // others have to say is appended under the pool's lock. So no two writers ever
 // touch the same bytes, and none has to wait for another.
 //
@@ -48,12 +48,12 @@ type heartbeat struct {
 const (
 	heartbeatFmt = `{"beat":%20d,"keepalive":%20d}` + "\n"
 	freeMark     = `{"free":true}                                                 ` + "\n" // as long as a heartbeat
-	beatAt       = 8
-	keepaliveAt  = beatAt + 20 + 13
+	heartbeatAt  = 8
+	keepaliveAt  = heartbeatAt + 20 + 13
 	childAt      = keepaliveAt + 20 + 2
 	childLen     = 384 // a host name has at most 64 bytes, so the line is below 250
-	// usual is the size that a slot's file keeps, so that it needs no truncate.
-	usual = 16 << 10
+	// keptSize is the size that a slot's file keeps, so that it needs no truncate.
+	keptSize = 16 << 10
 	// maxRecord bounds what is read of a record. Of ours, labels take 24 KiB at most,
 	// escaped, and all else is below 16 KiB; a larger file is not ours.
 	maxRecord = 64 << 10
@@ -113,7 +113,7 @@ func parseRecord(b []byte) (*record, error) {
 		}
 		filled := bytes.Trim(line, " ")
 		if len(filled) == 0 {
-			continue // see place.fill
+			continue // see overwrite
 		}
 		r.size += len(filled)
 		if err := r.add(line); err != nil {
@@ -259,16 +259,16 @@ func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 		return err
 	}
 	body = append(body, line...)
-	for int64(len(freeMark)+len(body)+1) < min(fi.Size(), usual) {
+	for int64(len(freeMark)+len(body)+1) < min(fi.Size(), keptSize) {
 		body = append(body, ' ')
 	}
-	if err := markFree(f); err != nil { // it may be new, or its last owner killed
+	if err := writeFreeMark(f); err != nil { // it may be new, or its last owner killed
 		return err
 	}
 	if _, err = f.WriteAt(append(body, '\n'), int64(len(freeMark))); err != nil {
 		return err
 	}
-	if fi.Size() > usual { // the notes of many leases have made it long
+	if fi.Size() > keptSize { // the notes of many leases have made it long
 		if err := f.Truncate(int64(len(freeMark) + len(body) + 1)); err != nil {
 			return err
 		}
@@ -277,14 +277,14 @@ func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 	return err
 }
 
-// markFree says that the slot is free, whatever the file holds.
-func markFree(f *os.File) error {
+// writeFreeMark says that the slot is free, whatever the file holds.
+func writeFreeMark(f *os.File) error {
 	_, err := f.WriteAt([]byte(freeMark), 0)
 	return err
 }
 
 func (s *Store) writeHeartbeat(f *os.File) error {
-	_, err := f.WriteAt(fmt.Appendf(nil, "%20d", s.Clock()), beatAt)
+	_, err := f.WriteAt(fmt.Appendf(nil, "%20d", s.Clock()), heartbeatAt)
 	return err
 }
 

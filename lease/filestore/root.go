@@ -30,38 +30,38 @@ func DefaultDir() string {
 // be in is missing.
 var ErrNoParent = errors.New("is not there")
 
-// claim makes the directory if it is missing, and refuses one in which others
+// prepare makes the directory if it is missing, and refuses one in which others
 // than its owner or its group could put files.
-func (s *Store) claim() error {
+func (s *Store) prepare() error {
 	_, err := s.rootDir()
-	if !errors.Is(err, fs.ErrNotExist) || !s.o.Create {
+	if !errors.Is(err, fs.ErrNotExist) || !s.opts.Create {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // nobody has run anything yet: there are no pools
 		}
 		return err
 	}
-	if me := uint32(os.Geteuid()); s.o.Owner != nil && *s.o.Owner != me {
-		return s.unfit(fmt.Errorf("is not there, and made by %s it would not belong to %s", userName(me), userName(*s.o.Owner)))
+	if me := uint32(os.Geteuid()); s.opts.Owner != nil && *s.opts.Owner != me {
+		return s.cannotUse(fmt.Errorf("is not there, and made by %s it would not belong to %s", userName(me), userName(*s.opts.Owner)))
 	}
 	// Not what is above it: a path that was mistyped would become one more store, in
 	// which nobody is counted.
-	exactly(func() { err = os.Mkdir(s.dir, 0o700) })
+	withoutUmask(func() { err = os.Mkdir(s.dir, 0o700) })
 	s.made = err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		return s.unfit(fmt.Errorf("cannot create it: %s %w", filepath.Dir(s.dir), ErrNoParent))
+		return s.cannotUse(fmt.Errorf("cannot create it: %s %w", filepath.Dir(s.dir), ErrNoParent))
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return s.unfit(fmt.Errorf("cannot create it: %w", err))
+		return s.cannotUse(fmt.Errorf("cannot create it: %w", err))
 	}
 	_, err = s.rootDir()
 	return err
 }
 
-func (s *Store) unfit(err error) error {
+func (s *Store) cannotUse(err error) error {
 	return &fs.PathError{Op: "use store", Path: s.dir, Err: err}
 }
 
@@ -76,7 +76,7 @@ func (s *Store) rootDir() (*dir, error) {
 	}
 	root, err := s.openRoot()
 	if err != nil {
-		return nil, s.unfit(err)
+		return nil, s.cannotUse(err)
 	}
 	s.root = root
 	return root, nil
@@ -96,12 +96,12 @@ func (s *Store) openRoot() (*dir, error) {
 			return nil, err
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-			if unfit := s.fit(&st); unfit != nil {
-				err = unfit // says more than that it is closed
+			if cannotUse := s.checkRoot(&st); cannotUse != nil {
+				err = cannotUse // says more than that it is closed
 			}
 			return nil, err
 		}
-		if s.strict || st.Uid != uint32(os.Geteuid()) && st.Uid != 0 && (s.o.Owner == nil || st.Uid != *s.o.Owner) {
+		if s.isDefault || st.Uid != uint32(os.Geteuid()) && st.Uid != 0 && (s.opts.Owner == nil || st.Uid != *s.opts.Owner) {
 			return nil, s.foreign(st.Uid, "is a symbolic link of uid %d", st.Uid)
 		}
 		fd, err = open(s.dir, dirFlags&^unix.O_NOFOLLOW, 0)
@@ -113,9 +113,9 @@ func (s *Store) openRoot() (*dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.fit(&root.st)
+	err = s.checkRoot(&root.st)
 	if err == nil {
-		err = s.trust(root)
+		err = s.checkTrust(root)
 	}
 	if err != nil {
 		root.close()
@@ -126,23 +126,23 @@ func (s *Store) openRoot() (*dir, error) {
 	return root, nil
 }
 
-// fit says what is wrong with a directory as a store. The name of the default one
+// checkRoot says what is wrong with a directory as a store. The name of the default one
 // can be guessed, in a directory where everybody may write, so nothing but our
-// own plain directory will do there.
-func (s *Store) fit(st *unix.Stat_t) error {
+// ownSettings plain directory will do there.
+func (s *Store) checkRoot(st *unix.Stat_t) error {
 	me, shared := uint32(os.Geteuid()), st.Mode&0o020 != 0
 	switch {
-	case s.strict && st.Uid != me:
+	case s.isDefault && st.Uid != me:
 		return s.foreign(st.Uid, "belongs to %s, who created it first: anyone may create directories there", userName(st.Uid))
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode)))
-	case s.o.Owner != nil && st.Uid != *s.o.Owner:
-		return fmt.Errorf("belongs to %s, not to %s as was asked for", userName(st.Uid), userName(*s.o.Owner))
-	case s.o.Owner == nil && me == 0 && st.Uid != 0:
+	case s.opts.Owner != nil && st.Uid != *s.opts.Owner:
+		return fmt.Errorf("belongs to %s, not to %s as was asked for", userName(st.Uid), userName(*s.opts.Owner))
+	case s.opts.Owner == nil && me == 0 && st.Uid != 0:
 		return s.foreign(st.Uid, "belongs to %s; without --store-owner, root uses only stores that root owns", userName(st.Uid))
 	case st.Mode&0o002 != 0:
 		return fmt.Errorf("can be written by everybody (mode %04o); make it 0700, or 2770 to share it with a group", st.Mode&0o7777)
-	case s.strict && shared:
+	case s.isDefault && shared:
 		return fmt.Errorf("can be written by its group (mode %04o); make it 0700", st.Mode&0o7777)
 	case shared && st.Mode&unix.S_ISGID == 0:
 		return fmt.Errorf("can be written by its group, but files in it would not get that group (mode %04o); make it 2770", st.Mode&0o7777)
@@ -155,7 +155,7 @@ func (s *Store) fit(st *unix.Stat_t) error {
 	return nil
 }
 
-// trust refuses a store that a stranger may have put where we would look for one.
+// checkTrust refuses a store that a stranger may have put where we would look for one.
 // Whoever may write in a store can stop our jobs and waste our time, though nothing
 // else. So it is, in this order:
 //
@@ -166,8 +166,8 @@ func (s *Store) fit(st *unix.Stat_t) error {
 //
 // In /tmp anybody can make a directory of a name that is known, set-group-ID and with
 // a group that all are in.
-func (s *Store) trust(root *dir) error {
-	if s.o.Owner != nil || root.st.Uid == uint32(os.Geteuid()) || root.st.Uid == 0 {
+func (s *Store) checkTrust(root *dir) error {
+	if s.opts.Owner != nil || root.st.Uid == uint32(os.Geteuid()) || root.st.Uid == 0 {
 		return nil
 	}
 	above, err := root.stat("..")
@@ -181,7 +181,7 @@ func (s *Store) trust(root *dir) error {
 }
 
 func (s *Store) foreign(uid uint32, format string, args ...any) error {
-	return &lease.ForeignStoreError{Dir: s.dir, Owner: userWord(uid), Default: s.strict, Me: userWord(uint32(os.Geteuid())), Err: fmt.Errorf(format, args...)}
+	return &lease.ForeignStoreError{Dir: s.dir, Owner: typedUser(uid), Default: s.isDefault, Me: typedUser(uint32(os.Geteuid())), Err: fmt.Errorf(format, args...)}
 }
 
 func inGroup(gid int) bool {
@@ -197,8 +197,8 @@ func inGroup(gid int) bool {
 	return false
 }
 
-// userWord is what can be typed for a user.
-func userWord(uid uint32) string { return strings.TrimPrefix(userName(uid), "uid ") }
+// typedUser is what can be typed for a user.
+func typedUser(uid uint32) string { return strings.TrimPrefix(userName(uid), "uid ") }
 
 func userName(uid uint32) string {
 	id := strconv.Itoa(int(uid))

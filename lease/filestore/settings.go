@@ -15,7 +15,7 @@ import (
 type settings struct {
 	Version int `json:"v"`
 	// Pool and Store, the inode of its directory, are where they were set. Who may
-	// write in the store may also move the file: into another pool, or another store
+	// writeTicket in the store may also move the file: into another pool, or another store
 	// of the same file system, where its owner has set nothing.
 	Pool  string `json:"pool,omitempty"`
 	Store uint64 `json:"store,omitempty"`
@@ -34,7 +34,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 	}
 	defer p.close()
 	return p.locked(ctx, func(*index) error {
-		own, err := change(p.own())
+		own, err := change(p.ownSettings())
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 		_ = p.wakeHead(anySlot)
 		switch {
 		case own.None():
-			return p.remove(itself, "limit")
+			return p.remove(top, "limit")
 		}
 		file := settings{Version: termsVersion, Pool: p.name, Store: p.root.st.Ino, Settings: own}
 		if own.Conditions.None() {
@@ -56,8 +56,8 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 // anySlot is no slot: an event of it has the head look at all of them.
 const anySlot = ".any"
 
-// own reads the pool's own settings; the zero value: it has none.
-func (p *pool) own() (lease.Settings, error) {
+// ownSettings reads the pool's own settings; the zero value: it has none.
+func (p *pool) ownSettings() (lease.Settings, error) {
 	b, uid, err := p.read("limit")
 	if b == nil {
 		return lease.Settings{}, err

@@ -168,7 +168,7 @@ func TestHeadLooksByItself(t *testing.T) {
 	var gone atomic.Bool
 	s, err := Open(t.TempDir(), Options{
 		Alive:   func(lease.Process) bool { return !gone.Load() },
-		Timings: Timings{Head: 20 * time.Millisecond},
+		Timings: Timings{FullCheck: 20 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func (p *pool) checkSlot(i int) slotState {
 func (p *pool) checkUnlocked(f *os.File) slotState {
 	r, err := readRecord(f)
 	switch {
-	case errors.Is(err, errGarbage) && p.elder && p.olderThanBoot(f):
+	case errors.Is(err, errGarbage) && p.earlierBoot && p.olderThanBoot(f):
 		return slotState{} // torn by a power cut: no process is left from then
 	case err != nil:
 		return slotState{err: err}
@@ -88,7 +88,7 @@ func (p *pool) checkUnlocked(f *os.File) slotState {
 	// record the child, the child's environment tells.
 	st := slotState{record: r}
 	if r.child != nil {
-		st.orphan = p.s.o.Alive(*r.child)
+		st.orphan = p.s.opts.Alive(*r.child)
 	} else {
 		st.orphan = p.processOf(r.lease.ID) != nil
 	}
@@ -98,14 +98,14 @@ func (p *pool) checkUnlocked(f *os.File) slotState {
 // processOf finds a process of a lease by its environment. That may read all of /proc
 // under the pool's lock, so it remembers the process for as long as it lives.
 func (p *pool) processOf(id string) *lease.Process {
-	if found, ok := p.found.Load(id); ok && p.s.o.Alive(*found.(*lease.Process)) {
+	if found, ok := p.processes.Load(id); ok && p.s.opts.Alive(*found.(*lease.Process)) {
 		return found.(*lease.Process)
 	}
-	found := p.s.o.Started(id)
+	found := p.s.opts.Started(id)
 	if found == nil {
-		p.found.Delete(id)
+		p.processes.Delete(id)
 	} else {
-		p.found.Store(id, found)
+		p.processes.Store(id, found)
 	}
 	return found
 }
@@ -158,7 +158,7 @@ func (p *pool) checkSlots(ix *index, scan *slotScan) *lease.DamagedError {
 		}
 		st := p.checkSlot(i)
 		if st.err != nil && bad == nil {
-			bad = &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: bare(st.err)}
+			bad = &lease.DamagedError{Pool: p.name, Path: p.slotPath(i), Slot: i, Err: withoutPath(st.err)}
 		}
 		if st.free() {
 			ix.mark(i, 0)
@@ -174,7 +174,7 @@ func (p *pool) checkSlots(ix *index, scan *slotScan) *lease.DamagedError {
 }
 
 // Inherits reports whether this process was started with a descriptor that
-// holds the lock of l's first slot.
+// stillIs the lock of l's first slot.
 func (s *Store) Inherits(l *lease.Lease) bool {
 	p, err := s.pool(l.Pool, false)
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *Store) Inherits(l *lease.Lease) bool {
 
 // wakeHead wakes the head of the line, which watches for closed slot files.
 func (p *pool) wakeHead(slot string) error {
-	f, err := p.openFile(slots, slot, making)
+	f, err := p.openFile(slots, slot, creating)
 	if err != nil {
 		return err
 	}

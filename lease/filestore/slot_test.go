@@ -23,7 +23,7 @@ const never = time.Hour
 // eventsOnly makes a store in which nobody looks by himself.
 func eventsOnly(t *testing.T) *Store {
 	s := newStore(t)
-	s.o.Timings.Head, s.o.Timings.Look = never, never
+	s.opts.Timings.FullCheck, s.opts.Timings.FrozenCheck = never, never
 	return s
 }
 
@@ -50,7 +50,7 @@ func TestKeepaliveAfterTheEnd(t *testing.T) {
 func TestLookAtALockedSlot(t *testing.T) {
 	s := newStore(t)
 	asked := 0
-	s.o.Started = func(string) *lease.Process { asked++; return nil }
+	s.opts.Started = func(string) *lease.Process { asked++; return nil }
 	h := takeSlot(t, s, request(2, 1)) // without a child yet
 	g := takeSlot(t, s, request(2, 1))
 	if h, _, err := s.TryAcquire(t.Context(), request(2, 1)); h != nil || err != nil {
@@ -69,8 +69,8 @@ func TestLookAtALockedSlot(t *testing.T) {
 func TestOrphanIsFoundOnce(t *testing.T) {
 	s := newStore(t)
 	lives, asked := map[int]bool{7: true, 8: true}, 0
-	s.o.Alive = func(p lease.Process) bool { return lives[p.PID] }
-	s.o.Started = func(string) *lease.Process {
+	s.opts.Alive = func(p lease.Process) bool { return lives[p.PID] }
+	s.opts.Started = func(string) *lease.Process {
 		asked++
 		for _, pid := range []int{7, 8} {
 			if lives[pid] {
@@ -129,7 +129,7 @@ func headOf(t *testing.T, s *Store, r lease.Request) *place {
 		t.Fatal(err)
 	}
 	p := l.(*place)
-	for p.head.watch == nil || p.head.scan.all || p.head.checks < len(s.o.Again) {
+	for p.head.watch == nil || p.head.scan.all || p.head.checks < len(s.opts.FollowUps) {
 		if g, v, err := p.TryAcquire(t.Context(), lease.Clearance{}); g != nil || err != nil {
 			t.Fatalf("%v, %v, %v", g, v, err)
 		}
@@ -221,7 +221,7 @@ func TestRecordsDoNotGrow(t *testing.T) {
 	}
 	giveBack(t, h)
 	h = takeSlot(t, s, request(1, 1))
-	if fi, err := h.files[0].Stat(); err != nil || fi.Size() > usual+1000 {
+	if fi, err := h.files[0].Stat(); err != nil || fi.Size() > keptSize+1000 {
 		t.Errorf("the slot's file has still %d bytes, %v", fi.Size(), err)
 	}
 
@@ -324,7 +324,7 @@ func TestSweepBehindNewcomers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.(*place).own.Unlock() // as if it was killed
+	p.(*place).lock.Unlock() // as if it was killed
 	giveBack(t, takeSlot(t, s, request(1, 1)))
 	if left, err := p.(*place).pool.names(line); err != nil || len(left) > 0 {
 		t.Errorf("left in the line: %v, %v", left, err)

@@ -24,7 +24,7 @@ const maxSmall = 64 << 10
 // read returns what a file holds, and who wrote it (-1: not known); nil when it is
 // not there.
 func (p *pool) read(name string) ([]byte, int, error) {
-	f, err := p.openFile(itself, name, reading)
+	f, err := p.openFile(top, name, reading)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}
@@ -58,17 +58,17 @@ func (p *pool) replace(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	d, tmp := p.keep, name+".new"
+	d, tmp := p.top, name+".new"
 	_ = d.remove(tmp) // left by somebody who was killed here; we hold the lock
 	// Not writable for the group from the start: who owns it has written it.
 	var fd int
-	exactly(func() {
+	withoutUmask(func() {
 		fd, err = d.openat(tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, p.s.fileMode()&^0o022)
 	})
 	if err != nil {
-		return d.failed("create", tmp, err)
+		return d.pathErr("create", tmp, err)
 	}
-	f := os.NewFile(uintptr(fd), d.sub(tmp))
+	f := os.NewFile(uintptr(fd), d.join(tmp))
 	if name == "limit" {
 		// A pool may be idle for longer than cleaners of temporary files leave
 		// alone. systemd-tmpfiles passes a file with the sticky bit; where it

@@ -69,7 +69,7 @@ type candidate struct {
 // first: they may be free though the index does not say so. With lazily set that
 // happens only if something is in the way.
 func (p *pool) take(ix *index, c candidate, scan *slotScan, lazily bool) (*holding, lease.Verdict, error) {
-	own, err := p.own()
+	own, err := p.ownSettings()
 	if err != nil {
 		return nil, lease.Verdict{}, err
 	}
@@ -153,7 +153,7 @@ func (p *pool) grant(ix *index, r lease.Request, inForce int) (_ *holding, err e
 		h.files[i] = aboveCaller(f)
 	}
 	if r.IdleTimeout > 0 {
-		if err := p.keepAlive(&h.lease, 0); err != nil {
+		if err := p.writeKeepalive(&h.lease, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -177,7 +177,7 @@ func (p *pool) commit(ix *index, h *holding, err error) error {
 func (p *pool) revoke(ix *index, h *holding, err error) error {
 	if h != nil {
 		for i, f := range h.files {
-			_ = markFree(f)
+			_ = writeFreeMark(f)
 			ix.mark(h.lease.Slots[i], 0)
 			_ = unlock(f) // explicitly: a child of ours may have inherited it by now
 			f.Close()
@@ -188,7 +188,7 @@ func (p *pool) revoke(ix *index, h *holding, err error) error {
 
 // lockSlot locks slot i. Without a file, the state says why not.
 func (p *pool) lockSlot(i int) (*os.File, slotState) {
-	f, err := p.openSlot(i, making)
+	f, err := p.openSlot(i, creating)
 	if err != nil {
 		return nil, slotState{err: err}
 	}

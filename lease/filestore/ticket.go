@@ -135,7 +135,7 @@ func (p *pool) readTicket(name string, checkFrozen bool) (t ticketInfo, err erro
 	switch {
 	case locked: // its waiter has not written it yet
 		t.state = standing
-	case errors.Is(err, errNewer) || !p.unwritten(b):
+	case errors.Is(err, errNewer) || !p.halfWritten(b):
 		t.state = foreign
 	}
 	return t, nil
@@ -147,13 +147,13 @@ func (p *pool) stateOf(r *record, locked, checkFrozen bool) ticketState {
 	aside := a != nil && !a.Back
 	noted := a != nil && a.Gone
 	switch {
-	case locked && aside && p.s.o.Frozen(r.ticket.Owner):
+	case locked && aside && p.s.opts.Frozen(r.ticket.Owner):
 		return frozenPassed
-	case locked && !aside && checkFrozen && p.s.o.Frozen(r.ticket.Owner):
+	case locked && !aside && checkFrozen && p.s.opts.Frozen(r.ticket.Owner):
 		return frozen
 	case locked:
 		return standing
-	case !noted && p.s.o.Alive(r.ticket.Owner) && (aside || r.ticket.Key != "" && r.stop == nil):
+	case !noted && p.s.opts.Alive(r.ticket.Owner) && (aside || r.ticket.Key != "" && r.stop == nil):
 		return stoodAside
 	case r.ticket.Key == "" || r.stop != nil:
 		return dead
@@ -168,16 +168,16 @@ func (p *pool) stateOf(r *record, locked, checkFrozen bool) ticketState {
 
 func (p *pool) isOurs(id string) bool { return strings.HasPrefix(id, p.name+"/") }
 
-// unwritten: a waiter of this pool was killed before it had written its ticket, or
+// halfWritten: a waiter of this pool was killed before it had written its ticket, or
 // a power cut or a full disk left a part of it, or NULs.
-func (p *pool) unwritten(b []byte) bool {
+func (p *pool) halfWritten(b []byte) bool {
 	begin := fmt.Appendf(nil, `{"v":%d,"id":"%s/`, lease.Version, p.name)
 	return len(bytes.Trim(b, "\x00")) == 0 || bytes.HasPrefix(b, begin) && !bytes.Contains(b, []byte("\n"))
 }
 
 func (p *pool) inGrace(r *record) bool {
 	a := r.aside
-	return a.Boot == p.s.o.Boot && p.s.Clock().Sub(a.Left) < r.ticket.Grace
+	return a.Boot == p.s.opts.Boot && p.s.Clock().Sub(a.Left) < r.ticket.Grace
 }
 
 // note appends to a ticket. One that cannot be written is noted by the next
@@ -196,5 +196,5 @@ func (p *pool) note(name string, a *aside) error {
 
 // asideNow is a note of this moment; gone: its waiter will not come back itself.
 func (p *pool) asideNow(gone bool) *aside {
-	return &aside{Left: p.s.Clock(), Boot: p.s.o.Boot, Gone: gone}
+	return &aside{Left: p.s.Clock(), Boot: p.s.opts.Boot, Gone: gone}
 }

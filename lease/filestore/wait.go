@@ -20,7 +20,7 @@ func (t *place) Wait(ctx context.Context) error {
 
 func (t *place) waitBehind(ctx context.Context) error {
 	t.head.close()
-	checkFrozen := time.NewTimer(t.pool.s.o.Look)
+	checkFrozen := time.NewTimer(t.pool.s.opts.FrozenCheck)
 	defer checkFrozen.Stop()
 	select {
 	case <-t.blockOn(t.at.pred):

@@ -44,7 +44,7 @@ func (m *mortal) end() {
 // processes and ours.
 func storeOf(t *testing.T, all ...*mortal) *Store {
 	s := eventsOnly(t)
-	s.o.Alive = func(p lease.Process) bool {
+	s.opts.Alive = func(p lease.Process) bool {
 		for _, m := range all {
 			if p == m.process() {
 				return m.alive()
@@ -52,13 +52,13 @@ func storeOf(t *testing.T, all ...*mortal) *Store {
 		}
 		return p.PID == os.Getpid()
 	}
-	s.o.Ending = func(p lease.Process) bool {
+	s.opts.Ending = func(p lease.Process) bool {
 		for _, m := range all {
 			if p == m.process() && m.dying.Load() {
 				return true
 			}
 		}
-		return !s.o.Alive(p)
+		return !s.opts.Alive(p)
 	}
 	return s
 }
@@ -133,7 +133,7 @@ func TestOrphanWithoutALockEnds(t *testing.T) {
 func TestDaemonKeepsTheSlot(t *testing.T) {
 	m := bear(t)
 	s := storeOf(t, m)
-	s.o.Timings.Again = []time.Duration{time.Millisecond}
+	s.opts.Timings.FollowUps = []time.Duration{time.Millisecond}
 	r := request(1, 1)
 	r.Owner = m.process()
 	h := takeSlot(t, s, r)
@@ -143,9 +143,9 @@ func TestDaemonKeepsTheSlot(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := l.(*place)
-	for looks := 0; p.head.watch == nil || p.head.timeout(&s.o.Timings) < time.Second; looks++ {
+	for looks := 0; p.head.watch == nil || p.head.timeout(&s.opts.Timings) < time.Second; looks++ {
 		if looks > 15 {
-			t.Fatalf("%d looks, and the next is to come in %v", looks, p.head.timeout(&s.o.Timings))
+			t.Fatalf("%d looks, and the next is to come in %v", looks, p.head.timeout(&s.opts.Timings))
 		}
 		if g, v, err := p.TryAcquire(t.Context(), lease.Clearance{}); g != nil || err != nil {
 			t.Fatalf("%v, %v, %v", g, v, err)
@@ -241,7 +241,7 @@ func TestKeepaliveWakesNobody(t *testing.T) {
 	s := eventsOnly(t)
 	defer giveBack(t, takeSlot(t, s, request(3, 1)))
 	h := takeSlot(t, s, request(3, 1))
-	s.o.SlotOf = func(string) (int, bool) { return 1, true }
+	s.opts.SlotOf = func(string) (int, bool) { return 1, true }
 	d, err := h.pool.in(slots, false)
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +251,7 @@ func TestKeepaliveWakesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.close()
-	hog := h.pool.keep.lock("lock")
+	hog := h.pool.top.lock("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestKeepaliveOfAnotherLease(t *testing.T) {
 	late := h.lease
 	giveBack(t, h)
 	h = takeSlot(t, s, request(1, 1))
-	if err := h.pool.keepAlive(&late, s.Clock()); err != nil {
+	if err := h.pool.writeKeepalive(&late, s.Clock()); err != nil {
 		t.Fatal(err)
 	}
 	if signs, err := h.Renew(t.Context(), 0); err != nil || signs.Keepalive != 0 {

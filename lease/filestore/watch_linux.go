@@ -39,7 +39,7 @@ func newWatch(d *dir) (*watch, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("inotify_init1", err)
 	}
-	err = d.do(func(at int) error {
+	err = d.withFD(func(at int) error {
 		_, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+strconv.Itoa(at), unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR)
 		return err
 	})

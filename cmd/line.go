@@ -14,7 +14,7 @@ import (
 )
 
 // acquire takes the slots, at once if that is possible.
-func (r *runner) acquire() (lease.Holding, error) {
+func (r *runner) acquire() (*limiter.Session, error) {
 	var last lease.Verdict
 	var out error // the store could not be reached
 	if r.spec.Request.Key == "" {
@@ -120,12 +120,12 @@ type inLine struct {
 
 // outcome is what came of standing in the line.
 type outcome struct {
-	h   lease.Holding
+	h   *limiter.Session
 	err error
 }
 
 // wait lines up, after that verdict, or because the store was out of reach then.
-func (r *runner) wait(last lease.Verdict, out error) (lease.Holding, error) {
+func (r *runner) wait(last lease.Verdict, out error) (*limiter.Session, error) {
 	l := &inLine{r: r}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -242,7 +242,7 @@ func (l *inLine) stopAnyway() {
 	}
 }
 
-func (l *inLine) over(o outcome) (lease.Holding, error) {
+func (l *inLine) over(o outcome) (*limiter.Session, error) {
 	if l.signal != nil && o.h != nil {
 		// Too late for the wait and too early for the command: it is not
 		// started.

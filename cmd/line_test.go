@@ -127,6 +127,9 @@ type granted struct {
 	unused int
 }
 
+func (g *granted) Lease() lease.Lease     { return lease.Lease{} }
+func (g *granted) Expires() clock.Instant { return 0 }
+
 func (g *granted) Unused(context.Context) error {
 	g.unused++
 	return nil
@@ -137,7 +140,7 @@ func (g *granted) Unused(context.Context) error {
 func TestSignalAtTheGrant(t *testing.T) {
 	g := &granted{}
 	l := &inLine{r: &runner{}, signal: tty.SignalError{Signal: syscall.SIGTERM}}
-	if h, err := l.over(outcome{h: g}); h != nil || outcomeOf(err).Signal != syscall.SIGTERM {
+	if h, err := l.over(outcome{h: limiter.NewSession(g)}); h != nil || outcomeOf(err).Signal != syscall.SIGTERM {
 		t.Errorf("got %v, %v; want to die of TERM", h, err)
 	}
 	if g.unused != 1 {

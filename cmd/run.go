@@ -100,7 +100,7 @@ func (r *runner) run() (int, error) {
 
 	r.asker = newAsker(r.store, *req, r.say)
 	var outer *lease.Lease
-	var h lease.Holding
+	var h *limiter.Session
 	if req.Gates != "" {
 		err = r.checkGates(r.asker.check)
 	}

@@ -10,6 +10,7 @@ import (
 	"berth/cmd/tty"
 	"berth/lease"
 	"berth/lease/clock"
+	"berth/limiter"
 	"berth/procwatch"
 )
 
@@ -17,23 +18,21 @@ import (
 // one select; timers and goroutines only deliver events.
 type supervisor struct {
 	*runner
-	h      lease.Holding // nil: no slot of its own
-	keeper *lease.Keeper // of h
-	child  *procwatch.Child
+	h     *limiter.Session // nil: no slot of its own
+	child *procwatch.Child
 
 	ending   error          // why the tree is being ended; nil: it is not
 	first    syscall.Signal // that the command is ended with; 0: it ended before
 	killAt   time.Time      // then it is killed
 	exited   bool
 	exitedAt time.Time
-	code     int            // the child's, once it exited
-	died     syscall.Signal // that ended the child, or 0
-	done     chan error     // End or WaitTree has returned
-	renewals <-chan lease.Renewal
+	code     int                  // the child's, once it exited
+	died     syscall.Signal       // that ended the child, or 0
+	done     chan error           // End or WaitTree has returned
+	events   <-chan limiter.Event // of h
 	deadline <-chan time.Time
 	idle     *time.Timer
 	busyAt   clock.Instant // the start, or the last keepalive, on the store's clock
-	lost     bool
 
 	gaveUp    bool // the tree could not be ended
 	ctl       tty.Suspension
@@ -45,7 +44,7 @@ type supervisor struct {
 }
 
 // supervise starts the command, with the slots h or none, and returns its code.
-func (r *runner) supervise(h lease.Holding) (int, error) {
+func (r *runner) supervise(h *limiter.Session) (int, error) {
 	if !r.spec.Exec {
 		<-r.caught // before there is a child that would miss them, and before a word
 	}
@@ -59,8 +58,8 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 		return r.become(h, l)
 	}
 	start := procwatch.Start
-	if h != nil && h.Expires() > 0 {
-		if err := r.stillOurs(h); err != nil {
+	if h != nil && h.Expires() {
+		if err := h.Ready(context.Background()); err != nil {
 			return 0, errors.Join(err, unused(h))
 		}
 		start = procwatch.StartBound // nobody would renew its lease
@@ -81,7 +80,7 @@ func (r *runner) supervise(h lease.Holding) (int, error) {
 }
 
 // unused gives back what no command was started in.
-func unused(h lease.Holding) error {
+func unused(h *limiter.Session) error {
 	if h == nil {
 		return nil
 	}
@@ -89,9 +88,9 @@ func unused(h lease.Holding) error {
 }
 
 // become replaces berth by the command, which inherits the slot's descriptor.
-func (r *runner) become(h lease.Holding, l *lease.Lease) (int, error) {
+func (r *runner) become(h *limiter.Session, l *lease.Lease) (int, error) {
 	if h != nil {
-		if err := h.Running(context.Background(), l.Owner); err != nil {
+		if err := h.Bind(context.Background(), l.Owner); err != nil {
 			return 0, errors.Join(err, unused(h))
 		}
 	}
@@ -122,17 +121,15 @@ func (r *runner) lastSignal() error {
 
 func (s *supervisor) run() (int, error) {
 	if s.h != nil {
-		if err := s.h.Running(context.Background(), lease.Process(s.child.ID())); err != nil {
+		if err := s.h.Bind(context.Background(), lease.Process(s.child.ID())); err != nil {
 			s.say.notef("cannot record the child of %s: %v", s.h.Lease().ID, err)
 		}
-		s.keeper = lease.Keep(s.h, lease.Beats{Every: s.spec.Request.Heartbeat, Reserve: s.reserve()})
-		s.renewals = s.keeper.Renewals()
+		s.events = s.h.Events()
 	}
 	s.startClocks()
 	for !s.step() {
 	}
 	if s.h != nil {
-		s.keeper.Stop()
 		s.giveBack()
 	}
 	return s.outcome()
@@ -175,7 +172,7 @@ func (s *supervisor) step() bool {
 		s.end(&timeLimitError{"--timeout", s.spec.Timeout, s.spec.Signal, s.spec.KillAfter}, s.spec.KillAfter)
 	case <-s.idleOver():
 		s.idleClock()
-	case g := <-s.renewals:
+	case g := <-s.events:
 		if g.Stop != nil && s.before() { // one that has ended is not stopped
 			return true
 		}
@@ -242,8 +239,8 @@ func (s *supervisor) signal(sig syscall.Signal) {
 	case class == tty.Resume:
 		s.ctl.Resume(time.Now())
 		s.resumed++
-		if s.keeper != nil {
-			s.keeper.Now() // 'berth stop' wakes us with it
+		if s.h != nil {
+			s.h.Renew() // 'berth stop' wakes us with it
 		}
 	}
 	if phase == tty.Leftover {
@@ -322,14 +319,13 @@ func (s *supervisor) treeGone(err error) {
 
 // idleClock: the idle time is over, unless the job called 'berth keepalive'.
 // What the lease says now decides, in renewed.
-func (s *supervisor) idleClock() { s.keeper.Now() }
+func (s *supervisor) idleClock() { s.h.Renew() }
 
-func (s *supervisor) renewed(g lease.Renewal) {
+func (s *supervisor) renewed(g limiter.Event) {
 	switch {
-	case errors.Is(g.Err, lease.ErrLost) && !s.lost:
-		s.lose(g.Err)
-	case g.Err == nil && s.lost && s.ending == nil:
-		s.lost = false
+	case g.Kind == limiter.Lost:
+		s.lose(g)
+	case g.Kind == limiter.Regained && s.ending == nil:
 		s.say.notef("pool %s: the lease is renewed, and the job is counted again", s.spec.Request.Pool)
 	case g.Err != nil:
 		s.say.verbosef("no heartbeat: %v", g.Err)

@@ -284,6 +284,13 @@ type Holding interface {
 	Unused(ctx context.Context) error
 }
 
+// HeartbeatBound is a Holding that must be renewed more often than its TTL alone would need,
+// because its store forgets.
+type HeartbeatBound interface {
+	// HeartbeatAtMost is the longest time between two heartbeats; more than 0.
+	HeartbeatAtMost() time.Duration
+}
+
 // Pool is one pool as List saw it.
 type Pool struct {
 	Name    string   `json:"pool"`

@@ -136,7 +136,15 @@ type Options struct {
 // is out of reach is waited for like a slot, from the first step on, unless o.Now; when
 // ctx ended before it was back the error is *lease.UnreachableError, and what is left of
 // a ticket ends with r.TTL.
-func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (lease.Holding, error) {
+func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (*Session, error) {
+	h, err := acquire(ctx, s, r, o)
+	if err != nil {
+		return nil, err
+	}
+	return NewSession(h), nil
+}
+
+func acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (lease.Holding, error) {
 	v := o.Verdict
 	if r.Key == "" && v.Reason == "" && o.Out == nil { // a key wants its place, however short the visit
 		h, now, err := s.TryAcquire(ctx, r)

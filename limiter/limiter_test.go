@@ -35,7 +35,7 @@ func TestAcquire(t *testing.T) {
 	if _, err := Acquire(ctx, s, keyed, Options{Now: true}); !errors.As(err, &busy) || !busy.Kept {
 		t.Errorf("%v, want a BusyError that keeps the place", err)
 	}
-	if err := h.Release(ctx); err != nil {
+	if err := h.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -65,12 +65,12 @@ func TestAcquireAfterAVerdict(t *testing.T) {
 		if _, err := Acquire(t.Context(), s, r, Options{Now: true}); !errors.As(err, &busy) {
 			t.Fatal(err)
 		}
-		time.AfterFunc(time.Second, func() { _ = h.Release(context.Background()) })
+		time.AfterFunc(time.Second, func() { _ = h.Close(context.Background()) })
 		h, err = Acquire(t.Context(), s, r, Options{Verdict: busy.Verdict})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = h.Release(t.Context())
+		_ = h.Close(t.Context())
 		if s.n != 2 {
 			t.Errorf("asked %d times without a ticket, want 2", s.n)
 		}
@@ -99,12 +99,12 @@ func TestAcquireWaits(t *testing.T) {
 		if pools, err := s.List(t.Context(), "p"); err != nil || len(pools[0].Waiters) > 0 {
 			t.Errorf("%v, %v: want no ticket left", pools, err)
 		}
-		time.AfterFunc(time.Minute, func() { _ = h.Release(context.Background()) })
+		time.AfterFunc(time.Minute, func() { _ = h.Close(context.Background()) })
 		h2, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = h2.Release(t.Context())
+		_ = h2.Close(t.Context())
 	})
 }
 
@@ -131,7 +131,7 @@ func TestInterrupt(t *testing.T) {
 		if !did || !errors.As(err, &stopped) || stopped.Reason != "enough" {
 			t.Errorf("did %v, %v; want a StoppedError", did, err)
 		}
-		_ = h.Release(t.Context())
+		_ = h.Close(t.Context())
 	})
 }
 
@@ -145,7 +145,7 @@ func TestInterruptAtTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer h.Release(t.Context())
+		defer h.Close(t.Context())
 		var in Interrupts
 		stopped := func(ctx context.Context, p lease.Place) error {
 			time.Sleep(time.Minute) // as if stopped for so long
@@ -201,7 +201,7 @@ func TestGates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(time.Minute, func() { _ = other.Release(context.Background()) })
+		time.AfterFunc(time.Minute, func() { _ = other.Close(context.Background()) })
 		g := &gates{answers: []Answer{{Again: time.Second}, {Undecided: true, Again: 2 * time.Second}, {Again: time.Hour}, {Open: true}}}
 		h, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: g.ask})
 		if err != nil {
@@ -210,7 +210,7 @@ func TestGates(t *testing.T) {
 		if want := "[0s 1s 3s 1m0s]"; fmt.Sprint(g.at) != want {
 			t.Errorf("asked at %v, want %s", g.at, want)
 		}
-		_ = h.Release(t.Context())
+		_ = h.Close(t.Context())
 	})
 }
 
@@ -235,7 +235,7 @@ func TestGatesNow(t *testing.T) {
 				t.Errorf("%+v: asked %d times", c, len(g.at))
 			}
 			if h != nil {
-				_ = h.Release(t.Context())
+				_ = h.Close(t.Context())
 			}
 		}
 	})
@@ -292,7 +292,7 @@ func TestInterruptWhileAsking(t *testing.T) {
 		if err != nil || !did || n != 2 {
 			t.Fatalf("%v, did %v, asked %d times", err, did, n)
 		}
-		_ = h.Release(t.Context())
+		_ = h.Close(t.Context())
 	})
 }
 
@@ -330,7 +330,7 @@ func TestAnswerIsNotWaitedFor(t *testing.T) {
 		if d := time.Since(start); d != 4*time.Minute || fmt.Sprint(got) != "[slow slower]" {
 			t.Errorf("after %v, asked %v; want 4m and [slow slower]", d, got)
 		}
-		_ = h.Release(t.Context())
+		_ = h.Close(t.Context())
 	})
 }
 
@@ -386,7 +386,7 @@ func TestGatesAddedWhileAsking(t *testing.T) {
 		if err != nil || fmt.Sprint(got) != "[[g] [pool g]]" {
 			t.Fatalf("%v, asked %v", err, got)
 		}
-		_ = h.Release(t.Context())
+		_ = h.Close(t.Context())
 	})
 }
 
@@ -400,7 +400,7 @@ func TestOneAnswerOneStart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = h.Release(t.Context())
+			_ = h.Close(t.Context())
 		}
 		if len(g.at) != 2 {
 			t.Errorf("asked %d times for two starts", len(g.at))
@@ -422,7 +422,7 @@ func TestFaultInLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.Release(t.Context())
+	defer h.Close(t.Context())
 	boom := errors.New("disk full")
 	if _, err := Acquire(t.Context(), &faulty{s, boom}, storetest.Request("p", 1), Options{}); !errors.Is(err, boom) {
 		t.Errorf("%v, want %v", err, boom)

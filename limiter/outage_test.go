@@ -80,7 +80,7 @@ func TestAcquireInAnOutage(t *testing.T) {
 				case !c.fails && err != nil:
 					t.Errorf("%v, want the slot", err)
 				case !c.fails:
-					_ = h.Release(t.Context())
+					_ = h.Close(t.Context())
 				}
 				if s.tries != c.tries || notes != c.notes {
 					t.Errorf("%d tries without a ticket and %d notes, want %d and %d", s.tries, notes, c.tries, c.notes)
@@ -106,7 +106,7 @@ func TestGatesInAnOutage(t *testing.T) {
 		if err != nil || asked != 3 {
 			t.Fatalf("%v, after gates were asked %d times; want the slot after 3", err, asked)
 		}
-		_ = h.Release(t.Context())
+		_ = h.Close(t.Context())
 	})
 }
 

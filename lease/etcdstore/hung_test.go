@@ -1,13 +1,14 @@
 package etcdstore
 
 import (
-	"errors"
+	"context"
 	"testing"
 	"time"
 
 	"berth/lease"
 	"berth/lease/clock"
 	"berth/lease/storetest/engine"
+	"berth/limiter"
 )
 
 // asUsual are etcd's own times, which a cluster has that nobody has tuned: a leader that
@@ -17,24 +18,29 @@ var asUsual = []string{"--heartbeat-interval", "100", "--election-timeout", "100
 // keepers are jobs as 'berth run --ttl 5s' keeps them.
 type keepers struct {
 	t    *testing.T
-	held map[lease.Holding]*lease.Keeper
+	held map[lease.Holding]*limiter.Session
 }
 
 const shortTTL = 5 * time.Second
 
 func (k *keepers) keep(h lease.Holding) {
-	r := lease.Keep(h, lease.Beats{Every: shortTTL / 3, Reserve: shortTTL/10 + shortTTL/3})
-	k.held[h] = r
-	k.t.Cleanup(func() {
+	s := limiter.NewSession(h)
+	if err := s.Bind(soon(k.t), lease.Process{PID: 1, Start: 1}); err != nil {
+		k.t.Fatal(err)
+	}
+	k.held[h] = s
+	k.t.Cleanup(func() { // it renews no more
 		if k.held[h] != nil {
-			r.Stop()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = s.Close(ctx)
 		}
 	})
 	go func() {
 		for {
 			select {
-			case n := <-r.Renewals():
-				if errors.Is(n.Err, lease.ErrLost) {
+			case n := <-s.Events():
+				if n.Kind == limiter.Lost {
 					k.t.Errorf("%s: %v", h.Lease().ID, n.Err)
 				}
 			case <-k.t.Context().Done():
@@ -45,9 +51,10 @@ func (k *keepers) keep(h lease.Holding) {
 }
 
 func (k *keepers) end(h lease.Holding) {
-	k.held[h].Stop()
+	if err := k.held[h].Close(soon(k.t)); err != nil {
+		k.t.Errorf("Close: %v", err)
+	}
 	delete(k.held, h)
-	mustRelease(k.t, h)
 }
 
 // outlive waits until each of them has been renewed so often that it outlived what
@@ -68,13 +75,14 @@ func TestMemberHangs(t *testing.T) {
 		t.Run(who, func(t *testing.T) {
 			t.Parallel()
 			servers := engine.EtcdCluster(t, 3, asUsual...)
-			k := &keepers{t, map[lease.Holding]*lease.Keeper{}}
+			k := &keepers{t, map[lease.Holding]*limiter.Session{}}
 			var waits []<-chan got
 			var holds []lease.Holding
 			s := open(t, "", servers...)
 			pool := func(name string) lease.Request {
 				r := request(2, shortTTL)
 				r.Pool, r.ID = name, lease.NewID(name)
+				r.Heartbeat, r.KillAfter = shortTTL/3, shortTTL
 				return r
 			}
 			for _, name := range []string{"a", "b", "c", "d", "e", "f"} { // each asks a member of its own

@@ -6,6 +6,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/limiter"
 )
 
 // A holder with a long TTL that was never cut off is back before somebody else starts on
@@ -15,9 +16,12 @@ func TestForgottenBetweenHeartbeats(t *testing.T) {
 	t.Parallel()
 	server := known(t)
 	timings := redisstore.Timings{Recover: 6 * time.Second}
-	h := try(t, openAt(t, server.Addr, nil, timings), job(1, time.Hour))
-	k := lease.Keep(h, lease.Beats{Every: 20 * time.Minute, Reserve: time.Second})
-	defer k.Stop()
+	r := job(1, time.Hour)
+	r.Heartbeat = 20 * time.Minute
+	h := limiter.NewSession(try(t, openAt(t, server.Addr, nil, timings), r))
+	if err := h.Bind(within(t), lease.Process{PID: 1, Start: 1}); err != nil {
+		t.Fatal(err)
+	}
 	command(t, server, "FLUSHALL")
 	s := openAt(t, server.Addr, nil, timings)
 	eventually(t, "the holder has registered again", func() bool {
@@ -33,5 +37,7 @@ func TestForgottenBetweenHeartbeats(t *testing.T) {
 	if p := pool(t, s); len(p.Holders) != 1 || p.Holders[0].Lease.ID != h.Lease().ID {
 		t.Errorf("%+v, want the holder there was", p.Holders)
 	}
-	release(t, h)
+	if err := h.Close(within(t)); err != nil {
+		t.Error(err)
+	}
 }

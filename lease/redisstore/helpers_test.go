@@ -2,7 +2,6 @@ package redisstore_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"berth/lease/redisstore"
 	"berth/lease/remote"
 	"berth/lease/storetest/engine"
+	"berth/limiter"
 )
 
 // deadline ends every wait of these tests. It says nothing about how fast anything is.
@@ -262,14 +262,15 @@ func (r *recorder) order(of []string) []string {
 // lease back. A lease that is lost meanwhile fails the test.
 func (r *recorder) keep(h lease.Holding, ttl time.Duration) (end func()) {
 	r.enter(h)
-	k := lease.Keep(h, lease.Beats{Every: ttl / 10, Reserve: ttl / 20})
+	kept := limiter.NewSession(often{h, ttl / 10})
+	_ = kept.Bind(within(r.t), lease.Process{})
 	done, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
 		for {
 			select {
-			case n := <-k.Renewals():
-				if errors.Is(n.Err, lease.ErrLost) {
+			case n := <-kept.Events():
+				if n.Kind == limiter.Lost {
 					r.t.Errorf("%s: %v", h.Lease().ID, n.Err)
 					return
 				}
@@ -281,11 +282,26 @@ func (r *recorder) keep(h lease.Holding, ttl time.Duration) (end func()) {
 	return sync.OnceFunc(func() {
 		close(done)
 		<-gone
-		k.Stop()
 		r.leave(h)
-		release(r.t, h)
+		if err := kept.Close(within(r.t)); err != nil {
+			r.t.Error(err)
+		}
 	})
 }
+
+// often is a holding that is renewed so often, and whose process is nobody's business.
+type often struct {
+	lease.Holding
+	every time.Duration
+}
+
+func (o often) Lease() lease.Lease {
+	l := o.Holding.Lease()
+	l.Heartbeat = o.every
+	return l
+}
+
+func (o often) Running(context.Context, lease.Process) error { return nil }
 
 // push tries to get in past everybody until the function that it returns is called.
 // What it is given it gives back at once: what counts is who else holds by then.

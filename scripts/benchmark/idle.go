@@ -22,7 +22,7 @@ import (
 // its own. Their number is the limit of their pool.
 type idlers struct {
 	stop    context.CancelFunc
-	keepers []*lease.Keeper
+	held    []*limiter.Session
 	stores  []*redisstore.Store
 	reading sync.WaitGroup // of what becomes of renewals
 	waiting sync.WaitGroup
@@ -147,14 +147,16 @@ func (all *idlers) hold(ctx, short context.Context, s *redisstore.Store, limit i
 	if err != nil {
 		return err
 	}
-	ttl := lease.DefaultTTL
-	k := lease.Keep(h, lease.Beats{Every: heartbeatOf(ttl), Reserve: ttl/10 + ttl/3})
-	all.keepers = append(all.keepers, k)
+	kept := limiter.NewSession(h)
+	all.held = append(all.held, kept)
+	if err := kept.Bind(short, self()); err != nil {
+		return err
+	}
 	all.reading.Go(func() {
 		for {
 			select {
-			case r := <-k.Renewals():
-				if r.Err != nil {
+			case e := <-kept.Events():
+				if e.Err != nil {
 					all.failed.Add(1)
 				}
 			case <-ctx.Done():
@@ -178,9 +180,11 @@ func (all *idlers) wait(ctx context.Context, s *redisstore.Store, limit int) {
 // their server.
 func (all *idlers) end() {
 	all.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
 	var stopping sync.WaitGroup
-	for _, k := range all.keepers {
-		stopping.Go(k.Stop) // each waits for a renewal that is under way
+	for _, h := range all.held {
+		stopping.Go(func() { _ = h.Close(ctx) }) // each waits for a renewal that is under way
 	}
 	stopping.Wait()
 	all.reading.Wait()

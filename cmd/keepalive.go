@@ -43,7 +43,8 @@ func keepaliveCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return st.Keepalive(ctx, id)
+			_, err = st.Tell(ctx, id, lease.Message{Kind: lease.MessageKeepalive})
+			return err
 		},
 	}
 }

@@ -71,8 +71,6 @@ func parseStop(c *cli.Context) (words.Choice, lease.Stop, error) {
 		return bad(lease.CheckPool(who.Pool))
 	case c.Bool("now") && c.IsSet("kill-after"):
 		return bad(fmt.Errorf("--now and --kill-after %s exclude each other", c.String("kill-after")))
-	case len(c.String("reason")) > 1024:
-		return bad(fmt.Errorf("a reason of %d bytes is too long (at most 1024)", len(c.String("reason"))))
 	}
 	stop.Reason = c.String("reason")
 	stop.By = fmt.Sprintf("%s@%s (pid %d)", view.UserName(os.Getuid()), view.Host(), os.Getpid())
@@ -86,8 +84,13 @@ func parseStop(c *cli.Context) (words.Choice, lease.Stop, error) {
 		}
 		stop.KillAfter = &d
 	}
+	if err := stopMessage(stop).Check(); err != nil {
+		return bad(err)
+	}
 	return who, stop, nil
 }
+
+func stopMessage(s lease.Stop) lease.Message { return lease.Message{Kind: lease.MessageStop, Stop: s} }
 
 // stopAll stops these, all at the same time, for each may take its grace; errs is what
 // went wrong before. With gone, one may have ended meanwhile.
@@ -99,7 +102,7 @@ func stopAll(st *store, say *speaker, ids []string, errs []error, gone bool, sto
 			continue
 		}
 		ctx, cancel := st.asking()
-		entry, err := st.Stop(ctx, id, stop)
+		entry, err := st.Tell(ctx, id, stopMessage(stop))
 		cancel()
 		switch {
 		case err == nil && entry.Lease != nil && entry.Lease.State == lease.Damaged:

@@ -97,14 +97,8 @@ func (s *suspendGuard) Set(ctx context.Context, pool string, change func(lease.S
 	return s.Store.Set(ctx, pool, change)
 }
 
-func (s *suspendGuard) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
+func (s *suspendGuard) Tell(ctx context.Context, id string, m lease.Message) (lease.Entry, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.Store.Stop(ctx, id, stop)
-}
-
-func (s *suspendGuard) Keepalive(ctx context.Context, id string) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.Store.Keepalive(ctx, id)
+	return s.Store.Tell(ctx, id, m)
 }

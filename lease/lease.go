@@ -163,23 +163,6 @@ const DefaultTTL = 30 * time.Second
 // never changed or taken for free.
 const Version = 1
 
-// Stop asks a holder to end its job, or a waiter to leave the line.
-type Stop struct {
-	Reason string `json:"reason,omitempty"`
-	By     string `json:"by,omitempty"`
-	// KillAfter is the grace between the first signal and KILL; nil leaves it
-	// to the job's own setting.
-	KillAfter *time.Duration `json:"kill_after_ns,omitempty"`
-}
-
-// Inbox is what Renew learned from the store.
-type Inbox struct {
-	Stop *Stop // somebody asked this job to end
-	// Keepalive is when the job last called for its idle clock to be reset, on the
-	// store's clock.
-	Keepalive clock.Instant
-}
-
 // Store is where pools live. All methods may be called concurrently. Every
 // method that takes a context returns soon after its end, and says below what
 // is left behind then.
@@ -208,13 +191,11 @@ type Store interface {
 	// faster. After an error, also one of change, nothing has changed.
 	Set(ctx context.Context, pool string, change func(old Settings, err error) (Settings, error)) error
 
-	// Stop leaves a request to stop for the holder or waiter with this id and
-	// returns its record as it was found. The owner learns of it with its next
-	// Renew or Wait; whoever can should wake it. Unknown: ErrNotFound.
-	Stop(ctx context.Context, id string, s Stop) (Entry, error)
-
-	// Keepalive marks a holder's job as busy. Unknown: ErrNotFound.
-	Keepalive(ctx context.Context, id string) error
+	// Tell leaves a message for the holder or waiter with this id, and returns its record
+	// as it was found. The owner gets it with its next Renew or TryAcquire; a waiter is
+	// woken for it. ErrNotFound when there is no such record, or a waiter is told what only
+	// a holder can be. After any other error the message may still arrive.
+	Tell(ctx context.Context, id string, m Message) (Entry, error)
 
 	// Clock is the present on the store's clock, which nobody can set.
 	Clock() clock.Instant
@@ -339,20 +320,6 @@ var (
 	// ErrTooHeavy: more slots wanted at once than the limit will ever allow.
 	ErrTooHeavy = errors.New("weight is greater than the limit")
 )
-
-// StoppedError says that somebody asked a waiter to leave the line.
-type StoppedError struct{ Stop }
-
-func (e *StoppedError) Error() string {
-	msg := "stopped"
-	if e.By != "" {
-		msg += " by " + e.By
-	}
-	if e.Reason != "" {
-		msg += ": " + e.Reason
-	}
-	return msg
-}
 
 // DamagedError says that a slot's record cannot be read and nothing proves
 // that its job has ended, so the slot counts as taken.

@@ -122,7 +122,7 @@ func TestInterrupt(t *testing.T) {
 		time.AfterFunc(time.Second, func() {
 			in.Do(func(ctx context.Context, p lease.Place) error {
 				did = true
-				_, err := s.Stop(ctx, p.Ticket().ID, lease.Stop{Reason: "enough"})
+				_, err := s.Tell(ctx, p.Ticket().ID, lease.Message{Kind: lease.MessageStop, Stop: lease.Stop{Reason: "enough"}})
 				return err
 			})
 		})

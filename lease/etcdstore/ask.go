@@ -42,38 +42,46 @@ func (s *Store) Set(ctx context.Context, name string, change func(lease.Settings
 	})
 }
 
-// Stop implements lease.Store.
-func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (e lease.Entry, err error) {
+// Tell implements lease.Store.
+func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.Entry, err error) {
+	if err := m.Check(); err != nil {
+		return e, err
+	}
 	err = s.retry(ctx, func(ctx context.Context) (err error) {
-		e, err = s.leave(ctx, id, stop)
+		e, err = s.tell(ctx, id, m)
 		return err
 	})
 	return e, err
 }
 
-// leave leaves a request to stop on the same life as the record it is for: it goes
+// tell leaves a message on the same etcd lease as the record it is for, so that it goes
 // with it.
-func (s *Store) leave(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
+func (s *Store) tell(ctx context.Context, id string, m lease.Message) (lease.Entry, error) {
+	value := encode(m.Stop)
+	if m.Kind == lease.MessageKeepalive {
+		value = encode(s.Clock())
+	}
 	for {
-		p, h, m, err := s.find(ctx, id)
+		p, h, w, err := s.find(ctx, id)
 		if err != nil {
 			return lease.Entry{}, err
 		}
 		key, rev, on, e := "", int64(0), int64(0), lease.Entry{HeartbeatAge: -1}
 		var t lease.Ticket
-		if h.exists() {
+		switch {
+		case h.exists():
 			key, rev, on, e.Lease = p.leaseKey(id), h.CreateRevision, h.Lease, &h.value
-		} else {
-			t = lease.Ticket{Request: lease.Request{ID: id, Priority: m.value.Priority}, Seq: m.value.Seq}
-			key, rev, on, e.Ticket, e.Aside = p.placeKey(id), m.CreateRevision, m.Lease, &t, m.value.Aside
+		case m.ForHolder():
+			return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+		default:
+			t = lease.Ticket{Request: lease.Request{ID: id, Priority: w.value.Priority}, Seq: w.value.Seq}
+			key, rev, on, e.Ticket, e.Aside = p.placeKey(id), w.CreateRevision, w.Lease, &t, w.value.Aside
 		}
-		resp, err := s.commit(ctx, txn{
-			when: []clientv3.Cmp{sameAs(key, rev)},
-			then: []clientv3.Op{
-				clientv3.OpPut(p.stopKey(id), encode(stop), clientv3.WithLease(clientv3.LeaseID(on))),
-				clientv3.OpGet(p.lineKey(t)), clientv3.OpGet(p.asideKey(t)),
-			},
-		})
+		then := []clientv3.Op{clientv3.OpPut(p.toldKey(id, m.Kind), value, clientv3.WithLease(clientv3.LeaseID(on)))}
+		if !h.exists() {
+			then = append(then, clientv3.OpGet(p.lineKey(t)), clientv3.OpGet(p.asideKey(t)))
+		}
+		resp, err := s.commit(ctx, txn{when: []clientv3.Cmp{sameAs(key, rev)}, then: then})
 		switch {
 		case err != nil:
 			return lease.Entry{}, err
@@ -87,27 +95,6 @@ func (s *Store) leave(ctx context.Context, id string, stop lease.Stop) (lease.En
 		}
 		return e, nil
 	}
-}
-
-// Keepalive implements lease.Store.
-func (s *Store) Keepalive(ctx context.Context, id string) error {
-	return s.retry(ctx, func(ctx context.Context) error {
-		p, h, _, err := s.find(ctx, id)
-		switch {
-		case err != nil:
-			return err
-		case !h.exists():
-			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
-		}
-		resp, err := s.commit(ctx, txn{
-			when: []clientv3.Cmp{sameAs(p.leaseKey(id), h.CreateRevision)},
-			then: []clientv3.Op{clientv3.OpPut(p.keepaliveKey(id), encode(s.Clock()), clientv3.WithLease(clientv3.LeaseID(h.Lease)))},
-		})
-		if err == nil && !resp.Succeeded {
-			err = fmt.Errorf("%s: %w", id, lease.ErrNotFound)
-		}
-		return err
-	})
 }
 
 // find finds a holder or a waiter: exactly one of them is there.

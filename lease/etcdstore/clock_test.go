@@ -23,7 +23,7 @@ func TestKeepaliveByAnotherClock(t *testing.T) {
 	var was clock.Instant
 	for _, off := range []time.Duration{-time.Hour, 10 * time.Minute, 0, -24 * time.Hour, time.Second / 2} {
 		before := s.Clock()
-		key, at := h.pool.keepaliveKey(h.lease.ID), encode(timeOfDay().Add(off))
+		key, at := h.pool.toldKey(h.lease.ID, lease.MessageKeepalive), encode(timeOfDay().Add(off))
 		if _, err := s.client.Put(soon(t), key, at, clientv3.WithLease(h.on.id)); err != nil {
 			t.Fatal(err)
 		}

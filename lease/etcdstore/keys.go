@@ -16,8 +16,8 @@ import (
 //	grants              lease.Starts; every grant rewrites it, so its revision is what
 //	                    grants agree by: two that read the same one exclude each other
 //	report
-//	holders/ID/lease    a holder; /stop and /keepalive are what others ask of it, and
-//	                    a stop can be there for a waiter, too: one watch tells both
+//	holders/ID/lease    a holder; /stop and /keepalive are what it was told, and a waiter
+//	                    can be told to stop, too: one watch shows both
 //	holders/ID/slots/…  what it holds, see holds
 //	line/PP/SEQ-ID      a waiter
 //	aside/PP/SEQ-ID     one that is passed for now
@@ -45,12 +45,14 @@ func (p pool) aside() string     { return p.dir + "aside/" }
 
 func (p pool) holder(id string) string   { return p.holders() + p.short(id) + "/" }
 func (p pool) leaseKey(id string) string { return p.holder(id) + "lease" }
-func (p pool) stopKey(id string) string  { return p.holder(id) + "stop" }
 func (p pool) claimKey(l lease.Lease) string {
 	return p.holder(l.ID) + claimKind + claimOf(l).name()
 }
-func (p pool) keepaliveKey(id string) string { return p.holder(id) + "keepalive" }
-func (p pool) placeKey(id string) string     { return p.dir + "ids/" + p.short(id) }
+
+// toldKey is where the last message of a kind is.
+func (p pool) toldKey(id string, kind lease.MessageKind) string { return p.holder(id) + string(kind) }
+
+func (p pool) placeKey(id string) string { return p.dir + "ids/" + p.short(id) }
 
 func (p pool) lineKey(t lease.Ticket) string  { return p.line() + p.rank(t) }
 func (p pool) asideKey(t lease.Ticket) string { return p.aside() + p.rank(t) }

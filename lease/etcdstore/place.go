@@ -109,7 +109,7 @@ func (t *place) look(ctx context.Context) (l *snapshot, mine own, ahead int, err
 		key = p.asideKey(t.ticket)
 	}
 	ops := append(p.reading(), clientv3.OpGet(key),
-		clientv3.OpGet(p.leaseKey(t.ticket.ID)), clientv3.OpGet(p.stopKey(t.ticket.ID)),
+		clientv3.OpGet(p.leaseKey(t.ticket.ID)), clientv3.OpGet(p.toldKey(t.ticket.ID, lease.MessageStop)),
 		clientv3.OpGet(p.line(), clientv3.WithRange(p.lineKey(t.ticket)),
 			clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(1)))
 	resp, err := t.s.commit(ctx, txn{then: ops})

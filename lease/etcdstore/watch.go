@@ -178,7 +178,7 @@ func (t *place) ownChanged(r clientv3.WatchResponse, ok bool) bool {
 		switch string(e.Kv.Key) {
 		case t.pool.leaseKey(t.ticket.ID):
 			t.noteGrant(e.Kv)
-		case t.pool.stopKey(t.ticket.ID):
+		case t.pool.toldKey(t.ticket.ID, lease.MessageStop):
 			t.noteStop(e.Kv)
 		}
 	}

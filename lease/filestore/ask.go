@@ -13,32 +13,51 @@ import (
 	"berth/lease"
 )
 
-// Stop implements lease.Store. A ticket that only its key keeps has nobody who
-// could follow: it is removed.
-func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
-	var e lease.Entry
-	err := s.find(ctx, id, func(m match) error {
-		e = lease.Entry{Lease: m.lease, Ticket: m.ticket, HeartbeatAge: -1}
-		if m.lease != nil {
-			m.pool.setState(&e)
-		} else if t, err := m.pool.readTicket(m.name, false); err == nil && (t.state.orphaned() || t.state == dead) {
-			if err := m.pool.announceRemoval(m.ix); err != nil {
-				return err
+// Tell implements lease.Store. A ticket that only its key keeps has no waiter who
+// could leave: it is removed.
+func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.Entry, err error) {
+	if err := m.Check(); err != nil {
+		return e, err
+	}
+	if m.Kind == lease.MessageKeepalive {
+		return s.keepalive(ctx, id)
+	}
+	err = s.find(ctx, id, func(f match) error {
+		e = f.entry()
+		if f.ticket != nil {
+			if t, err := f.pool.readTicket(f.name, false); err == nil && (t.state.orphaned() || t.state == dead) {
+				return f.pool.drop(f)
 			}
-			if err := m.pool.remove(m.where, m.name); err != nil {
-				return err
-			}
-			m.ix.line--
-			return nil
 		}
-		f, _, err := m.pool.openID(m.location, id, writing)
+		file, _, err := f.pool.openID(f.location, id, writing)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		return appendLine(f, note{Stop: &stop})
+		defer file.Close()
+		return appendLine(file, note{Stop: &m.Stop})
 	})
 	return e, err
+}
+
+// entry is the record as a list has it.
+func (m match) entry() lease.Entry {
+	e := lease.Entry{Lease: m.lease, Ticket: m.ticket, HeartbeatAge: -1}
+	if m.lease != nil {
+		m.pool.setState(&e)
+	}
+	return e
+}
+
+// drop removes a ticket.
+func (p *pool) drop(m match) error {
+	if err := p.announceRemoval(m.ix); err != nil {
+		return err
+	}
+	if err := p.remove(m.where, m.name); err != nil {
+		return err
+	}
+	m.ix.line--
+	return nil
 }
 
 // match is where a record was found.

@@ -69,7 +69,7 @@ func TestForget(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := takeSlot(t, s, in("kept-alive", 1))
-	if err := s.Keepalive(t.Context(), kept.lease.ID); err != nil {
+	if _, err := s.Tell(t.Context(), kept.lease.ID, lease.Message{Kind: lease.MessageKeepalive}); err != nil {
 		t.Fatal(err)
 	}
 	giveBack(t, kept)

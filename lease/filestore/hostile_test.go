@@ -292,7 +292,7 @@ func TestThingsThatAreNoFiles(t *testing.T) {
 		if _, err := s.List(t.Context(), "p"); err != nil {
 			t.Errorf("%s in the line: %v", what, err)
 		}
-		if _, err := s.Stop(t.Context(), l.Ticket().ID, lease.Stop{}); err != nil { // so that no place is kept
+		if _, err := s.Tell(t.Context(), l.Ticket().ID, lease.Message{Kind: lease.MessageStop}); err != nil { // so that no place is kept
 			t.Error(err)
 		}
 		if err := l.Leave(t.Context()); err != nil {

@@ -24,25 +24,27 @@ const (
 	keepaliveLen = 64 // so many fill a page
 )
 
-// Keepalive implements lease.Store. It does not wait for the pool's lock when it
+// keepalive is Tell of a keepalive. It does not wait for the pool's lock when it
 // can see by itself that the job lives.
-func (s *Store) Keepalive(ctx context.Context, id string) error {
+func (s *Store) keepalive(ctx context.Context, id string) (e lease.Entry, err error) {
 	p, err := s.poolOf(id)
 	if err != nil {
-		return err
+		return e, err
 	}
 	defer p.close()
 	if a := p.guess(id); a.where == slots {
 		if r := p.readID(a, id); r != nil && r.lease != nil && p.s.runs(r) {
-			return p.writeKeepalive(r.lease, s.Clock())
+			return lease.Entry{Lease: r.lease, HeartbeatAge: -1}, p.writeKeepalive(r.lease, s.Clock())
 		}
 	}
-	return s.find(ctx, id, func(m match) error {
+	err = s.find(ctx, id, func(m match) error {
 		if m.lease == nil {
 			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 		}
+		e = m.entry()
 		return p.writeKeepalive(m.lease, s.Clock())
 	})
+	return e, err
 }
 
 // runs reports whether a process of a lease lives, as far as can be seen from here.

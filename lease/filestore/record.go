@@ -64,8 +64,11 @@ const (
 
 // note is a line appended under the pool's lock.
 type note struct {
-	Stop  *lease.Stop `json:"stop,omitempty"`
-	Aside *aside      `json:"aside,omitempty"`
+	Stop *lease.Stop `json:"stop,omitempty"`
+	// Told is a message of a kind that this berth does not know: it is passed over, and
+	// makes no garbage of the record.
+	Told  json.RawMessage `json:"told,omitempty"`
+	Aside *aside          `json:"aside,omitempty"`
 }
 
 // aside says that the waiter of a ticket does not want to be waited for.
@@ -183,6 +186,7 @@ func (r *record) add(line []byte) error {
 		r.stop = probe.Stop
 	case probe.Aside != nil:
 		r.aside = probe.Aside
+	case probe.Told != nil:
 	default:
 		return errGarbage
 	}

@@ -210,9 +210,9 @@ func TestEventsWakeTheHead(t *testing.T) {
 func TestRecordsDoNotGrow(t *testing.T) {
 	s := newStore(t)
 	h := takeSlot(t, s, request(1, 1))
-	long := lease.Stop{Reason: strings.Repeat("x", maxRecord/8)}
-	for range 10 {
-		if _, err := s.Stop(t.Context(), h.Lease().ID, long); err != nil {
+	long := lease.Message{Kind: lease.MessageStop, Stop: lease.Stop{Reason: strings.Repeat("\x01", lease.MaxReason)}} // 6 bytes each
+	for range 20 {
+		if _, err := s.Tell(t.Context(), h.Lease().ID, long); err != nil {
 			break
 		}
 	}

@@ -260,7 +260,7 @@ func TestKeepaliveWakesNobody(t *testing.T) {
 	defer cancel()
 	before := s.Clock()
 	for range 3 {
-		if err := s.Keepalive(ctx, h.lease.ID); err != nil {
+		if _, err := s.Tell(ctx, h.lease.ID, lease.Message{Kind: lease.MessageKeepalive}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -171,8 +171,7 @@ func (s *Store) List(_ context.Context, pools ...string) ([]lease.Pool, error) {
 		v := s.holders(n)
 		if p := s.pools[n]; p != nil {
 			for _, t := range p.line {
-				k := t.ticket
-				v.Waiters = append(v.Waiters, lease.Entry{Ticket: &k, HeartbeatAge: -1, Aside: t.aside})
+				v.Waiters = append(v.Waiters, t.entry())
 			}
 		}
 		list = append(list, v)
@@ -199,8 +198,7 @@ func (s *Store) holders(pool string) lease.Pool {
 		v.Own, v.Report, v.Starts = p.own, p.report, p.starts
 		v.Starts.Buckets = slices.Clone(p.starts.Buckets)
 		for _, h := range p.held {
-			l := h.lease
-			v.Holders = append(v.Holders, lease.Entry{Lease: &l, HeartbeatAge: -1, Keepalive: h.signs.Keepalive})
+			v.Holders = append(v.Holders, h.entry())
 		}
 		slices.SortFunc(v.Holders, func(a, b lease.Entry) int { return a.Lease.Slots[0] - b.Lease.Slots[0] })
 	}
@@ -208,36 +206,26 @@ func (s *Store) holders(pool string) lease.Pool {
 	return v
 }
 
-// Stop implements lease.Store.
-func (s *Store) Stop(_ context.Context, id string, stop lease.Stop) (lease.Entry, error) {
+// Tell implements lease.Store.
+func (s *Store) Tell(_ context.Context, id string, m lease.Message) (lease.Entry, error) {
+	if err := m.Check(); err != nil {
+		return lease.Entry{}, err
+	}
 	h, t, err := s.find(id)
 	defer s.mu.Unlock()
 	switch {
 	case err != nil:
 		return lease.Entry{}, err
 	case h != nil:
-		h.signs.Stop = &stop
-		l := h.lease
-		return lease.Entry{Lease: &l, HeartbeatAge: -1}, nil
-	default:
-		t.stop = &stop
-		t.p.wake()
-		k := t.ticket
-		return lease.Entry{Ticket: &k, HeartbeatAge: -1}, nil
+		e := h.entry()
+		h.inbox.Put(m, s.Clock())
+		return e, nil
+	case m.ForHolder():
+		return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 	}
-}
-
-// Keepalive implements lease.Store.
-func (s *Store) Keepalive(_ context.Context, id string) error {
-	h, _, err := s.find(id)
-	defer s.mu.Unlock()
-	if err == nil && h == nil {
-		err = fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
-	}
-	if err == nil {
-		h.signs.Keepalive = s.Clock()
-	}
-	return err
+	t.inbox.Put(m, s.Clock())
+	t.p.wake()
+	return t.entry(), nil
 }
 
 // find returns with s.mu locked.
@@ -273,8 +261,14 @@ type holding struct {
 	s     *Store
 	p     *pool
 	lease lease.Lease
-	signs lease.Inbox
+	inbox lease.Inbox
 	gone  bool
+}
+
+// entry describes a holder; the caller has locked s.mu.
+func (h *holding) entry() lease.Entry {
+	l := h.lease
+	return lease.Entry{Lease: &l, HeartbeatAge: -1, Keepalive: h.inbox.Keepalive}
 }
 
 func (h *holding) Lease() lease.Lease {
@@ -296,9 +290,9 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	if h.gone {
-		return h.signs, lease.ErrLost
+		return h.inbox, lease.ErrLost
 	}
-	return h.signs, nil
+	return h.inbox, nil
 }
 
 func (h *holding) Release(context.Context) error { return h.release(true) }
@@ -324,11 +318,17 @@ type place struct {
 	s      *Store
 	p      *pool
 	ticket lease.Ticket
-	stop   *lease.Stop
+	inbox  lease.Inbox
 	aside  bool
 	kept   bool          // its waiter has gone, its key keeps the place
 	seen   chan struct{} // p.changed at the last TryAcquire
 	after  time.Duration // the pace has us wait so long since then
+}
+
+// entry describes a waiter; the caller has locked s.mu.
+func (t *place) entry() lease.Entry {
+	k := t.ticket
+	return lease.Entry{Ticket: &k, HeartbeatAge: -1, Aside: t.aside}
 }
 
 func (t *place) Ticket() lease.Ticket { return t.ticket }
@@ -337,8 +337,8 @@ func (t *place) TryAcquire(_ context.Context, asked lease.Clearance) (lease.Hold
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.seen, t.after = t.p.changed, 0
-	if t.stop != nil {
-		return nil, lease.Verdict{}, &lease.StoppedError{Stop: *t.stop}
+	if t.inbox.Stop != nil {
+		return nil, lease.Verdict{}, &lease.StoppedError{Stop: *t.inbox.Stop}
 	}
 	if n := t.p.ahead(t.ticket.Priority, t.ticket.Seq); n > 0 {
 		return nil, lease.Verdict{Reason: lease.Behind, Ahead: n}, nil
@@ -401,7 +401,7 @@ func (t *place) Return(context.Context) error {
 func (t *place) Leave(context.Context) error {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
-	if t.ticket.Key != "" && t.stop == nil {
+	if t.ticket.Key != "" && t.inbox.Stop == nil {
 		t.aside, t.kept = true, true
 		t.p.wake()
 		return nil

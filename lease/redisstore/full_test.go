@@ -60,7 +60,8 @@ func TestReadOnly(t *testing.T) {
 	named(err)
 	_, err = s.List(within(t), "p")
 	named(err)
-	named(s.Keepalive(within(t), "p/000000000000"))
+	_, err = s.Tell(within(t), "p/000000000000", lease.Message{Kind: lease.MessageKeepalive})
+	named(err)
 	ctx, cancel := context.WithCancelCause(within(t))
 	enough := errors.New("enough")
 	go func() {

@@ -231,46 +231,35 @@ func waiter(e answer) lease.Entry {
 	return lease.Entry{Ticket: &t, HeartbeatAge: -1, Aside: e.text(5) == "1"}
 }
 
-// Stop implements lease.Store.
-func (s *Store) Stop(ctx context.Context, id string, stop lease.Stop) (lease.Entry, error) {
+// Tell implements lease.Store.
+func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (lease.Entry, error) {
+	if err := m.Check(); err != nil {
+		return lease.Entry{}, err
+	}
 	pool, err := lease.PoolOf(id)
 	if err != nil {
 		return lease.Entry{}, err
 	}
-	text, err := json.Marshal(stop)
-	if err != nil {
-		return lease.Entry{}, err
+	text := []byte{}
+	if m.Kind == lease.MessageStop {
+		if text, err = json.Marshal(m.Stop); err != nil {
+			return lease.Entry{}, err
+		}
 	}
-	a, _, err := s.call(ctx, pool, "stop", 0, id, string(text))
+	a, _, err := s.call(ctx, pool, "tell", 0, id, string(m.Kind), string(text))
 	if err != nil {
 		return lease.Entry{}, retry.Cause(ctx, err)
 	}
 	record := answer(a.list(4))
-	switch a.text(3) {
-	case "holder":
+	switch {
+	case a.text(0) == "waits":
+		return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+	case a.text(3) == "holder":
 		e := s.at.holder(record, settings(a.text(5)), a.instant(1))
 		e.Keepalive = s.clock.local(record.instant(5))
 		return e, nil
-	case "waiter":
+	case a.text(3) == "waiter":
 		return waiter(record), nil
 	}
 	return lease.Entry{}, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
-}
-
-// Keepalive implements lease.Store.
-func (s *Store) Keepalive(ctx context.Context, id string) error {
-	pool, err := lease.PoolOf(id)
-	if err != nil {
-		return err
-	}
-	a, _, err := s.call(ctx, pool, "keepalive", 0, id)
-	switch {
-	case err != nil:
-		return retry.Cause(ctx, err)
-	case a.text(0) == "waits":
-		return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
-	case a.text(0) != "ok":
-		return fmt.Errorf("%s: %w", id, lease.ErrNotFound)
-	}
-	return nil
 }

@@ -34,15 +34,22 @@ end
 function step.holders(...) return each(holder, ...) end
 function step.waiters(...) return each(waiter, ...) end
 
--- stop: id, why. Leaves a request to stop; returns whether a holder or a waiter was asked,
--- and its record.
-function step.stop(id, text)
-  local kind, found = 'holder', holder(id)
-  if not found then kind, found = 'waiter', waiter(id) end
+-- BOX is where the last message of each kind is kept, beside the record.
+local BOX = { stop = 's:', keepalive = 'k:' }
+
+-- tell: id, kind of message, what it says. Leaves a message; returns whether it is for a
+-- holder or a waiter, and its record. A keepalive is for holders, and says when it came.
+function step.tell(id, kind, text)
+  local role, found = 'holder', holder(id)
+  if not found then role, found = 'waiter', waiter(id) end
   if not found then return { 'none', int(now), server.run } end
-  call('HSET', K.data, 's:' .. id, text)
-  if kind == 'waiter' then line.wake(id) end
-  return { 'ok', int(now), server.run, kind, found, pool.text }
+  if kind == 'keepalive' then
+    if role == 'waiter' then return { 'waits', int(now), server.run } end
+    text = int(now)
+  end
+  call('HSET', K.data, BOX[kind] .. id, text)
+  if role == 'waiter' then line.wake(id) end
+  return { 'ok', int(now), server.run, role, found, pool.text }
 end
 
 local function described()

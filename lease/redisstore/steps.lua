@@ -150,13 +150,4 @@ function step.report(text)
   return { 'ok', int(now), server.run }
 end
 
--- keepalive: id. Marks a holder's job as busy.
-function step.keepalive(id)
-  if call('HEXISTS', K.held, id) == 0 then
-    return { call('HEXISTS', K.wait, id) == 1 and 'waits' or 'none', int(now), server.run }
-  end
-  call('HSET', K.data, 'k:' .. id, int(now))
-  return { 'ok', int(now), server.run }
-end
-
 if step[STEP] and STEP ~= 'release' then return done() end

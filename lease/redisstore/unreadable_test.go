@@ -88,7 +88,7 @@ func TestUnreadableRecords(t *testing.T) {
 				if e.Lease.ID == bad && (e.Lease.State != lease.Damaged || !strings.Contains(e.Note, bad)) {
 					t.Errorf("%+v, %q; want it damaged, and how to remove it", e.Lease, e.Note)
 				}
-				if _, err := s.Stop(within(t), e.Lease.ID, lease.Stop{}); err != nil {
+				if _, err := s.Tell(within(t), e.Lease.ID, lease.Message{Kind: lease.MessageStop}); err != nil {
 					t.Errorf("stop %s: %v", e.Lease.ID, err)
 				}
 			}

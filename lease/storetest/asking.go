@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,22 +73,26 @@ func aside(t *testing.T, s *suite) {
 	s.release(s.get(b))
 }
 
+func stopWith(s lease.Stop) lease.Message { return lease.Message{Kind: lease.MessageStop, Stop: s} }
+
+var busy = lease.Message{Kind: lease.MessageKeepalive}
+
 func stop(t *testing.T, s *suite) {
 	h := s.take(Request("p", 1))
 	p := s.line(Request("p", 1))
 	s.notYet(p, lease.Full)
 	grace := time.Second
 	want := lease.Stop{Reason: "node drain", By: "somebody", KillAfter: &grace}
-	e, err := s.another.Stop(s.ctx, h.Lease().ID, want)
+	e, err := s.another.Tell(s.ctx, h.Lease().ID, stopWith(want))
 	if err != nil || e.Lease == nil || e.Lease.Token != h.Lease().Token {
-		t.Fatalf("Stop: %+v, %v", e, err)
+		t.Fatalf("Tell: %+v, %v", e, err)
 	}
 	g, err := h.Renew(s.ctx, 0)
 	if err != nil || g.Stop == nil || g.Stop.Reason != want.Reason || g.Stop.KillAfter == nil || *g.Stop.KillAfter != grace {
 		t.Errorf("Renew: %+v, %v; want the stop", g.Stop, err)
 	}
-	if e, err := s.another.Stop(s.ctx, p.Ticket().ID, want); err != nil || e.Ticket == nil {
-		t.Fatalf("Stop of a waiter: %+v, %v", e, err)
+	if e, err := s.another.Tell(s.ctx, p.Ticket().ID, stopWith(want)); err != nil || e.Ticket == nil {
+		t.Fatalf("Tell of a waiter: %+v, %v", e, err)
 	}
 	var stopped *lease.StoppedError
 	if _, _, err := p.TryAcquire(s.ctx, lease.Clearance{}); !errors.As(err, &stopped) || stopped.Reason != want.Reason {
@@ -97,6 +102,41 @@ func stop(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	s.release(h)
+	empty(t, s, "p")
+}
+
+// told: of each kind the last message counts, one kind leaves the other alone, and what
+// nobody can be told leaves nothing.
+func told(t *testing.T, s *suite) {
+	h := s.take(Request("p", 1))
+	p := s.line(Request("p", 1))
+	holder, waiter := h.Lease().ID, p.Ticket().ID
+	for _, c := range []struct {
+		id  string
+		m   lease.Message
+		not bool // ErrNotFound
+	}{
+		{holder, lease.Message{Kind: "dance"}, false},
+		{waiter, lease.Message{Kind: "dance"}, false},
+		{holder, lease.Message{}, false},
+		{holder, stopWith(lease.Stop{Reason: strings.Repeat("x", lease.MaxReason+1)}), false},
+		{waiter, busy, true},
+	} {
+		if _, err := s.another.Tell(s.ctx, c.id, c.m); err == nil || errors.Is(err, lease.ErrNotFound) != c.not {
+			t.Errorf("Tell(%s, %s): %v; want an error, ErrNotFound: %t", c.id, c.m.Kind, err, c.not)
+		}
+	}
+	s.notYet(p, lease.Full)
+	for _, m := range []lease.Message{stopWith(lease.Stop{Reason: "first"}), busy, stopWith(lease.Stop{Reason: "second"}), busy} {
+		if e, err := s.another.Tell(s.ctx, holder, m); err != nil || e.Lease == nil || e.Lease.ID != holder {
+			t.Errorf("Tell(%s): %+v, %v; want its record", m.Kind, e, err)
+		}
+	}
+	if in, err := h.Renew(s.ctx, 0); err != nil || in.Stop == nil || in.Stop.Reason != "second" || in.Keepalive == 0 {
+		t.Errorf("Renew: %+v, %v; want the second stop and a keepalive", in, err)
+	}
+	s.release(h)
+	s.release(s.get(p))
 	empty(t, s, "p")
 }
 
@@ -111,7 +151,7 @@ func keepalive(t *testing.T, s *suite) {
 		t.Errorf("List: %+v, %v; want none yet", pools, err)
 	}
 	before := s.Clock()
-	if err := s.another.Keepalive(s.ctx, h.Lease().ID); err != nil {
+	if _, err := s.another.Tell(s.ctx, h.Lease().ID, busy); err != nil {
 		t.Fatal(err)
 	}
 	g, err := h.Renew(s.ctx, 0)
@@ -174,11 +214,10 @@ func unknown(t *testing.T, s *suite) {
 	id := h.Lease().ID
 	s.release(h)
 	for _, id := range []string{id, "p/000000000000", "nopool/000000000000", "nonsense", ""} {
-		if _, err := s.Stop(s.ctx, id, lease.Stop{}); !errors.Is(err, lease.ErrNotFound) {
-			t.Errorf("Stop(%q): %v, want ErrNotFound", id, err)
-		}
-		if err := s.Keepalive(s.ctx, id); !errors.Is(err, lease.ErrNotFound) {
-			t.Errorf("Keepalive(%q): %v, want ErrNotFound", id, err)
+		for _, m := range []lease.Message{stopWith(lease.Stop{}), busy} {
+			if _, err := s.Tell(s.ctx, id, m); !errors.Is(err, lease.ErrNotFound) {
+				t.Errorf("Tell(%q, %s): %v, want ErrNotFound", id, m.Kind, err)
+			}
 		}
 	}
 }

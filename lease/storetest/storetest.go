@@ -75,6 +75,7 @@ func Run(t *testing.T, shape Shape) {
 		{"Aside", aside},
 		{"Stop", stop},
 		{"Keepalive", keepalive},
+		{"LastMessageCounts", told},
 		{"TokensRise", tokens},
 		{"ReleaseTwice", releaseTwice},
 		{"CancelledWaitLeavesNothing", cancelled},

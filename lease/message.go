@@ -1,0 +1,100 @@
+package lease
+
+import (
+	"fmt"
+	"time"
+
+	"berth/lease/clock"
+)
+
+// A Message is what others tell the owner of a lease or of a place in the line. A new
+// request is a new kind: the stores keep the last message of each kind beside the record,
+// and it goes with the record.
+//
+// A berth that does not know a kind ignores it where it reads one, and refuses to send it.
+// So the sender sees only that nothing comes of it.
+type Message struct {
+	Kind MessageKind
+	Stop Stop // what a MessageStop says
+}
+
+// MessageKind says what a Message wants.
+type MessageKind string
+
+const (
+	// MessageStop ends a holder's job, or sends a waiter away.
+	MessageStop MessageKind = "stop"
+	// MessageKeepalive marks a holder's job as busy, at the moment when the store gets it.
+	MessageKeepalive MessageKind = "keepalive"
+)
+
+// MaxReason is the longest reason of a Stop, in bytes: records are bounded.
+const MaxReason = 1024
+
+// Check returns an error that names what is wrong with a message.
+func (m Message) Check() error {
+	switch m.Kind {
+	case MessageStop:
+		return m.Stop.check()
+	case MessageKeepalive:
+		if m.Stop != (Stop{}) {
+			return fmt.Errorf("a keepalive says nothing of a stop")
+		}
+		return nil
+	}
+	return fmt.Errorf("%q is no kind of message", m.Kind)
+}
+
+// ForHolder reports whether only a holder can be told this, and not a waiter.
+func (m Message) ForHolder() bool { return m.Kind == MessageKeepalive }
+
+// Stop ends a holder's job, or sends a waiter away.
+type Stop struct {
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by,omitempty"`
+	// KillAfter is the grace between the first signal and KILL; nil leaves it
+	// to the job's own setting.
+	KillAfter *time.Duration `json:"kill_after_ns,omitempty"`
+}
+
+func (s Stop) check() error {
+	switch {
+	case len(s.Reason) > MaxReason:
+		return fmt.Errorf("a reason of %d bytes is too long (at most %d)", len(s.Reason), MaxReason)
+	case s.KillAfter != nil && *s.KillAfter < 0:
+		return fmt.Errorf("KILL cannot come %v before the first signal", -*s.KillAfter)
+	}
+	return nil
+}
+
+// Inbox is what the owner of a lease or a place was told: the last message of each kind.
+type Inbox struct {
+	Stop *Stop // nil: nobody wants it to end
+	// Keepalive is when the job last called for its idle clock to be reset, on the
+	// store's clock; 0: never.
+	Keepalive clock.Instant
+}
+
+// Put puts a message in, which the store got at that instant.
+func (in *Inbox) Put(m Message, at clock.Instant) {
+	switch m.Kind {
+	case MessageStop:
+		in.Stop = &m.Stop
+	case MessageKeepalive:
+		in.Keepalive = at
+	}
+}
+
+// StoppedError says that somebody told a waiter to leave the line.
+type StoppedError struct{ Stop }
+
+func (e *StoppedError) Error() string {
+	msg := "stopped"
+	if e.By != "" {
+		msg += " by " + e.By
+	}
+	if e.Reason != "" {
+		msg += ": " + e.Reason
+	}
+	return msg
+}

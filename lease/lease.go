@@ -159,6 +159,10 @@ type Lease struct {
 // DefaultTTL is that of a request without one.
 const DefaultTTL = 30 * time.Second
 
+// SuspendedTTL is how long the lease or the place of a suspended process lasts at least: it
+// writes no heartbeat.
+const SuspendedTTL = time.Hour
+
 // Version of the records this program writes. A record with a greater one is
 // never changed or taken for free.
 const Version = 1

@@ -31,8 +31,6 @@ const (
 	// retries by the client itself: it makes each call once, for each goes to another
 	// member when the first one fails.
 	retries = 1
-
-	lookEvery = 15 * time.Second
 )
 
 // Open opens the store at etcd://[user[:password]@]host:port[,host:port…]/prefix,
@@ -42,14 +40,17 @@ const (
 //
 // It connects in the background, unless it has to log in. *lease.UnreachableError
 // when there is nobody to log in to.
-func Open(d remote.Address) (*Store, error) {
+func Open(d remote.Address) (*Store, error) { return OpenWith(d, Timings{}) }
+
+// OpenWith is Open with other timings.
+func OpenWith(d remote.Address, t Timings) (*Store, error) {
 	cfg, err := config(d)
 	if err != nil {
 		return nil, err
 	}
 	quiet()
 	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, notice: d.Notice, endpoints: cfg.Endpoints, tls: cfg.TLS,
-		opened: timeOfDay().Sub(clock.Now()), recheckEvery: lookEvery, forgetAfter: forgetAfter, sweepEvery: sweepEvery}
+		opened: timeOfDay().Sub(clock.Now()), timings: t.orDefault()}
 	if cfg.Username != "" {
 		s.user = &user{name: cfg.Username, password: cfg.Password}
 		cfg.Username, cfg.Password = "", ""

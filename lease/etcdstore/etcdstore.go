@@ -18,6 +18,7 @@
 package etcdstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -35,6 +36,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/clock"
+	"berth/lease/remote/client"
 	"berth/lease/retry"
 )
 
@@ -56,21 +58,35 @@ type Store struct {
 	// address is wrong than that the cluster has an outage that will pass.
 	answered atomic.Bool
 	spare    spareLease
-	// recheckEvery is how long a waiter trusts its watches.
-	recheckEvery time.Duration
-	// forgetAfter is how long a pool is there that nobody uses, and sweepEvery how often
-	// somebody looks for such. swept is what the last release read of the last look.
-	forgetAfter, sweepEvery time.Duration
-	swept                   atomic.Pointer[record[sweepRecord]]
+	timings  Timings
+	// swept is what the last release read of the last sweep.
+	swept atomic.Pointer[record[sweepRecord]]
 	// opened is what Clock began with: the time of day less the boot clock. setBy is how
 	// far a test has set the time of day.
 	opened, setBy time.Duration
 	// unrecorded are holdings with a child that etcd may not know of yet.
-	unrecorded sync.Map
+	unrecorded client.Unsaved[*holding]
 	revocations
 	// notice is told of a record that cannot be read, once of each; nil: nobody is.
 	notice  func(error)
 	noticed sync.Map // their keys
+}
+
+// Timings are the store's own; the zero value of each has a default. How long one attempt
+// may take is no choice: it follows from how etcd's members agree.
+type Timings struct {
+	Release time.Duration // how long a release or a Leave goes on through an outage: client.ReleaseFor
+	Aside   time.Duration // how long StepAside does: client.AsideFor
+	Recheck time.Duration // how long a waiter trusts its watches: 15s
+	Forget  time.Duration // a pool without settings goes when nobody has used it for so long: 7 days
+	Sweep   time.Duration // a release looks for such pools so often: 1 day
+}
+
+func (t Timings) orDefault() Timings {
+	return Timings{
+		Release: cmp.Or(t.Release, client.ReleaseFor), Aside: cmp.Or(t.Aside, client.AsideFor),
+		Recheck: cmp.Or(t.Recheck, 15*time.Second), Forget: cmp.Or(t.Forget, 7*24*time.Hour), Sweep: cmp.Or(t.Sweep, 24*time.Hour),
+	}
 }
 
 var _ lease.Store = (*Store)(nil)
@@ -104,8 +120,11 @@ func timeOfDay() clock.Instant { return clock.Instant(time.Now().UnixNano()) }
 
 // attempt calls f once, in bounded time, and sorts its error.
 func (s *Store) attempt(ctx context.Context, f func(context.Context) error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, context.DeadlineExceeded):
+		return &lease.UnreachableError{Store: s.name, Err: timeoutError{errors.New("no answer in the time allowed")}}
+	case cause != nil:
+		return cause
 	}
 	short, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()

@@ -39,7 +39,7 @@ func TestStore(t *testing.T) {
 		Grants: true,
 		Forgets: func(t *testing.T, age time.Duration) (lease.Store, func(string) []string) {
 			s := open(t, fmt.Sprintf("/test/%d", n.Add(1)), server)
-			s.forgetAfter, s.sweepEvery = age, time.Nanosecond
+			s.timings.Forget, s.timings.Sweep = age, time.Nanosecond
 			return s, func(pool string) []string { return left(t, s, pool) }
 		},
 	})

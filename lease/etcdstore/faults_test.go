@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,6 +93,10 @@ func TestLostReply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lost("StepAside")
+	if err := q.StepAside(ctx); err != nil {
+		t.Fatal(err)
+	}
 	lost("Leave")
 	if err := q.Leave(ctx); err != nil {
 		t.Fatal(err)
@@ -112,6 +117,26 @@ func TestLostReply(t *testing.T) {
 	pools, err := s.List(ctx, "p")
 	if err != nil || pools[0].Used != 0 || len(pools[0].Waiters) != 0 {
 		t.Errorf("%+v, %v; want it empty", pools, err)
+	}
+}
+
+// TestGivesUp: through an outage a release, StepAside and Leave end with their own time, and
+// say what that leaves behind.
+func TestGivesUp(t *testing.T) {
+	server := engine.Etcd(t)
+	s := open(t, "", server)
+	s.timings.Release, s.timings.Aside = 50*time.Millisecond, 50*time.Millisecond
+	h, p := mustTry(t, s, request(1, time.Minute)), mustLine(t, s, request(1, time.Minute))
+	server.Freeze()
+	for want, step := range map[string]func(context.Context) error{
+		"cannot give back slot 0 of pool p, which is free again when its lease has ended: cannot reach store": h.Release,
+		"cannot reach store":                      p.StepAside,
+		"cannot leave the line of pool p: cannot": p.Leave,
+	} {
+		err := step(soon(t))
+		if !errors.As(err, new(*lease.UnreachableError)) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want an UnreachableError that says %q", err, want)
+		}
 	}
 }
 

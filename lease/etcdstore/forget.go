@@ -22,8 +22,6 @@ import (
 // it at that moment has either written, or finds the starts gone and looks again.
 
 const (
-	forgetAfter = 7 * 24 * time.Hour
-	sweepEvery  = 24 * time.Hour
 	sweepSoon   = time.Minute     // when there was more to look at
 	sweepWithin = time.Second / 2 // a holder may look for so long
 
@@ -48,7 +46,7 @@ func atLeastApart(a, b clock.Instant, d time.Duration) bool { return a.Sub(b).Ab
 // no news to anybody.
 func (s *Store) sweep() {
 	last := s.swept.Swap(nil)
-	if last == nil || !atLeastApart(s.wallClock(), last.value.At, s.sweepEvery) {
+	if last == nil || !atLeastApart(s.wallClock(), last.value.At, s.timings.Sweep) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.client.Ctx(), sweepWithin)
@@ -65,7 +63,7 @@ func (s *Store) sweep() {
 	idle, next := s.idle(kvs(resp.Responses[0]), resp.Responses[0].GetResponseRange().More)
 	now := sweepRecord{At: s.wallClock(), From: next}
 	if next != "" {
-		now.At = now.At.Add(-max(0, s.sweepEvery-sweepSoon))
+		now.At = now.At.Add(-max(0, s.timings.Sweep-sweepSoon))
 	}
 	t := txn{
 		when: []clientv3.Cmp{unchanged(s.sweptKey(), last.rev())}, // of several who look, one forgets
@@ -120,5 +118,5 @@ func (s *Store) isIdle(p pool, keys []*mvccpb.KeyValue) bool {
 			return false
 		}
 	}
-	return atLeastApart(s.wallClock(), used, s.forgetAfter)
+	return atLeastApart(s.wallClock(), used, s.timings.Forget)
 }

@@ -23,7 +23,7 @@ func use(t *testing.T, s *Store, pool string) {
 // keys than that.
 func TestForgetMany(t *testing.T) {
 	s := open(t, "", engine.Etcd(t))
-	s.forgetAfter, s.sweepEvery = time.Microsecond, time.Nanosecond
+	s.timings.Forget, s.timings.Sweep = time.Microsecond, time.Nanosecond
 	var puts []clientv3.Op
 	put := func(key string, v any) {
 		puts = append(puts, clientv3.OpPut(s.dir+key, encode(v)))
@@ -58,7 +58,7 @@ func TestForgetMany(t *testing.T) {
 
 // TestForgetHalfRead: of a pool whose other keys are still to be read nothing is known.
 func TestForgetHalfRead(t *testing.T) {
-	s := &Store{dir: "d/", forgetAfter: time.Hour}
+	s := &Store{dir: "d/", timings: Timings{Forget: time.Hour}}
 	var keys []*mvccpb.KeyValue
 	for _, k := range []string{"d/a/grants", "d/b/own", "d/c/grants", "d/c/report"} {
 		keys = append(keys, &mvccpb.KeyValue{Key: []byte(k), Value: []byte("{}")})
@@ -74,7 +74,7 @@ func TestForgetHalfRead(t *testing.T) {
 // TestForgetOnceInAWhile: a release looks for such pools only when it is time.
 func TestForgetOnceInAWhile(t *testing.T) {
 	s := open(t, "", engine.Etcd(t))
-	s.forgetAfter, s.sweepEvery = time.Microsecond, time.Hour
+	s.timings.Forget, s.timings.Sweep = time.Microsecond, time.Hour
 	use(t, s, "other")
 	use(t, s, "idle")
 	for range 3 {
@@ -114,7 +114,7 @@ func TestForgottenMeanwhile(t *testing.T) {
 		"alone": nil,
 	} {
 		s, other := open(t, "/"+what, server), open(t, "/"+what, server)
-		s.forgetAfter = time.Microsecond
+		s.timings.Forget = time.Microsecond
 		use(t, other, "p")
 		var h lease.Holding
 		k := &hooked{s.kv, func() {
@@ -142,7 +142,7 @@ func TestForgottenMeanwhile(t *testing.T) {
 	}
 
 	s, other := open(t, "/granted", server), open(t, "/granted", server)
-	other.forgetAfter, other.sweepEvery = time.Microsecond, time.Nanosecond
+	other.timings.Forget, other.timings.Sweep = time.Microsecond, time.Nanosecond
 	use(t, s, "p")
 	gone, kv := false, s.kv
 	s.kv = &hooked{kv, func() {

@@ -69,14 +69,9 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
 	h.read = h.s.Clock() // who calls was started after that
-	h.s.unrecorded.Store(h, nil)
-	time.AfterFunc(recordAfter, func() { _ = h.recordChild(h.s.client.Ctx()) })
+	h.s.unrecorded.Add(h, func() { _ = h.recordChild(h.s.client.Ctx()) })
 	return nil
 }
-
-// recordAfter is how old a job is before etcd is told of its process: most of those that
-// are not as old would only be slowed down by it, and those behind them.
-const recordAfter = 50 * time.Millisecond
 
 // recordChild writes the lease anew, unless it has been released: then there is nothing to
 // write to, however late this comes.
@@ -84,7 +79,7 @@ func (h *holding) recordChild(ctx context.Context) error {
 	h.mu.Lock()
 	l, gone := h.lease, h.gone
 	h.mu.Unlock()
-	if _, unsaid := h.s.unrecorded.Load(h); gone || !unsaid {
+	if gone || !h.s.unrecorded.Has(h) {
 		return nil
 	}
 	_, err := h.s.commit(ctx, txn{
@@ -92,7 +87,7 @@ func (h *holding) recordChild(ctx context.Context) error {
 		then: []clientv3.Op{clientv3.OpPut(h.pool.leaseKey(l.ID), encode(l), clientv3.WithIgnoreLease())},
 	})
 	if err == nil {
-		h.s.unrecorded.Delete(h)
+		h.s.unrecorded.Remove(h)
 	}
 	return err
 }

@@ -27,10 +27,9 @@ func (s *Store) List(ctx context.Context, names ...string) (pools []lease.Pool, 
 
 // recordChildren: what was done with this store is to be seen by it.
 func (s *Store) recordChildren(ctx context.Context) {
-	s.unrecorded.Range(func(h, _ any) bool {
-		_ = h.(*holding).recordChild(ctx)
-		return true
-	})
+	for h := range s.unrecorded.All() {
+		_ = h.recordChild(ctx)
+	}
 }
 
 // mostOps is somewhat less than what etcd takes in one transaction.

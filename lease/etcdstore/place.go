@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/remote/client"
 	"berth/lease/retry"
 )
 
@@ -217,17 +218,15 @@ func (t *place) Report(ctx context.Context, why string, data json.RawMessage) er
 	return err
 }
 
-// asideTTL is how long a place is kept for a waiter that stepped aside: it is going
-// to be stopped, and gives no sign of life then.
-const asideTTL = time.Hour
-
 // StepAside gives back what was granted meanwhile: nobody would use it.
 func (t *place) StepAside(ctx context.Context) error {
-	return retry.Do(ctx, t.s.trouble, t.stepAside)
+	short, cancel := context.WithTimeout(ctx, t.s.timings.Aside)
+	defer cancel()
+	return retry.Do(short, t.s.trouble, t.stepAside)
 }
 
 func (t *place) stepAside(ctx context.Context) error {
-	long, err := t.s.grantLease(ctx, max(asideTTL, t.ticket.TTL))
+	long, err := t.s.grantLease(ctx, max(lease.SuspendedTTL, t.ticket.TTL))
 	if err != nil {
 		return err
 	}
@@ -276,23 +275,17 @@ func (t *place) Return(ctx context.Context) error {
 	return retry.Do(ctx, t.s.trouble, t.rejoin)
 }
 
-// leaveWithin is how long leaving is tried.
-const leaveWithin = 5 * time.Second
-
 // Leave implements lease.Place.
 func (t *place) Leave(ctx context.Context) error {
-	short, cancel := context.WithTimeout(ctx, leaveWithin)
+	short, cancel := context.WithTimeout(ctx, t.s.timings.Release)
 	defer cancel()
-	var last error
-	err := retry.Do(short, t.s.trouble, func(ctx context.Context) error {
-		last = t.leave(ctx)
-		return last
-	})
+	err := retry.Do(short, t.s.trouble, t.leave)
 	t.endWatches()
-	if err == nil {
-		t.s.discard(append(t.former, t.life.id, t.grace.id)...)
+	if err != nil {
+		return client.NotLeft(t.ticket.Pool, err)
 	}
-	return why(ctx, err, last)
+	t.s.discard(append(t.former, t.life.id, t.grace.id)...)
+	return nil
 }
 
 func (t *place) leave(ctx context.Context) error {

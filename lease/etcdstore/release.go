@@ -3,18 +3,16 @@ package etcdstore
 import (
 	"context"
 	"slices"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/remote/client"
 	"berth/lease/retry"
 )
 
 const (
-	// releaseWithin is how long a release is tried: whoever waits for it wants to end.
-	releaseWithin = 10 * time.Second
 	// handOverTries is how often a release tries to grant to the next in line as well, when
 	// others are faster, or when the cluster is full and takes only what makes room.
 	// After that the head of the line has to see for itself.
@@ -41,13 +39,13 @@ func (h *holding) release(ctx context.Context, used bool) error {
 	if gone {
 		return nil
 	}
-	h.s.unrecorded.Delete(h)
+	h.s.unrecorded.Remove(h)
 	err := h.s.release(ctx, h.pool, l, g)
 	if err != nil {
 		h.mu.Lock()
 		h.gone = false // so that it can be tried again
 		h.mu.Unlock()
-		return err
+		return client.NotReleased(l, err)
 	}
 	h.s.discard(past...)
 	h.s.sweep()
@@ -66,15 +64,10 @@ type releasing struct {
 }
 
 func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g releasing) error {
-	short, cancel := context.WithTimeout(ctx, releaseWithin)
+	short, cancel := context.WithTimeout(ctx, s.timings.Release)
 	defer cancel()
-	var last error
 	tries := 0
-	err := retry.Do(short, s.trouble, func(ctx context.Context) error {
-		last = s.handOver(ctx, p, l, g, &tries)
-		return last
-	})
-	return why(ctx, err, last)
+	return retry.Do(short, s.trouble, func(ctx context.Context) error { return s.handOver(ctx, p, l, g, &tries) })
 }
 
 // handOver gives slots back and, in the same step, to the next in line. If they were

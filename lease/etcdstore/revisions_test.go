@@ -52,7 +52,7 @@ func TestRevisionsARun(t *testing.T) {
 		}, 3 * runs},
 	} {
 		s := open(t, "/"+what, server)
-		s.sweepEvery = math.MaxInt64 // a look for idle pools writes, too
+		s.timings.Sweep = math.MaxInt64 // a look for idle pools writes, too
 		before := revision(s)
 		c.runs(s)
 		if n := revision(s) - before; n > c.most {

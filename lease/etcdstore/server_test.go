@@ -56,7 +56,7 @@ func TestCompacted(t *testing.T) {
 			server := engine.Etcd(t)
 			line := newCable(t, server.Addr)
 			s, far := open(t, "", server), open(t, "", &engine.Server{Addr: line.Addr().String()})
-			far.recheckEvery = time.Hour // and a TTL that wakes nobody in this test
+			far.timings.Recheck = time.Hour // and a TTL that wakes nobody in this test
 			var held []lease.Holding
 			for range holders {
 				held = append(held, mustTry(t, s, request(holders, time.Minute)))
@@ -87,7 +87,7 @@ func TestCompacted(t *testing.T) {
 func TestRestart(t *testing.T) {
 	server := engine.Etcd(t)
 	s := open(t, "", server)
-	s.recheckEvery = time.Hour
+	s.timings.Recheck = time.Hour
 	h := mustTry(t, s, request(1, 10*time.Minute))
 	first, second := wait(t, mustLine(t, s, request(1, time.Hour))), wait(t, mustLine(t, s, request(1, time.Hour)))
 	server.Kill()

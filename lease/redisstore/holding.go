@@ -12,6 +12,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/clock"
+	"berth/lease/remote/client"
 	"berth/lease/retry"
 )
 
@@ -82,18 +83,14 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
-	h.s.unsaid.Store(h, nil)
-	time.AfterFunc(tellAfter, h.say)
+	h.s.unsaved.Add(h, h.save)
 	return nil
 }
 
-// tellAfter is how old a job is before the server is told of its process: most of
-// those that are not as old would only be slowed down by it, and those behind them.
-const tellAfter = 50 * time.Millisecond
-
-// unsaidChild is the child in the server's words, "" if it knows of it, or there is none.
-func (h *holding) unsaidChild() string {
-	if _, unsaid := h.s.unsaid.Load(h); !unsaid {
+// unsavedChild is the child as it is written on the server, "" if the server knows it or
+// there is none.
+func (h *holding) unsavedChild() string {
+	if !h.s.unsaved.Has(h) {
 		return ""
 	}
 	text, err := json.Marshal(h.Lease().Child)
@@ -103,14 +100,14 @@ func (h *holding) unsaidChild() string {
 	return string(text)
 }
 
-// say tells the server of the child, unless that is no news any more.
-func (h *holding) say() {
-	child := h.unsaidChild()
+// save tells the server of the child, if it does not know it.
+func (h *holding) save() {
+	child := h.unsavedChild()
 	if child == "" {
 		return
 	}
 	if _, _, err := h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, child); err == nil {
-		h.s.unsaid.Delete(h)
+		h.s.unsaved.Remove(h)
 	}
 }
 
@@ -124,7 +121,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	h.mu.Lock()
 	h.expires = min(h.expires, clock.Now().Add(ttl))
 	h.mu.Unlock()
-	child := h.unsaidChild()
+	child := h.unsavedChild()
 	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID, child)
 	if err != nil {
 		return lease.Inbox{}, retry.Cause(ctx, err)
@@ -145,7 +142,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 		return lease.Inbox{}, fmt.Errorf("%w: store %s has dropped it", lease.ErrLost, h.s.name)
 	}
 	if child != "" {
-		h.s.unsaid.Delete(h)
+		h.s.unsaved.Remove(h)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -203,7 +200,7 @@ func (h *holding) release(ctx context.Context, start string) error {
 	if gone {
 		return nil
 	}
-	h.s.unsaid.Delete(h) // what comes after the release is not taken
+	h.s.unsaved.Remove(h) // what comes after the release is not taken
 	ctx, cancel := context.WithTimeout(ctx, h.s.timings.Release)
 	defer cancel()
 	err := h.s.persist(ctx, func(ctx context.Context) error {
@@ -211,7 +208,7 @@ func (h *holding) release(ctx context.Context, start string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("cannot give back slot %d of pool %s, which is free again when its lease has ended: %w", h.lease.Slots[0], h.own.Pool, err)
+		return client.NotReleased(h.Lease(), err)
 	}
 	h.mu.Lock()
 	h.gone = true

@@ -65,7 +65,7 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 
 // List implements lease.Store.
 func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
-	s.sayAll()
+	s.saveChildren()
 	if len(pools) == 0 {
 		known, err := s.names(ctx)
 		if err != nil {
@@ -135,13 +135,12 @@ func (s *Store) pieces(ctx context.Context, pool, step string, ids []any, add fu
 	return nil
 }
 
-// sayAll tells the server of the children that it does not know of yet: who lists
-// wants them in the list.
-func (s *Store) sayAll() {
-	s.unsaid.Range(func(h, _ any) bool {
-		h.(*holding).say()
-		return true
-	})
+// saveChildren tells the server of the children that it does not know yet, so that they are
+// in the list.
+func (s *Store) saveChildren() {
+	for h := range s.unsaved.All() {
+		h.save()
+	}
 }
 
 func (s *Store) names(ctx context.Context) ([]string, error) {
@@ -157,7 +156,7 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 
 // Summary implements lease.Store.
 func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease.Pool, error) {
-	s.sayAll()
+	s.saveChildren()
 	a, _, err := s.call(ctx, pool, "summary", 0, t.ID)
 	if err != nil {
 		return lease.Pool{}, retry.Cause(ctx, err)

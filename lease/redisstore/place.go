@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/clock"
+	"berth/lease/remote/client"
 	"berth/lease/retry"
 )
 
@@ -249,11 +249,12 @@ func (p *place) Report(ctx context.Context, why string, data json.RawMessage) er
 	return err
 }
 
-// asideTime is how long a stopped waiter's place is kept without a sign of life.
-const asideTime = time.Hour
-
 func (p *place) StepAside(ctx context.Context) error {
-	return p.aside(ctx, max(asideTime, p.ticket.TTL), "1")
+	ctx, cancel := context.WithTimeout(ctx, p.s.timings.Aside)
+	defer cancel()
+	return p.s.persist(ctx, func(ctx context.Context) error {
+		return p.aside(ctx, max(lease.SuspendedTTL, p.ticket.TTL), "1")
+	})
 }
 
 func (p *place) Return(ctx context.Context) error {
@@ -278,7 +279,7 @@ func (p *place) Leave(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("cannot leave the line of pool %s: %w", p.ticket.Pool, err)
+		return client.NotLeft(p.ticket.Pool, err)
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"berth/lease"
 	"berth/lease/clock"
 	"berth/lease/remote"
+	"berth/lease/remote/client"
 )
 
 // Store is a client of one server, or of the master that Sentinels name.
@@ -33,15 +34,15 @@ type Store struct {
 	clock   serverClock
 	timings Timings
 	fresh   string // "1": nobody else has ever used this server
-	// unsaid are holdings with a child that the server does not know of yet.
-	unsaid sync.Map
-	noted  sync.Map // what was told already
+	unsaved client.Unsaved[*holding]
+	noted   sync.Map // what was told already
 }
 
 // Timings are the store's own; the zero value of each has a default.
 type Timings struct {
 	Call    time.Duration // how long a step may take before it counts as lost: 3s
-	Release time.Duration // how long the end of a job may wait for the server: 5s
+	Release time.Duration // how long a release or a Leave goes on through an outage: client.ReleaseFor
+	Aside   time.Duration // how long StepAside does: client.AsideFor
 	Undo    time.Duration // how long a step that failed may be undone: 1s
 	// Recover is how long nobody new starts, at least, when the server may have
 	// forgotten who holds slots: lease.DefaultTTL. Longer than the TTL of any lease
@@ -58,7 +59,8 @@ func (t Timings) orDefault() Timings {
 		}
 	}
 	def(&t.Call, 3*time.Second)
-	def(&t.Release, 5*time.Second)
+	def(&t.Release, client.ReleaseFor)
+	def(&t.Aside, client.AsideFor)
 	def(&t.Undo, time.Second)
 	def(&t.Recover, lease.DefaultTTL)
 	def(&t.Forget, 7*24*time.Hour)

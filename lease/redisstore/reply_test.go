@@ -1,8 +1,10 @@
 package redisstore_test
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,7 +24,7 @@ func TestAnswerIsLost(t *testing.T) {
 	look := open(t, server, "")
 	for _, f := range []fate{cut, swallow} {
 		p := newProxy(t, server.Addr)
-		s := openAt(t, p.addr, nil, redisstore.Timings{Call: 500 * time.Millisecond})
+		s := openAt(t, p.addr, nil, redisstore.Timings{Call: 500 * time.Millisecond, Aside: deadline})
 		req := func() lease.Request { return job(1, longTTL) }
 		release(t, try(t, s, req())) // the script is known, and a connection is there
 		lose := func(what string, step func()) {
@@ -64,6 +66,11 @@ func TestAnswerIsLost(t *testing.T) {
 			t.Errorf("%+v; want %+v in it", got, h.Lease())
 		}
 		gone := line(t, s, req())
+		lose("StepAside", func() {
+			if err := gone.StepAside(within(t)); err != nil {
+				t.Error(err)
+			}
+		})
 		lose("Leave", func() {
 			if err := gone.Leave(within(t)); err != nil {
 				t.Error(err)
@@ -170,4 +177,25 @@ func TestHalfOpenHolder(t *testing.T) {
 	p.deafen()
 	end()
 	empty(t, open(t, server, ""))
+}
+
+// Through an outage a release, StepAside and Leave end with their own time, and say what
+// that leaves behind.
+func TestGivesUp(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	short := 50 * time.Millisecond
+	s := openAt(t, server.Addr, nil, redisstore.Timings{Release: short, Aside: short})
+	h, p := try(t, s, job(1, longTTL)), line(t, s, job(1, longTTL))
+	server.Freeze()
+	for want, step := range map[string]func(context.Context) error{
+		"cannot give back slot 0 of pool p, which is free again when its lease has ended: cannot reach store": h.Release,
+		"cannot reach store":                      p.StepAside,
+		"cannot leave the line of pool p: cannot": p.Leave,
+	} {
+		err := step(within(t))
+		if !errors.As(err, new(*lease.UnreachableError)) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want an UnreachableError that says %q", err, want)
+		}
+	}
 }

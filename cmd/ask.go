@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"berth/cmd/open"
 	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/clock"
@@ -21,7 +22,7 @@ import (
 // What it needs to know of the pool it reads there, and what it learned it leaves
 // there for the next.
 type asker struct {
-	store   *store
+	store   *open.Store
 	request lease.Request
 	say     *speaker
 	gate    gate.Asker
@@ -35,7 +36,7 @@ type asker struct {
 	freed    time.Time // when there were fewer of them than before
 }
 
-func newAsker(st *store, r lease.Request, say *speaker) *asker {
+func newAsker(st *open.Store, r lease.Request, say *speaker) *asker {
 	return &asker{store: st, request: r, say: say, sound: map[string]bool{}}
 }
 
@@ -195,7 +196,7 @@ func (a *asker) uses(pool *lease.Pool) []gate.Use {
 	var trees []procwatch.Tree
 	for _, h := range pool.Holders {
 		l := h.Lease
-		if l.Need == (lease.Need{}) || l.Owner.Boot != a.store.self.Boot {
+		if l.Need == (lease.Need{}) || l.Owner.Boot != a.store.Self.Boot {
 			continue
 		}
 		jobs = append(jobs, l)
@@ -225,7 +226,7 @@ func treeOf(l *lease.Lease) procwatch.Tree {
 // environ is what a gate's command finds, but for the readings.
 func (a *asker) environ(v lease.Verdict) []string {
 	r := a.request
-	told := map[string]string{"BERTH_POOL": r.Pool, "BERTH_STORE": a.store.where, "BERTH_USED": strconv.Itoa(v.Used), "BERTH_LIMIT": strconv.Itoa(v.Limit)}
+	told := map[string]string{"BERTH_POOL": r.Pool, "BERTH_STORE": a.store.Where, "BERTH_USED": strconv.Itoa(v.Used), "BERTH_LIMIT": strconv.Itoa(v.Limit)}
 	if n := r.Needs(v.Own); n.Mem > 0 {
 		told["BERTH_NEED_MEM"] = strconv.FormatUint(n.Mem, 10)
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"berth/cmd/open"
 )
 
 // Two halves of a password. Neither is a part of anything else that berth says.
@@ -131,7 +133,7 @@ func sayIn(t *testing.T, berth, dir, slip string, place []string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	var args []string
-	env := []string{"PATH=/nonexistent:" + filepath.Dir(trueProgram), "HOME=" + dir, "BERTH_STORE=" + filepath.Join(dir, "none", "none"), becoming + "=1", "GORACE=atexit_sleep_ms=0"}
+	env := []string{"PATH=/nonexistent:" + filepath.Dir(trueProgram), "HOME=" + dir, "BERTH_STORE=" + filepath.Join(dir, "none", "none"), open.Becoming + "=1", "GORACE=atexit_sleep_ms=0"}
 	for _, w := range place {
 		name, _, assigns := strings.Cut(w, "=")
 		w = strings.ReplaceAll(w, "W", slip)

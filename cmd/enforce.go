@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/tty"
 	"berth/cmd/view"
@@ -39,8 +40,8 @@ const (
 
 // asking bounds a request to a directory: somebody who is frozen there may hold the
 // pool's lock.
-func (st *store) asking() (context.Context, context.CancelFunc) {
-	if st.remote {
+func asking(st *open.Store) (context.Context, context.CancelFunc) {
+	if st.Remote {
 		return context.WithCancel(context.Background())
 	}
 	return context.WithTimeoutCause(context.Background(), askTime, fmt.Errorf("no answer in %v", askTime))
@@ -60,7 +61,7 @@ type chase struct {
 // enforce sees to it that requests to stop are followed, until neither a line nor a
 // slot has one of them any more: it wakes their owners, and ends the tree itself where
 // the owner is gone. One look at the pools serves all.
-func (st *store) enforce(asked []lease.Entry, stop lease.Stop) (errs []error) {
+func enforce(st *open.Store, asked []lease.Entry, stop lease.Stop) (errs []error) {
 	var left []*chase
 	var pools []string
 	for _, e := range asked {
@@ -82,7 +83,7 @@ func (st *store) enforce(asked []lease.Entry, stop lease.Stop) (errs []error) {
 		}
 		now := entries(found)
 		left = slices.DeleteFunc(left, func(c *chase) bool {
-			over, err := st.follow(c, now[c.id], stop)
+			over, err := follow(st, c, now[c.id], stop)
 			if err != nil {
 				errs = append(errs, err)
 			}
@@ -108,7 +109,7 @@ func entries(pools []lease.Pool) map[string]*lease.Entry {
 
 // follow does what is to be done now for c, which was found as e, and reports whether
 // that is over.
-func (st *store) follow(c *chase, e *lease.Entry, stop lease.Stop) (over bool, err error) {
+func follow(st *open.Store, c *chase, e *lease.Entry, stop lease.Stop) (over bool, err error) {
 	late := time.Now().After(c.until)
 	switch {
 	case c.ending != nil:
@@ -130,10 +131,10 @@ func (st *store) follow(c *chase, e *lease.Entry, stop lease.Stop) (over bool, e
 		c.rouse(e.Ticket.Owner)
 	case late:
 		return true, fmt.Errorf("job %s still holds slot %s of pool %s: something out of reach, or something it left behind, has the lock", c.id, view.SlotList(e.Lease.Slots), e.Lease.Pool)
-	case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && !st.remote:
+	case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && !st.Remote:
 		// Nobody is there to do it, or it is the command itself (--exec). With a server
 		// the lease ends by its clock.
-		return st.chaseOrphan(c, e.Lease, stop)
+		return chaseOrphan(st, c, e.Lease, stop)
 	case e.Lease.Heartbeat > 0:
 		c.rouse(e.Lease.Owner)
 	}
@@ -170,9 +171,9 @@ func mark(id string) string { return "berth " + id }
 // chaseOrphan ends those processes of a job that show that they are its: they were
 // started with its BERTH_LEASE, in this store, by the user whose job it is, or have
 // an ancestor that was. Nobody can put that into the environment of somebody else's.
-func (st *store) chaseOrphan(c *chase, l *lease.Lease, stop lease.Stop) (over bool, err error) {
-	shown, err := procwatch.StartedBy(l.UID, "BERTH_", st.isOfJob(l.ID))
-	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool { return p.PID == st.self.PID })
+func chaseOrphan(st *open.Store, c *chase, l *lease.Lease, stop lease.Stop) (over bool, err error) {
+	shown, err := procwatch.StartedBy(l.UID, "BERTH_", isOfJob(st, l.ID))
+	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool { return p.PID == st.Self.PID })
 	switch {
 	case len(shown) > 0:
 		c.ending, c.tree, c.killed = make(chan error, 1), shown, time.Now().Add(graceOf(l, stop)+patience)
@@ -180,7 +181,7 @@ func (st *store) chaseOrphan(c *chase, l *lease.Lease, stop lease.Stop) (over bo
 			c.ending <- procwatch.EndOrphans(context.Background(), shown, syscall.Signal(l.Signal), graceOf(l, stop))
 		}()
 	case l.Child != nil && isHere(*l.Child) && !procwatch.ID(*l.Child).Ending():
-		return true, &strangerError{l, err, st.where} // one that is about to end shows nothing any more
+		return true, &strangerError{l, err, st.Where} // one that is about to end shows nothing any more
 	}
 	return false, nil
 }
@@ -190,11 +191,11 @@ func isHere(p lease.Process) bool {
 	return s == procwatch.Alive || s == procwatch.Stopped
 }
 
-func (st *store) isOfJob(id string) func(env []string) bool {
+func isOfJob(st *open.Store, id string) func(env []string) bool {
 	return func(env []string) bool {
 		return slices.Contains(env, "BERTH_LEASE="+id) && slices.ContainsFunc(env, func(e string) bool {
 			where, ok := strings.CutPrefix(e, "BERTH_STORE=")
-			return ok && (where == st.where || sameDir(where, st.where))
+			return ok && (where == st.Where || sameDir(where, st.Where))
 		})
 	}
 }

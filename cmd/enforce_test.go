@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"berth/cmd/open"
 	"berth/lease"
 	"berth/procwatch"
 )
@@ -36,8 +37,8 @@ func TestOneLookForAll(t *testing.T) {
 			State: lease.Running, Slots: []int{i}, Request: lease.Request{ID: id, Pool: "p", Heartbeat: time.Second},
 		}})
 	}
-	st := &store{suspendGuard: &suspendGuard{Store: deaf}}
-	if errs := st.enforce(deaf.holders, lease.Stop{}); len(errs) > 0 {
+	st := open.Guarded(deaf)
+	if errs := enforce(st, deaf.holders, lease.Stop{}); len(errs) > 0 {
 		t.Error(errs)
 	}
 	if deaf.looks != -1 {
@@ -54,12 +55,12 @@ func TestKillThatEndsNobody(t *testing.T) {
 	}
 	c := &chase{id: "p/000000000000", ending: make(chan error), tree: []procwatch.ID{self}, killed: time.Now().Add(time.Hour)}
 	e := &lease.Entry{Lease: &lease.Lease{State: lease.Orphaned}}
-	st := &store{}
-	if over, err := st.follow(c, e, lease.Stop{}); over || err != nil {
+	st := &open.Store{}
+	if over, err := follow(st, c, e, lease.Stop{}); over || err != nil {
 		t.Errorf("over %v, %v, before KILL has had its time", over, err)
 	}
 	c.killed = time.Now().Add(-time.Second)
-	over, err := st.follow(c, e, lease.Stop{})
+	over, err := follow(st, c, e, lease.Stop{})
 	want := regexp.MustCompile(fmt.Sprintf(`^job p/000000000000: KILL does not end pid %d( \(state [A-Z]\))?$`, os.Getpid()))
 	if !over || err == nil || !want.MatchString(err.Error()) {
 		t.Errorf("over %v, %v; want it to name pid and state", over, err)

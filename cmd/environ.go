@@ -4,13 +4,15 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"berth/cmd/open"
 )
 
 // callersEnviron is our environment as our caller made it, byte for byte. Go's own
 // list leaves out entries that are empty, and all but the first of one name.
 func callersEnviron() []string {
 	known := os.Environ()
-	raw := slices.DeleteFunc(rawEnviron(), func(e string) bool { return strings.HasPrefix(e, becoming+"=") })
+	raw := slices.DeleteFunc(rawEnviron(), func(e string) bool { return strings.HasPrefix(e, open.Becoming+"=") })
 	if !tells(raw, known) {
 		return known
 	}

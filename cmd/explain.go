@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/tty"
 	"berth/cmd/view"
@@ -26,7 +27,9 @@ func (s *speaker) explain(err error) {
 		sig     tty.SignalError
 		damaged *lease.DamagedError
 		held    *lease.LockHeldError
-		remote  *remoteError
+		remote  *open.NoRemoteError
+		parent  *open.NoParentError
+		name    *open.NameError
 		out     *lease.UnreachableError
 		refused *lease.RefusedError
 		foreign *lease.ForeignStoreError
@@ -40,7 +43,13 @@ func (s *speaker) explain(err error) {
 	case errors.As(err, &sig): // whoever sent it knows
 	case errors.As(err, &remote):
 		s.errorf("%v", err)
-		s.hintf("go build -o %s ./cmd/berth-remote, where berth was built", remoteProgram)
+		s.hintf("go build -o %s ./cmd/berth-remote, where berth was built", open.RemoteProgram)
+	case errors.As(err, &parent):
+		s.errorf("%v", err)
+		s.hintf("mkdir -p %s if %s is right", text.Quoted([]string{parent.Dir})[0], parent.From)
+	case errors.As(err, &name):
+		s.errorf("%v", err)
+		s.hintf("%s", nameHint(name))
 	case errors.As(err, &out):
 		s.errorf("%v", err)
 		s.advise(outageHint(out))

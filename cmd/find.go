@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/words"
 	"berth/lease"
@@ -15,7 +16,7 @@ import (
 
 // ids finds what c names. What a word does not lead to is in unknown, an error each;
 // err is a mistake because of which nothing at all may be done.
-func (st *store) ids(ctx context.Context, c words.Choice) (ids []string, unknown []error, err error) {
+func ids(st *open.Store, ctx context.Context, c words.Choice) (ids []string, unknown []error, err error) {
 	if len(c.Words) > 0 && !slices.ContainsFunc(c.Words, func(w string) bool { return !words.IsID(w) }) {
 		return c.Words, nil, nil // the store finds each faster than its pool is listed
 	}
@@ -24,11 +25,11 @@ func (st *store) ids(ctx context.Context, c words.Choice) (ids []string, unknown
 		return nil, nil, err
 	}
 	if c.Pool != "" {
-		if _, err := st.known(ctx, pools); err != nil {
+		if _, err := known(st, ctx, pools); err != nil {
 			return nil, nil, err
 		}
 	}
-	ids, unknown, mistake := c.Among(pools, st.is)
+	ids, unknown, mistake := c.Among(pools, isProcess)
 	if err != nil && (len(unknown) > 0 || len(c.Words) == 0) {
 		unknown = append(unknown, err) // of a pool that could not be read: more may be there
 	}
@@ -36,13 +37,13 @@ func (st *store) ids(ctx context.Context, c words.Choice) (ids []string, unknown
 }
 
 // is reports whether p has that pid here, and lives: what it had may be another's now.
-func (st *store) is(p lease.Process, pid int) bool {
+func isProcess(p lease.Process, pid int) bool {
 	return p.PID == pid && slices.Contains([]procwatch.State{procwatch.Alive, procwatch.Stopped}, procwatch.ID(p).State())
 }
 
 // one is the id that a word names, for what is asked of a single job.
-func (st *store) one(ctx context.Context, word string) (string, error) {
-	ids, unknown, err := st.ids(ctx, words.Choice{Words: []string{word}})
+func one(st *open.Store, ctx context.Context, word string) (string, error) {
+	ids, unknown, err := ids(st, ctx, words.Choice{Words: []string{word}})
 	var pool *words.HintedError
 	switch err = errors.Join(append(unknown, err)...); {
 	case errors.As(err, &pool) && strings.HasPrefix(pool.Next, "berth stop "): // how to stop it is not what is asked
@@ -55,7 +56,7 @@ func (st *store) one(ctx context.Context, word string) (string, error) {
 
 // known are the pools that are there, of those that were listed by name; err names
 // the others.
-func (st *store) known(ctx context.Context, listed []lease.Pool) ([]lease.Pool, error) {
+func known(st *open.Store, ctx context.Context, listed []lease.Pool) ([]lease.Pool, error) {
 	if !slices.ContainsFunc(listed, words.MayBeNone) {
 		return listed, nil
 	}
@@ -83,14 +84,14 @@ func (st *store) known(ctx context.Context, listed []lease.Pool) ([]lease.Pool, 
 		what = "there are no pools " + strings.Join(not, ", ")
 	}
 	if len(all) == 0 && not[0] != "help" {
-		return there, words.Nowhere(fmt.Sprintf("%s in store %s, which has none yet", what, st.shown()))
+		return there, words.Nowhere(fmt.Sprintf("%s in store %s, which has none yet", what, st.Shown()))
 	}
-	return there, words.Hinted(words.Nowhere(fmt.Sprintf("%s in store %s", what, st.shown())), poolMeant(not[0], all))
+	return there, words.Hinted(words.Nowhere(fmt.Sprintf("%s in store %s", what, st.Shown())), poolMeant(not[0], all))
 }
 
 // missing are the names of those that are not there, of those that were listed by
 // name. If that cannot be read, none.
-func (st *store) missing(ctx context.Context, listed []lease.Pool) map[string]bool {
+func missing(st *open.Store, ctx context.Context, listed []lease.Pool) map[string]bool {
 	if !slices.ContainsFunc(listed, words.MayBeNone) {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/view"
 	"berth/cmd/words"
@@ -39,7 +40,7 @@ Name the pool once: with two names the script would start itself without end.`,
 	}
 }
 
-func parseHeld(c *cli.Context) (*store, *speaker, error) {
+func parseHeld(c *cli.Context) (*open.Store, *speaker, error) {
 	p := words.FlagParser{C: c}
 	say := newSpeaker(false, p.Switched("verbose"))
 	if c.NArg() != 1 {
@@ -51,24 +52,24 @@ func parseHeld(c *cli.Context) (*store, *speaker, error) {
 	if p.Err != nil {
 		return nil, nil, words.Mistake(p.Err, "berth held")
 	}
-	st, err := openStore(words.StoreOf(c), false, say)
+	st, err := open.Open(words.StoreOf(c), say.opening(false))
 	return st, say, err
 }
 
 // held says no only when it is one: with any doubt there is an error, and who runs
 // 'berth run' after that has the same one.
-func held(st *store, say *speaker, name string) (int, error) {
-	pool, err := st.handleSuspend().Summary(context.Background(), name, lease.Ticket{})
+func held(st *open.Store, say *speaker, name string) (int, error) {
+	pool, err := st.HandleSuspend().Summary(context.Background(), name, lease.Ticket{})
 	if err != nil {
 		return codeFailed, err
 	}
-	switch l, err := st.around(pool); {
+	switch l, err := around(st, pool); {
 	case err != nil:
 		return codeFailed, err
 	case l != nil:
-		say.verbosef("inside job %s, which holds slot %s of pool %s in store %s", l.ID, view.SlotList(l.Slots), name, st.shown())
+		say.verbosef("inside job %s, which holds slot %s of pool %s in store %s", l.ID, view.SlotList(l.Slots), name, st.Shown())
 		return codeOK, nil
 	}
-	say.verbosef("not inside a job of pool %s in store %s (it has %s)", name, st.shown(), text.Plural(len(pool.Holders), "job"))
+	say.verbosef("not inside a job of pool %s in store %s (it has %s)", name, st.Shown(), text.Plural(len(pool.Holders), "job"))
 	return codeNo, nil
 }

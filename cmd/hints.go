@@ -4,11 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
+	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
+	"berth/cmd/open"
+	"berth/cmd/storename"
 	"berth/cmd/text"
 	"berth/lease"
+	"berth/lease/remote"
 	"berth/limiter"
 )
 
@@ -36,6 +42,42 @@ func storeHint(err error) string {
 		return "name a directory of yours with --store or BERTH_STORE"
 	}
 	return ""
+}
+
+// nameHint is what to type in the place of a name that is none of a store.
+func nameHint(e *open.NameError) string {
+	where, shown := e.Spec.Where, storename.Discreet(e.Spec.Where)
+	scheme, rest, _ := storename.Cut(where)
+	switch hidden := strings.Contains(shown, "…"); {
+	case e.Kind == storename.Empty:
+		return "without --store it is the one of BERTH_STORE, else /var/tmp/berth-UID"
+	case e.Kind == storename.Tilde:
+		return fmt.Sprintf("write the whole path%s: ~ stays as it is in a crontab, in YAML, in quotes and behind --store=", atHome(where))
+	case e.Kind == storename.Address && hidden:
+		return "redis://USER:PASSWORD@HOST or etcd://USER:PASSWORD@HOST for a server; with ./ before it, it is a directory's name"
+	case e.Kind == storename.Address:
+		host := shown
+		if ip, err := netip.ParseAddr(shown); err == nil && ip.Is6() {
+			host = "[" + shown + "]"
+		}
+		return fmt.Sprintf("redis://%s or etcd://%s for a server; ./%s for a directory of that name", host, host, shown)
+	case hidden:
+		return storename.Meant(scheme) + "://USER:PASSWORD@HOST for a server"
+	}
+	hint := fmt.Sprintf("%s://%s for a server", storename.Meant(scheme), remote.Discreet(rest))
+	if strings.HasPrefix(where, scheme+":") {
+		hint += fmt.Sprintf("; ./%s for a directory of that name", shown)
+	}
+	return hint
+}
+
+// atHome is the path that a shell makes of ~/DIR, as far as we know it.
+func atHome(where string) string {
+	home, rest := os.Getenv("HOME"), where[1:]
+	if home == "" || rest != "" && rest[0] != '/' {
+		return ""
+	}
+	return ", " + text.Quoted([]string{home + rest})[0]
 }
 
 // outageHint is what to do about a server that cannot be reached or cannot do it now, ""
@@ -86,4 +128,14 @@ func heavyHint(e *limiter.TooHeavyError) string {
 		return fmt.Sprintf("a smaller --weight, or -n %d", e.Weight)
 	}
 	return fmt.Sprintf("a smaller --weight, or -n %d, or for all callers: berth limit %s %d", e.Weight, e.Pool, e.Weight)
+}
+
+// freshHint is how nobody waits for jobs that a new server cannot have forgotten, "" for
+// a store that forgets none, or that was told so.
+func freshHint(where string) string {
+	d, err := remote.ParseURL(where)
+	if err != nil || strings.HasPrefix(d.Scheme, "etcd") || d.Settings.Has("fresh") {
+		return ""
+	}
+	return "if nobody else has ever used this server, ?fresh=1 behind its URL waits for nobody"
 }

@@ -11,10 +11,10 @@ import (
 // halt stops this process, see limiter.Session.Suspend.
 func (s *supervisor) halt() {
 	if s.h == nil {
-		s.store.suspend()
+		s.store.Suspend()
 		return
 	}
-	if err := s.h.Suspend(s.store.suspend); err != nil {
+	if err := s.h.Suspend(s.store.Suspend); err != nil {
 		s.say.notef("pool %s: the lease could not be renewed before this stopped: %v", s.spec.Request.Pool, err)
 	}
 }

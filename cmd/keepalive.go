@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/open"
 	"berth/cmd/words"
 	"berth/lease"
 )
@@ -28,15 +29,15 @@ func keepaliveCommand() *cli.Command {
 				return words.Mistake(words.Hinted(errors.New("no LEASE named, and BERTH_LEASE is not set: this does not run in a job of berth"),
 					"berth ls shows the leases: berth keepalive LEASE"), "berth keepalive")
 			}
-			st, err := openStore(words.StoreOf(c), false, newSpeaker(false, false))
+			st, err := open.Open(words.StoreOf(c), newSpeaker(false, false).opening(false))
 			if err != nil {
 				return err
 			}
-			st.handleSuspend()
-			ctx, cancel := st.asking()
+			st.HandleSuspend()
+			ctx, cancel := asking(st)
 			defer cancel()
 			if named {
-				id, err = st.one(ctx, c.Args().First())
+				id, err = one(st, ctx, c.Args().First())
 			} else if !words.IsID(id) {
 				err = fmt.Errorf("BERTH_LEASE: %q is not a lease id: %w", id, lease.ErrNotFound)
 			}

@@ -16,14 +16,15 @@ import (
 // meet, but for cmd/text, cmd/storename and cmd/tty, which others of cmd may use.
 var edges = map[string][]string{
 	"berth":                  {"berth/cmd"},
-	"berth/cmd":              {"berth/cmd/manual", "berth/cmd/storename", "berth/cmd/text", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd":              {"berth/cmd/manual", "berth/cmd/open", "berth/cmd/storename", "berth/cmd/text", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/manual":       {},
 	"berth/cmd/text":         {},
 	"berth/cmd/tty":          {},
 	"berth/cmd/view":         {"berth/cmd/text", "berth/lease", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd/open":         {"berth/cmd/storename", "berth/cmd/tty", "berth/lease", "berth/lease/filestore", "berth/lease/remote", "berth/procwatch"},
 	"berth/cmd/storename":    {"berth/cmd/text", "berth/lease", "berth/lease/remote"},
 	"berth/cmd/words":        {"berth/cmd/storename", "berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/lease/remote", "berth/limiter/gate", "berth/procwatch"},
-	"berth/cmd/berth-remote": {"berth/cmd", "berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore"},
+	"berth/cmd/berth-remote": {"berth/cmd", "berth/cmd/open", "berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore"},
 	"berth/limiter":          {"berth/lease", "berth/lease/retry"},
 	"berth/limiter/gate":     {},
 	"berth/lease":            {"berth/lease/clock"},

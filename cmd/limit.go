@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/tty"
 	"berth/cmd/view"
@@ -40,16 +41,16 @@ machine now, and set as a number, also for other machines.`,
 				return words.Mistake(err, "berth limit")
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(words.StoreOf(c), e.sets(), say)
+			st, err := open.Open(words.StoreOf(c), say.opening(e.sets()))
 			if err != nil {
 				return err
 			}
-			if st.remote && e.given.Machine.Command != "" {
+			if st.Remote && e.given.Machine.Command != "" {
 				// Whoever can reach the server could have set it, and it would run as
 				// whoever asks: it is never run.
 				return words.Mistake(errors.New("--gate: a command is not taken from a store on a server; each caller passes its own to berth run"), "berth limit")
 			}
-			st.handleSuspend()
+			st.HandleSuspend()
 			if err := newAsker(st, lease.Request{Pool: e.pool, Conditions: e.given.Pack()}, nil).check(); err != nil {
 				return err // every caller would get it
 			}
@@ -228,19 +229,19 @@ func (e *limitEdit) words(t words.Terms, own *lease.Settings) (words.Terms, erro
 }
 
 // nothingSet reports whether a pool has no settings; one that cannot be read has.
-func nothingSet(st *store, pool string) bool {
+func nothingSet(st *open.Store, pool string) bool {
 	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
 	return err == nil && p.Own.None()
 }
 
 // noteNone says when there is no such pool: it may be a slip, and it may be early.
-func noteNone(st *store, say *speaker, pool string) error {
+func noteNone(st *open.Store, say *speaker, pool string) error {
 	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
 	if err != nil {
 		return err
 	}
 	var hinted *words.HintedError
-	_, err = st.known(context.Background(), []lease.Pool{p})
+	_, err = known(st, context.Background(), []lease.Pool{p})
 	switch {
 	case errors.As(err, &hinted):
 		say.notef("%v: %s", err, hinted.Next)
@@ -252,7 +253,7 @@ func noteNone(st *store, say *speaker, pool string) error {
 	return nil
 }
 
-func showLimit(st *store, pool string) error {
+func showLimit(st *open.Store, pool string) error {
 	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
 	if err != nil {
 		return err

@@ -37,12 +37,12 @@ func (r *runner) acquire() (*limiter.Session, error) {
 		if busy.Verdict.Reason == lease.Recovering && r.spec.Wait != 0 { // which nobody would guess
 			r.say.notef("pool %s: %v", r.spec.Request.Pool, busy.Verdict)
 			if !r.spec.Quiet {
-				r.say.advise(r.store.freshHint())
+				r.say.advise(freshHint(r.store.Where))
 			}
 		}
 	} else {
 		atMost := firstTry
-		if r.store.remote {
+		if r.store.Remote {
 			atMost = notWaiting
 		}
 		p, err := r.look(lease.Ticket{}, atMost)
@@ -96,7 +96,7 @@ func (r *runner) allowed(ctx context.Context) (context.Context, context.CancelFu
 		return context.WithCancel(ctx)
 	case r.spec.Wait == 0 && r.gated:
 		return context.WithTimeout(ctx, notWaiting+decideWithin)
-	case r.spec.Wait == 0 && r.store.remote:
+	case r.spec.Wait == 0 && r.store.Remote:
 		return context.WithTimeout(ctx, answers)
 	case r.spec.Wait == 0:
 		return context.WithTimeout(ctx, notWaiting)
@@ -140,7 +140,7 @@ func (r *runner) wait(last lease.Verdict, out error) (*limiter.Session, error) {
 	go func() {
 		h, err := limiter.Acquire(ctx, r.store, r.spec.Request, limiter.Options{
 			Now: r.spec.Wait == 0, Verdict: last, Out: out, Trouble: r.say.trouble, Ask: r.asker.ask, Interrupts: &l.interrupts, Joined: w.joined,
-			First: func() { procwatch.Reserve(r.store.remote) }, // at a hand-over it would take 0.6 ms
+			First: func() { procwatch.Reserve(r.store.Remote) }, // at a hand-over it would take 0.6 ms
 		})
 		done <- outcome{h, err}
 	}()
@@ -176,7 +176,7 @@ func (l *inLine) hear(sig syscall.Signal) {
 	case tty.Terminate:
 		l.signal = tty.SignalError{Signal: sig}
 		l.cancel(l.signal)
-		if l.r.store.remote && l.gone == nil {
+		if l.r.store.Remote && l.gone == nil {
 			l.gone = time.After(atOnce)
 		}
 	}
@@ -223,7 +223,7 @@ func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
 	err := p.StepAside(ctx)
 	time.Sleep(tty.ContGrace)
 	if l.take() { // else a CONT came since, or it was done without us
-		l.r.store.suspend()
+		l.r.store.Suspend()
 	}
 	if err != nil {
 		return nil // the others passed us all the same, within a minute
@@ -237,8 +237,8 @@ func (l *inLine) stepAside(ctx context.Context, p lease.Place) error {
 // the call may have the pool's lock.
 func (l *inLine) stopAnyway() {
 	l.late = nil
-	if l.r.store.remote && l.take() {
-		l.r.store.suspend()
+	if l.r.store.Remote && l.take() {
+		l.r.store.Suspend()
 	}
 }
 

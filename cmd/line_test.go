@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"berth/cmd/open"
 	"berth/cmd/tty"
 	"berth/cmd/words"
 	"berth/lease"
@@ -51,7 +52,7 @@ func TestNotWaitingForTheLock(t *testing.T) {
 		r := &runner{
 			spec:    &words.Run{Request: lease.Request{Pool: "p", Weight: 1, Key: key}, Quiet: true},
 			say:     &speaker{out: &sink{}, quiet: true},
-			store:   &store{suspendGuard: &suspendGuard{Store: s}},
+			store:   open.Guarded(s),
 			signals: tty.NewSignals(), caught: make(chan struct{}),
 		}
 		go r.catchDrastic()
@@ -95,7 +96,7 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 	r := &runner{
 		spec:    &words.Run{Request: lease.Request{Pool: "p", Weight: 1}, Quiet: true},
 		say:     &speaker{out: &sink{}, quiet: true},
-		store:   &store{suspendGuard: &suspendGuard{Store: s}},
+		store:   open.Guarded(s),
 		signals: tty.NewSignals(), caught: make(chan struct{}),
 	}
 	go r.catchDrastic()
@@ -112,7 +113,7 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 // be read for the line.
 func TestWaitingReadsBeside(t *testing.T) {
 	s := &silentStore{until: make(chan struct{})}
-	r := &runner{spec: &words.Run{Request: lease.Request{Pool: "p"}, Quiet: true}, store: &store{suspendGuard: &suspendGuard{Store: s}}}
+	r := &runner{spec: &words.Run{Request: lease.Request{Pool: "p"}, Quiet: true}, store: open.Guarded(s)}
 	w := newWaiting(r)
 	w.look()
 	close(s.until)

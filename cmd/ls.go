@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/open"
 	"berth/cmd/tty"
 	"berth/cmd/view"
 	"berth/cmd/words"
@@ -43,19 +44,19 @@ lines are broken instead. Anything else gets them whole.`,
 				return words.Mistake(err, "berth ls")
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(words.StoreOf(c), false, say)
+			st, err := open.Open(words.StoreOf(c), say.opening(false))
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(st.where); errors.Is(err, fs.ErrNotExist) && words.StoreOf(c).Where != "" && !st.remote {
-				say.notef("store %s does not exist yet", st.where) // or is a slip
+			if _, err := os.Stat(st.Where); errors.Is(err, fs.ErrNotExist) && words.StoreOf(c).Where != "" && !st.Remote {
+				say.notef("store %s does not exist yet", st.Where) // or is a slip
 			}
 			l := &lister{
 				store: st, say: say, pools: names,
 				json: c.Bool("json"), all: c.Bool("all"), long: c.Bool("long"), out: os.Stdout,
 			}
 			if !c.Bool("watch") {
-				st.handleSuspend()
+				st.HandleSuspend()
 				return l.once()
 			}
 			return l.watch()
@@ -65,7 +66,7 @@ lines are broken instead. Anything else gets them whole.`,
 
 // lister shows pools.
 type lister struct {
-	store           *store
+	store           *open.Store
 	say             *speaker
 	pools           []string // all, if none is named
 	json, all, long bool
@@ -77,7 +78,7 @@ func (l *lister) read(ctx context.Context) ([]view.Pool, error) {
 	found, err := l.store.List(ctx, l.pools...)
 	pools := l.view(found)
 	if len(l.pools) > 0 && !l.json { // to a program it is an idle one
-		not := l.store.missing(ctx, found)
+		not := missing(l.store, ctx, found)
 		for i := range pools {
 			pools[i].Missing = not[pools[i].Pool]
 		}
@@ -120,7 +121,7 @@ func (l *lister) once() error {
 	}
 	found, err := l.store.List(context.Background(), l.pools...)
 	if len(l.pools) > 0 { // to a program, and to who watches, one that is not there yet is an idle one
-		there, none := l.store.known(context.Background(), found)
+		there, none := known(l.store, context.Background(), found)
 		found, err = there, errors.Join(err, none)
 	}
 	pools := l.view(found)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 
+	"berth/cmd/open"
 	"berth/lease"
 	"berth/lease/retry"
 	"berth/limiter"
@@ -26,7 +27,7 @@ func (r *runner) outer() (*lease.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := r.store.around(pool)
+	l, err := around(r.store, pool)
 	if l == nil || err != nil {
 		return nil, err
 	}
@@ -43,13 +44,13 @@ func (r *runner) first() (lease.Pool, error) {
 	}
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
 	switch {
-	case r.store.remote && r.spec.Wait != 0:
+	case r.store.Remote && r.spec.Wait != 0:
 		ctx, cancel = r.allowed(ctx)
-	case !r.store.remote && r.spec.Wait == 0:
+	case !r.store.Remote && r.spec.Wait == 0:
 		ctx, cancel = context.WithTimeout(ctx, firstTry)
 	}
 	defer cancel()
-	if !r.store.remote || r.spec.Wait == 0 {
+	if !r.store.Remote || r.spec.Wait == 0 {
 		err := read(ctx)
 		return pool, err
 	}
@@ -60,12 +61,12 @@ func (r *runner) first() (lease.Pool, error) {
 }
 
 // around returns the lease of the pool's job that we run inside, nil if there is none.
-func (st *store) around(pool lease.Pool) (*lease.Lease, error) {
+func around(st *open.Store, pool lease.Pool) (*lease.Lease, error) {
 	above, err := procwatch.Ancestors()
 	if err != nil {
 		return nil, err
 	}
-	above = append(above, st.self) // which was another command before, with --exec
+	above = append(above, st.Self) // which was another command before, with --exec
 	for _, h := range pool.Holders {
 		if isAround(h.Lease, above) {
 			return h.Lease, nil
@@ -74,7 +75,7 @@ func (st *store) around(pool lease.Pool) (*lease.Lease, error) {
 	for _, h := range pool.Holders {
 		// Berth and command were killed, and we have inherited the slot's lock: we
 		// would wait for ourselves.
-		if st.inherits(h.Lease) {
+		if st.Inherits(h.Lease) {
 			return h.Lease, nil
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/view"
 	"berth/cmd/words"
@@ -50,7 +51,7 @@ when one is closed. No job is started and no slot taken; a --gate command runs.`
 	}
 }
 
-func parseProbe(c *cli.Context) (*store, *asker, words.Terms, error) {
+func parseProbe(c *cli.Context) (*open.Store, *asker, words.Terms, error) {
 	p := words.FlagParser{C: c}
 	mine := p.Terms(words.Terms{})
 	if c.String("slots") == "auto" {
@@ -73,18 +74,18 @@ func parseProbe(c *cli.Context) (*store, *asker, words.Terms, error) {
 		return nil, nil, mine, words.Mistake(p.Err, "berth probe")
 	}
 	say := newSpeaker(false, false)
-	st, err := openStore(words.StoreOf(c), false, say)
+	st, err := open.Open(words.StoreOf(c), say.opening(false))
 	if err != nil {
 		return nil, nil, mine, err
 	}
-	st.handleSuspend()
+	st.HandleSuspend()
 	return st, newAsker(st, lease.Request{Pool: c.String("pool"), Weight: 1, Conditions: mine.Pack()}, say), mine, nil
 }
 
 // measureAtMost ends a probe whose CPU counters stand still.
 const measureAtMost = 5 * time.Second
 
-func probeMachine(st *store, a *asker, mine words.Terms) (*view.Probe, error) {
+func probeMachine(st *open.Store, a *asker, mine words.Terms) (*view.Probe, error) {
 	ctx := context.Background()
 	pool, err := st.Summary(ctx, a.request.Pool, lease.Ticket{})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/open"
 	"berth/cmd/tty"
 	"berth/cmd/words"
 	"berth/lease"
@@ -52,7 +53,7 @@ D is a duration: seconds like 30 or 1.5, or with a unit: 300ms, 5min, 1h30m, 1d.
 type runner struct {
 	spec  *words.Run
 	say   *speaker
-	store *store
+	store *open.Store
 	asker *asker
 	gated bool // there are gates to be asked, and there is room but for them
 	term  tty.Terminal
@@ -86,7 +87,7 @@ func (r *runner) run() (int, error) {
 	}
 	req := &r.spec.Request
 	req.ID = lease.NewID(req.Pool)
-	req.Owner = lease.Process(r.store.self)
+	req.Owner = lease.Process(r.store.Self)
 	req.UID = os.Getuid()
 	req.Command = words.ShownCommand(r.spec.Argv)
 	r.signals, r.caught = tty.NewSignals(), make(chan struct{})
@@ -136,7 +137,7 @@ func (r *runner) run() (int, error) {
 // slot waits for it. No signal is caught yet.
 func (r *runner) open() error {
 	open := func(context.Context) (err error) {
-		r.store, err = openStore(r.spec.Store, true, r.say)
+		r.store, err = open.Open(r.spec.Store, r.say.opening(true))
 		return err
 	}
 	if r.spec.Wait == 0 {
@@ -170,7 +171,7 @@ func (r *runner) heedful(ctx context.Context, f func() error) (err error, back b
 		case err := <-done:
 			return err, true
 		case sig := <-r.signals.Next():
-			if ended := ctl.Follow(sig, r.signals.Next(), r.store.suspend); ended != 0 {
+			if ended := ctl.Follow(sig, r.signals.Next(), r.store.Suspend); ended != 0 {
 				return tty.SignalError{Signal: ended}, true
 			}
 		case <-ctx.Done():
@@ -193,9 +194,9 @@ func (r *runner) environ(l *lease.Lease) []string {
 		told["BERTH_LIMIT"] = strconv.Itoa(l.InForce)
 		told["BERTH_LEASE"] = l.ID
 		told["BERTH_TOKEN"] = strconv.FormatUint(l.Token, 10)
-		told["BERTH_STORE"] = r.store.where
-		if r.store.owner != "" {
-			told["BERTH_STORE_OWNER"] = r.store.owner
+		told["BERTH_STORE"] = r.store.Where
+		if r.store.Owner != "" {
+			told["BERTH_STORE_OWNER"] = r.store.Owner
 		}
 	}
 	for k, v := range r.spec.Request.Labels {

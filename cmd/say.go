@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"berth/cmd/open"
 	"berth/cmd/storename"
 	"berth/cmd/text"
 	"berth/cmd/words"
@@ -44,6 +45,11 @@ func (s *speaker) line(kind, format string, args ...any) {
 func (s *speaker) draw(text string) { s.out.put(entry{live, text}) }
 
 func (s *speaker) erase() { s.out.put(entry{kind: wipe}) }
+
+// opening is what a store says while it is opened and used.
+func (s *speaker) opening(create bool) open.Options {
+	return open.Options{Create: create, Note: s.notef, Trouble: s.trouble, Environ: callersEnviron}
+}
 
 const errorKind, hintKind = "error: ", "hint: "
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/open"
 	"berth/cmd/view"
 	"berth/cmd/words"
 	"berth/lease"
@@ -40,12 +41,12 @@ ends with 0 when it is stopped gives 128+n, with n the signal it was sent first.
 				return err
 			}
 			say := newSpeaker(false, false)
-			st, err := openStore(words.StoreOf(c), false, say)
+			st, err := open.Open(words.StoreOf(c), say.opening(false))
 			if err != nil {
 				return err
 			}
-			st.handleSuspend()
-			ids, unknown, err := st.ids(context.Background(), who)
+			st.HandleSuspend()
+			ids, unknown, err := ids(st, context.Background(), who)
 			if err != nil {
 				return err
 			}
@@ -94,14 +95,14 @@ func stopMessage(s lease.Stop) lease.Message { return lease.Message{Kind: lease.
 
 // stopAll stops these, all at the same time, for each may take its grace; errs is what
 // went wrong before. With gone, one may have ended meanwhile.
-func stopAll(st *store, say *speaker, ids []string, errs []error, gone bool, stop lease.Stop) error {
+func stopAll(st *open.Store, say *speaker, ids []string, errs []error, gone bool, stop lease.Stop) error {
 	var asked []lease.Entry
 	for _, id := range ids {
 		if id == "" {
 			say.notef("cannot stop a job whose record cannot be read")
 			continue
 		}
-		ctx, cancel := st.asking()
+		ctx, cancel := asking(st)
 		entry, err := st.Tell(ctx, id, stopMessage(stop))
 		cancel()
 		switch {
@@ -114,7 +115,7 @@ func stopAll(st *store, say *speaker, ids []string, errs []error, gone bool, sto
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, st.enforce(asked, stop)...)
+	errs = append(errs, enforce(st, asked, stop)...)
 	for _, err := range errs {
 		say.explain(err)
 	}

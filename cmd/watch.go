@@ -28,8 +28,8 @@ func (l *lister) watch() error {
 		return err
 	}
 	var changes <-chan struct{}
-	if l.store.changes != nil {
-		changes = l.store.changes(context.Background(), l.pools)
+	if l.store.Changes != nil {
+		changes = l.store.Changes(context.Background(), l.pools)
 	}
 	if !l.json && tty.IsTerminal(1) && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != "" {
 		return l.watchScreen(changes)
@@ -39,7 +39,7 @@ func (l *lister) watch() error {
 
 // watchStream prints at every change.
 func (l *lister) watchStream(changes <-chan struct{}) error {
-	l.store.handleSuspend()
+	l.store.HandleSuspend()
 	last, trouble := "", ""
 	for {
 		pools, err := l.read(context.Background())
@@ -183,5 +183,5 @@ func (w *screenWatch) suspend() {
 	if w.cancel != nil {
 		w.cancel() // what holds up the reading must not hold up the stop
 	}
-	w.store.suspend()
+	w.store.Suspend()
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 
 	"berth/cmd"
+	"berth/cmd/open"
 	"berth/lease"
 	"berth/lease/etcdstore"
 	"berth/lease/redisstore"
@@ -20,9 +21,9 @@ import (
 )
 
 func main() {
-	cmd.Register(func(d remote.Address) (lease.Store, error) { return redisstore.Open(d) }, redisstore.Schemes...)
+	open.Register(func(d remote.Address) (lease.Store, error) { return redisstore.Open(d) }, redisstore.Schemes...)
 	var closes []func() error // what a store has still to do at the end
-	cmd.Register(func(d remote.Address) (lease.Store, error) {
+	open.Register(func(d remote.Address) (lease.Store, error) {
 		s, err := etcdstore.Open(d)
 		if err != nil {
 			return nil, err

@@ -87,3 +87,32 @@ func IsAddress(where string) bool {
 func isPath(where string) bool {
 	return where == "" || where[0] == '.' || where[0] == '/' && !(strings.HasPrefix(where, "//") && strings.Contains(where, "@"))
 }
+
+// Kind is what a name looks like.
+type Kind int
+
+const (
+	Fine    Kind = iota
+	Empty        // and --store was given
+	Tilde        // which no shell has expanded
+	Slip         // without the :// of a URL
+	Address      // of a server
+)
+
+// Check finds names that only look like those of a directory.
+func Check(s Spec) Kind {
+	_, _, ok := Cut(s.Where)
+	switch {
+	case s.Where == "" && s.From == "--store":
+		return Empty
+	case IsURL(s.Where):
+		return Fine
+	case strings.HasPrefix(s.Where, "~"):
+		return Tilde
+	case ok:
+		return Slip
+	case IsAddress(s.Where):
+		return Address
+	}
+	return Fine
+}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package cmd
+package open
 
 import (
 	"errors"
@@ -11,16 +11,14 @@ import (
 	"strconv"
 
 	"berth/cmd/storename"
-	"berth/cmd/text"
-	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/filestore"
 	"berth/procwatch"
 )
 
-// openStore opens what --store names: the store of a URL or a directory, or the
+// Open opens what --store names: the store of a URL or a directory, or the
 // default one; create makes a directory when it is missing.
-func openStore(o storename.Spec, create bool, say *speaker) (*store, error) {
+func Open(o storename.Spec, with Options) (*Store, error) {
 	self, err := procwatch.Self()
 	if err != nil {
 		return nil, err
@@ -32,11 +30,11 @@ func openStore(o storename.Spec, create bool, say *speaker) (*store, error) {
 		if o.OwnerByFlag {
 			return nil, fmt.Errorf("--store-owner %s: a store on a server is no directory; drop it", o.Owner)
 		}
-		s, err := openRemote(o, say)
+		s, err := openRemote(o, with)
 		if err != nil {
 			return nil, err
 		}
-		return &store{suspendGuard: &suspendGuard{Store: s, server: true}, where: o.Where, remote: true, self: self, inherits: func(*lease.Lease) bool { return false }}, nil
+		return &Store{suspendGuard: &suspendGuard{Store: s, server: true}, Where: o.Where, Remote: true, Self: self, Inherits: func(*lease.Lease) bool { return false }}, nil
 	}
 	owner, err := lookUp(o)
 	if err != nil {
@@ -44,7 +42,7 @@ func openStore(o storename.Spec, create bool, say *speaker) (*store, error) {
 	}
 	dir := o.Where
 	s, err := filestore.Open(dir, filestore.Options{
-		Create: create,
+		Create: with.Create,
 		Owner:  owner,
 		Alive: func(p lease.Process) bool {
 			return lives(p, false) || p.Start != 0 && p.Boot != "" && p.Boot == self.Boot && p.PIDNS == self.PIDNS &&
@@ -63,22 +61,22 @@ func openStore(o storename.Spec, create bool, say *speaker) (*store, error) {
 		Boot:   self.Boot,
 		PIDNS:  self.PIDNS,
 		Slow: func(err error) {
-			say.notef("%v", err)
+			with.Note("%v", err)
 		},
 	})
 	if errors.Is(err, filestore.ErrNoParent) && dir != "" {
-		return nil, words.Hinted(err, "mkdir -p "+text.Quoted([]string{filepath.Dir(dir)})[0]+" if "+o.From+" is right")
+		return nil, &NoParentError{err, filepath.Dir(dir), o.From}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if s.Made() && dir != "" {
-		say.notef("created store %s; no job is counted in it yet", s.Dir())
+		with.Note("created store %s; no job is counted in it yet", s.Dir())
 	}
 	if fs, first := s.Network(); first {
-		say.notef("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
+		with.Note("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &store{suspendGuard: &suspendGuard{Store: s}, where: s.Dir(), owner: o.Owner, self: self, inherits: s.Inherits, changes: s.Changes}, nil
+	return &Store{suspendGuard: &suspendGuard{Store: s}, Where: s.Dir(), Owner: o.Owner, Self: self, Inherits: s.Inherits, Changes: s.Changes}, nil
 }
 
 // lookUp returns the uid of the owner; nil when none was named.

@@ -1,0 +1,14 @@
+package open
+
+import (
+	"errors"
+	"fmt"
+
+	"berth/cmd/storename"
+)
+
+// Open fails: a slot is a flock(2) that the child inherits, and Windows has locks of
+// another kind, which end with the handle of one process.
+func Open(storename.Spec, Options) (*Store, error) {
+	return nil, fmt.Errorf("berth does not run on Windows: a shared directory of slots needs flock(2): %w", errors.ErrUnsupported)
+}

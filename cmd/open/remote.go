@@ -1,0 +1,80 @@
+package open
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"berth/cmd/storename"
+	"berth/lease"
+	"berth/lease/remote"
+	"berth/procwatch"
+)
+
+// Opener opens the stores of one kind of URL.
+type Opener func(remote.Address) (lease.Store, error)
+
+// openers are the stores that this program has clients for, by the scheme of the URL.
+var openers = map[string]Opener{}
+
+// Register adds a kind of store, before Main runs.
+func Register(open Opener, schemes ...string) {
+	for _, s := range schemes {
+		openers[s] = open
+	}
+}
+
+const RemoteProgram = "berth-remote"
+
+// Becoming is set in the environment of a berth that was replaced by another program.
+const Becoming = "BERTH_BECOMING_REMOTE"
+
+// checkStore refuses what only looks like a directory. One that is made for a slip
+// is a store of its own, in which nobody is counted, and its name is a password.
+func checkStore(o storename.Spec) error {
+	if kind := storename.Check(o); kind != storename.Fine {
+		return &NameError{o, kind}
+	}
+	return nil
+}
+
+// openRemote opens the store of a URL, or has berth-remote do what was asked of us.
+func openRemote(o storename.Spec, with Options) (lease.Store, error) {
+	d, err := remote.ParseURL(o.Where)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.From, err)
+	}
+	d.Replicas = o.Replicas
+	d.Trouble = with.Trouble
+	d.Notice = func(err error) { with.Note("%v", err) }
+	open := openers[d.Scheme]
+	again := os.Getenv(Becoming) != ""
+	_ = os.Unsetenv(Becoming) // no business of the job's
+	switch {
+	case open != nil:
+		return open(d)
+	case slices.Contains(storename.Schemes, d.Scheme) && len(openers) == 0:
+		return nil, beRemote(d, again, with.Environ())
+	}
+	return nil, fmt.Errorf("%s: %q is not a store: a directory, or a URL that begins with one of %s", o.From, d.Name(), strings.Join(storename.Schemes, ", "))
+}
+
+// beRemote replaces this process by berth-remote, which has the same command line,
+// from beside us or from PATH.
+func beRemote(d remote.Address, again bool, environ []string) error {
+	if again {
+		return &NoRemoteError{d.Name(), errors.New("what is there by that name is berth itself")}
+	}
+	program := RemoteProgram
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), RemoteProgram)
+		if fi, err := os.Stat(beside); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			program = beside
+		}
+	}
+	err := procwatch.Replace(append([]string{program}, os.Args[1:]...), append(environ, Becoming+"=1"))
+	return &NoRemoteError{d.Name(), err}
+}

@@ -1,20 +1,20 @@
 // Package etcdstore keeps pools in etcd, for machines that share no directory.
 //
-// Every record of a holder or a waiter hangs on an etcd lease, so etcd itself drops
-// what nobody renews, by its own clock. Every decision is one read and then one
-// transaction that changes something only if what the decision rests on still is
-// as it was read; so clients need no lock, and one that dies between the two has
-// done nothing. Fencing tokens are revisions of etcd: they rise for as long as the
-// cluster keeps its data, over all pools.
+// The record of each holder and waiter is attached to an etcd lease, so etcd itself
+// deletes records that nobody renews, by its own clock. A decision is one read followed
+// by one transaction. The transaction changes something only if everything that the
+// decision rests on is still as it was read. So clients need no lock, and a client that
+// dies between the two has changed nothing. Fencing tokens are revisions of etcd: they
+// rise for as long as the cluster keeps its data, across all pools.
 //
-// etcd tells nobody its time, so instants that machines compare are those of their own
-// clocks. These have to be close for three things: paces (a start that is written by a
-// clock ten minutes behind lets the next one come ten minutes too soon; one that is
-// ahead of ours counts as not known, and holds up nobody), what is shown of the age of
-// reports and keepalives, and the week after which a pool is forgotten. No limit, no
-// order and no end of a lease depends on them. A keepalive counts on the boot clock of
-// whoever holds the lease, whatever the clock of who sent it says, so setting a clock
-// neither ends a busy job nor spares an idle one: it is right to one heartbeat.
+// etcd does not tell its time, so moments that machines compare are read from their own
+// clocks. These clocks have to be close for three things: paces, the age that is shown of
+// reports and keepalives, and the week after which an idle pool is forgotten. If a clock
+// is ten minutes behind, a start that it records lets the next start come ten minutes too
+// soon; a start from the future counts as unknown and holds up nothing. No limit, no
+// order and no expiry depends on these clocks. A keepalive counts on the boot clock of
+// the machine that holds the lease, whatever the sender's clock says. So setting a clock
+// neither ends a busy job nor spares an idle one; the error is at most one heartbeat.
 package etcdstore
 
 import (
@@ -43,7 +43,7 @@ import (
 // Store is the pools below one prefix of an etcd cluster.
 type Store struct {
 	name       string // for people
-	dir        string // before the names of pools
+	dir        string // prefix of all keys of pools
 	trouble    func(error)
 	client     *clientv3.Client
 	endpoints  []string    // their URLs
@@ -52,10 +52,10 @@ type Store struct {
 	members    *members
 	kv         clientv3.KV
 	leases     pb.LeaseClient
-	latestTerm atomic.Uint64 // the latest that a leader kept a life in
+	latestTerm atomic.Uint64 // the latest raft term in which a leader renewed a lease of ours
 
-	// answered: the cluster has answered once. Until then it is more likely that the
-	// address is wrong than that the cluster has an outage that will pass.
+	// answered is set once the cluster has answered. Until then a wrong address is more
+	// likely than an outage that passes.
 	answered atomic.Bool
 	spare    spareLease
 	timings  Timings
@@ -67,7 +67,7 @@ type Store struct {
 	// unrecorded are holdings with a child that etcd may not know of yet.
 	unrecorded client.Unsaved[*holding]
 	revocations
-	// notice is told of a record that cannot be read, once of each; nil: nobody is.
+	// notice is told once of each record that cannot be read; nil: nobody is told.
 	notice  func(error)
 	noticed sync.Map // their keys
 }
@@ -92,16 +92,15 @@ func (t Timings) orDefault() Timings {
 var _ lease.Store = (*Store)(nil)
 
 const (
-	// attemptTimeout is how long one attempt may take. That one member hangs is dealt with in
-	// much less; when all are silent the reason is to be told, and the question may be
-	// another one by now.
+	// attemptTimeout bounds one attempt. A single hung member is bypassed much sooner.
+	// When all members are silent, the caller has to hear why.
 	attemptTimeout = 2 * time.Second
-	// retryFor is how long a step is repeated for which nobody waits in a line.
+	// retryFor bounds the retries of a step for which nobody waits in a line.
 	retryFor = 8 * time.Second
 )
 
-// Close ends all that is under way. What is held stays so until its TTL is over. Etcd
-// leases that nothing hangs on any more are revoked first, for half a second at most.
+// Close ends all that is under way. Held slots stay held until their TTL ends. etcd
+// leases that no record is attached to are revoked first, within half a second.
 func (s *Store) Close() error {
 	s.finishRevoking()
 	err := s.client.Close()
@@ -109,16 +108,16 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Clock implements lease.Store. It begins with the time of day and goes on with the boot
-// clock. Starts and what is forgotten count by the time of day itself: machines agree on
-// nothing else, and one whose clock is set has mostly been wrong before.
+// Clock implements lease.Store. It starts at the time of day and advances with the boot
+// clock. Starts and idle pools count by the time of day itself, because machines agree on
+// nothing else.
 func (s *Store) Clock() clock.Instant { return clock.Now().Add(s.opened) }
 
 func (s *Store) wallClock() clock.Instant { return timeOfDay().Add(s.setBy) }
 
 func timeOfDay() clock.Instant { return clock.Instant(time.Now().UnixNano()) }
 
-// attempt calls f once, in bounded time, and sorts its error.
+// attempt calls f once, within attemptTimeout, and classifies its error.
 func (s *Store) attempt(ctx context.Context, f func(context.Context) error) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, context.DeadlineExceeded):
@@ -143,17 +142,17 @@ func (s *Store) attempt(ctx context.Context, f func(context.Context) error) erro
 	return err
 }
 
-// timeoutError says that the caller's time was over before anything came of it.
+// timeoutError says that the caller's time ended before an attempt succeeded.
 type timeoutError struct{ err error }
 
 func (e timeoutError) Error() string   { return e.err.Error() }
 func (e timeoutError) Unwrap() []error { return []error{e.err, context.DeadlineExceeded} }
 
-// errNoAnswer is what is said of a cluster that does not answer in our own time.
+// errNoAnswer says that the cluster was silent for a whole attempt.
 var errNoAnswer = fmt.Errorf("no answer within %v", attemptTimeout)
 
-// classify makes an UnreachableError of what may pass by itself. A cluster that is
-// full is among it: it answers, but takes nothing until somebody makes room.
+// classify makes an UnreachableError of what may pass by itself. A cluster that is full
+// is one case: it answers, but accepts nothing until somebody makes room.
 func (s *Store) classify(err error) error {
 	if errors.Is(err, lease.ErrLost) || errors.As(err, new(*lease.UnreachableError)) || errors.As(err, new(*lease.RefusedError)) {
 		return err
@@ -167,7 +166,7 @@ func (s *Store) classify(err error) error {
 	}
 	if said, ok := status.FromError(err); ok && !errors.As(err, &answer) {
 		msg := said.Message()
-		if i := strings.Index(msg, "dial "); i >= 0 { // gRPC wraps what matters three times
+		if i := strings.Index(msg, "dial "); i >= 0 { // gRPC wraps the useful part three times
 			msg = strings.TrimSuffix(msg[i:], `"`)
 		}
 		err = errors.New(msg)
@@ -176,12 +175,12 @@ func (s *Store) classify(err error) error {
 	case errors.Is(err, context.DeadlineExceeded) || code == codes.DeadlineExceeded:
 		return s.unreachable(errNoAnswer)
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		// A life that was over before it was used; whoever meets it takes another.
+		// The etcd lease expired before it was used; the caller requests another.
 		return &lease.UnreachableError{Store: s.name, Answers: true, Err: err}
 	case code == codes.ResourceExhausted && answer == (rpctypes.EtcdError{}):
-		// Ours is too large, and will be.
+		// Our request is too large, and stays so.
 	case code == codes.Unavailable, code == codes.ResourceExhausted, code == codes.Internal,
-		// What a member says when it was not done in its own time.
+		// A member answers this when it could not finish in its own time.
 		code == codes.Unknown && strings.Contains(err.Error(), context.DeadlineExceeded.Error()):
 		if code == codes.ResourceExhausted {
 			return &lease.UnreachableError{Store: s.name, Answers: true, Err: errors.New(err.Error())}
@@ -201,9 +200,8 @@ func (s *Store) unreachable(err error) error {
 	return s.whyNeverAnswered(err)
 }
 
-// retry repeats f for a few seconds where an outage may pass in that time, as
-// the choice of a new leader does. A cluster that has never answered is asked once
-// for each of its members.
+// retry repeats f for a few seconds, in which an outage such as an election may pass. Of
+// a cluster that has never answered, each member is tried once.
 func (s *Store) retry(ctx context.Context, f func(context.Context) error) error {
 	short, cancel := context.WithTimeout(ctx, retryFor)
 	defer cancel()
@@ -220,7 +218,7 @@ func (s *Store) retry(ctx context.Context, f func(context.Context) error) error 
 	return why(ctx, err, last)
 }
 
-// why is the error to tell: what went wrong says more than that time is over.
+// why picks the error to report: the failure says more than the end of the time.
 func why(ctx context.Context, err, last error) error {
 	switch {
 	case err == nil:
@@ -235,11 +233,11 @@ func why(ctx context.Context, err, last error) error {
 
 var errNeverAnswered = errors.New("it has never answered")
 
-// leaseExpired reports whether a step failed because its life had ended.
+// leaseExpired reports whether a step failed because its etcd lease had expired.
 func leaseExpired(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) }
 
-// undoWithin is how long a step that failed may be undone. It is waited for: the program
-// may end right after it.
+// undoWithin bounds the undoing of a failed step. The caller waits for it, because the
+// program may end right afterwards.
 const undoWithin = time.Second
 
 func undoBriefly(undo func()) {
@@ -254,7 +252,7 @@ func undoBriefly(undo func()) {
 	}
 }
 
-// txn is a transaction: read as one, applied as one.
+// txn is a transaction: its reads see one revision, its writes are applied together.
 type txn struct {
 	when        []clientv3.Cmp
 	then, other []clientv3.Op

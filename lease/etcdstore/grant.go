@@ -9,10 +9,10 @@ import (
 	"berth/lease"
 )
 
-// granting makes of a decision a transaction, and the lease it grants but for its
-// token. It changes something only if there was no other grant and no new setting
-// since the look: then no more slots can be in use than were seen. That fewer are
-// does no harm.
+// granting turns a decision into a transaction, and returns the lease that it grants,
+// without the token. The transaction fails if another grant or a new setting came after
+// the snapshot, so no more slots can be in use than the snapshot showed. Fewer do no
+// harm.
 func (s *Store) granting(l *snapshot, r lease.Request, v lease.Verdict, on clientv3.LeaseID) (txn, lease.Lease) {
 	starts := l.grants.value
 	starts.Buckets = slices.Clone(starts.Buckets)
@@ -32,13 +32,14 @@ func (s *Store) granting(l *snapshot, r lease.Request, v lease.Verdict, on clien
 	}, g
 }
 
-// handTo adds that a waiter gets it: it still stands there, and nobody before it.
+// handTo adds the condition that the waiter still stands there with nobody before it, and
+// takes its ticket out of the line.
 func (t *txn) handTo(p pool, w record[waiting]) {
 	t.when = append(t.when, unchanged(string(w.Key), w.rev()), nobody(p.line(), p.lineKey(w.value.Ticket)))
 	t.then = append(t.then, p.removing(w.value.Ticket)...)
 }
 
-// removing takes a ticket out of wherever it stands.
+// removing deletes a ticket wherever it stands.
 func (p pool) removing(t lease.Ticket) []clientv3.Op {
 	ops := []clientv3.Op{
 		clientv3.OpDelete(p.lineKey(t)),
@@ -51,13 +52,13 @@ func (p pool) removing(t lease.Ticket) []clientv3.Op {
 	return ops
 }
 
-// atHead reads who is at the head of the line.
+// atHead reads the first ticket of the line.
 func (p pool) atHead(how ...clientv3.OpOption) clientv3.Op {
 	return clientv3.OpGet(p.line(), append(how, clientv3.WithPrefix(), clientv3.WithLimit(1))...)
 }
 
-// grantNext is the grant of whoever is at the head of the line, if he can be told of it
-// without being asked anything.
+// grantNext is the grant to the head of the line. It is not ok if there is no head, or if
+// the head has gates to ask.
 func (s *Store) grantNext(l *snapshot, head record[waiting]) (t txn, ok bool) {
 	if !head.exists() || !head.value.Grantable {
 		return t, false

@@ -22,20 +22,21 @@ type holding struct {
 	lease lease.Lease
 	on    etcdLease
 	gone  bool
-	// expiresBy is until when it may hold at most while it is moved to a shorter life;
-	// 0: it is not.
+	// expiresBy bounds the expiry while the record is moved to a shorter etcd lease; 0:
+	// it is not being moved.
 	expiresBy clock.Instant
-	// keepalive is when the job called last, as its record of that revision says, and read
-	// when we last read what there was before that one.
+	// keepalive is when the job last called, by the record of revision keepaliveRev. read
+	// is when we last read the record before that one.
 	keepalive, read clock.Instant
 	keepaliveRev    int64
-	former          []clientv3.LeaseID // what it hung on before, and a request to stop may
-	// scanFirst: many held slots when it was granted, and nobody waited.
+	former          []clientv3.LeaseID // etcd leases it was attached to before; a message to it may still be
+	// scanFirst: many holders were there when it was granted, and no waiter. Then a
+	// release first reads whether there is a waiter.
 	scanFirst bool
 }
 
-// adopt is the holding of a record that is there already: whoever asked for it did
-// not see the answer. How long it still lives is known after a sign of life.
+// adopt is the holding of a record that is there already, because the answer to our
+// request was lost. Its expiry is known after a renewal.
 func (s *Store) adopt(ctx context.Context, p pool, had record[lease.Lease]) (*holding, error) {
 	h := &holding{s: s, pool: p, lease: had.value}
 	h.on = etcdLease{id: clientv3.LeaseID(had.Lease), wanted: had.value.TTL}
@@ -57,13 +58,13 @@ func (h *holding) Expires() clock.Instant {
 	return h.on.expires()
 }
 
-// ours: it is still the lease that we were granted.
+// ours compares true while the record is the lease that we were granted.
 func (h *holding) ours(l lease.Lease) clientv3.Cmp {
 	return sameAs(h.pool.leaseKey(l.ID), int64(l.Token))
 }
 
-// Running does not wait for etcd: a job is not to start later for what is only told
-// to people. Where it fails, the next Renew says it again.
+// Running does not wait for etcd, because only people read what it records, and the job
+// must not start later for it. If it fails, the next Renew repeats it.
 func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -92,8 +93,8 @@ func (h *holding) recordChild(ctx context.Context) error {
 	return err
 }
 
-// Renew gives a sign of life and reads what is asked of us, both at once. Until ctx ends
-// or patience is over it tries again: whoever waits for its error has nothing better to do.
+// Renew writes a heartbeat and reads the inbox, both at once. It retries until ctx ends
+// or for attemptTimeout.
 func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Inbox, err error) {
 	short, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -134,12 +135,12 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	switch {
 	case err != nil:
 		return signs, err
-	case on != life.id: // it was relet, and the answer was lost
+	case on != life.id: // it was moved, and the answer was lost
 		life.id, life.wanted = on, 0
 		serr = h.s.renewLease(ctx, &life)
 	case errors.Is(serr, lease.ErrLost):
-		// Our record would have gone with it, and is there: a member that leads since a
-		// moment ago may not have read yet that we came before.
+		// The record is there, and it would have been deleted with its etcd lease. So the
+		// member became leader a moment ago and has not applied our earlier renewals yet.
 		serr = &lease.UnreachableError{Store: h.s.name, Answers: true, Err: serr}
 	}
 	if serr != nil {
@@ -152,9 +153,9 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	return signs, nil
 }
 
-// noteRenewal notes a sign of life at once: what is asked of us may come late, or never when the
-// members that could tell have no leader, and that is no reason to give a lease up. Unless
-// it is not certain that the record hangs on that life.
+// noteRenewal counts a renewal at once. The inbox may arrive late, or never while the
+// other members have no leader, and that is no reason to give up the lease. It does not
+// count while it is uncertain which etcd lease the record is attached to.
 func (h *holding) noteRenewal(l etcdLease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -163,7 +164,8 @@ func (h *holding) noteRenewal(l etcdLease) {
 	}
 }
 
-// inbox are what is asked of us, and what our record hangs on.
+// inbox reads the messages to this holder, and which etcd lease its record is attached
+// to.
 func (h *holding) inbox(ctx context.Context, l lease.Lease) (signs lease.Inbox, on clientv3.LeaseID, err error) {
 	begun := h.s.Clock()
 	resp, err := h.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(h.pool.holder(l.ID), clientv3.WithPrefix())}})
@@ -195,9 +197,9 @@ func (h *holding) inbox(ctx context.Context, l lease.Lease) (signs lease.Inbox, 
 	return signs, on, nil
 }
 
-// keepaliveAt is when the job keepaliveAt, on our clock. It was after the last look and is over. A
-// record that says otherwise is by another clock, or by ours before it was set: then it
-// is taken for now, for a job that is busy must not be ended.
+// keepaliveAt is when the job called, on our clock: after the last read, and not in the
+// future. A record that says otherwise was written by another clock, or by ours before it
+// was set. It counts as now, because a busy job must not be ended.
 func (h *holding) keepaliveAt(k record[clock.Instant]) clock.Instant {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -211,8 +213,8 @@ func (h *holding) keepaliveAt(k record[clock.Instant]) clock.Instant {
 	return h.keepalive
 }
 
-// moveTo moves all that is ours to a life of another length: etcd's own cannot
-// change theirs.
+// moveTo attaches the records to an etcd lease of another TTL. etcd cannot change the TTL
+// of a lease.
 func (h *holding) moveTo(ctx context.Context, ttl time.Duration) error {
 	other, err := h.s.grantLease(ctx, ttl)
 	if err != nil {
@@ -229,7 +231,8 @@ func (h *holding) moveTo(ctx context.Context, ttl time.Duration) error {
 		value := string(kv.Value)
 		if string(kv.Key) == key {
 			value = encode(l)
-			// Done late, by a member that was frozen, it must not undo what came after it.
+			// A frozen member may apply this late. It must not undo what was written
+			// since.
 			t.when = append(t.when, clientv3.Compare(clientv3.LeaseValue(key), "=", kv.Lease))
 		}
 		t.then = append(t.then, clientv3.OpPut(string(kv.Key), value, clientv3.WithLease(other.id)))
@@ -245,7 +248,7 @@ func (h *holding) moveTo(ctx context.Context, ttl time.Duration) error {
 		if kv := only(kvs(resp.Responses[0])); kv == nil || kv.CreateRevision != int64(l.Token) {
 			h.s.discard(other.id)
 			return lease.ErrLost
-		} else if kv.Lease != int64(other.id) { // ours came twice, or there was another
+		} else if kv.Lease != int64(other.id) { // applied twice, or there was another move
 			return &lease.UnreachableError{Store: h.s.name, Answers: true, Err: errors.New("the lease was moved meanwhile")}
 		}
 	}

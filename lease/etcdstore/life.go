@@ -19,28 +19,28 @@ import (
 	"berth/lease/clock"
 )
 
-// etcdLease is a lease of etcd, which records hang on.
+// etcdLease is a lease of etcd. Records that are attached to it are deleted when it ends.
 type etcdLease struct {
 	id     clientv3.LeaseID
-	wanted time.Duration // the TTL that was wanted
-	ttl    time.Duration // and the one that etcd gave
-	// renewed is when its last sign of life was renewed that has been answered.
+	wanted time.Duration // the TTL that we requested
+	ttl    time.Duration // the TTL that etcd granted
+	// renewed is when the last renewal that was answered was sent.
 	renewed clock.Instant
 }
 
-// wholeSeconds is how etcd counts.
+// wholeSeconds rounds up to seconds, in which etcd counts.
 func wholeSeconds(ttl time.Duration) int64 { return int64((ttl + time.Second - 1) / time.Second) }
 
 func (l etcdLease) expires() clock.Instant { return l.renewed.Add(l.ttl) }
 
-// due: the next sign of life is due.
+// due reports whether the next renewal is due.
 func (l etcdLease) due() bool { return clock.Now().Sub(l.renewed) >= l.ttl/4 }
 
-// idleFor is for how long it can be left alone: somewhat longer than until stale.
+// idleFor is how long no renewal is needed: a little longer than until due.
 func (l etcdLease) idleFor() time.Duration { return l.renewed.Add(l.ttl / 3).Sub(clock.Now()) }
 
-// grantLease asks for a life under an id of ours: the same question may reach several
-// members, or one of them late, and none of them makes a second life of it.
+// grantLease requests an etcd lease under an id that we choose. So when the same call
+// reaches several members, or one of them late, there is still one etcd lease.
 func (s *Store) grantLease(ctx context.Context, ttl time.Duration) (etcdLease, error) {
 	if ttl <= 0 {
 		ttl = lease.DefaultTTL
@@ -54,16 +54,15 @@ func (s *Store) grantLease(ctx context.Context, ttl time.Duration) (etcdLease, e
 		}
 		return err
 	})
-	if errors.Is(err, rpctypes.ErrLeaseExist) { // what we asked another member for came first
+	if errors.Is(err, rpctypes.ErrLeaseExist) { // another member was faster
 		err = s.renewLease(ctx, &l)
 	}
 	return l, err
 }
 
-// renewLease gives a renewLease of life. lease.ErrLost when it was too late for it.
+// renewLease renews an etcd lease. lease.ErrLost when it has expired.
 //
-// The client's own KeepAliveOnce tries again without a pause for as long as nobody
-// can be reached.
+// The client's own KeepAliveOnce retries without a pause while no member can be reached.
 func (s *Store) renewLease(ctx context.Context, l *etcdLease) error {
 	return s.attempt(ctx, func(ctx context.Context) error {
 		kept, err := hedged(ctx, s.members, func(ctx context.Context, m *member) (etcdLease, error) { return s.renewAt(ctx, m, l.id) })
@@ -74,8 +73,8 @@ func (s *Store) renewLease(ctx context.Context, l *etcdLease) error {
 	})
 }
 
-// errNotLeader is what a member has to say that was frozen while it led, and does not know
-// yet that another one does: that one counts the lives now.
+// errNotLeader is the error for a member that was frozen while it was the leader and does
+// not know its successor yet. Its successor keeps the leases now.
 var errNotLeader = status.Error(codes.Unavailable, "it leads no more")
 
 func (s *Store) renewAt(ctx context.Context, m *member, id clientv3.LeaseID) (l etcdLease, err error) {
@@ -100,7 +99,7 @@ func (s *Store) renewAt(ctx context.Context, m *member, id clientv3.LeaseID) (l 
 	return l, nil
 }
 
-// isOldTerm reports whether a leader of a later term has kept a life of ours.
+// isOldTerm reports whether a leader of a later term has renewed a lease of ours.
 func (s *Store) isOldTerm(term uint64) bool {
 	for {
 		latest := s.latestTerm.Load()
@@ -113,10 +112,11 @@ func (s *Store) isOldTerm(term uint64) bool {
 	}
 }
 
-// revoke ends a life, with all that hangs on it. It ends by itself where that fails.
+// revoke ends an etcd lease and deletes the records attached to it. If it fails, the etcd
+// lease ends with its TTL.
 func (s *Store) revoke(id clientv3.LeaseID) { _ = s.revokeLease(s.client.Ctx(), id) }
 
-// revokeLease is no error where it had ended before.
+// revokeLease is revoke with its error. That the lease had expired is none.
 func (s *Store) revokeLease(ctx context.Context, id clientv3.LeaseID) error {
 	err := s.attempt(ctx, func(ctx context.Context) error {
 		_, err := s.client.Revoke(ctx, id)
@@ -128,21 +128,21 @@ func (s *Store) revokeLease(ctx context.Context, id clientv3.LeaseID) error {
 	return err
 }
 
-// pendingLease is a life that is being asked for while something else is done.
+// pendingLease is an etcd lease that is requested while other work goes on.
 type pendingLease struct {
 	done    chan struct{}
 	granted etcdLease // once done
 	err     error
 }
 
-// spareLease is a life that nothing hangs on: of a request that was refused, for its
-// place in the line. One that nobody takes ends by itself.
+// spareLease is an etcd lease that no record is attached to yet. A refused request leaves
+// it for its place in the line. If nobody takes it, it ends with its TTL.
 type spareLease struct {
 	sync.Mutex
 	pending *pendingLease
 }
 
-// requestOrReuse asks for a life, or takes the spare one.
+// requestOrReuse requests an etcd lease, or takes the spare one.
 func (s *Store) requestOrReuse(ctx context.Context, ttl time.Duration) *pendingLease {
 	s.spare.Lock()
 	defer s.spare.Unlock()
@@ -158,7 +158,7 @@ func (s *Store) requestOrReuse(ctx context.Context, ttl time.Duration) *pendingL
 
 func (s *Store) requestLease(ctx context.Context, ttl time.Duration) *pendingLease {
 	l := &pendingLease{done: make(chan struct{})}
-	ctx = context.WithoutCancel(ctx) // it may be for the next one
+	ctx = context.WithoutCancel(ctx) // another request may take it over
 	go func() {
 		defer close(l.done)
 		l.granted, l.err = s.grantLease(ctx, ttl)
@@ -184,7 +184,7 @@ func (l *pendingLease) wait(ctx context.Context) (etcdLease, error) {
 	}
 }
 
-// undo ends a life that something may hang on.
+// undo revokes an etcd lease that a record may be attached to.
 func (l *pendingLease) undo(s *Store) {
 	<-l.done
 	if l.err == nil {
@@ -199,16 +199,16 @@ func (s *Store) keepSpare(l *pendingLease) {
 	s.spare.pending = l
 }
 
-// revocations are etcd leases that nothing hangs on any more. Each would stay until its TTL
-// is over, and a job that waits for nobody leaves one every few milliseconds. They are
-// revoked beside what else is done; the end of the program waits for that.
+// revocations are under way for etcd leases that no record is attached to any more.
+// Without them each would stay until its TTL ends, and short jobs leave one every few
+// milliseconds. They run in the background, and Close waits for them.
 type revocations struct {
 	mu      sync.Mutex
 	closed  bool
 	pending sync.WaitGroup
 }
 
-// discard revokes them; 0 is none.
+// discard revokes etcd leases in the background; 0 is none.
 func (s *Store) discard(ids ...clientv3.LeaseID) {
 	for _, id := range ids {
 		if id != 0 {
@@ -217,14 +217,14 @@ func (s *Store) discard(ids ...clientv3.LeaseID) {
 	}
 }
 
-// discardPending revokes one that may not have come yet, and that nothing hangs on.
+// discardPending revokes an etcd lease that may not have been granted yet.
 func (s *Store) discardPending(l *pendingLease) {
 	if l != nil {
 		s.inBackground(func() { l.undo(s) })
 	}
 }
 
-// inBackground does f inBackground what else is done, unless the store is closed.
+// inBackground runs f on a goroutine of its own, unless the store is closed.
 func (o *revocations) inBackground(f func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -238,7 +238,7 @@ func (o *revocations) inBackground(f func()) {
 	}()
 }
 
-// revokeWithin is how long the end of the program waits for it: they end by themselves, too.
+// revokeWithin is how long Close waits for revocations. What is left ends with its TTL.
 const revokeWithin = time.Second / 2
 
 func (s *Store) finishRevoking() {

@@ -38,10 +38,9 @@ func (t *place) undo() {
 	}
 }
 
-// join takes a place. What it needs from etcd for that has been asked for all at
-// once.
+// join takes a place in the line. All that it needs from etcd was requested at once.
 func (t *place) join(ctx context.Context) error {
-	// Also where there is no key it tells the revision, see pool.
+	// Without a key the answer still tells the revision, see pool.
 	kept, err := t.s.commit(ctx, txn{then: []clientv3.Op{
 		clientv3.OpGet(t.pool.graceKeys(t.ticket.Key), clientv3.WithPrefix()),
 	}})
@@ -71,7 +70,8 @@ func (t *place) join(ctx context.Context) error {
 	return err
 }
 
-// takePlace takes the first of the kept places whose waiter is gone, or else the last.
+// takePlace takes the first kept place whose waiter is gone, or else the last of the
+// line.
 func (t *place) takePlace(ctx context.Context, rev int64, kept []*mvccpb.KeyValue) error {
 	for _, kv := range kept {
 		k, err := decode[waiting](kv)
@@ -94,19 +94,19 @@ func (t *place) takePlace(ctx context.Context, rev int64, kept []*mvccpb.KeyValu
 	return err
 }
 
-// graceTTL is the TTL of a kept place. While its waiter lives it must not end, and
-// afterwards it lasts for Grace.
+// graceTTL is the TTL of a kept place: it must not end while its waiter lives, and lasts
+// for Grace after that.
 func (t *place) graceTTL() time.Duration {
 	return max(t.ticket.TTL, time.Second) + t.ticket.Grace
 }
 
-// grantable: it has nothing to ask when its turn comes, so from its first moment on it may
-// be given its slots. Its watch is open by then, and who leaves gives back what it has not
-// seen.
+// grantable reports whether another berth may grant this ticket its slots, from the
+// moment it stands in the line: it has no gates to ask. Its watch is open by then, and a
+// waiter that leaves gives back slots that it has not seen.
 func grantable(t lease.Ticket) bool { return t.Gates == "" }
 
-// enter writes a ticket into the line. It does not where its request has its slots
-// already, or is in the line: then it takes these.
+// enter writes a ticket into the line. If its request already has slots, or a place in
+// the line, it takes these.
 func (t *place) enter(ctx context.Context, as lease.Ticket, with txn) (bool, error) {
 	p, on := t.pool, clientv3.WithLease(t.life.id)
 	with.when = append(with.when, absent(p.leaseKey(as.ID)))

@@ -12,7 +12,7 @@ import (
 	"berth/lease"
 )
 
-// snapshot is a pool as it was at one revision, without its line.
+// snapshot is a pool at one revision, without its line.
 type snapshot struct {
 	pool
 	rev     int64
@@ -21,14 +21,14 @@ type snapshot struct {
 	grants  record[lease.Starts]
 }
 
-// holder is what a look sees of one: the key of its record without the value.
+// holder is the key of a holder's record, without the value.
 type holder struct {
 	*mvccpb.KeyValue
-	id string // as keys have it
+	id string // as it is in keys
 	claim
-	// bad is why it is not known what it holds; it is one slot then.
+	// bad is why its slots are not known; it counts as one slot then.
 	bad error
-	// unread: the names do not tell.
+	// unread: its keys do not name its slots.
 	unread bool
 }
 
@@ -39,7 +39,7 @@ func (h holder) used() int {
 	return len(h.slots)
 }
 
-// reading reads what a decision needs; what else is read comes after it.
+// reading reads what every decision needs. Further reads come after it.
 func (p pool) reading(how ...clientv3.OpOption) []clientv3.Op {
 	names := append(slices.Clone(how), clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	return []clientv3.Op{
@@ -49,13 +49,14 @@ func (p pool) reading(how ...clientv3.OpOption) []clientv3.Op {
 	}
 }
 
-// readings is the number of answers that looking has.
+// readings is the number of answers to reading.
 const readings = 3
 
-// snapshotOf reads the records of those whose names do not tell what they hold as well. That is
-// later than the look, and does no harm: who is gone by then is one less, and who has come
-// since has written the grants, which whatever is decided rests on. But it must not be read
-// from a member that lags behind, where one might not have come yet.
+// snapshotOf also reads the records of holders whose keys do not name their slots. It
+// reads them later than the rest, and that does no harm: a holder that has gone since is
+// one less, and one that has come since has written the grants, which every decision
+// rests on. But it must not read from a member that lags behind, which may not have a
+// record yet.
 func (s *Store) snapshotOf(ctx context.Context, p pool, rev int64, rs []*pb.ResponseOp) (*snapshot, error) {
 	l, err := p.parse(rev, rs)
 	if err != nil {
@@ -67,7 +68,7 @@ func (s *Store) snapshotOf(ctx context.Context, p pool, rev int64, rs []*pb.Resp
 	return l, err
 }
 
-// parse is what the names tell.
+// parse takes what the keys tell.
 func (p pool) parse(rev int64, rs []*pb.ResponseOp) (*snapshot, error) {
 	l := &snapshot{pool: p, rev: rev, holders: p.list(kvs(rs[0]))}
 	var err error
@@ -75,13 +76,13 @@ func (p pool) parse(rev int64, rs []*pb.ResponseOp) (*snapshot, error) {
 		return nil, err
 	}
 	l.own.value.UID = -1
-	// Damaged starts are forgotten: the next grant writes them anew.
+	// Damaged starts are ignored: the next grant writes them again.
 	l.grants, _ = decode[lease.Starts](only(kvs(rs[2])))
 	return l, nil
 }
 
-// list are the holders that these keys name. They are sorted, so the name of what one
-// holds comes after its record.
+// list are the holders that these keys name. Keys are sorted, so the key with a holder's
+// slots comes after that of its record.
 func (p pool) list(keys []*mvccpb.KeyValue) []holder {
 	all := make([]holder, 0, (len(keys)+1)/2)
 	before := len(p.holders())
@@ -101,7 +102,8 @@ func (p pool) list(keys []*mvccpb.KeyValue) []holder {
 	return all
 }
 
-// read reads the records of those whose names do not tell: an older berth's, or damaged.
+// read reads the records of holders whose keys do not name their slots: those of an older
+// berth, and damaged ones.
 func (s *Store) read(ctx context.Context, l *snapshot) error {
 	var ops []clientv3.Op
 	for _, h := range l.holders {
@@ -141,7 +143,7 @@ func (s *Store) read(ctx context.Context, l *snapshot) error {
 	return nil
 }
 
-// recorded is what a record says it holds, whatever else is wrong with it.
+// recorded is what a record claims, whatever else is wrong with it.
 func (p pool) recorded(kv *mvccpb.KeyValue) (claim, error) {
 	r, err := decode[lease.Lease](kv)
 	switch {
@@ -157,7 +159,7 @@ func (p pool) recorded(kv *mvccpb.KeyValue) (claim, error) {
 
 func kvs(r *pb.ResponseOp) []*mvccpb.KeyValue { return r.GetResponseRange().GetKvs() }
 
-// without is the pool as it is once that holder is gone.
+// without is the snapshot as it will be without that holder.
 func (l *snapshot) without(id string) *snapshot {
 	less := *l
 	less.holders = nil
@@ -178,7 +180,7 @@ func (s *Store) state(l *snapshot, ahead int) lease.PoolState {
 	return st
 }
 
-// free are the n lowest slots that nobody has.
+// free are the n lowest free slots.
 func (l *snapshot) free(n int) (slots []int) {
 	taken := map[int]bool{}
 	for _, h := range l.holders {

@@ -18,19 +18,19 @@ type place struct {
 	s      *Store
 	pool   pool
 	ticket lease.Ticket
-	life   etcdLease // what its records hang on
-	grace  etcdLease // and what its key keeps the place on; zero: it has no key
-	rev    int64     // of what was last seen
+	life   etcdLease // its records are attached to it
+	grace  etcdLease // keeps the place for its key; zero: it has no key
+	rev    int64     // of the last read
 	aside  bool
 
-	loan, shadeLoan *pendingLease // as long as it is on its way into the line
-	// former are what its records hung on before. A request to stop may, until it is heard:
-	// so they are revoked when all is over.
+	loan, shadeLoan *pendingLease // until it is in the line
+	// former are the etcd leases of its records before. A message to it may still be
+	// attached to one, so they are revoked at the very end.
 	former []clientv3.LeaseID
 
-	granted *holding // its slots, which nobody has been told of yet
+	granted *holding // its slots, not returned by TryAcquire yet
 	stop    *lease.Stop
-	after   time.Duration // the pace has us wait so long since the last look
+	after   time.Duration // a pace holds it back for so long since the last read
 
 	ctx        context.Context // of its watches
 	endWatches context.CancelFunc
@@ -43,7 +43,7 @@ func (t *place) Ticket() lease.Ticket { return t.ticket }
 func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Holding, lease.Verdict, error) {
 	var v lease.Verdict
 	t.after = 0
-	asked.At = asked.At.Add(t.s.wallClock().Sub(t.s.Clock())) // its age is what counts, and starts have the time of day
+	asked.At = asked.At.Add(t.s.wallClock().Sub(t.s.Clock())) // only its age counts, and starts use the time of day
 	err := retry.Do(ctx, t.s.trouble, func(ctx context.Context) (err error) {
 		v, err = t.try(ctx, asked)
 		return err
@@ -57,7 +57,7 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Ho
 	return t.granted, v, nil
 }
 
-// try leaves what it gets in granted.
+// try leaves the slots that it gets in granted.
 func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict, err error) {
 	t.drain()
 	if err := t.keepAlive(ctx); err != nil {
@@ -96,14 +96,14 @@ func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict
 	return v, nil
 }
 
-// own is what there is of a request that stands in the line.
+// own is what etcd has of a request that stands in the line.
 type own struct {
 	waits record[waiting]
-	holds record[lease.Lease] // somebody has given it its slots
-	stop  *mvccpb.KeyValue    // what is asked of it; nil: nothing
+	holds record[lease.Lease] // somebody has granted it its slots
+	stop  *mvccpb.KeyValue    // a message to it; nil: none
 }
 
-// look looks at the pool, and at who is just before us.
+// look reads the pool, our own records, and the ticket just before ours.
 func (t *place) look(ctx context.Context) (l *snapshot, mine own, ahead int, err error) {
 	p, key := t.pool, t.pool.lineKey(t.ticket)
 	if t.aside {
@@ -134,13 +134,13 @@ func (t *place) look(ctx context.Context) (l *snapshot, mine own, ahead int, err
 		return nil, mine, 0, err
 	}
 	if mine.waits, err = p.parseWaiter(only(kvs(rs[readings]))); err != nil {
-		mine.waits = record[waiting]{} // it is written anew
+		mine.waits = record[waiting]{} // it is written again
 	}
 	l, err = t.s.snapshotOf(ctx, p, t.rev, rs)
 	return l, mine, int(before.Count), err
 }
 
-// grant takes the slots. Where somebody was faster, it takes nothing.
+// grant takes the slots. If another request was faster, it takes nothing.
 func (t *place) grant(ctx context.Context, l *snapshot, mine record[waiting], v lease.Verdict) error {
 	tx, g := t.s.granting(l, t.ticket.Request, v, t.life.id)
 	tx.handTo(t.pool, mine)
@@ -152,8 +152,8 @@ func (t *place) grant(ctx context.Context, l *snapshot, mine record[waiting], v 
 	return err
 }
 
-// takeGranted takes what is ours already: somebody gave it to us, or we asked for it and
-// did not see the answer.
+// takeGranted takes slots that we have already: they were granted to us, or the answer to
+// our own request was lost.
 func (t *place) takeGranted(ctx context.Context, had record[lease.Lease]) (err error) {
 	if clientv3.LeaseID(had.Lease) == t.life.id {
 		t.granted = &holding{s: t.s, pool: t.pool, lease: had.value, on: t.life}
@@ -163,9 +163,8 @@ func (t *place) takeGranted(ctx context.Context, had record[lease.Lease]) (err e
 	return err
 }
 
-// keepAlive gives a sign of life when one is due. When it is too late for it our place
-// is gone, or our slots, if we had them: then we stand in the line again, where we
-// stood.
+// keepAlive renews the etcd lease when that is due. If it has expired, our place or slots
+// are gone; then we join the line again at the same place.
 func (t *place) keepAlive(ctx context.Context) error {
 	if !t.life.due() {
 		return nil
@@ -186,7 +185,7 @@ func (t *place) keepAlive(ctx context.Context) error {
 	return err
 }
 
-// rejoin stands in the line rejoin, where we stood.
+// rejoin stands in the line again, at the same place.
 func (t *place) rejoin(ctx context.Context) error {
 	fresh, err := t.s.grantLease(ctx, t.ticket.TTL)
 	if err != nil {
@@ -266,7 +265,7 @@ func (t *place) giveBack(ctx context.Context, found *clientv3.TxnResponse) error
 	if !had.exists() {
 		return err
 	}
-	had.value.ID = t.ticket.ID // also when it cannot be read
+	had.value.ID = t.ticket.ID // also when the record cannot be read
 	return t.s.release(ctx, t.pool, had.value, releasing{})
 }
 

@@ -43,7 +43,7 @@ func (h *holding) release(ctx context.Context, used bool) error {
 	err := h.s.release(ctx, h.pool, l, g)
 	if err != nil {
 		h.mu.Lock()
-		h.gone = false // so that it can be tried again
+		h.gone = false // so that it can be retried
 		h.mu.Unlock()
 		return client.NotReleased(l, err)
 	}
@@ -52,14 +52,14 @@ func (h *holding) release(ctx context.Context, used bool) error {
 	return nil
 }
 
-// releasing is how slots are given back.
+// releasing says how slots are given back.
 type releasing struct {
 	used bool
-	// on is what the record hangs on, and nothing of anybody else; 0: that is in doubt.
+	// on is the etcd lease that this record alone is attached to; 0: that is uncertain.
 	on clientv3.LeaseID
-	// scanFirst: it is worth a step of its own to ask first whether anybody waits.
+	// scanFirst: first read whether there is a waiter.
 	scanFirst bool
-	// current: what is read must not lag behind.
+	// current: do not read from a member that may lag behind.
 	current bool
 }
 
@@ -70,13 +70,13 @@ func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g releasing)
 	return retry.Do(short, s.trouble, func(ctx context.Context) error { return s.handOver(ctx, p, l, g, &tries) })
 }
 
-// handOver gives slots back and, in the same step, to the next in line. If they were
-// not used, that step takes the start back as well: whoever the pace holds up hears of
-// nothing but the slots.
+// handOver gives slots back and grants them to the next in line in the same transaction.
+// If they were not used, that transaction also takes back the start: a waiter that the
+// pace holds up watches nothing but the slots.
 //
-// Where there is nobody to give them to, revoking the etcd lease is all: it deletes what
-// hangs on it, which whoever watches hears of as of any other end. Else it is revoked
-// afterwards, beside what else is done: whoever was given the slots does not wait for it.
+// Without a next in line, revoking the etcd lease is enough: it deletes the records, and
+// every watcher sees that. With one, the etcd lease is revoked afterwards in the
+// background, so the next in line does not wait for it.
 func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g releasing, tries *int) error {
 	freed := txn{
 		when:  []clientv3.Cmp{sameAs(p.leaseKey(l.ID), int64(l.Token))},
@@ -105,13 +105,14 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g releasing
 			if !g.used {
 				return s.undoLost(ctx, p, l)
 			}
-			return nil // it was gone
+			return nil // it was gone already
 		}
 	}
 }
 
-// undoLost takes back the start of a lease that is gone. It may have been given back
-// before, and the answer was lost: so only if it is the last start, which Undo changes.
+// undoLost takes back the start of a lease that is gone. It may have been taken back
+// before, if an answer was lost. So it does so only for the last start, which Undo
+// changes.
 func (s *Store) undoLost(ctx context.Context, p pool, l lease.Lease) error {
 	resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.grantsKey())}})
 	if err != nil {
@@ -126,7 +127,7 @@ func (s *Store) undoLost(ctx context.Context, p pool, l lease.Lease) error {
 	return err
 }
 
-// counting writes what is known of the starts, if it is about those that were read.
+// counting writes the starts if they are still those that were read.
 func (p pool) counting(g record[lease.Starts]) txn {
 	return txn{
 		when: []clientv3.Cmp{unchanged(p.grantsKey(), g.rev())},
@@ -134,10 +135,10 @@ func (p pool) counting(g record[lease.Starts]) txn {
 	}
 }
 
-// withNext adds the grant of the next in line, where there is one who can be told; more
-// says that it has added anything. The read may be of a member that lags behind, for
-// nothing happens that is not still true; but what nothing would be done without is read
-// from one that does not.
+// withNext adds the grant to the next in line; more reports whether it added anything.
+// The read may come from a member that lags behind, because the transaction checks all
+// that it rests on. A read that decides whether there is a transaction at all comes from
+// a current member.
 func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, g releasing, freed txn) (t txn, more bool) {
 	var lag []clientv3.OpOption
 	if g.used && !g.current {
@@ -190,7 +191,7 @@ func (s *Store) withNext(ctx context.Context, p pool, l lease.Lease, g releasing
 	return t, true
 }
 
-// noteSweep keeps what was read of the last look for pools that nobody uses.
+// noteSweep keeps the record of the last sweep.
 func (s *Store) noteSweep(read *pb.ResponseOp) {
 	last, _ := decode[sweepRecord](only(kvs(read)))
 	s.swept.Store(&last)

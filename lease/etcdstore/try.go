@@ -8,9 +8,9 @@ import (
 	"berth/lease"
 )
 
-// TryAcquire implements lease.Store. It asks for a life while it looks: the two
-// together take as long as one, and a request that is refused most often goes on to
-// the line, where it is needed.
+// TryAcquire implements lease.Store. It requests an etcd lease while it reads the pool,
+// which takes as long as either alone. A refused request mostly goes on to the line,
+// where the etcd lease is needed.
 func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding, lease.Verdict, error) {
 	p, err := s.pool(r.Pool)
 	if err != nil {
@@ -86,11 +86,11 @@ func (n *newcomer) grant(ctx context.Context, l *snapshot, v lease.Verdict) (boo
 	return true, nil
 }
 
-// few holders are read sooner than it is asked whether that is needed.
+// Up to few holders, reading them all is faster than asking first whether that is needed.
 const few = 50
 
-// look counts who would be passed, and reads only the first of them. had is what an
-// earlier try was granted, whose answer was lost.
+// look counts the waiters that the request would pass, and reads only the first of them.
+// had is what an earlier attempt was granted, when its answer was lost.
 func (n *newcomer) look(ctx context.Context) (l *snapshot, had record[lease.Lease], ahead int, err error) {
 	before := clientv3.OpGet(n.pool.line(), clientv3.WithRange(n.pool.behind(n.Priority)), clientv3.WithLimit(1))
 	resp, err := n.s.commit(ctx, txn{then: append(n.pool.reading(), before, clientv3.OpGet(n.pool.leaseKey(n.ID)))})

@@ -13,9 +13,10 @@ import (
 	"berth/lease"
 )
 
-// A record that cannot be read, of a hand or a newer berth, holds up nobody. A holder's
-// counts as one slot until etcd drops it with the etcd lease that it hangs on. A waiter's
-// is taken out of the line; its owner, if there is one, finds it gone and writes it anew.
+// A record that cannot be read, because a person or a newer berth wrote it, holds up
+// nothing. A holder's record counts as one slot until etcd deletes it with its etcd
+// lease. A waiter's record is taken out of the line; its berth, if it lives, finds that
+// and writes the record again.
 
 var (
 	errElse     = errors.New("it is the record of somebody else")
@@ -28,7 +29,7 @@ func damaged(kv *mvccpb.KeyValue, err error) error {
 	return fmt.Errorf("cannot read %s: %w", kv.Key, err)
 }
 
-// parseWaiter is a waiter's record, if a berth has written it so.
+// parseWaiter is a waiter's record, checked.
 func (p pool) parseWaiter(kv *mvccpb.KeyValue) (record[waiting], error) {
 	r, err := decode[waiting](kv)
 	if err != nil || kv == nil {
@@ -44,7 +45,8 @@ func (p pool) parseWaiter(kv *mvccpb.KeyValue) (record[waiting], error) {
 	return r, nil
 }
 
-// isNewer: a isNewer berth has written it and keeps it alive. It takes its turn by itself.
+// isNewer reports whether a newer berth wrote the record and keeps it alive. That berth
+// takes its turn by itself.
 func isNewer(kv *mvccpb.KeyValue) bool {
 	var r struct {
 		Version int `json:"v"`
@@ -52,8 +54,8 @@ func isNewer(kv *mvccpb.KeyValue) bool {
 	return kv.Lease != 0 && json.Unmarshal(kv.Value, &r) == nil && r.Version > lease.Version
 }
 
-// dropDamaged takes a waiter's record out of the line if it cannot be read, and reports
-// whether it did, or somebody else: then what was read with it is to be read again.
+// dropDamaged takes a waiter's unreadable record out of the line. It reports whether the
+// record is gone now; then what was read with it has to be read again.
 func (s *Store) dropDamaged(ctx context.Context, p pool, kv *mvccpb.KeyValue) (struck bool, err error) {
 	_, bad := p.parseWaiter(kv)
 	if bad == nil || isNewer(kv) {
@@ -67,8 +69,7 @@ func (s *Store) dropDamaged(ctx context.Context, p pool, kv *mvccpb.KeyValue) (s
 	return true, err
 }
 
-// reportDamaged tells of the holders that are not as a berth writes them, and sees to it that each
-// ends some day.
+// reportDamaged notes unreadable holders, and makes sure that each ends some day.
 func (s *Store) reportDamaged(ctx context.Context, l *snapshot) {
 	for _, h := range l.holders {
 		switch {
@@ -81,9 +82,10 @@ func (s *Store) reportDamaged(ctx context.Context, l *snapshot) {
 	}
 }
 
-// attachLease hangs a record that hangs on no etcd lease on a new one. Nothing would end it
-// else, and nobody could tell whether it has an owner. One who lives finds it so with its
-// next sign of life and keeps it, as after a move to another TTL whose answer was lost.
+// attachLease attaches a record without an etcd lease to a new one. Otherwise nothing
+// would ever delete it, and nobody could tell whether it has an owner. An owner that
+// lives finds that with its next renewal and keeps the new etcd lease, as after a move to
+// another TTL whose answer was lost.
 func (s *Store) attachLease(ctx context.Context, h holder) {
 	life, err := s.grantLease(ctx, lease.DefaultTTL)
 	if err != nil {
@@ -93,17 +95,17 @@ func (s *Store) attachLease(ctx context.Context, h holder) {
 		when: []clientv3.Cmp{unchanged(string(h.Key), h.ModRevision)},
 		then: []clientv3.Op{clientv3.OpPut(string(h.Key), "", clientv3.WithIgnoreValue(), clientv3.WithLease(life.id))},
 	})
-	if err == nil && !resp.Succeeded { // somebody else did
+	if err == nil && !resp.Succeeded { // somebody else was faster
 		s.discard(life.id)
 	}
 }
 
-// remedy is what ends it at once.
+// remedy is the command that deletes the record.
 func remedy(kv *mvccpb.KeyValue) string {
 	return "etcdctl del '" + strings.ReplaceAll(string(kv.Key), "'", `'\''`) + "' removes it"
 }
 
-// noteOnce says it once of each key.
+// noteOnce gives one note for each key.
 func (s *Store) noteOnce(kv *mvccpb.KeyValue, err error) {
 	if _, said := s.noticed.LoadOrStore(string(kv.Key), nil); !said && s.notice != nil {
 		s.notice(err)

@@ -24,19 +24,18 @@ const (
 	defaultPort   = "2379"
 	defaultPrefix = "berth"
 
-	// A connection on which nothing comes is asked after so long whether it is still
-	// there: gRPC asks no sooner, and etcd closes one that asks much more often.
+	// A silent connection is pinged after pingAfter. gRPC allows no shorter time, and
+	// etcd closes a connection that pings much more often.
 	pingAfter = 10 * time.Second
 	pingWaits = 2 * time.Second
-	// retries by the client itself: it makes each call once, for each goes to another
-	// member when the first one fails.
+	// retries by the client itself: none, because a failed call goes to another member.
 	retries = 1
 )
 
-// Open opens the store at etcd://[user[:password]@]host:port[,host:port…]/prefix,
-// or with TLS at etcds://…. Settings are cacert, cert, key and
-// insecure-skip-tls-verify; what is not given is taken from the environment as
-// etcdctl does (ETCDCTL_USER, ETCDCTL_PASSWORD, ETCDCTL_CACERT, …).
+// Open opens the store at etcd://[user[:password]@]host:port[,host:port…]/prefix, or with
+// TLS at etcds://…. Settings are cacert, cert, key and insecure-skip-tls-verify. What is
+// missing is taken from the environment as etcdctl does (ETCDCTL_USER, ETCDCTL_PASSWORD,
+// ETCDCTL_CACERT, …).
 //
 // It connects in the background, unless it has to log in. *lease.UnreachableError
 // when there is nobody to log in to.
@@ -74,7 +73,7 @@ func OpenWith(d remote.Address, t Timings) (*Store, error) {
 	return s, nil
 }
 
-// quiet: what is wrong is in the errors, and stderr is for those.
+// quiet turns off gRPC's log: errors carry what is wrong, and stderr is for those.
 var quiet = sync.OnceFunc(func() {
 	if os.Getenv("GRPC_GO_LOG_SEVERITY_LEVEL") == "" {
 		grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
@@ -132,7 +131,7 @@ func login(u *url.Userinfo) (user, password string) {
 		password = os.Getenv("ETCDCTL_PASSWORD")
 	}
 	if name := u.Username(); name != "" {
-		if user != name { // somebody else's
+		if user != name { // ETCDCTL_USER is another user
 			password = os.Getenv("ETCDCTL_PASSWORD")
 		}
 		user = name

@@ -12,38 +12,39 @@ import (
 	"berth/lease/clock"
 )
 
-// A pool without settings goes by our own hand when nobody has used it for a week: CI
-// makes one for every run, and nobody should have to clean up. Holders and waiters end
-// with their lives; what stays are the starts and the report. Once a day a holder that
-// has given its slots back looks at some of the pools, and another at more a minute later,
-// until all were seen. The look that a release takes anyway tells when it is time.
+// A pool without settings is deleted after a week without use: CI makes a pool for every
+// run, and nobody should have to clean up. Holders and waiters end with their etcd
+// leases; the starts and the report remain. Once a day a berth that has just released its
+// slots reads some of the pools, and another one reads more a minute later, until all
+// were read. The read that a release needs anyway tells when that is due.
 //
-// A pool is deleted only if none of its keys was written since it was read: who grants in
-// it at that moment has either written, or finds the starts gone and looks again.
+// A pool is deleted only if none of its keys was written since it was read. A berth that
+// grants in it at that moment has either written a key, or finds the starts gone and
+// reads again.
 
 const (
 	sweepSoon   = time.Minute     // when there was more to look at
 	sweepWithin = time.Second / 2 // a holder may look for so long
 
-	someKeys  = 1000 // are read at once
-	somePools = 100  // are forgotten at once: less than etcd takes in one transaction
+	someKeys  = 1000 // read at once
+	somePools = 100  // deleted at once: fewer than etcd takes in one transaction
 )
 
-// sweepRecord is the record of the last look for such pools.
+// sweepRecord is the record of the last sweep.
 type sweepRecord struct {
-	At   clock.Instant `json:"at_ns"`          // on the clock of who looked
-	From string        `json:"from,omitempty"` // the key to go on at; "": all were seen
+	At   clock.Instant `json:"at_ns"`          // by the clock of the machine that swept
+	From string        `json:"from,omitempty"` // the key to continue at; "": all were read
 }
 
 // sweptKey is beside the pools.
 func (s *Store) sweptKey() string { return strings.TrimSuffix(s.dir, "pools/") + "swept" }
 
-// atLeastApart reports whether two instants are so far from each other. One that is still to
-// come counts as well: somebody has set a clock.
+// atLeastApart reports whether two moments are at least d apart. One in the future
+// counts, too: somebody has set a clock.
 func atLeastApart(a, b clock.Instant, d time.Duration) bool { return a.Sub(b).Abs() >= d }
 
-// sweep forgets pools if it is time, by what the last release has read. That it fails is
-// no news to anybody.
+// sweep deletes idle pools if that is due, by what the last release read. A failure does
+// not matter: the next sweep repeats it.
 func (s *Store) sweep() {
 	last := s.swept.Swap(nil)
 	if last == nil || !atLeastApart(s.wallClock(), last.value.At, s.timings.Sweep) {
@@ -66,7 +67,7 @@ func (s *Store) sweep() {
 		now.At = now.At.Add(-max(0, s.timings.Sweep-sweepSoon))
 	}
 	t := txn{
-		when: []clientv3.Cmp{unchanged(s.sweptKey(), last.rev())}, // of several who look, one forgets
+		when: []clientv3.Cmp{unchanged(s.sweptKey(), last.rev())}, // of several that read, one deletes
 		then: []clientv3.Op{clientv3.OpPut(s.sweptKey(), encode(now))},
 	}
 	for _, p := range idle {
@@ -76,8 +77,8 @@ func (s *Store) sweep() {
 	_, _ = s.commit(ctx, t)
 }
 
-// idle are the pools of these keys that may go, and the key to go on at. Of the last
-// pool there may be more to read.
+// idle are the idle pools among these keys, and the key to continue at. The keys of the
+// last pool may be incomplete.
 func (s *Store) idle(keys []*mvccpb.KeyValue, more bool) (pools []pool, next string) {
 	for len(keys) > 0 {
 		name, _, _ := strings.Cut(strings.TrimPrefix(string(keys[0].Key), s.dir), "/")
@@ -100,7 +101,8 @@ func (s *Store) idle(keys []*mvccpb.KeyValue, more bool) (pools []pool, next str
 	return pools, ""
 }
 
-// isIdle: there is nobody in it, it has no settings, and no start counts any more.
+// isIdle reports whether a pool has no holder, no waiter, no settings, and no start that
+// still counts.
 func (s *Store) isIdle(p pool, keys []*mvccpb.KeyValue) bool {
 	var used clock.Instant
 	for _, kv := range keys {

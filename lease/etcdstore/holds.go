@@ -9,13 +9,13 @@ import (
 	"berth/lease"
 )
 
-// claim is what a decision needs of a holder. It is in the NAME of a key beside the
-// record, so that a decision reads names alone: a record has the command and its labels
-// in it, and decoding a thousand of them takes longer than all else in a run.
+// claim is what a decision needs to know of a holder. It is the NAME of a key beside the
+// record, so that a decision reads names alone. A record also holds the command and
+// labels, and decoding a thousand records takes longer than all else in a run.
 //
-// The record stays the truth. A berth that does not know these keys writes none, and
-// reads every record; so a name counts only beside a record that was made in the same
-// transaction, and a record that has none is read.
+// The record remains the truth. An older berth does not write such keys, and reads every
+// record. So a claim counts only beside a record that was made in the same transaction,
+// and a record without a claim is read.
 type claim struct {
 	slots []int
 	asks  int
@@ -23,12 +23,12 @@ type claim struct {
 
 const claimKind = "slots/"
 
-// mostSlots bounds what a name can have us count.
+// mostSlots bounds the memory that a claim can take.
 const mostSlots = 1 << 20
 
 func claimOf(l lease.Lease) claim { return claim{l.Slots, l.Asks} }
 
-// name is ASKS/SLOTS, as in 8/0-3,7.
+// name is LIMIT/SLOTS, as in 8/0-3,7.
 func (h claim) name() string {
 	slots := slices.Sorted(slices.Values(h.slots))
 	var b strings.Builder
@@ -50,8 +50,8 @@ func (h claim) name() string {
 	return b.String()
 }
 
-// parseClaim reads what name writes, and nothing else. It is called for each holder in each
-// decision, so it makes nothing but the slots.
+// parseClaim accepts exactly what name writes. It runs for each holder in each decision,
+// so it allocates nothing but the slots.
 func parseClaim(name string) (h claim, err error) {
 	asks, rest, ok := number(name)
 	if !ok || rest == "" || rest[0] != '/' {
@@ -61,7 +61,7 @@ func parseClaim(name string) (h claim, err error) {
 	for last := -2; rest != ""; {
 		from, more, ok := number(rest[1:])
 		if !ok || from < last+2 {
-			return claim{}, errNoName // of two that touch one range would have been made
+			return claim{}, errNoName // name would have written one range
 		}
 		rest, last = more, from
 		if rest != "" && rest[0] == '-' {
@@ -81,7 +81,7 @@ func parseClaim(name string) (h claim, err error) {
 
 var errNoName = errors.New("it does not name slots")
 
-// number reads a number as it is written, without a sign or a zero before it.
+// number reads decimal digits, without a sign or a leading zero.
 func number(s string) (n int, rest string, ok bool) {
 	i := 0
 	for ; i < len(s) && '0' <= s[i] && s[i] <= '9'; i++ {

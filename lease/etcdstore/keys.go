@@ -13,23 +13,24 @@ import (
 // pool names the keys of a pool.
 //
 //	own                 its settings
-//	grants              lease.Starts; every grant rewrites it, so its revision is what
-//	                    grants agree by: two that read the same one exclude each other
+//	grants              lease.Starts; every grant rewrites it, so grants agree by its
+//	                    revision: of two that read the same one, one fails
 //	report
 //	holders/ID/lease    a holder; /stop and /keepalive are what it was told, and a waiter
 //	                    can be told to stop, too: one watch shows both
 //	holders/ID/slots/…  what it holds, see holds
 //	line/PP/SEQ-ID      a waiter
-//	aside/PP/SEQ-ID     one that is passed for now
-//	ids/ID              a waiter's place in one of them
-//	keys/KEY/PP/SEQ-ID  a place that a key keeps, if its waiter is gone
+//	aside/PP/SEQ-ID     a waiter that is passed for now
+//	ids/ID              a waiter's place in one of these
+//	keys/KEY/PP/SEQ-ID  a place that is kept for a key, if its waiter is gone
 //
-// Keys of the line sort as it is served, so its head is a read of one key however
-// long it is. SEQ is the revision that etcd was at when its waiter came, read after
-// Line was called: who came after Line had returned to somebody else has a greater
-// one. Two who come in the same moment may have the same, and their ids decide. The
-// revision that the ticket itself is written at would be exact, but is known too
-// late to be part of a name, and sorting by it costs etcd a read of the whole line.
+// The keys of the line sort in the order of service, so reading its head is a read of one
+// key, however long the line is. SEQ is etcd's revision when the waiter came, read after
+// Line was called. A waiter that comes after Line has returned to another one has a
+// greater SEQ. Two that come at the same moment may have the same SEQ; then their ids
+// decide. The revision at which the ticket itself is written would be exact, but it is
+// known too late to be part of a key, and sorting by it would make etcd read the whole
+// line.
 type pool struct{ name, dir string }
 
 func (s *Store) pool(name string) (pool, error) {
@@ -67,26 +68,26 @@ func (p pool) rank(t lease.Ticket) string {
 // priorityPart sorts as priorities do, from -20.
 func priorityPart(priority int) string { return fmt.Sprintf("%02d/", priority+20) }
 
-// short is an id without its pool, and without slashes, for it is one part of a key.
+// short is an id without its pool, escaped so that it is one part of a key.
 func (p pool) short(id string) string {
 	return url.PathEscape(strings.TrimPrefix(id, p.name+"/"))
 }
 
-// absent: nothing is there.
+// absent: the key does not exist.
 func absent(key string) clientv3.Cmp { return unchanged(key, 0) }
 
-// unchanged: it was last written at that revision; 0: it is not there.
+// unchanged: the key was last written at that revision; 0: it does not exist.
 func unchanged(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(key), "=", rev)
 }
 
-// sameAs: it is the same one as then, though perhaps rewritten.
+// sameAs: the key was created at that revision, though it may have been rewritten since.
 func sameAs(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(key), "=", rev)
 }
 
-// nobody: there is no key from one on and before another. etcd compares a range key
-// by key, and one that is empty as if it were one key that is not there.
+// nobody: there is no key in the range. etcd compares a range key by key, and treats an
+// empty range as one key that does not exist.
 func nobody(from, before string) clientv3.Cmp {
 	return sameAs(from, 0).WithRange(before)
 }

@@ -14,8 +14,8 @@ import (
 	"berth/lease/clock"
 )
 
-// List implements lease.Store. How old a heartbeat is it does not tell: etcd would
-// have to be asked for each holder, and knows it in whole seconds.
+// List implements lease.Store. It does not tell the age of heartbeats: etcd would have to
+// be called for each holder, and knows it in whole seconds.
 func (s *Store) List(ctx context.Context, names ...string) (pools []lease.Pool, err error) {
 	s.recordChildren(ctx)
 	err = s.retry(ctx, func(ctx context.Context) (err error) {
@@ -25,17 +25,18 @@ func (s *Store) List(ctx context.Context, names ...string) (pools []lease.Pool, 
 	return pools, err
 }
 
-// recordChildren: what was done with this store is to be seen by it.
+// recordChildren writes what this store has not recorded yet, so that its own List shows
+// it.
 func (s *Store) recordChildren(ctx context.Context) {
 	for h := range s.unrecorded.All() {
 		_ = h.recordChild(ctx)
 	}
 }
 
-// mostOps is somewhat less than what etcd takes in one transaction.
+// mostOps is a little less than etcd takes in one transaction.
 const mostOps = 100
 
-// list reads all pools as they were at one revision.
+// list reads all pools at one revision.
 func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) {
 	var ops []clientv3.Op
 	for _, n := range names {
@@ -80,18 +81,18 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 	return pools, nil
 }
 
-// builder is a pool while its keys are read.
+// builder builds a pool from its keys.
 type builder struct {
 	lease.Pool
-	last struct { // the name that was read last, whose it is, and when it was made
+	last struct { // the last claim that was read, its holder, and its revision of creation
 		claim
 		id   string
 		made int64
 	}
 }
 
-// add adds one key to what is known of a pool. They come backwards: the name of what a
-// holder holds before its lease, and that before its keepalive.
+// add adds one key. Keys come in descending order: a holder's claim before its lease, and
+// that before its keepalive.
 func (v *builder) add(key string, kv *mvccpb.KeyValue) {
 	kind, rest, _ := strings.Cut(key, "/")
 	switch {
@@ -138,8 +139,8 @@ func (v *builder) add(key string, kv *mvccpb.KeyValue) {
 	}
 }
 
-// fillDamaged makes of a record that cannot be read what decisions take it for: with the slots
-// of its name, or those that it says it has, or else as one.
+// fillDamaged fills in what decisions assume of an unreadable record: the slots of its
+// claim, or those that the record names, or one slot.
 func (v *builder) fillDamaged(l *lease.Lease, id string, kv *mvccpb.KeyValue) {
 	p := pool{v.Name, strings.TrimSuffix(string(kv.Key), "holders/"+id+"/lease")}
 	h := v.last.claim

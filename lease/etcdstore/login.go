@@ -12,17 +12,17 @@ import (
 	"berth/lease"
 )
 
-// user logs in to etcd, and shows what it got for that with each call. The client can
-// do the same, but once etcd has forgotten a login, after a restart, it calls itself
-// without end to get another one.
+// user logs in to etcd and adds its token to each call. The client can do the same, but
+// when etcd has forgotten a login, after a restart, the client calls itself without end
+// to renew it.
 type user struct {
 	name, password string
 	mu             sync.Mutex
 	token          string
 }
 
-// GetRequestMetadata implements credentials.PerRPCCredentials. A login that is over
-// must not come with the request for a new one.
+// GetRequestMetadata implements credentials.PerRPCCredentials. An expired token must not
+// come with the request for a new one.
 func (u *user) GetRequestMetadata(_ context.Context, uri ...string) (map[string]string, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -32,11 +32,11 @@ func (u *user) GetRequestMetadata(_ context.Context, uri ...string) (map[string]
 	return map[string]string{rpctypes.TokenFieldNameGRPC: u.token}, nil
 }
 
-// RequireTransportSecurity implements credentials.PerRPCCredentials: whether a network
-// is trusted is said by the URL.
+// RequireTransportSecurity implements credentials.PerRPCCredentials. The URL says whether
+// the network is trusted.
 func (u *user) RequireTransportSecurity() bool { return false }
 
-// logIn gets a login.
+// logIn gets a token.
 func (s *Store) logIn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -44,7 +44,7 @@ func (s *Store) logIn(ctx context.Context) error {
 	err = rpctypes.Error(err)
 	switch {
 	case errors.Is(err, rpctypes.ErrAuthNotEnabled):
-		return nil // it asks nobody who he is
+		return nil // authentication is off
 	case err != nil:
 		return s.classify(err)
 	}
@@ -54,13 +54,13 @@ func (s *Store) logIn(ctx context.Context) error {
 	return nil
 }
 
-// loggedOut reports whether etcd does not know our login any more.
+// loggedOut reports whether etcd no longer knows our token.
 func loggedOut(err error) bool {
 	err = rpctypes.Error(err)
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision)
 }
 
-// logInAgain is what to do about an error of a call: after a new login it may be made again.
+// logInAgain turns the error of a call with a forgotten token into one that is retried.
 func (s *Store) logInAgain(ctx context.Context, err error) error {
 	if s.user == nil || !loggedOut(err) {
 		return err

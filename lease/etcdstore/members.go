@@ -19,42 +19,43 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// members are those of the cluster that the URL names, each with a connection of its
-// own, which is made when it is first used. All calls go to one of them for as long as
-// it answers. When it is late the same call goes to another one as well, and the first
-// answer counts: a member that is frozen, or cut off, says nothing that could be waited
-// for, and the others are as good.
+// members are the members of the cluster that the URL names. Each has its own connection,
+// which is made at its first use. All calls go to one member for as long as it answers.
+// When an answer is late, the same call also goes to another member, and the first answer
+// counts. A member that is frozen or cut off says nothing that one could wait for, and
+// the others are as good.
 //
-// The client's own balancer asks all members by turns. So with one hung of three each
-// third call hangs, and the next one starts afresh.
+// The client's own balancer uses the members in turn. So when one of three hangs, every
+// third call hangs, and the next call starts all over.
 type members struct {
 	all          []*member
 	mu           sync.Mutex
-	preferred    int           // who is asked first
-	usualLatency time.Duration // how long an answer took at most, lately
+	preferred    int           // the member that is called first
+	usualLatency time.Duration // the longest recent answer time, decaying
 }
 
 type member struct {
 	conn *grpc.ClientConn
 
-	// With the lock of members:
-	overdue    int       // calls that are late, and not answered yet
+	// The lock of members guards these.
+	overdue    int       // calls that are late and not answered yet
 	avoidUntil time.Time // it failed or hangs: until then the others come first
-	answered   time.Time // when it last did
+	answered   time.Time // when it last answered
 	streams    map[*stream]bool
 }
 
 const (
-	// hedgeAfter is a call that is not answered after so long, and mostLate where answers take
-	// long: calls that are asked again and again would make a slow cluster slower.
+	// After hedgeAfter without an answer a call also goes to another member; after up to
+	// mostLate where answers are slow, because repeated calls would make a slow cluster
+	// slower.
 	hedgeAfter = 300 * time.Millisecond
 	mostLate   = time.Second
-	// hung is how long a member has to be silent, while another answers, to count as one
-	// that hangs: then also what only listens to it goes elsewhere.
+	// A member hangs if it is silent for this long while another answers. Then its
+	// streams are opened elsewhere, too.
 	hung = time.Second
-	// avoidFor is how long such a one comes last.
+	// avoidFor is how long a member that hangs is called last.
 	avoidFor = 10 * time.Second
-	// firstAgain is how soon all are asked again when all have failed.
+	// firstAgain is the first pause after all members have failed.
 	firstAgain = 20 * time.Millisecond
 
 	connectFor = 5 * time.Second
@@ -71,11 +72,11 @@ func newMembers(cfg clientv3.Config, u *user) (*members, error) {
 		}
 		ms.all = append(ms.all, &member{conn: conn, streams: map[*stream]bool{}})
 	}
-	ms.preferred = rand.IntN(len(ms.all)) // or all would go to the first of the URL
+	ms.preferred = rand.IntN(len(ms.all)) // so that clients spread over the members
 	return ms, nil
 }
 
-// connection tries again soon after a failure: gRPC's own pauses grow to two minutes.
+// connection reconnects soon after a failure: gRPC's own pauses grow to two minutes.
 func connection(host string, cfg clientv3.Config, u *user) (*grpc.ClientConn, error) {
 	safe := insecure.NewCredentials()
 	if cfg.TLS != nil {
@@ -88,7 +89,7 @@ func connection(host string, cfg clientv3.Config, u *user) (*grpc.ClientConn, er
 			Backoff:           backoff.Config{BaseDelay: hedgeAfter / 3, Multiplier: 1.6, Jitter: 0.2, MaxDelay: attemptTimeout},
 			MinConnectTimeout: connectFor,
 		}),
-		// As the client has them, but that nobody waits for a member that is not there.
+		// The client's settings, except that no call waits for a member that is down.
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(false), grpc.MaxCallSendMsgSize(2<<20), grpc.MaxCallRecvMsgSize(math.MaxInt32)),
 	}
 	if u != nil {
@@ -103,7 +104,7 @@ func (ms *members) close() {
 	}
 }
 
-// next is who is to be asked next, after these have been asked so often.
+// next picks the member to call, given how often each was called.
 func (ms *members) next(asked map[*member]int) *member {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -113,7 +114,7 @@ func (ms *members) next(asked map[*member]int) *member {
 		m := ms.all[(ms.preferred+i)%len(ms.all)]
 		cost := asked[m]
 		if m.suspect() {
-			cost += 2 // the others twice, and then this one
+			cost += 2 // it is called after the others were called twice
 		}
 		if best == nil || cost < least {
 			best, least = m, cost
@@ -124,7 +125,7 @@ func (ms *members) next(asked map[*member]int) *member {
 
 func (m *member) suspect() bool { return m.overdue > 0 || time.Now().Before(m.avoidUntil) }
 
-// hedgeDelay is how long a call waits for a member before another one is asked as well.
+// hedgeDelay is how long a call waits for one member before it also goes to another.
 func (ms *members) hedgeDelay() time.Duration {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -140,7 +141,7 @@ type call struct {
 	done   bool
 }
 
-// markOverdue says that these have not been answered in time.
+// markOverdue notes that these calls are late.
 func (ms *members) markOverdue(calls []*call) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -151,14 +152,14 @@ func (ms *members) markOverdue(calls []*call) {
 		c.late = true
 		c.m.overdue++
 		for s := range c.m.streams {
-			if !s.heard.Load() { // there is nothing to lose
+			if !s.heard.Load() { // it has delivered nothing that could be lost
 				s.cut()
 			}
 		}
 	}
 }
 
-// noteEnd says what became of a call.
+// noteEnd notes the outcome of a call.
 func (ms *members) noteEnd(c *call, err error) {
 	c.cancel()
 	now := time.Now()
@@ -177,8 +178,8 @@ func (ms *members) noteEnd(c *call, err error) {
 	}
 }
 
-// noteAnswer is what follows from the answer of one member for the others that were asked:
-// those that stay silent hang.
+// noteAnswer watches the other copies of a call that one member has answered: a member
+// that stays silent hangs.
 func (ms *members) noteAnswer(by *member, calls []*call) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -216,10 +217,10 @@ func (ms *members) prefer(m *member) {
 	}
 }
 
-// hedged calls f for a member, and for another each time that one is late or fails, until
-// one has answered or ctx ends; then the error is that of the last one that told any.
-// So f must be safe to repeat, and safe to be done late: a member that was frozen does
-// what it was asked for once it goes on.
+// hedged calls f for one member, and for another one each time that a member is late or
+// fails, until one answers or ctx ends. The error is the last one that says anything. f
+// must be safe to repeat and safe to happen late: a member that was frozen does what it
+// was told once it goes on.
 func hedged[T any](ctx context.Context, ms *members, f func(context.Context, *member) (T, error)) (none T, err error) {
 	type answer struct {
 		*call
@@ -235,7 +236,7 @@ func hedged[T any](ctx context.Context, ms *members, f func(context.Context, *me
 		asked[c.m]++
 		open++
 		calls = append(calls, c)
-		// One that lost goes on for a while: whether its member hangs shows then.
+		// The losing copy runs on for a while, to find out whether its member hangs.
 		own := context.WithoutCancel(ctx)
 		if end, ok := ctx.Deadline(); ok {
 			own, c.cancel = context.WithDeadline(own, end)
@@ -255,7 +256,7 @@ func hedged[T any](ctx context.Context, ms *members, f func(context.Context, *me
 	timer := time.NewTimer(ms.hedgeDelay())
 	defer timer.Stop()
 	if len(ms.all) == 1 {
-		timer.Stop() // there is nobody else to ask
+		timer.Stop() // there is no other member
 	}
 	for again := firstAgain; ; {
 		select {
@@ -294,20 +295,20 @@ func hedged[T any](ctx context.Context, ms *members, f func(context.Context, *me
 	}
 }
 
-// retryable reports whether another member, or the same one later, may do better. What
-// etcd says of a call that is wrong it would say again.
+// retryable reports whether another member, or the same one later, may succeed. Of a call
+// that is wrong every member says the same.
 func retryable(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.Internal, codes.DeadlineExceeded, codes.Canceled:
 		return true
 	case codes.Unknown:
-		// What a member says that was not done in its own time.
+		// A member answers this when it could not finish in its own time.
 		return strings.Contains(err.Error(), context.DeadlineExceeded.Error())
 	}
 	return false
 }
 
-// cancelled: it was us who ended it.
+// cancelled reports whether we ended the call ourselves.
 func cancelled(err error) bool {
 	c := status.Code(err)
 	return c == codes.Canceled || c == codes.DeadlineExceeded

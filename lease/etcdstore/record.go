@@ -12,12 +12,12 @@ import (
 // waiting is the record of a waiter.
 type waiting struct {
 	lease.Ticket
-	// Grantable: another may give it its slots. Not who has gates to be asked.
+	// Grantable: another berth may grant it its slots. A waiter with gates is not.
 	Grantable bool `json:"waits,omitempty"`
-	Kept      bool `json:"kept,omitempty"` // its waiter is gone, its key keeps the place
+	Kept      bool `json:"kept,omitempty"` // its waiter is gone, and its key keeps the place
 }
 
-// placeOf leads from an id to the record.
+// placeOf leads from an id to the record of a waiter.
 type placeOf struct {
 	Priority int       `json:"priority"`
 	Seq      uint64    `json:"seq"`
@@ -28,20 +28,20 @@ type placeOf struct {
 func encode(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // all that is encoded here are structs of plain data
+		panic(err) // only structs of plain data are encoded here
 	}
 	return string(b)
 }
 
-// record is anything decoded, with what etcd knows of it.
+// record is a decoded value with what etcd knows of it.
 type record[T any] struct {
-	*mvccpb.KeyValue // nil: it is not there
+	*mvccpb.KeyValue // nil: it does not exist
 	value            T
 }
 
 func (r record[T]) exists() bool { return r.KeyValue != nil }
 
-// rev is when it was last written, 0 when it is not there.
+// rev is the revision of the last write, 0 when it does not exist.
 func (r record[T]) rev() int64 {
 	if r.KeyValue == nil {
 		return 0
@@ -60,8 +60,8 @@ func decode[T any](kv *mvccpb.KeyValue) (r record[T], err error) {
 	return r, err
 }
 
-// decodeLease knows the token by when the record was made: it is not in the record,
-// for what writes it cannot know it.
+// decodeLease takes the token from the revision of creation. It is not in the record,
+// because it is unknown when the record is written.
 func decodeLease(kv *mvccpb.KeyValue) (record[lease.Lease], error) {
 	r, err := decode[lease.Lease](kv)
 	if kv == nil {
@@ -76,7 +76,7 @@ func decodeLease(kv *mvccpb.KeyValue) (record[lease.Lease], error) {
 	return r, err
 }
 
-// only is the one key that was asked for.
+// only is the single key of a read, or nil.
 func only(kvs []*mvccpb.KeyValue) *mvccpb.KeyValue {
 	if len(kvs) == 0 {
 		return nil

@@ -13,11 +13,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// The client of etcd has one connection for all members. Here what is called on it goes
-// to the members instead, so it never connects. The services that are not in use here go
-// where the client sends them.
+// etcd's client has one connection for all members. Interceptors send its calls to our
+// members instead, so it never connects. Services that are not used here stay with the
+// client.
 
-// routed are the services whose calls go to one member or another.
+// routed are the services whose calls go to any member.
 var routed = []string{"/etcdserverpb.KV/", "/etcdserverpb.Lease/", "/etcdserverpb.Auth/Authenticate", "/etcdserverpb.Watch/"}
 
 func isRouted(method string) bool {
@@ -29,8 +29,8 @@ func isRouted(method string) bool {
 	return false
 }
 
-// interceptors have the calls of the client's own connection go to the members. Others that it
-// makes are for one member.
+// interceptors send the calls of the client's own connection to our members. The client's
+// other connections are each for one member.
 func (s *Store) interceptors() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -48,8 +48,8 @@ func (s *Store) interceptors() []grpc.DialOption {
 	}
 }
 
-// invoke leaves out the client's options: some of them are places to write to, and there
-// may be several calls at once.
+// invoke ignores the client's options: some are places to write to, and several copies of
+// the call may run at once.
 func (ms *members) invoke(ctx context.Context, method string, req any, reply proto.Message) error {
 	to := reply.ProtoReflect()
 	got, err := hedged(ctx, ms, func(ctx context.Context, m *member) (proto.Message, error) {
@@ -66,8 +66,8 @@ func (ms *members) invoke(ctx context.Context, method string, req any, reply pro
 	return nil
 }
 
-// stream is one of a member that may hang. As long as a member says nothing, nobody can
-// tell from the stream alone whether there is nothing to say.
+// stream is a stream of a member that may hang. The stream alone cannot tell a silent
+// member from one that has nothing to say.
 type stream struct {
 	grpc.ClientStream
 	ms    *members
@@ -77,8 +77,8 @@ type stream struct {
 	heard atomic.Bool
 }
 
-// open opens a stream at whoever answers. When it fails, or is cut, the client opens it
-// anew from where it was.
+// open opens a stream at one member. When it fails or is cut, the client opens another
+// one from where it was.
 func (ms *members) open(ctx context.Context, desc *grpc.StreamDesc, method string) (grpc.ClientStream, error) {
 	s := &stream{ms: ms, m: ms.next(nil), asked: ctx}
 	own, cut := context.WithCancel(ctx)
@@ -107,8 +107,8 @@ func (s *stream) RecvMsg(m any) error {
 	return nil
 }
 
-// failed is the error of a stream that has ended. One that we cut has to look like one
-// of an outage: after others the client does not try again.
+// failed is the error of an ended stream. When we cut it, the error has to look like an
+// outage: after other errors the client does not retry.
 func (s *stream) failed(err error) error {
 	s.cut()
 	if cancelled(err) && s.asked.Err() == nil {

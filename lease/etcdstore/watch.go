@@ -11,23 +11,23 @@ import (
 	"berth/lease"
 )
 
-// watches are what a waiter is woken by. Each waits for its own record to be granted
-// or stopped, and for whoever stands just before it; only who has nobody before it
-// watches the pool. So a hand-over wakes who gets the slots, by an event that has
-// the lease in it, and the one behind.
+// watches wake a waiter. Each waiter watches its own record, for a grant or a message,
+// and the ticket just before its own. Only the head of the line watches the pool. So a
+// hand-over wakes the waiter that gets the slots, by an event that carries its lease, and
+// the one behind it.
 type watches struct {
 	own    *watch
-	ahead  *watch             // the one before us; nil: we are the first
-	freed  *watch             // as the first: the holders that go
-	set    *watch             // and the settings
-	before string             // the key of who is before us, by the last look
-	on     string             // and the one that is watched
-	role   context.CancelFunc // ends all but own
+	ahead  *watch             // the ticket before ours; nil: we are the head
+	freed  *watch             // as the head: holders that go
+	set    *watch             // as the head: the settings
+	before string             // the key of the ticket before ours, by the last read
+	on     string             // the key that is watched
+	role   context.CancelFunc // ends all watches but own
 	cut    bool               // a watch ended by itself
 }
 
-// watch is one of etcd's, opened beside what else there is to do: the client opens
-// it for as long as it takes, also when nobody can be reached.
+// watch is a watch of etcd. It is opened in the background, because the client takes as
+// long as it needs, also when no member can be reached.
 type watch struct {
 	responses chan clientv3.WatchResponse
 	ready     chan struct{} // closed once it misses nothing, or has ended
@@ -51,7 +51,7 @@ func (s *Store) watch(ctx context.Context, key string, how ...clientv3.OpOption)
 	return w
 }
 
-// waitReady waits until it is.
+// waitReady waits until the watch misses nothing.
 func (w *watch) waitReady(ctx context.Context) error {
 	select {
 	case <-w.ready:
@@ -61,7 +61,7 @@ func (w *watch) waitReady(ctx context.Context) error {
 	}
 }
 
-// events is the channel of what comes; of no watch nothing does.
+// events delivers events; a nil watch delivers none.
 func (w *watch) events() <-chan clientv3.WatchResponse {
 	if w == nil {
 		return nil
@@ -69,18 +69,18 @@ func (w *watch) events() <-chan clientv3.WatchResponse {
 	return w.responses
 }
 
-// watchOwn watches what others do to our own request. It is opened before there is a
-// ticket, so it misses nothing.
+// watchOwn watches what others do to our request. It opens before there is a ticket, so
+// it misses nothing.
 func (t *place) watchOwn(from int64) *watch {
 	return t.s.watch(t.ctx, t.pool.holder(t.ticket.ID), clientv3.WithPrefix(), clientv3.WithFilterDelete(), clientv3.WithRev(from))
 }
 
-// poolItself is what the poolItself in line watches instead of another's ticket.
+// poolItself stands for the key that the head of the line watches.
 const poolItself = "-"
 
-// keepWatch opens what the last look has us watch, from just after it. A watch that
-// begins in the past is served up to 100 ms late by etcd; this one is so only if
-// something happened in between.
+// keepWatch opens the watches that the last read calls for, from the revision after it.
+// etcd serves a watch that begins in the past up to 100 ms late; this one does so only if
+// something has happened since.
 func (t *place) keepWatch() {
 	if t.own == nil {
 		t.own = t.watchOwn(t.rev + 1)
@@ -111,7 +111,7 @@ func (t *place) unwatch() {
 	t.on, t.role, t.ahead, t.freed, t.set = "", nil, nil, nil, nil
 }
 
-// rewatchAfter keeps one whose watches fail at once from looking all the time.
+// rewatchAfter keeps a waiter whose watches fail at once from reading all the time.
 const rewatchAfter = 200 * time.Millisecond
 
 // Wait implements lease.Place.
@@ -157,8 +157,8 @@ func (t *place) Wait(ctx context.Context) error {
 	}
 }
 
-// changed reports whether there is something that the last look did not see. A watch
-// that was cut off, or whose past is compacted away, is changed: look, and open it anew.
+// changed reports whether the last read missed something. After a watch that was cut off,
+// or whose past was compacted away, the pool is read and watched again.
 func (t *place) changed(r clientv3.WatchResponse, ok bool) bool {
 	if !ok || r.Err() != nil {
 		t.cut = true
@@ -185,7 +185,7 @@ func (t *place) ownChanged(r clientv3.WatchResponse, ok bool) bool {
 	return len(r.Events) > 0
 }
 
-// drain takes in what has come meanwhile.
+// drain takes the events that have arrived.
 func (t *place) drain() {
 	for {
 		select {
@@ -200,7 +200,7 @@ func (t *place) drain() {
 	}
 }
 
-// noteGrant is the event of a grant: there is no more to ask.
+// noteGrant takes the slots from the event of a grant, so that no read is needed.
 func (t *place) noteGrant(kv *mvccpb.KeyValue) {
 	had, err := decodeLease(kv)
 	if err == nil && clientv3.LeaseID(kv.Lease) == t.life.id {

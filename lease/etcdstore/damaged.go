@@ -19,9 +19,9 @@ import (
 // and writes the record again.
 
 var (
-	errElse     = errors.New("it is the record of somebody else")
+	errElse     = errors.New("it is the record of another holder")
 	errNoSlots  = errors.New("it names no slots")
-	errUnleased = errors.New("it hangs on no etcd lease, so nothing would ever end it")
+	errUnleased = errors.New("it has no etcd lease, so nothing would ever end it")
 	errNoWaiter = errors.New("it is not of the waiter that its key names")
 )
 
@@ -74,7 +74,7 @@ func (s *Store) reportDamaged(ctx context.Context, l *snapshot) {
 	for _, h := range l.holders {
 		switch {
 		case h.Lease == 0:
-			s.noteOnce(h.KeyValue, fmt.Errorf("%s hangs on no etcd lease, and goes in %v if nobody renews it: %s", h.Key, lease.DefaultTTL, remedy(h.KeyValue)))
+			s.noteOnce(h.KeyValue, fmt.Errorf("%s has no etcd lease, and goes in %v if nobody renews it: %s", h.Key, lease.DefaultTTL, remedy(h.KeyValue)))
 			s.attachLease(ctx, h)
 		case h.bad != nil:
 			s.noteOnce(h.KeyValue, fmt.Errorf("%w; it counts as one slot until its etcd lease ends: %s", h.bad, remedy(h.KeyValue)))
@@ -87,16 +87,16 @@ func (s *Store) reportDamaged(ctx context.Context, l *snapshot) {
 // lives finds that with its next renewal and keeps the new etcd lease, as after a move to
 // another TTL whose answer was lost.
 func (s *Store) attachLease(ctx context.Context, h holder) {
-	life, err := s.grantLease(ctx, lease.DefaultTTL)
+	granted, err := s.grantLease(ctx, lease.DefaultTTL)
 	if err != nil {
 		return
 	}
 	resp, err := s.commit(ctx, txn{
 		when: []clientv3.Cmp{unchanged(string(h.Key), h.ModRevision)},
-		then: []clientv3.Op{clientv3.OpPut(string(h.Key), "", clientv3.WithIgnoreValue(), clientv3.WithLease(life.id))},
+		then: []clientv3.Op{clientv3.OpPut(string(h.Key), "", clientv3.WithIgnoreValue(), clientv3.WithLease(granted.id))},
 	})
 	if err == nil && !resp.Succeeded { // somebody else was faster
-		s.discard(life.id)
+		s.discard(granted.id)
 	}
 }
 

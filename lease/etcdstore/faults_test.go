@@ -164,7 +164,7 @@ func TestRevoked(t *testing.T) {
 	first, second := mustLine(t, s, request(1, 3*time.Second)), mustLine(t, s, request(1, time.Minute))
 	stood := lease.Ticket{Request: lease.Request{ID: first.ticket.ID}, Seq: first.ticket.Seq}
 	// The first loses its place without knowing, and stands there again.
-	if _, err := other.client.Revoke(soon(t), first.life.id); err != nil {
+	if _, err := other.client.Revoke(soon(t), first.attached.id); err != nil {
 		t.Fatal(err)
 	}
 	a, b := wait(t, first), wait(t, second)

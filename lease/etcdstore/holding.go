@@ -107,7 +107,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Inb
 
 func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, error) {
 	h.mu.Lock()
-	l, life, gone := h.lease, h.on, h.gone
+	l, attached, gone := h.lease, h.on, h.gone
 	h.mu.Unlock()
 	if gone {
 		return lease.Inbox{}, lease.ErrLost
@@ -115,7 +115,7 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	if ttl <= 0 {
 		ttl = l.TTL
 	}
-	if ttl > 0 && wholeSeconds(ttl) != wholeSeconds(life.wanted) {
+	if ttl > 0 && wholeSeconds(ttl) != wholeSeconds(attached.wanted) {
 		if err := h.moveTo(ctx, ttl); err != nil {
 			return lease.Inbox{}, err
 		}
@@ -124,9 +124,9 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	}
 	signed := make(chan error, 1)
 	go func() {
-		err := h.s.renewLease(ctx, &life)
+		err := h.s.renewLease(ctx, &attached)
 		if err == nil {
-			h.noteRenewal(life)
+			h.noteRenewal(attached)
 		}
 		signed <- err
 	}()
@@ -135,9 +135,9 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	switch {
 	case err != nil:
 		return signs, err
-	case on != life.id: // it was moved, and the answer was lost
-		life.id, life.wanted = on, 0
-		serr = h.s.renewLease(ctx, &life)
+	case on != attached.id: // it was moved, and the answer was lost
+		attached.id, attached.wanted = on, 0
+		serr = h.s.renewLease(ctx, &attached)
 	case errors.Is(serr, lease.ErrLost):
 		// The record is there, and it would have been deleted with its etcd lease. So the
 		// member became leader a moment ago and has not applied our earlier renewals yet.
@@ -147,7 +147,7 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 		return signs, serr
 	}
 	h.mu.Lock()
-	h.on, h.expiresBy = life, 0
+	h.on, h.expiresBy = attached, 0
 	h.mu.Unlock()
 	_ = h.recordChild(ctx)
 	return signs, nil
@@ -249,7 +249,7 @@ func (h *holding) moveTo(ctx context.Context, ttl time.Duration) error {
 			h.s.discard(other.id)
 			return lease.ErrLost
 		} else if kv.Lease != int64(other.id) { // applied twice, or there was another move
-			return &lease.UnreachableError{Store: h.s.name, Answers: true, Err: errors.New("the lease was moved meanwhile")}
+			return &lease.UnreachableError{Store: h.s.name, Answers: true, Err: errors.New("the lease was moved again")}
 		}
 	}
 	h.mu.Lock()

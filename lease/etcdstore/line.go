@@ -18,9 +18,9 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 	}
 	t := &place{s: s, pool: p, ticket: lease.Ticket{Version: lease.Version, Request: r, Since: time.Now()}}
 	t.ctx, t.endWatches = context.WithCancel(clientv3.WithRequireLeader(s.client.Ctx()))
-	t.loan, t.own = s.requestOrReuse(ctx, r.TTL), t.watchOwn(0)
+	t.pending, t.own = s.requestOrReuse(ctx, r.TTL), t.watchOwn(0)
 	if r.Key != "" {
-		t.shadeLoan = s.requestLease(ctx, t.graceTTL())
+		t.pendingGrace = s.requestLease(ctx, t.graceTTL())
 	}
 	if err := s.retry(ctx, t.join); err != nil {
 		t.endWatches()
@@ -32,9 +32,9 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 
 // undo takes back what may have been written.
 func (t *place) undo() {
-	t.loan.undo(t.s)
-	if t.shadeLoan != nil {
-		t.shadeLoan.undo(t.s)
+	t.pending.undo(t.s)
+	if t.pendingGrace != nil {
+		t.pendingGrace.undo(t.s)
 	}
 }
 
@@ -47,13 +47,13 @@ func (t *place) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.life, err = t.loan.wait(ctx); err != nil {
-		t.loan = t.s.requestLease(ctx, t.ticket.TTL)
+	if t.attached, err = t.pending.wait(ctx); err != nil {
+		t.pending = t.s.requestLease(ctx, t.ticket.TTL)
 		return err
 	}
-	if t.shadeLoan != nil {
-		if t.grace, err = t.shadeLoan.wait(ctx); err != nil {
-			t.shadeLoan = t.s.requestLease(ctx, t.graceTTL())
+	if t.pendingGrace != nil {
+		if t.grace, err = t.pendingGrace.wait(ctx); err != nil {
+			t.pendingGrace = t.s.requestLease(ctx, t.graceTTL())
 			return err
 		}
 	}
@@ -62,9 +62,9 @@ func (t *place) join(ctx context.Context) error {
 	}
 	err = t.takePlace(ctx, kept.Header.Revision, kvs(kept.Responses[0]))
 	if leaseExpired(err) {
-		t.loan = t.s.requestLease(ctx, t.ticket.TTL)
-		if t.shadeLoan != nil {
-			t.shadeLoan = t.s.requestLease(ctx, t.graceTTL())
+		t.pending = t.s.requestLease(ctx, t.ticket.TTL)
+		if t.pendingGrace != nil {
+			t.pendingGrace = t.s.requestLease(ctx, t.graceTTL())
 		}
 	}
 	return err
@@ -108,7 +108,7 @@ func grantable(t lease.Ticket) bool { return t.Gates == "" }
 // enter writes a ticket into the line. If its request already has slots, or a place in
 // the line, it takes these.
 func (t *place) enter(ctx context.Context, as lease.Ticket, with txn) (bool, error) {
-	p, on := t.pool, clientv3.WithLease(t.life.id)
+	p, on := t.pool, clientv3.WithLease(t.attached.id)
 	with.when = append(with.when, absent(p.leaseKey(as.ID)))
 	with.then = append(with.then,
 		clientv3.OpPut(p.lineKey(as), encode(waiting{Ticket: as, Grantable: grantable(as)}), on),
@@ -139,6 +139,6 @@ func (t *place) enter(ctx context.Context, as lease.Ticket, with txn) (bool, err
 	}
 	t.ticket.Priority, t.ticket.Seq, t.ticket.Since, t.aside = m.value.Priority, m.value.Seq, m.value.Since, m.value.Aside
 	t.rev = resp.Header.Revision
-	t.life = etcdLease{id: clientv3.LeaseID(m.Lease), wanted: t.ticket.TTL}
-	return true, t.s.renewLease(ctx, &t.life)
+	t.attached = etcdLease{id: clientv3.LeaseID(m.Lease), wanted: t.ticket.TTL}
+	return true, t.s.renewLease(ctx, &t.attached)
 }

@@ -15,15 +15,15 @@ import (
 )
 
 type place struct {
-	s      *Store
-	pool   pool
-	ticket lease.Ticket
-	life   etcdLease // its records are attached to it
-	grace  etcdLease // keeps the place for its key; zero: it has no key
-	rev    int64     // of the last read
-	aside  bool
+	s        *Store
+	pool     pool
+	ticket   lease.Ticket
+	attached etcdLease // its records are attached to it
+	grace    etcdLease // keeps the place for its key; zero: it has no key
+	rev      int64     // of the last read
+	aside    bool
 
-	loan, shadeLoan *pendingLease // until it is in the line
+	pending, pendingGrace *pendingLease // until it is in the line
 	// former are the etcd leases of its records before. A message to it may still be
 	// attached to one, so they are revoked at the very end.
 	former []clientv3.LeaseID
@@ -64,7 +64,7 @@ func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict
 		return v, err
 	}
 	for t.granted == nil {
-		l, mine, ahead, err := t.look(ctx)
+		l, mine, ahead, err := t.read(ctx)
 		if err != nil {
 			return v, err
 		}
@@ -103,8 +103,8 @@ type own struct {
 	stop  *mvccpb.KeyValue    // a message to it; nil: none
 }
 
-// look reads the pool, our own records, and the ticket just before ours.
-func (t *place) look(ctx context.Context) (l *snapshot, mine own, ahead int, err error) {
+// read reads the pool, our own records, and the ticket just before ours.
+func (t *place) read(ctx context.Context) (l *snapshot, mine own, ahead int, err error) {
 	p, key := t.pool, t.pool.lineKey(t.ticket)
 	if t.aside {
 		key = p.asideKey(t.ticket)
@@ -123,7 +123,7 @@ func (t *place) look(ctx context.Context) (l *snapshot, mine own, ahead int, err
 	if struck, err := t.s.dropDamaged(ctx, p, only(before.Kvs)); err != nil {
 		return nil, mine, 0, err
 	} else if struck {
-		return t.look(ctx)
+		return t.read(ctx)
 	}
 	t.before = ""
 	if kv := only(before.Kvs); kv != nil {
@@ -142,12 +142,12 @@ func (t *place) look(ctx context.Context) (l *snapshot, mine own, ahead int, err
 
 // grant takes the slots. If another request was faster, it takes nothing.
 func (t *place) grant(ctx context.Context, l *snapshot, mine record[waiting], v lease.Verdict) error {
-	tx, g := t.s.granting(l, t.ticket.Request, v, t.life.id)
+	tx, g := t.s.granting(l, t.ticket.Request, v, t.attached.id)
 	tx.handTo(t.pool, mine)
 	resp, err := t.s.commit(ctx, tx)
 	if err == nil && resp.Succeeded {
 		g.Token = uint64(resp.Header.Revision)
-		t.granted = &holding{s: t.s, pool: t.pool, lease: g, on: t.life}
+		t.granted = &holding{s: t.s, pool: t.pool, lease: g, on: t.attached}
 	}
 	return err
 }
@@ -155,8 +155,8 @@ func (t *place) grant(ctx context.Context, l *snapshot, mine record[waiting], v 
 // takeGranted takes slots that we have already: they were granted to us, or the answer to
 // our own request was lost.
 func (t *place) takeGranted(ctx context.Context, had record[lease.Lease]) (err error) {
-	if clientv3.LeaseID(had.Lease) == t.life.id {
-		t.granted = &holding{s: t.s, pool: t.pool, lease: had.value, on: t.life}
+	if clientv3.LeaseID(had.Lease) == t.attached.id {
+		t.granted = &holding{s: t.s, pool: t.pool, lease: had.value, on: t.attached}
 		return nil
 	}
 	t.granted, err = t.s.adopt(ctx, t.pool, had)
@@ -166,7 +166,7 @@ func (t *place) takeGranted(ctx context.Context, had record[lease.Lease]) (err e
 // keepAlive renews the etcd lease when that is due. If it has expired, our place or slots
 // are gone; then we join the line again at the same place.
 func (t *place) keepAlive(ctx context.Context) error {
-	if !t.life.due() {
+	if !t.attached.due() {
 		return nil
 	}
 	if t.grace.id != 0 {
@@ -174,13 +174,13 @@ func (t *place) keepAlive(ctx context.Context) error {
 			return err
 		}
 	}
-	err := t.s.renewLease(ctx, &t.life)
+	err := t.s.renewLease(ctx, &t.attached)
 	if errors.Is(err, lease.ErrLost) {
 		t.granted = nil
 		return t.rejoin(ctx)
 	}
 	if err == nil && t.granted != nil {
-		t.granted.on = t.life
+		t.granted.on = t.attached
 	}
 	return err
 }
@@ -200,8 +200,8 @@ func (t *place) rejoin(ctx context.Context) error {
 		t.former = append(t.former, t.grace.id)
 		t.grace = shade
 	}
-	t.former = append(t.former, t.life.id)
-	t.life = fresh
+	t.former = append(t.former, t.attached.id)
+	t.attached = fresh
 	_, err = t.enter(ctx, t.ticket, txn{then: []clientv3.Op{clientv3.OpDelete(t.pool.asideKey(t.ticket))}})
 	if err != nil {
 		return err
@@ -249,8 +249,8 @@ func (t *place) stepAside(ctx context.Context) error {
 			return err
 		}
 		if resp.Succeeded {
-			t.former = append(t.former, t.life.id)
-			t.life, t.aside, t.granted = long, true, nil
+			t.former = append(t.former, t.attached.id)
+			t.attached, t.aside, t.granted = long, true, nil
 			return nil
 		}
 		if err := t.giveBack(ctx, resp); err != nil {

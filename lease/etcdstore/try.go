@@ -16,7 +16,7 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 	if err != nil {
 		return nil, lease.Verdict{}, err
 	}
-	n := &newcomer{s: s, pool: p, Request: r, loan: s.requestOrReuse(ctx, r.TTL)}
+	n := &newcomer{s: s, pool: p, Request: r, pending: s.requestOrReuse(ctx, r.TTL)}
 	var v lease.Verdict
 	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		v, err = n.try(ctx)
@@ -24,10 +24,10 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 	})
 	switch {
 	case err != nil:
-		undoBriefly(func() { n.loan.undo(s) }) // it may have been granted
+		undoBriefly(func() { n.pending.undo(s) }) // it may have been granted
 		return nil, v, err
 	case n.granted == nil:
-		s.keepSpare(n.loan)
+		s.keepSpare(n.pending)
 		return nil, v, nil
 	}
 	return n.granted, v, nil
@@ -38,20 +38,20 @@ type newcomer struct {
 	s    *Store
 	pool pool
 	lease.Request
-	loan    *pendingLease
+	pending *pendingLease
 	granted *holding
 }
 
 func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
 	for {
-		l, had, ahead, err := n.look(ctx)
+		l, had, ahead, err := n.read(ctx)
 		if err != nil {
 			return lease.Verdict{}, err
 		}
 		if had.exists() {
 			n.granted, err = n.s.adopt(ctx, n.pool, had)
-			if life, lerr := n.loan.wait(ctx); lerr == nil && life.id != n.granted.on.id {
-				n.s.discard(life.id)
+			if granted, lerr := n.pending.wait(ctx); lerr == nil && granted.id != n.granted.on.id {
+				n.s.discard(granted.id)
 			}
 			return lease.Verdict{}, err
 		}
@@ -67,31 +67,31 @@ func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
 }
 
 func (n *newcomer) grant(ctx context.Context, l *snapshot, v lease.Verdict) (bool, error) {
-	life, err := n.loan.wait(ctx)
+	granted, err := n.pending.wait(ctx)
 	if err != nil {
-		n.loan = n.s.requestLease(ctx, n.TTL)
+		n.pending = n.s.requestLease(ctx, n.TTL)
 		return false, err
 	}
-	t, g := n.s.granting(l, n.Request, v, life.id)
+	t, g := n.s.granting(l, n.Request, v, granted.id)
 	t.when = append(t.when, nobody(n.pool.line(), n.pool.behind(n.Priority)))
 	resp, err := n.s.commit(ctx, t)
 	if leaseExpired(err) {
-		n.loan = n.s.requestLease(ctx, n.TTL)
+		n.pending = n.s.requestLease(ctx, n.TTL)
 	}
 	if err != nil || !resp.Succeeded {
 		return false, err
 	}
 	g.Token = uint64(resp.Header.Revision)
-	n.granted = &holding{s: n.s, pool: n.pool, lease: g, on: life, scanFirst: len(l.holders) > few}
+	n.granted = &holding{s: n.s, pool: n.pool, lease: g, on: granted, scanFirst: len(l.holders) > few}
 	return true, nil
 }
 
 // Up to few holders, reading them all is faster than asking first whether that is needed.
 const few = 50
 
-// look counts the waiters that the request would pass, and reads only the first of them.
+// read counts the waiters that the request would pass, and reads only the first of them.
 // had is what an earlier attempt was granted, when its answer was lost.
-func (n *newcomer) look(ctx context.Context) (l *snapshot, had record[lease.Lease], ahead int, err error) {
+func (n *newcomer) read(ctx context.Context) (l *snapshot, had record[lease.Lease], ahead int, err error) {
 	before := clientv3.OpGet(n.pool.line(), clientv3.WithRange(n.pool.behind(n.Priority)), clientv3.WithLimit(1))
 	resp, err := n.s.commit(ctx, txn{then: append(n.pool.reading(), before, clientv3.OpGet(n.pool.leaseKey(n.ID)))})
 	if err != nil {
@@ -101,7 +101,7 @@ func (n *newcomer) look(ctx context.Context) (l *snapshot, had record[lease.Leas
 	if struck, err := n.s.dropDamaged(ctx, n.pool, only(kvs(rs[readings]))); err != nil {
 		return nil, had, 0, err
 	} else if struck {
-		return n.look(ctx)
+		return n.read(ctx)
 	}
 	if had, err = decodeLease(only(kvs(rs[readings+1]))); had.exists() || err != nil {
 		return nil, had, 0, err

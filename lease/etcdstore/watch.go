@@ -116,7 +116,7 @@ const rewatchAfter = 200 * time.Millisecond
 
 // Wait implements lease.Place.
 func (t *place) Wait(ctx context.Context) error {
-	if t.granted != nil || t.life.due() {
+	if t.granted != nil || t.attached.due() {
 		return nil
 	}
 	wait := min(t.life.idleFor(), t.s.timings.Recheck)
@@ -203,8 +203,8 @@ func (t *place) drain() {
 // noteGrant takes the slots from the event of a grant, so that no read is needed.
 func (t *place) noteGrant(kv *mvccpb.KeyValue) {
 	had, err := decodeLease(kv)
-	if err == nil && clientv3.LeaseID(kv.Lease) == t.life.id {
-		t.granted = &holding{s: t.s, pool: t.pool, lease: had.value, on: t.life}
+	if err == nil && clientv3.LeaseID(kv.Lease) == t.attached.id {
+		t.granted = &holding{s: t.s, pool: t.pool, lease: had.value, on: t.attached}
 	}
 }
 

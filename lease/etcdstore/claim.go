@@ -18,7 +18,7 @@ import (
 // and a record without a claim is read.
 type claim struct {
 	slots []int
-	asks  int
+	limit int // that it requests; 0: none
 }
 
 const claimKind = "slots/"
@@ -32,7 +32,7 @@ func claimOf(l lease.Lease) claim { return claim{l.Slots, l.Asks} }
 func (h claim) name() string {
 	slots := slices.Sorted(slices.Values(h.slots))
 	var b strings.Builder
-	b.WriteString(strconv.Itoa(h.asks) + "/")
+	b.WriteString(strconv.Itoa(h.limit) + "/")
 	for i := 0; i < len(slots); {
 		end := i
 		for end+1 < len(slots) && slots[end+1] == slots[end]+1 {
@@ -53,11 +53,11 @@ func (h claim) name() string {
 // parseClaim accepts exactly what name writes. It runs for each holder in each decision,
 // so it allocates nothing but the slots.
 func parseClaim(name string) (h claim, err error) {
-	asks, rest, ok := number(name)
+	limit, rest, ok := number(name)
 	if !ok || rest == "" || rest[0] != '/' {
 		return claim{}, errNoName
 	}
-	h.asks = asks
+	h.limit = limit
 	for last := -2; rest != ""; {
 		from, more, ok := number(rest[1:])
 		if !ok || from < last+2 {

@@ -27,7 +27,7 @@ func TestHoldsName(t *testing.T) {
 		}
 	}
 	for range 1000 {
-		h := claim{slots: rand.Perm(50)[:1+rand.IntN(20)], asks: rand.IntN(100)}
+		h := claim{slots: rand.Perm(50)[:1+rand.IntN(20)], limit: rand.IntN(100)}
 		slices.Sort(h.slots)
 		if got, err := parseClaim(h.name()); err != nil || !reflect.DeepEqual(got, h) {
 			t.Fatalf("%q is read as %v, %v; want %v", h.name(), got, err, h)
@@ -38,7 +38,7 @@ func TestHoldsName(t *testing.T) {
 		"8/0-99999999999", "8/0-9999999,10000001-20000000", "8/0/1",
 	} {
 		if h, err := parseClaim(bad); err == nil {
-			t.Errorf("%q is read as %d slots of a holder that asks for %d", bad, len(h.slots), h.asks)
+			t.Errorf("%q is read as %d slots of a holder that asks for %d", bad, len(h.slots), h.limit)
 		}
 	}
 }

@@ -38,7 +38,7 @@ const (
 // ETCDCTL_CACERT, …).
 //
 // It connects in the background, unless it has to log in. *lease.UnreachableError
-// when there is nobody to log in to.
+// when no member answers the login.
 func Open(d remote.Address) (*Store, error) { return OpenWith(d, Timings{}) }
 
 // OpenWith is Open with other timings.

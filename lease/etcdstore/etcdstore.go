@@ -78,8 +78,8 @@ type Timings struct {
 	Release time.Duration // how long a release or a Leave goes on through an outage: client.ReleaseFor
 	Aside   time.Duration // how long StepAside does: client.AsideFor
 	Recheck time.Duration // how long a waiter trusts its watches: 15s
-	Forget  time.Duration // a pool without settings goes when nobody has used it for so long: 7 days
-	Sweep   time.Duration // a release looks for such pools so often: 1 day
+	Forget  time.Duration // a pool without settings is deleted after so long without use: 7 days
+	Sweep   time.Duration // how often a release looks for idle pools: 1 day
 }
 
 func (t Timings) orDefault() Timings {

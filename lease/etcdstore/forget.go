@@ -23,8 +23,8 @@ import (
 // reads again.
 
 const (
-	sweepSoon   = time.Minute     // when there was more to look at
-	sweepWithin = time.Second / 2 // a holder may look for so long
+	sweepSoon   = time.Minute     // when there is more to read
+	sweepWithin = time.Second / 2 // bounds what it costs the berth that sweeps
 
 	someKeys  = 1000 // read at once
 	somePools = 100  // deleted at once: fewer than etcd takes in one transaction

@@ -74,8 +74,8 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	return nil
 }
 
-// recordChild writes the lease anew, unless it has been released: then there is nothing to
-// write to, however late this comes.
+// recordChild writes the lease again with its child. After a release there is no record
+// to write to, however late the write arrives.
 func (h *holding) recordChild(ctx context.Context) error {
 	h.mu.Lock()
 	l, gone := h.lease, h.gone

@@ -16,9 +16,9 @@ import (
 //	grants              lease.Starts; every grant rewrites it, so grants agree by its
 //	                    revision: of two that read the same one, one fails
 //	report
-//	holders/ID/lease    a holder; /stop and /keepalive are what it was told, and a waiter
-//	                    can be told to stop, too: one watch shows both
-//	holders/ID/slots/…  what it holds, see holds
+//	holders/ID/lease    a holder; /stop and /keepalive are messages to it. A waiter
+//	                    can get a stop, too: one watch shows grant and message
+//	holders/ID/slots/…  its claim
 //	line/PP/SEQ-ID      a waiter
 //	aside/PP/SEQ-ID     a waiter that is passed for now
 //	ids/ID              a waiter's place in one of these
@@ -86,8 +86,8 @@ func sameAs(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(key), "=", rev)
 }
 
-// nobody: there is no key in the range. etcd compares a range key by key, and treats an
+// noKey: there is no key in the range. etcd compares a range key by key, and treats an
 // empty range as one key that does not exist.
-func nobody(from, before string) clientv3.Cmp {
+func noKey(from, before string) clientv3.Cmp {
 	return sameAs(from, 0).WithRange(before)
 }

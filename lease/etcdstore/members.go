@@ -105,14 +105,14 @@ func (ms *members) close() {
 }
 
 // next picks the member to call, given how often each was called.
-func (ms *members) next(asked map[*member]int) *member {
+func (ms *members) next(called map[*member]int) *member {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	var best *member
 	least := 0
 	for i := range ms.all {
 		m := ms.all[(ms.preferred+i)%len(ms.all)]
-		cost := asked[m]
+		cost := called[m]
 		if m.suspect() {
 			cost += 2 // it is called after the others were called twice
 		}
@@ -230,10 +230,10 @@ func hedged[T any](ctx context.Context, ms *members, f func(context.Context, *me
 	answers, over := make(chan answer), make(chan struct{})
 	defer close(over)
 	var calls []*call
-	asked, open := map[*member]int{}, 0
+	called, open := map[*member]int{}, 0
 	begin := func() {
-		c := &call{m: ms.next(asked), begun: time.Now()}
-		asked[c.m]++
+		c := &call{m: ms.next(called), begun: time.Now()}
+		called[c.m]++
 		open++
 		calls = append(calls, c)
 		// The losing copy runs on for a while, to find out whether its member hangs.
@@ -270,7 +270,7 @@ func hedged[T any](ctx context.Context, ms *members, f func(context.Context, *me
 				err = a.err
 			}
 			switch {
-			case len(asked) < len(ms.all):
+			case len(called) < len(ms.all):
 				begin()
 				timer.Reset(ms.hedgeDelay())
 			case open == 0:

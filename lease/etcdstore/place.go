@@ -40,12 +40,12 @@ type place struct {
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
 // TryAcquire implements lease.Place.
-func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Holding, lease.Verdict, error) {
+func (t *place) TryAcquire(ctx context.Context, clear lease.Clearance) (lease.Holding, lease.Verdict, error) {
 	var v lease.Verdict
 	t.after = 0
-	asked.At = asked.At.Add(t.s.wallClock().Sub(t.s.Clock())) // only its age counts, and starts use the time of day
+	clear.At = clear.At.Add(t.s.wallClock().Sub(t.s.Clock())) // only its age counts, and starts use the time of day
 	err := retry.Do(ctx, t.s.trouble, func(ctx context.Context) (err error) {
-		v, err = t.try(ctx, asked)
+		v, err = t.try(ctx, clear)
 		return err
 	})
 	if err != nil || t.granted == nil {
@@ -58,7 +58,7 @@ func (t *place) TryAcquire(ctx context.Context, asked lease.Clearance) (lease.Ho
 }
 
 // try leaves the slots that it gets in granted.
-func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict, err error) {
+func (t *place) try(ctx context.Context, clear lease.Clearance) (v lease.Verdict, err error) {
 	t.drain()
 	if err := t.keepAlive(ctx); err != nil {
 		return v, err
@@ -81,7 +81,7 @@ func (t *place) try(ctx context.Context, asked lease.Clearance) (v lease.Verdict
 			}
 			continue
 		}
-		v = lease.Decide(t.s.state(l, ahead), t.ticket.Request, asked)
+		v = lease.Decide(t.s.state(l, ahead), t.ticket.Request, clear)
 		if v.Reason != lease.Ready {
 			return v, nil
 		}
@@ -217,7 +217,8 @@ func (t *place) Report(ctx context.Context, why string, data json.RawMessage) er
 	return err
 }
 
-// StepAside gives back what was granted meanwhile: nobody would use it.
+// StepAside gives back slots that were granted while we did not see it: a suspended
+// process would not use them.
 func (t *place) StepAside(ctx context.Context) error {
 	short, cancel := context.WithTimeout(ctx, t.s.timings.Aside)
 	defer cancel()
@@ -283,7 +284,7 @@ func (t *place) Leave(ctx context.Context) error {
 	if err != nil {
 		return client.NotLeft(t.ticket.Pool, err)
 	}
-	t.s.discard(append(t.former, t.life.id, t.grace.id)...)
+	t.s.discard(append(t.former, t.attached.id, t.grace.id)...)
 	return nil
 }
 

@@ -70,17 +70,17 @@ func (ms *members) invoke(ctx context.Context, method string, req any, reply pro
 // member from one that has nothing to say.
 type stream struct {
 	grpc.ClientStream
-	ms    *members
-	m     *member
-	asked context.Context
-	cut   context.CancelFunc
-	heard atomic.Bool
+	ms     *members
+	m      *member
+	caller context.Context
+	cut    context.CancelFunc
+	heard  atomic.Bool
 }
 
 // open opens a stream at one member. When it fails or is cut, the client opens another
 // one from where it was.
 func (ms *members) open(ctx context.Context, desc *grpc.StreamDesc, method string) (grpc.ClientStream, error) {
-	s := &stream{ms: ms, m: ms.next(nil), asked: ctx}
+	s := &stream{ms: ms, m: ms.next(nil), caller: ctx}
 	own, cut := context.WithCancel(ctx)
 	s.cut = cut
 	ms.mu.Lock()
@@ -111,7 +111,7 @@ func (s *stream) RecvMsg(m any) error {
 // outage: after other errors the client does not retry.
 func (s *stream) failed(err error) error {
 	s.cut()
-	if cancelled(err) && s.asked.Err() == nil {
+	if cancelled(err) && s.caller.Err() == nil {
 		return status.Error(codes.Unavailable, errNoAnswer.Error())
 	}
 	if retryable(err) {

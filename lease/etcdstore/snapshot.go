@@ -175,7 +175,7 @@ func (s *Store) state(l *snapshot, ahead int) lease.PoolState {
 	st := lease.PoolState{Own: l.own.value, Ahead: ahead, Starts: l.grants.value, Clock: s.wallClock()}
 	for _, h := range l.holders {
 		st.Used += h.used()
-		st.Asked = lease.Smallest(nil, st.Asked, h.asks)
+		st.Asked = lease.Smallest(nil, st.Asked, h.limit)
 	}
 	return st
 }

@@ -18,7 +18,7 @@ func TestKindOfMessageOfANewerBerth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, on := range map[string]clientv3.LeaseID{h.lease.ID: h.on.id, w.Ticket().ID: w.(*place).life.id} {
+	for id, on := range map[string]clientv3.LeaseID{h.lease.ID: h.on.id, w.Ticket().ID: w.(*place).attached.id} {
 		if _, err := s.client.Put(soon(t), h.pool.toldKey(id, "dance"), "{}", clientv3.WithLease(on)); err != nil {
 			t.Fatal(err)
 		}

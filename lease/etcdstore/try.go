@@ -73,7 +73,7 @@ func (n *newcomer) grant(ctx context.Context, l *snapshot, v lease.Verdict) (boo
 		return false, err
 	}
 	t, g := n.s.granting(l, n.Request, v, granted.id)
-	t.when = append(t.when, nobody(n.pool.line(), n.pool.behind(n.Priority)))
+	t.when = append(t.when, noKey(n.pool.line(), n.pool.behind(n.Priority)))
 	resp, err := n.s.commit(ctx, t)
 	if leaseExpired(err) {
 		n.pending = n.s.requestLease(ctx, n.TTL)

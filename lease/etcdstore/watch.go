@@ -119,7 +119,7 @@ func (t *place) Wait(ctx context.Context) error {
 	if t.granted != nil || t.attached.due() {
 		return nil
 	}
-	wait := min(t.life.idleFor(), t.s.timings.Recheck)
+	wait := min(t.attached.idleFor(), t.s.timings.Recheck)
 	if t.after > 0 {
 		wait = min(wait, t.after)
 	}

@@ -15,45 +15,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eventRoom holds more changes than a person at a terminal makes before the
-// caller looks; what does not fit is dropped, see emit.
+// eventRoom is more changes than a person at a terminal makes before the caller reads
+// them; what does not fit is dropped, see emit.
 const eventRoom = 64
 
-// busy is set while a reaper runs: two would take each other's exits.
+// busy is set while a reaper runs: two would collect each other's children.
 var busy atomic.Bool
 
 // Child is a started command. Its methods may be called from any goroutine, at
 // any time, also after its end.
 type Child struct {
-	id     ID
-	events chan Event
-	watch  watch
-	others map[key]bool // children we had before: not of this tree
+	id        ID
+	events    chan Event
+	watch     watch
+	inherited map[key]bool // children we had before: not of this tree
 
 	mu   sync.Mutex // held while reaping, so that a pid under it is still ours
-	gone bool       // the child is reaped: its pid may be somebody else's
+	gone bool       // the child is reaped: its pid may belong to another process
 
 	ended chan struct{} // closed when the child is reaped
 	empty chan struct{} // closed when nothing of the tree is left
 }
 
 // Start runs argv with env (nil: ours), looked up as execvp(3) does it. The
-// child gets descriptors 0, 1 and 2 as they are, any other that is not
+// child gets descriptors 0, 1 and 2 as they are, all others that are not
 // close-on-exec, our process group, session, working directory and limits.
 //
 // It returns once the command runs. After an error nothing was started; the
-// error wraps ErrNotFound or ErrCannotExec when the command is to blame. One
+// error wraps ErrNotFound or ErrCannotExec if the command is to blame. One
 // child runs at a time: Start fails until nothing of the one before is left.
 //
-// Afterwards the calling process runs on two processors at most, see Reserve, and is,
+// From then on the calling process uses two processors at most, see Reserve, and is,
 // on Linux, a subreaper.
 func Start(argv, env []string) (*Child, error) { return startOnce(argv, env, false) }
 
-// StartBound is Start of a child that does not outlive us, where the kernel can do
-// that (Linux). What the child has started is not killed.
+// StartBound is Start of a child that is killed when we end, however we end, where the
+// kernel can do that (Linux). Its descendants are not killed.
 func StartBound(argv, env []string) (c *Child, err error) {
-	// The kernel kills it when the THREAD ends that forked: not one of the runtime's,
-	// which may end any of them, but this, which is kept until the child is gone.
+	// The kernel kills the child when the THREAD that forked it ends. So that is not a
+	// thread which the runtime may end, but one that is locked until the child is gone.
 	done := make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
@@ -87,7 +87,7 @@ func start(argv, env []string, bound bool) (*Child, error) {
 		env = syscall.Environ()
 	}
 	Reserve(bound)
-	w, others, err := newWatch()
+	w, inherited, err := newWatch()
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch over a command: %w", err)
 	}
@@ -99,7 +99,7 @@ func start(argv, env []string, bound bool) (*Child, error) {
 	err = launch(argv, env, func(path string, argv []string) error {
 		// Finding out by exec would cost a fork for each directory of PATH.
 		var st syscall.Stat_t
-		if err := there(path, &st); err != nil {
+		if err := statCandidate(path, &st); err != nil {
 			return err
 		}
 		pid, err = syscall.ForkExec(path, argv, attr)
@@ -110,13 +110,13 @@ func start(argv, env []string, bound bool) (*Child, error) {
 		return nil, err
 	}
 	// The pid is ours until the reaper runs. Without a readable /proc the child
-	// runs all the same: its name then lacks a start time and says so by 0.
+	// runs too, and Start is 0 in its ID.
 	id, err := Identify(pid)
 	if err != nil {
 		id = ID{PID: pid}
 	}
 	return &Child{
-		id: id, events: make(chan Event, eventRoom), watch: w, others: others,
+		id: id, events: make(chan Event, eventRoom), watch: w, inherited: inherited,
 		ended: make(chan struct{}), empty: make(chan struct{}),
 	}, nil
 }
@@ -132,11 +132,11 @@ func Replace(argv, env []string) error {
 	})
 }
 
-// stdio lists what the child's 0, 1 and 2 are to be. One that was closed since
+// stdio lists what the child gets as 0, 1 and 2. A descriptor that was closed since
 // we started stays closed, and so does one that is close-on-exec: the caller
-// cannot have passed that on, so a file of our own has landed there, and
-// ForkExec would open it to the child. (One that the caller had closed is
-// /dev/null by now: the Go runtime opens that before anything of ours runs.)
+// cannot have passed that on, so it is a file of our own, which
+// ForkExec would open to the child. (One that the caller had closed is
+// /dev/null by now: the Go runtime opens that before any of our code runs.)
 func stdio() []uintptr {
 	files := []uintptr{0, 1, 2}
 	for i, fd := range files {
@@ -151,13 +151,13 @@ func stdio() []uintptr {
 // ID names the child. Start is 0 where /proc could not be read.
 func (c *Child) ID() ID { return c.id }
 
-// Events tells the changes of the child in their order. Exited is the last one;
+// Events sends the changes of the child in their order. Exited is the last one;
 // the channel stays open after it. It need not be read: Exited always fits, and
-// of more stops than anybody reads the later ones are dropped.
+// stops that do not fit are dropped.
 func (c *Child) Events() <-chan Event { return c.events }
 
-// Signal sends sig to the child and to nobody else. Once the child is gone this
-// does nothing: its pid may already belong to another process.
+// Signal sends sig to the child alone. Once the child is gone it does nothing: the pid
+// may already belong to another process.
 func (c *Child) Signal(sig syscall.Signal) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,8 +173,8 @@ func (c *Child) Signal(sig syscall.Signal) error {
 // CanWaitTree reports whether WaitTree works on this system.
 func CanWaitTree() bool { return isSubreaper }
 
-// WaitTree returns nil when no descendant is left, at once if so already. When
-// ctx ends first it returns its error, and everything goes on as it was.
+// WaitTree returns nil when no descendant is left. If ctx ends first it returns that
+// error, and has changed nothing.
 func (c *Child) WaitTree(ctx context.Context) error {
 	if !isSubreaper {
 		return fmt.Errorf("cannot wait for a tree on this system: %w", errors.ErrUnsupported)
@@ -187,19 +187,19 @@ func (c *Child) WaitTree(ctx context.Context) error {
 	}
 }
 
-// reap collects whatever ends below us until there is nothing left that could.
-// An orphan that came to us must be collected like the child: nobody else will,
-// and its zombie would keep a pid for as long as we live.
+// reap collects every process that ends below us until none is left. Orphans
+// that became our children are collected like the child: no other process will do it,
+// and a zombie would occupy a pid for as long as we live.
 //
-// Waiting and collecting are two steps, for the lock may not be held while
-// blocking, and without it Signal could hit the next owner of the pid.
+// Waiting and collecting are two steps, because the lock may not be held while
+// blocking, and without it Signal could hit the next process with that pid.
 func (c *Child) reap() {
 	defer busy.Store(false)
 	defer c.watch.stop()
 	for more := true; more; {
 		c.watch.wait()
 		more = c.collect()
-		if len(c.others) > 0 && !isClosed(c.empty) && isClosed(c.ended) && c.onlyOthersLeft() {
+		if len(c.inherited) > 0 && !isClosed(c.empty) && isClosed(c.ended) && c.onlyInheritedLeft() {
 			close(c.empty)
 		}
 	}
@@ -208,13 +208,13 @@ func (c *Child) reap() {
 	}
 }
 
-// collect takes every change that is there; false when no child is left.
+// collect takes all changes that are due. It returns false when no child is left.
 func (c *Child) collect() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
 		var ws syscall.WaitStatus
-		pid, err := syscall.Wait4(reapable(c.id.PID), &ws, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, nil)
+		pid, err := syscall.Wait4(waitPID(c.id.PID), &ws, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, nil)
 		switch {
 		case err == syscall.EINTR:
 		case err != nil:
@@ -222,48 +222,49 @@ func (c *Child) collect() bool {
 		case pid == 0:
 			return true
 		case pid == c.id.PID && !c.gone:
-			// Once it is gone its number may come back to us with an orphan.
-			c.note(ws)
+			// Once it is gone, an orphan may come to us that has its pid.
+			c.report(ws)
 		}
 	}
 }
 
-func (c *Child) note(ws syscall.WaitStatus) {
+func (c *Child) report(ws syscall.WaitStatus) {
 	switch {
 	case ws.Stopped():
 		c.emit(Event{Kind: Stopped, Signal: ws.StopSignal()})
 	case ws.Continued():
 		c.emit(Event{Kind: Continued})
 	case ws.Signaled():
-		c.end(Event{Kind: Exited, Signal: ws.Signal(), Code: 128 + int(ws.Signal())})
+		c.exit(Event{Kind: Exited, Signal: ws.Signal(), Code: 128 + int(ws.Signal())})
 	default:
-		c.end(Event{Kind: Exited, Code: ws.ExitStatus()})
+		c.exit(Event{Kind: Exited, Code: ws.ExitStatus()})
 	}
 }
 
-// end is called with the lock held, as Signal reads gone.
-func (c *Child) end(e Event) {
+// exit needs the lock, because Signal reads gone.
+func (c *Child) exit(e Event) {
 	c.gone = true
-	c.events <- e // never blocks: emit leaves a place
+	c.events <- e // never blocks: emit leaves room
 	close(c.ended)
 }
 
 // emit keeps the last place free for Exited. The reaper is the only sender, so
-// the room it sees can only grow.
+// the room that it sees can only grow.
 func (c *Child) emit(e Event) {
 	if len(c.events) < cap(c.events)-1 {
 		c.events <- e
 	}
 }
 
-// onlyOthersLeft is asked where "no child left" cannot come, because a shell
-// that had started something in the background replaced itself by us.
-func (c *Child) onlyOthersLeft() bool {
-	// Twice: a process read before it changed parents, and whose old parent was
-	// gone when its turn came, is in no tree for one scan.
+// onlyInheritedLeft reports whether nothing of the tree is left. It is needed where the
+// kernel's "no child left" cannot come: a shell that had started something in the
+// background replaced itself by us.
+func (c *Child) onlyInheritedLeft() bool {
+	// Twice: one scan may miss a process that got a new parent during it, if it was read
+	// before that and its old parent was gone before it could be read.
 	t := c.tree()
 	for range 2 {
-		if left, err := t.look(); err != nil || len(left) > 0 {
+		if left, err := t.living(); err != nil || len(left) > 0 {
 			return false
 		}
 	}
@@ -272,46 +273,46 @@ func (c *Child) onlyOthersLeft() bool {
 
 // tree is everything that End is to end.
 func (c *Child) tree() *tree {
-	t := &tree{name: c.id.PID, spare: c.others}
+	t := &tree{pid: c.id.PID, excluded: c.inherited}
 	if isSubreaper {
 		t.root = os.Getpid()
-		t.over = c.empty
-		t.rush = c.rush
+		t.empty = c.empty
+		t.stopNewOrphans = c.stopNewOrphans
 	} else {
 		t.known = map[key]bool{{c.id.PID, c.id.Start}: true}
 	}
 	return t
 }
 
-// rush stops the orphans that came to us and are not in met yet, without a scan,
-// and says whether there were any. Where each process forks the next and ends,
-// every one is gone before a scan has come to it; but its parent being gone, it
-// is our child, and those the kernel lists at once. Without this, six such chains
-// outran End for longer than a test would wait.
-func (c *Child) rush(met map[int]bool) (any bool) {
-	for fresh, n := true, 0; fresh && n < rushes; n++ {
-		fresh = c.stopChildren(met)
-		any = any || fresh
+// stopNewOrphans stops the orphans that came to us and are not in stopped yet, without a scan,
+// and reports whether there were any. In a chain where each process forks the next and
+// ends, every process is gone before a scan reaches it; but the kernel makes it our child
+// when its parent ends, and lists our children at once. Six such chains outran End for
+// longer than a test would wait.
+func (c *Child) stopNewOrphans(stopped map[int]bool) (found bool) {
+	for more, n := true, 0; more && n < orphanPasses; n++ {
+		more = c.stopChildren(stopped)
+		found = found || more
 	}
-	return any
+	return found
 }
 
-// stopChildren holds the lock, so no pid of a child can pass to somebody else
+// stopChildren holds the lock, so that no pid of a child can pass to another process
 // before the signal is sent.
-func (c *Child) stopChildren(met map[int]bool) (fresh bool) {
+func (c *Child) stopChildren(stopped map[int]bool) (fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, pid := range children() {
-		if !met[pid] && !c.isOther(pid) {
-			met[pid], fresh = true, true
+		if !stopped[pid] && !c.isInherited(pid) {
+			stopped[pid], fresh = true, true
 			_ = syscall.Kill(pid, syscall.SIGSTOP)
 		}
 	}
 	return fresh
 }
 
-func (c *Child) isOther(pid int) bool {
-	for k := range c.others {
+func (c *Child) isInherited(pid int) bool {
+	for k := range c.inherited {
 		if k.pid == pid {
 			return true
 		}

@@ -14,52 +14,52 @@ import (
 )
 
 const (
-	// A killed process is gone within a millisecond or stuck in the kernel for
+	// A killed process is gone within a millisecond, or is stuck in the kernel for
 	// long, so the pauses between rounds grow fast.
 	firstPause = 2 * time.Millisecond
 	lastPause  = 200 * time.Millisecond
-	// freezePasses bounds one round against a tree that forks faster than we
-	// scan; the next round goes on where it stopped.
+	// freezePasses bounds one round against a tree that forks faster than we scan. The
+	// next round goes on from there.
 	freezePasses = 50
-	// rushes bounds the quick looks before a scan. Each takes some 20 µs.
-	rushes = 100
-	// unseenRounds is how long (some 5 s of pauses) a tree may be reported as
-	// alive by the kernel without one member that can be seen. A zombie of ours
-	// is there for a moment; one that a debugger holds, or a process that /proc
-	// hides from us (hidepid), stays.
+	// orphanPasses bounds the passes over the new orphans before a scan. Each takes some
+	// 20 µs.
+	orphanPasses = 100
+	// unseenRounds is how long (some 5 s of pauses) the kernel may report a tree as
+	// alive of which no scan shows a member. A zombie of ours is there for a moment; one
+	// that a debugger holds, or a process that /proc hides from us (hidepid), stays.
 	unseenRounds = 30
 )
 
 // End sends sig to the child and all its descendants, and SIGKILL to those that
-// are left killAfter later; with killAfter 0 there is only SIGKILL. It returns
-// nil when none is left. Own sessions and process groups, double forks and
-// handlers do not help a descendant.
+// are left killAfter later; with killAfter 0 it sends only SIGKILL. It returns
+// nil when none is left. A descendant does not escape by a session or process group of
+// its own, a double fork, or a signal handler.
 //
-// When ctx ends first it says how many are left; they go on running, and have
-// had whatever was sent until then. When only processes are left that we may not
-// signal (setuid programs) it names them and leaves them running.
+// If ctx ends first, the error says how many are left; they go on running, and have
+// received what was sent until then. If only processes are left that we may not
+// signal (setuid programs), the error names them, and they go on running.
 func (c *Child) End(ctx context.Context, sig syscall.Signal, killAfter time.Duration) error {
 	t := c.tree()
-	if t.over != nil && isClosed(t.over) {
+	if t.empty != nil && isClosed(t.empty) {
 		return nil
 	}
-	if _, err := t.look(); err != nil {
-		return c.endBlind(ctx, sig, killAfter, err)
+	if _, err := t.living(); err != nil {
+		return c.endWithoutTable(ctx, sig, killAfter, err)
 	}
 	return t.end(ctx, sig, killAfter)
 }
 
 // EndOrphans ends the trees of processes that are not our children, as End does. It
-// does nothing to a pid that an id no longer names, and returns nil when all are gone,
-// even if they were so before. Their descendants are followed from the first look on;
-// one that had lost its parent before has gone to another reaper and is not found. The
+// does nothing to a pid that belongs to another process now, and returns nil when all
+// are gone, even if they were gone before. Descendants are followed from the first scan on;
+// one that had lost its parent before has another reaper and is not found. The
 // calling process is never ended.
 func EndOrphans(ctx context.Context, ids []ID, sig syscall.Signal, killAfter time.Duration) error {
 	self, err := Self()
 	if err != nil {
 		return err
 	}
-	t := &tree{known: map[key]bool{}, spare: map[key]bool{{self.PID, self.Start}: true}}
+	t := &tree{known: map[key]bool{}, excluded: map[key]bool{{self.PID, self.Start}: true}}
 	for _, id := range ids {
 		switch id.State() {
 		case Gone:
@@ -67,7 +67,7 @@ func EndOrphans(ctx context.Context, ids []ID, sig syscall.Signal, killAfter tim
 		case Unknown:
 			return fmt.Errorf("cannot end pid %d on host %q: it cannot be seen from here", id.PID, id.Host)
 		}
-		t.name, t.known[key{id.PID, id.Start}] = id.PID, true
+		t.pid, t.known[key{id.PID, id.Start}] = id.PID, true
 	}
 	if len(t.known) == 0 {
 		return nil
@@ -75,15 +75,15 @@ func EndOrphans(ctx context.Context, ids []ID, sig syscall.Signal, killAfter tim
 	return t.end(ctx, sig, killAfter)
 }
 
-// Left names those of the processes that are not gone, as "pid 812 (state D)" with the
-// letter of ps where a look tells it.
+// Left names those of the processes that are not gone, as "pid 812 (state D)", with the
+// letter that ps shows if it is known.
 func Left(ids []ID) (left []string) {
 	for _, id := range ids {
 		if id.State() == Gone {
 			continue
 		}
 		name := "pid " + strconv.Itoa(id.PID)
-		if p, err := look(id.PID); err == nil && p.state != 0 {
+		if p, err := readProcess(id.PID); err == nil && p.state != 0 {
 			name += " (state " + string(rune(p.state)) + ")"
 		}
 		left = append(left, name)
@@ -91,7 +91,7 @@ func Left(ids []ID) (left []string) {
 	return left
 }
 
-// Send sends sig to the process, or to nobody when id no longer names one.
+// Send sends sig to the process. It does nothing if the process is gone.
 func (id ID) Send(sig syscall.Signal) error {
 	switch id.State() {
 	case Gone:
@@ -99,16 +99,16 @@ func (id ID) Send(sig syscall.Signal) error {
 	case Unknown:
 		return fmt.Errorf("cannot signal pid %d on host %q: it cannot be seen from here", id.PID, id.Host)
 	}
-	return deliver(proc{key: key{id.PID, id.Start}}, sig)
+	return send(proc{key: key{id.PID, id.Start}}, sig)
 }
 
-// endBlind ends the child where the process table cannot be read. Its
+// endWithoutTable ends the child where the process table cannot be read. Its
 // descendants cannot be found then, which is an error unless there are none.
-func (c *Child) endBlind(ctx context.Context, sig syscall.Signal, killAfter time.Duration, blind error) error {
+func (c *Child) endWithoutTable(ctx context.Context, sig syscall.Signal, killAfter time.Duration, cause error) error {
 	if killAfter == 0 {
 		sig = syscall.SIGKILL
 	}
-	_ = c.Signal(sig) // a refusal counts when KILL is refused, too
+	_ = c.Signal(sig) // a refusal counts only if KILL is refused, too
 	kill := time.NewTimer(killAfter)
 	defer kill.Stop()
 	for {
@@ -123,8 +123,8 @@ func (c *Child) endBlind(ctx context.Context, sig syscall.Signal, killAfter time
 			select {
 			case <-c.empty:
 				return nil
-			case <-time.After(lastPause): // the reaper is about to look
-				return fmt.Errorf("cannot end the descendants of pid %d: %w", c.id.PID, blind)
+			case <-time.After(lastPause): // the reaper is about to find out
+				return fmt.Errorf("cannot end the descendants of pid %d: %w", c.id.PID, cause)
 			}
 		}
 	}
@@ -132,7 +132,7 @@ func (c *Child) endBlind(ctx context.Context, sig syscall.Signal, killAfter time
 
 func (t *tree) end(ctx context.Context, sig syscall.Signal, killAfter time.Duration) error {
 	if killAfter > 0 {
-		if err := t.ask(sig); err != nil {
+		if err := t.signalAll(sig); err != nil {
 			return err
 		}
 		if over, err := t.wait(ctx, killAfter); over || err != nil {
@@ -142,63 +142,63 @@ func (t *tree) end(ctx context.Context, sig syscall.Signal, killAfter time.Durat
 	return t.kill(ctx)
 }
 
-// ask sends sig once to everybody. There is no second pass for those that were
-// forked during the first: what a handler of sig starts in order to clean up
-// would get it as well. A stopped process would get sig only when continued.
-func (t *tree) ask(sig syscall.Signal) error {
-	live, err := t.look()
+// signalAll sends sig once to every member. There is no second pass for those that were
+// forked during the first: it would also reach what a handler of sig starts in order to
+// clean up. A stopped member is continued, or else sig would not reach it.
+func (t *tree) signalAll(sig syscall.Signal) error {
+	live, err := t.living()
 	for _, p := range live {
-		// A refusal is judged when nothing but refusals is left, in kill.
-		_ = deliver(p, sig)
+		// A refusal counts only when nothing but refusals is left, see kill.
+		_ = send(p, sig)
 		if p.stopped() {
-			_ = deliver(p, syscall.SIGCONT)
+			_ = send(p, syscall.SIGCONT)
 		}
 	}
 	return err
 }
 
-// wait returns true when the tree is over, false after d. Where the kernel does
-// not tell (nobody reports the end of another's child) it looks ever more rarely.
+// wait returns true when the tree is empty, false after d. Where the kernel does not
+// tell, because the members are not our children, it scans at growing intervals.
 func (t *tree) wait(ctx context.Context, d time.Duration) (bool, error) {
 	deadline := time.NewTimer(d)
 	defer deadline.Stop()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		var look <-chan time.Time
-		if t.over == nil {
-			look = time.After(pause)
+		var scan <-chan time.Time
+		if t.empty == nil {
+			scan = time.After(pause)
 		}
 		select {
-		case <-t.over:
+		case <-t.empty:
 			return true, nil
 		case <-deadline.C:
 			return false, nil
 		case <-ctx.Done():
 			return false, t.givenUp(ctx)
-		case <-look:
-			if live, err := t.look(); err != nil || len(live) == 0 {
+		case <-scan:
+			if live, err := t.living(); err != nil || len(live) == 0 {
 				return err == nil, err
 			}
 		}
 	}
 }
 
-// kill strikes until nothing is left. One blow is not enough: a fork that was
-// under way may come to light after it.
+// kill repeats killFrozen until nothing is left. Once is not enough: the child of a fork
+// that was under way may appear after it.
 func (t *tree) kill(ctx context.Context) error {
 	unseen := 0
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		live, refused, err := t.strike()
+		live, refused, err := t.killFrozen()
 		switch {
 		case err != nil:
 			return err
-		case len(live) == 0 && t.over == nil:
+		case len(live) == 0 && t.empty == nil:
 			return nil
 		case len(live) > 0 && len(refused) == len(live):
-			return fmt.Errorf("cannot end the tree of pid %d: we may not signal pid %s: %w", t.name, pids(refused), syscall.EPERM)
+			return fmt.Errorf("cannot end the tree of pid %d: we may not signal pid %s: %w", t.pid, pids(refused), syscall.EPERM)
 		case len(live) > 0:
 			unseen = 0
 		case unseen >= unseenRounds:
-			return fmt.Errorf("cannot end the tree of pid %d: some of it is left that the process table does not show", t.name)
+			return fmt.Errorf("cannot end the tree of pid %d: a part of it is left that the process table does not show", t.pid)
 		default:
 			unseen++
 		}
@@ -208,27 +208,27 @@ func (t *tree) kill(ctx context.Context) error {
 	}
 }
 
-// strike freezes the tree and then kills it. Killing as it goes would let a
-// process that forks all the time be one child ahead of every scan.
-func (t *tree) strike() (live, refused []proc, err error) {
+// killFrozen freezes the tree and then kills it. Without the freeze, a process that forks
+// all the time would stay one child ahead of every scan.
+func (t *tree) killFrozen() (live, refused []proc, err error) {
 	live, err = t.freeze()
-	// Also after an error: what is frozen must not be left so.
+	// Also after an error: what was frozen must not stay so.
 	for _, p := range live {
-		if errors.Is(deliver(p, syscall.SIGKILL), syscall.EPERM) {
+		if errors.Is(send(p, syscall.SIGKILL), syscall.EPERM) {
 			refused = append(refused, p)
 		}
 	}
 	return live, refused, err
 }
 
-// freeze stops everybody until a pass finds nobody new: those it has stopped do
-// not fork, so then there are no others. What is frozen is killed next, whatever
-// ctx says, so no half-stopped tree is left behind.
+// freeze stops all members until a pass finds no new one: stopped processes do not fork,
+// so then there are no others. The caller kills them next, even if its ctx is over, so
+// no half-stopped tree is left behind.
 func (t *tree) freeze() (live []proc, err error) {
-	seen, met := map[key]bool{}, map[int]bool{}
+	seen, stopped := map[key]bool{}, map[int]bool{}
 	for range freezePasses {
-		fresh := t.rush != nil && t.rush(met)
-		now, err := t.look()
+		fresh := t.stopNewOrphans != nil && t.stopNewOrphans(stopped)
+		now, err := t.living()
 		if err != nil {
 			return live, err
 		}
@@ -236,7 +236,7 @@ func (t *tree) freeze() (live []proc, err error) {
 		for _, p := range live {
 			if !seen[p.key] {
 				seen[p.key], fresh = true, true
-				_ = deliver(p, syscall.SIGSTOP)
+				_ = send(p, syscall.SIGSTOP)
 			}
 		}
 		if !fresh {
@@ -247,11 +247,11 @@ func (t *tree) freeze() (live []proc, err error) {
 }
 
 func (t *tree) givenUp(ctx context.Context) error {
-	live, err := t.look()
+	live, err := t.living()
 	if err != nil {
-		return fmt.Errorf("cannot end the tree of pid %d: %w", t.name, ctx.Err())
+		return fmt.Errorf("cannot end the tree of pid %d: %w", t.pid, ctx.Err())
 	}
-	return fmt.Errorf("cannot end the tree of pid %d: %d processes are left: %w", t.name, len(live), ctx.Err())
+	return fmt.Errorf("cannot end the tree of pid %d: %d processes are left: %w", t.pid, len(live), ctx.Err())
 }
 
 func pids(list []proc) string {
@@ -262,8 +262,8 @@ func pids(list []proc) string {
 	return strings.Join(names, ", ")
 }
 
-// deliver sends sig to p, or to nobody if p is gone.
-func deliver(p proc, sig syscall.Signal) error {
+// send sends sig to p, and does nothing if p is gone.
+func send(p proc, sig syscall.Signal) error {
 	err := signalExactly(p, sig)
 	if errors.Is(err, syscall.ESRCH) || errors.Is(err, os.ErrProcessDone) {
 		return nil
@@ -271,11 +271,11 @@ func deliver(p proc, sig syscall.Signal) error {
 	return err
 }
 
-// signalChecked is for kernels without pidfd, and for sandboxes that forbid it.
-// Between the look and the kill the pid could be reused, if the process ended
-// and all other pids were handed out in these microseconds.
+// signalChecked is for kernels without pidfd, and for sandboxes that forbid it. Between
+// the check and the kill the pid could be reused, if the process ended and all other pids
+// were handed out within these microseconds.
 func signalChecked(p proc, sig syscall.Signal) error {
-	if now, err := look(p.pid); err != nil || now.start != p.start {
+	if now, err := readProcess(p.pid); err != nil || now.start != p.start {
 		return err
 	}
 	return syscall.Kill(p.pid, sig)

@@ -9,7 +9,7 @@ import (
 )
 
 // Started returns a variable of the environment that this process was started with,
-// as far as we may look.
+// as far as we may read that.
 func (id ID) Started(name string) (value string, ok bool) {
 	for _, e := range environ(id.PID, name+"=") {
 		return strings.CutPrefix(e, name+"=")
@@ -17,8 +17,8 @@ func (id ID) Started(name string) (value string, ok bool) {
 	return "", false
 }
 
-// Hidden reports whether we may not read the environment of this process: it is another
-// user's, or a program that the kernel keeps from its own.
+// Hidden reports whether we may not read the environment of this process: it belongs to
+// another user, or is a program that the kernel protects from its own user.
 func (id ID) Hidden() bool {
 	f, err := os.Open("/proc/" + strconv.Itoa(id.PID) + "/environ")
 	if err == nil {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Frozen reports whether the process lives in a control group that is frozen. It
-// runs no code then and cannot be told from one that sleeps by its state. Where
-// that cannot be seen, it is not.
+// Frozen reports whether the process is in a control group that is frozen: it runs no
+// code then, though its state is that of a process that sleeps. It is false where that
+// cannot be read.
 func (id ID) Frozen() bool {
 	groups, err := readFile("/proc/" + strconv.Itoa(id.PID) + "/cgroup")
 	if err != nil {
@@ -20,12 +20,12 @@ func (id ID) Frozen() bool {
 		controller, path, _ := strings.Cut(rest, ":")
 		switch controller {
 		case "freezer":
-			if says("/sys/fs/cgroup/freezer"+path+"/freezer.state", "FROZEN") {
+			if hasLine("/sys/fs/cgroup/freezer"+path+"/freezer.state", "FROZEN") {
 				return true
 			}
 		case "":
 			for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-				if says(root+path+"/cgroup.events", "frozen 1") {
+				if hasLine(root+path+"/cgroup.events", "frozen 1") {
 					return true
 				}
 			}
@@ -34,8 +34,8 @@ func (id ID) Frozen() bool {
 	return false
 }
 
-// says reports whether a small file has this line.
-func says(file, line string) bool {
+// hasLine reports whether a small file has this line.
+func hasLine(file, line string) bool {
 	b, _ := readFile(file)
 	for l := range bytes.Lines(b) {
 		if string(bytes.TrimSpace(l)) == line {

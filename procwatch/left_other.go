@@ -2,5 +2,5 @@
 
 package procwatch
 
-// Left: what has lost its parent cannot be found here.
+// Left is empty here: a descendant that has lost its parent cannot be found.
 func (*Child) Left() []string { return nil }

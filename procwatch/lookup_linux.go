@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mayExecute asks the kernel with our effective ids and capabilities, as execve
-// will have them; it knows ACLs and noexec mounts. The library's Faccessat would
-// guess from mode bits where a kernel (before 5.8) or a sandbox has no such call:
-// there nothing is refused, and execve decides.
+// mayExecute has the kernel check with our effective ids and capabilities, like execve; the
+// kernel knows ACLs and noexec mounts. Where a kernel (before 5.8) or a sandbox lacks the
+// call, the library's Faccessat would guess from mode bits; here nothing is refused then,
+// and execve decides.
 func mayExecute(path string) error {
 	p, err := syscall.BytePtrFromString(path)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mayExecute asks with our effective ids, as execve will have them.
+// mayExecute checks with our effective ids, like execve.
 func mayExecute(path string) error {
 	if err := unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS); errors.Is(err, syscall.EACCES) {
 		return syscall.EACCES

@@ -39,7 +39,7 @@ func launch(argv, env []string, exec func(path string, argv []string) error) err
 			}
 		case isAbsent(err):
 			// execve says ENOENT for a missing interpreter, too.
-			if !errors.As(err, &missing{}) && stat(path) == nil {
+			if !errors.As(err, &absent{}) && stat(path) == nil {
 				return fmt.Errorf("cannot run %q: %w: what %s needs to run is missing: %v", argv[0], ErrCannotExec, path, err)
 			}
 		case isShortage(err):
@@ -58,14 +58,14 @@ func launch(argv, env []string, exec func(path string, argv []string) error) err
 	return fmt.Errorf("cannot run %q: %w", argv[0], ErrNotFound)
 }
 
-// Find returns the error that Start would have now, as far as that can be told
-// without a fork: what is there, and whether we may execute it. A missing
-// interpreter, a format that the kernel does not know, show only at the start. It
-// costs a system call for each directory of PATH, and one more.
+// Find returns the error that Start would return now, as far as that is known without a
+// fork: whether the command exists, and whether we may execute it. A missing interpreter
+// or an unknown format shows only at the start. It costs a system call for each
+// directory of PATH, and one more.
 func Find(argv, env []string) error {
 	return launch(argv, env, func(path string, _ []string) error {
 		var st syscall.Stat_t
-		switch err := there(path, &st); {
+		switch err := statCandidate(path, &st); {
 		case err != nil:
 			return err
 		case st.Mode&syscall.S_IFMT == syscall.S_IFDIR:
@@ -98,8 +98,7 @@ func searchPath(env []string) string {
 	return path
 }
 
-// SearchPath is where a command without a slash is looked for, and whether env
-// says so.
+// SearchPath is where a command without a slash is searched for, and whether env sets it.
 func SearchPath(env []string) (path string, set bool) {
 	for _, kv := range env {
 		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
@@ -117,14 +116,14 @@ func execOrShell(path string, argv []string, exec func(string, []string) error) 
 	return err
 }
 
-// isAbsent holds execvp's list of errors after which it goes on to the next
-// directory: those of a PATH entry that is missing or on a dead file system.
+// isAbsent has execvp's list of errors after which the next directory is tried: those of
+// a PATH entry that is missing or on a dead file system.
 func isAbsent(err error) bool {
 	return isAny(err, syscall.ENOENT, syscall.ENOTDIR, syscall.ESTALE, syscall.ENODEV, syscall.ETIMEDOUT)
 }
 
-// isShortage tells a machine without room for a process from a command that
-// cannot be run: the first is no fault of the command.
+// isShortage reports an error that is not the command's fault: the machine has no room for
+// another process.
 func isShortage(err error) bool {
 	return isAny(err, syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE)
 }
@@ -138,16 +137,16 @@ func isAny(err error, list ...syscall.Errno) bool {
 	return false
 }
 
-// missing says of a candidate that a look at it, and no execve, found it absent.
-type missing struct{ error }
+// absent says that stat, and not execve, did not find a candidate.
+type absent struct{ error }
 
-func (m missing) Unwrap() error { return m.error }
+func (m absent) Unwrap() error { return m.error }
 
-// there looks at a candidate. One look is enough for each that is absent: with a long
-// PATH a start makes dozens of them.
-func there(path string, st *syscall.Stat_t) error {
+// statCandidate is the only system call for a candidate that is absent: with a long PATH
+// a start has dozens of them.
+func statCandidate(path string, st *syscall.Stat_t) error {
 	if err := syscall.Stat(path, st); err != nil {
-		return missing{err}
+		return absent{err}
 	}
 	return nil
 }

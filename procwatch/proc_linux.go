@@ -17,15 +17,14 @@ import (
 )
 
 // /proc is read here and not through gopsutil: that follows HOST_PROC, which a
-// container sets to look at its host, where our pids mean somebody else.
+// container sets to read that of its host, where our pids are other processes.
 
 // isSubreaper: a descendant that loses its parent becomes our child.
 const isSubreaper = true
 
-// place is the part of an ID that all processes of this namespace share. It
-// does not change while we run, except for the host name, which should then
-// stay what it was in the IDs of this run.
-var place = sync.OnceValues(func() (ID, error) {
+// thisSystem is the part of an ID that all processes of this namespace share. It does not
+// change while we run, except for the host name, of which the first counts.
+var thisSystem = sync.OnceValues(func() (ID, error) {
 	// A /proc of another pid namespace shows other processes under our pids.
 	if pid, err := os.Readlink("/proc/self"); err != nil {
 		return ID{}, err
@@ -55,8 +54,8 @@ func Self() (ID, error) {
 	return id, err
 }
 
-// look returns what pid is now, or os.ErrProcessDone when nobody has it.
-func look(pid int) (proc, error) {
+// readProcess returns the process that has pid now, or os.ErrProcessDone if there is none.
+func readProcess(pid int) (proc, error) {
 	if pid < 1 {
 		return proc{}, fmt.Errorf("%d is no pid", pid)
 	}
@@ -64,8 +63,8 @@ func look(pid int) (proc, error) {
 	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
 		return p, err
 	}
-	// With hidepid, or without any /proc, a living process looks like none. To
-	// call that one gone would give its slot away.
+	// With hidepid, or without any /proc, a living process seems not to exist. To call
+	// it gone would give its slot away.
 	if probe := unix.Kill(pid, 0); probe != unix.ESRCH && errors.Is(err, os.ErrNotExist) {
 		return proc{}, fmt.Errorf("/proc does not show pid %d: %w", pid, unix.EACCES)
 	}
@@ -81,7 +80,7 @@ func readStat(pid string) (proc, error) {
 }
 
 // readFile reads a small file of /proc, which gives its whole content to one
-// read. os.ReadFile takes three times as long; Self is on the way to every start.
+// read. os.ReadFile takes three times as long, and every start calls Self.
 func readFile(name string) ([]byte, error) {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -96,10 +95,10 @@ func readFile(name string) ([]byte, error) {
 	return buf[:n], nil
 }
 
-// scan reads the process table. Processes come and go meanwhile, so it is no
-// snapshot: callers scan again until nothing changes.
+// scan reads the process table. Processes come and go while it reads, so the table is not
+// a snapshot: callers scan again until nothing changes.
 func scan() ([]proc, error) {
-	if _, err := place(); err != nil {
+	if _, err := thisSystem(); err != nil {
 		return nil, err
 	}
 	dir, err := os.Open("/proc")
@@ -116,22 +115,21 @@ func scan() ([]proc, error) {
 		if name[0] < '0' || name[0] > '9' {
 			continue
 		}
-		// One that ended, or that may not be read, is none of the tree's living.
+		// A process that has ended, or that may not be read, is left out.
 		switch p, err := readStat(name); {
 		case err == nil:
 			table = append(table, p)
 		case isShortage(err):
-			return nil, err // it would be taken for one that ended
+			return nil, err // it would be taken for a process that has ended
 		}
 	}
 	return table, nil
 }
 
-// StartedWith finds a process that lives and was started with entry
-// ("NAME=value") in its environment, as far as we may look; one of the oldest, so
-// that the others are likely to be its descendants. It reads the whole process
-// table, and tells of the start only: what a process changes or clears later does
-// not show.
+// StartedWith finds a living process that was started with entry ("NAME=value") in its
+// environment, as far as we may read that. Of several it returns one of the oldest, so
+// that the others are likely to be its descendants. It reads the whole process table.
+// What a process changes in its environment after the start does not show.
 func StartedWith(entry string) (oldest ID, ok bool) {
 	names, err := os.ReadDir("/proc")
 	if err != nil {
@@ -154,14 +152,14 @@ func StartedWith(entry string) (oldest ID, ok bool) {
 }
 
 // StartedWith reports whether this process was started with entry ("NAME=value")
-// in its environment, as far as we may look.
+// in its environment, as far as we may read that.
 func (id ID) StartedWith(entry string) bool {
 	return slices.Contains(environ(id.PID, entry), entry)
 }
 
-// StartedBy lists the processes that live, whose real user is uid, and that were
-// started with variables that is accepts; it is shown those whose names begin with
-// prefix. As far as we may look.
+// StartedBy lists the living processes whose real user is uid and whose environment at
+// the start is accepted by is, which gets the entries that begin with prefix. Processes
+// that we may not read are left out.
 func StartedBy(uid int, prefix string, is func(env []string) bool) (list []ID, err error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -174,7 +172,8 @@ func StartedBy(uid int, prefix string, is func(env []string) bool) (list []ID, e
 		if err != nil {
 			continue
 		}
-		// Named first: if the name still holds when it is used, all this was its.
+		// Identified first: if the ID is still right when it is used, all of this was true
+		// of that process.
 		id, err := Identify(pid)
 		if err == nil && realUser(pid) == uid && is(environ(pid, prefix)) {
 			list = append(list, id)
@@ -184,11 +183,11 @@ func StartedBy(uid int, prefix string, is func(env []string) bool) (list []ID, e
 }
 
 // environ lists the entries with that prefix of the environment that a process was
-// started with, as far as we may look.
+// started with, as far as we may read it.
 //
-// The kernel believes a process that says (PR_SET_MM) where its environment is, and
-// that may be any of its memory: what is read is bounded, and not kept. The environment
-// that a process is started with has less than 6 MB.
+// A process may tell the kernel (PR_SET_MM) that its environment is any part of its
+// memory, so what is read is bounded, and not kept. A real environment has less
+// than 6 MB.
 func environ(pid int, prefix string) (found []string) {
 	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
@@ -201,7 +200,7 @@ func environ(pid int, prefix string) (found []string) {
 		if whole && bytes.HasPrefix(e, []byte(prefix)) && err == nil {
 			found = append(found, string(e[:len(e)-1]))
 		}
-		whole = err == nil // else the rest of a long one comes next
+		whole = err == nil // else the rest of a long entry comes next
 		if err != nil && err != bufio.ErrBufferFull {
 			break
 		}
@@ -214,8 +213,8 @@ const (
 	mostEntries = 1000 // of a prefix
 )
 
-// realUser is -1 where it cannot be read. The owner of /proc/PID is another one, the
-// effective, or root.
+// realUser is -1 where it cannot be read. The owner of /proc/PID is the effective user, or
+// root.
 func realUser(pid int) int {
 	status, _ := readFile("/proc/" + strconv.Itoa(pid) + "/status")
 	for line := range strings.Lines(string(status)) {
@@ -228,16 +227,16 @@ func realUser(pid int) int {
 	return -1
 }
 
-// Mark gives this process a mark that others can see and that goes with it: see
-// Marked. A name may have 200 bytes.
+// Mark gives this process a mark that other processes can see, see Marked. It ends with
+// the process. A name may have 200 bytes.
 func Mark(name string) error {
 	_, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	return err
 }
 
 // Marked reports whether this process has called Mark with that name, as far as we may
-// look: no record of somebody else's can say so. The process may be another one since,
-// unless id still names it afterwards.
+// read its descriptors. No other process can do that for it. The pid may have been
+// reused since: call State afterwards.
 func (id ID) Marked(name string) bool {
 	dir := "/proc/" + strconv.Itoa(id.PID) + "/fd/"
 	fds, _ := os.ReadDir(dir)
@@ -247,9 +246,9 @@ func (id ID) Marked(name string) bool {
 	})
 }
 
-// children lists the orphans that came to us, newest last, and none where the
+// children lists the orphans that became our children, newest last, and none where the
 // kernel has no such list (CONFIG_PROC_CHILDREN). The kernel gives orphans to the
-// first thread; the command itself may be with the thread that forked it.
+// first thread; the command itself may be a child of the thread that forked it.
 func children() []int {
 	pid := strconv.Itoa(os.Getpid())
 	// Not readFile: the list may be longer than one read.
@@ -263,32 +262,32 @@ func children() []int {
 	return pids
 }
 
-// signalExactly pins the process before it looks at it: what the descriptor
-// leads to cannot change, so if the name is right after that, the signal is.
+// signalExactly opens a pidfd before it reads the process. A pidfd refers to one process
+// for good, so if the start time is right after that, the signal reaches the right one.
 func signalExactly(p proc, sig syscall.Signal) error {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if err != nil {
 		return signalChecked(p, sig)
 	}
 	defer unix.Close(fd)
-	if now, err := look(p.pid); err != nil || now.start != p.start {
+	if now, err := readProcess(p.pid); err != nil || now.start != p.start {
 		return err
 	}
 	err = unix.PidfdSendSignal(fd, sig, nil, 0)
 	if err != nil && err != unix.ESRCH {
-		// EPERM is also what a sandbox says that does not know the call; only
-		// kill tells the refusal of the process from that.
+		// A sandbox that does not know the call says EPERM, too; only kill tells whether
+		// we may not signal this process.
 		return signalChecked(p, sig)
 	}
 	return err
 }
 
-// watch tells when there is something to collect.
+// watch waits until there is something to collect.
 type watch struct{}
 
-// newWatch makes us the one who gets all orphans of the tree, and returns the
-// children we have already: those of a shell that ran "exec" with jobs in the
-// background. Later orphans of theirs cannot be told from ours.
+// newWatch makes us the process that gets all orphans of the tree, and returns the
+// children that we have already: those of a shell that ran "exec" with jobs in the
+// background. Their later orphans cannot be told from ours.
 func newWatch() (watch, map[key]bool, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return watch{}, nil, err
@@ -297,13 +296,13 @@ func newWatch() (watch, map[key]bool, error) {
 		return watch{}, nil, nil
 	}
 	table, err := scan()
-	others := map[key]bool{}
+	inherited := map[key]bool{}
 	for _, p := range table {
 		if p.ppid == os.Getpid() {
-			others[p.key] = true
+			inherited[p.key] = true
 		}
 	}
-	return watch{}, others, err
+	return watch{}, inherited, err
 }
 
 // wait blocks until a child has changed, without taking the change.
@@ -314,5 +313,5 @@ func (watch) wait() {
 
 func (watch) stop() {}
 
-// reapable: whoever ended below us.
-func reapable(int) int { return -1 }
+// waitPID is what wait4 waits for: any child.
+func waitPID(int) int { return -1 }

@@ -15,13 +15,13 @@ import (
 	"github.com/shirou/gopsutil/v3/process"
 )
 
-// isSubreaper: here an orphan goes to init, so End follows the processes it has
-// seen, and a descendant that was orphaned before the first look escapes.
+// isSubreaper: here an orphan goes to init, so End follows the processes that it has
+// seen, and a descendant that was orphaned before the first scan escapes.
 const isSubreaper = false
 
-// place has the host name only: there are no pid namespaces, and a start time on
+// thisSystem has the host name only: there are no pid namespaces, and a start time on
 // the wall clock tells one boot from another.
-var place = sync.OnceValues(func() (ID, error) {
+var thisSystem = sync.OnceValues(func() (ID, error) {
 	host, err := os.Hostname()
 	return ID{Host: host}, err
 })
@@ -29,8 +29,8 @@ var place = sync.OnceValues(func() (ID, error) {
 // Self names the calling process.
 func Self() (ID, error) { return Identify(os.Getpid()) }
 
-// look returns what pid is now, or os.ErrProcessDone when nobody has it.
-func look(pid int) (proc, error) {
+// readProcess returns the process that has pid now, or os.ErrProcessDone if there is none.
+func readProcess(pid int) (proc, error) {
 	if pid < 1 {
 		return proc{}, fmt.Errorf("%d is no pid", pid)
 	}
@@ -54,7 +54,7 @@ func scan() ([]proc, error) {
 	all, err := process.Pids()
 	var table []proc
 	for _, pid := range all {
-		// One that ended meanwhile is none of the tree's living.
+		// A process that has ended is left out.
 		if p, err := read(&process.Process{Pid: pid}); err == nil {
 			table = append(table, p)
 		}
@@ -68,7 +68,7 @@ func (p proc) stopped() bool { return p.is(process.Stop) }
 func (p proc) is(status string) bool {
 	list, err := (&process.Process{Pid: int32(p.pid)}).Status()
 	if err != nil {
-		_, err = look(p.pid)
+		_, err = readProcess(p.pid)
 		return status == process.Zombie && errors.Is(err, os.ErrProcessDone)
 	}
 	return slices.Contains(list, status)
@@ -85,25 +85,24 @@ func (p proc) usage() (cpu time.Duration, rss uint64) {
 	return cpu, rss
 }
 
-// anon is all that is resident: what a file backs is not told apart here.
+// anon is all that is resident: memory that a file backs cannot be told apart here.
 func (p proc) anon() uint64 {
 	_, rss := p.usage()
 	return rss
 }
 
-// StartedWith cannot be told here: other processes' environments are not ours to
-// read.
+// StartedWith finds none here: the environments of other processes cannot be read.
 func StartedWith(string) (ID, bool) { return ID{}, false }
 
-// StartedWith cannot be told here either.
+// StartedWith is false here.
 func (ID) StartedWith(string) bool { return false }
 
-// StartedBy cannot be told here either.
+// StartedBy fails here.
 func StartedBy(int, string, func([]string) bool) ([]ID, error) {
 	return nil, fmt.Errorf("cannot read the environment of a process on this system: %w", errors.ErrUnsupported)
 }
 
-// Mark does nothing here, where nobody could see it.
+// Mark does nothing here, where no other process could see the mark.
 func Mark(string) error { return nil }
 
 // Marked is false here.
@@ -114,12 +113,12 @@ func children() []int { return nil }
 
 func signalExactly(p proc, sig syscall.Signal) error { return signalChecked(p, sig) }
 
-// watch tells when there is something to collect: there is no portable wait that
-// leaves the child uncollected, but its end comes with SIGCHLD.
+// watch waits until there is something to collect. No portable wait leaves the child
+// uncollected, but its end comes with SIGCHLD.
 type watch struct{ sigchld chan os.Signal }
 
 func newWatch() (watch, map[key]bool, error) {
-	// One place is enough: a signal means "look", however many there were.
+	// Room for one is enough: a signal means "collect", however many there were.
 	w := watch{make(chan os.Signal, 1)}
 	signal.Notify(w.sigchld, syscall.SIGCHLD)
 	return w, nil, nil
@@ -128,5 +127,6 @@ func newWatch() (watch, map[key]bool, error) {
 func (w watch) wait() { <-w.sigchld }
 func (w watch) stop() { signal.Stop(w.sigchld) }
 
-// reapable: the child only, for gopsutil runs ps and waits for it itself.
-func reapable(pid int) int { return pid }
+// waitPID is what wait4 waits for: the child alone, because gopsutil runs ps and waits for
+// that itself.
+func waitPID(pid int) int { return pid }

@@ -1,20 +1,19 @@
-// Package procwatch runs one child and its whole tree to a definite end, with
-// names for processes that a reused pid cannot take over.
+// Package procwatch runs one child with all its descendants to a definite end, and
+// identifies processes so that a reused pid is never mistaken for one of them.
 //
-// A child started here is what it would be if the caller had run it itself:
-// same process group, session, terminal, descriptors and arguments. Its stops
-// are reported, which os/exec cannot do, so that job control can be passed on.
+// A child started here is what it would be if the caller had run it itself: same
+// process group, session, terminal, descriptors and arguments. Its stops are reported,
+// which os/exec cannot do, so that job control can be passed on.
 //
-// On Linux the calling process becomes a subreaper: a descendant whose parent
-// ends is handed to us, so the tree cannot lose members to init, and "none
-// left" is a fact the kernel tells rather than a guess from a process table.
-// What is started on our behalf by somebody else (a container engine, systemd,
-// at) is no descendant and is not seen. A process has one reaper, so one child
-// runs at a time, and nothing else in the program may fork meanwhile: its
-// exits would be collected here.
+// On Linux the calling process becomes a subreaper: a descendant whose parent ends
+// becomes our child, so the tree cannot lose members to init, and the kernel itself says
+// when none is left. A process that another program starts for the child (a
+// container engine, systemd, at) is not a descendant and is not seen. A process has one
+// reaper, so one child runs at a time, and nothing else in the program may fork while it
+// runs: procwatch would collect that exit.
 //
-// Other Unix systems have no subreaper: there a descendant that loses its
-// parent before it was first seen escapes, and WaitTree is unsupported.
+// Other Unix systems have no subreaper: there a descendant that loses its parent before
+// the first scan escapes, and WaitTree is unsupported.
 //
 // The package never prints and never exits.
 package procwatch
@@ -33,37 +32,35 @@ var (
 	ErrCannotExec = errors.New("command cannot be executed")
 )
 
-// NoProcError says that the processes of this place cannot be told from each other.
+// NoProcError says that the processes of this system cannot be identified.
 type NoProcError struct{ Why string }
 
 func (e *NoProcError) Error() string { return "cannot tell one process from another: " + e.Why }
 
-// ID names a process for good: a pid alone names whoever has it today.
+// ID identifies a process for good. A pid alone may belong to another process tomorrow.
 type ID struct {
 	PID int `json:"pid"`
-	// Start is, on Linux, field 22 of /proc/PID/stat: clock ticks from boot to
-	// the start of the process. It is counted by a clock nobody can set;
-	// gopsutil's CreateTime adds the wall clock's idea of the boot, so there
-	// the same process gets another name after a clock step. Elsewhere it is
-	// that CreateTime, in milliseconds. 0 means that it could not be read.
+	// Start is, on Linux, field 22 of /proc/PID/stat: clock ticks from boot to the start
+	// of the process, on a clock that nobody can set. On other systems it is gopsutil's
+	// CreateTime, in milliseconds: that adds the time of the boot by the wall clock, so
+	// a process gets another ID when the clock is set. 0 means that it could not be read.
 	Start uint64 `json:"start"`
 	Boot  string `json:"boot,omitempty"`
 	PIDNS uint64 `json:"pidns,omitempty"` // inode of the pid namespace in which PID counts
 	Host  string `json:"host,omitempty"`
 }
 
-// State is what can be said of a process from here.
+// State is what this process can find out about another one.
 type State int
 
-// Unknown is the zero value: whoever forgets to ask must not read "gone".
+// Unknown is the zero value: a State that was never set must not mean "gone".
 const (
 	Unknown State = iota
 	Gone
 	Alive
 )
 
-// Stopped is a State as well as an EventKind, and means the same in both:
-// untyped, so that one word serves.
+// Stopped is a State and an EventKind, with the same meaning, so it is untyped.
 const Stopped = 3
 
 func (s State) String() string {
@@ -81,13 +78,13 @@ func (s State) String() string {
 	}
 }
 
-// judge tells what is known of id without looking at any process; false means
-// that id.PID must be looked at. here is the place we run in.
+// knownState is the state of id that follows from here, the system we run on. It is false
+// if the process has to be read.
 //
-// The boot id is asked before the host name, because it names the running
-// kernel exactly: a host that is renamed while a job runs stays the same
-// machine. The name only decides between boots, where it is all there is.
-func (id ID) judge(here ID) (State, bool) {
+// The boot id is compared before the host name, because it identifies the running
+// kernel: a host that is renamed while a job runs is still the same machine. The
+// name decides only between boots, where there is nothing else.
+func (id ID) knownState(here ID) (State, bool) {
 	switch {
 	case id.PID < 1 || id.Start == 0:
 		return Unknown, true
@@ -106,7 +103,7 @@ func (id ID) judge(here ID) (State, bool) {
 	}
 }
 
-// Usage is what a tree takes now.
+// Usage is what a tree uses now.
 type Usage struct {
 	CPU   time.Duration // used by its members, and (Linux) by children they have waited for
 	RSS   uint64        // bytes; pages shared by two members count twice
@@ -114,8 +111,8 @@ type Usage struct {
 	Procs int
 }
 
-// Tree is a process with all its descendants, or with Below these alone, as far as
-// Usage.Anon goes.
+// Tree is a process with all its descendants. With Below, Usage.Anon counts the descendants
+// alone.
 type Tree struct {
 	ID
 	Below bool

@@ -30,9 +30,8 @@ var pageSize = uint64(os.Getpagesize())
 // closes its files, and the first thread is never the last to have it.
 const pfExiting = 0x4
 
-// parseStat reads one line of /proc/PID/stat. The name of the command may hold
-// blanks, newlines and parentheses of its own, but nothing after it can, so the
-// last parenthesis ends it.
+// parseStat reads one line of /proc/PID/stat. The command's name may contain blanks,
+// newlines and parentheses, but nothing after it can, so the last parenthesis ends it.
 func parseStat(line []byte) (proc, error) {
 	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
 	if open < 0 || end < open {
@@ -87,8 +86,8 @@ func (r *numbers) keep(err error) {
 	}
 }
 
-// dead is true of what only waits to be collected. The first thread of a
-// program may end before the others, which shows as a zombie that still works.
+// dead reports whether the process only waits to be collected. The first thread of a
+// program may end before the others: that shows as a zombie, and still works.
 func (p proc) dead() bool {
 	return p.state == 'X' || p.state == 'x' || p.state == 'Z' && p.threads <= 1
 }
@@ -99,9 +98,9 @@ func (p proc) stopped() bool { return p.state == 'T' || p.state == 't' }
 // usage comes from the same read as everything else.
 func (p proc) usage() (time.Duration, uint64) { return p.cpu, p.rss }
 
-// anon is the memory that no file backs, each page divided by how many share it: a
-// program that forks does not use its memory twice. Where that cannot be read (of
-// another user, before Linux 5.9), all that is resident of it counts.
+// anon is the memory that no file backs, each page divided by the number of processes that
+// share it: a program that forks does not use its memory twice. Where that cannot be read
+// (another user's process, before Linux 5.9), all that is resident of it counts.
 func (p proc) anon() uint64 {
 	dir := fmt.Sprintf("/proc/%d/", p.pid)
 	if n, ok := sumOf(dir+"smaps_rollup", "Pss_Anon", "Pss_Shmem"); ok {
@@ -111,8 +110,7 @@ func (p proc) anon() uint64 {
 	return n
 }
 
-// sumOf adds up lines like "RssAnon:    1234 kB", in bytes. It is false when there
-// is none of them.
+// sumOf adds up lines like "RssAnon:    1234 kB", in bytes. It is false if there are none.
 func sumOf(file string, names ...string) (sum uint64, found bool) {
 	b, _ := readFile(file)
 	for line := range bytes.Lines(b) {

@@ -107,7 +107,7 @@ func TestJudge(t *testing.T) {
 		"no boot ids, same":    {ID{1, 2, "", 0, "h"}, ID{Host: "h"}, Unknown, false},
 		"no boot ids, another": {ID{1, 2, "", 0, "x"}, ID{Host: "h"}, Unknown, true},
 	} {
-		if got, known := tt.id.judge(tt.here); got != tt.want || known != tt.known {
+		if got, known := tt.id.knownState(tt.here); got != tt.want || known != tt.known {
 			t.Errorf("%s: got %v %v", name, got, known)
 		}
 	}
@@ -125,9 +125,9 @@ func TestMembers(t *testing.T) {
 		p(60, 1, 9),
 	}
 	tree := &tree{
-		root:  10,
-		known: map[key]bool{{30, 9}: true, {40, 9}: true, {50, 9}: true},
-		spare: map[key]bool{{20, 3}: true},
+		root:     10,
+		known:    map[key]bool{{30, 9}: true, {40, 9}: true, {50, 9}: true},
+		excluded: map[key]bool{{20, 3}: true},
 	}
 	var got []int
 	for _, m := range tree.members(table) {
@@ -145,7 +145,7 @@ func TestMembers(t *testing.T) {
 
 func TestSignalOfAReusedPidIsNotSent(t *testing.T) {
 	// Signal 0 of both ways reaches us under our name only; a kill would show.
-	self, err := look(os.Getpid())
+	self, err := readProcess(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,4 +2,4 @@
 
 package procwatch
 
-func settle() {}
+func awaitThreads() {}

@@ -8,27 +8,27 @@ import (
 )
 
 // processors is enough for a process that mostly waits. With more of them the
-// runtime, above all its garbage collector, may want a thread for each at any moment.
+// runtime, above all its garbage collector, may need a thread for each at any moment.
 const processors = 2
 
-// reserved is how many threads may be wanted at once while a child runs: one for each
+// reserved is how many threads may be needed at once while a child runs: one for each
 // processor, one in which reap blocks, and two for calls that block on a disk or a
-// full pipe: a heartbeat, a word to stderr.
+// full pipe: a heartbeat, a message to stderr.
 const reserved = processors + 1 + 2
 
-// Reserve makes the threads that this process will want to look after a child. The
-// Go runtime ends a program that cannot have one more, and a job at its limit of
-// processes, which a time-out is to end, leaves room for none. The runtime keeps
-// threads that have nothing to do, so it is enough to want them all at once. A bound
-// child keeps one thread more.
+// Reserve makes the threads that this process will need to supervise a child. The Go
+// runtime ends a program that cannot make another thread, and a job that has reached its
+// limit of processes, which a time-out has to end, leaves room for none. The runtime keeps
+// idle threads, so it is enough to use all of them once at the same time. A bound
+// child needs one thread more.
 //
-// Start does it, unless it was done before, when there was time.
+// Start calls it. A caller that has to wait anyway can call it before.
 func Reserve(bound bool) { reserving.Do(func() { reserve(bound) }) }
 
 var reserving sync.Once
 
 func reserve(bound bool) {
-	n := reserved - 1 // one more is wanted to go on here
+	n := reserved - 1 // this goroutine has one
 	if bound {
 		n++
 	}
@@ -48,11 +48,11 @@ func reserve(bound bool) {
 	taken.Wait()
 	free.Done()
 	over.Wait()
-	settle()
+	awaitThreads()
 }
 
-// boundProcessors keeps the runtime to the reserved threads. That stops the world, so
-// it waits until the child has started; the first collection of garbage comes later.
+// boundProcessors keeps the runtime to the reserved threads. That stops the world, so it
+// comes after the child's start; the first garbage collection comes later still.
 func boundProcessors() {
 	if runtime.GOMAXPROCS(0) > processors {
 		runtime.GOMAXPROCS(processors)

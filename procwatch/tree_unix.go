@@ -15,41 +15,41 @@ type key struct {
 	start uint64
 }
 
-// proc is what one look at a process shows.
+// proc is a process as it was read once.
 type proc struct {
 	key
 	ppid    int
 	state   byte // the letter of /proc/PID/stat; 0 where a scan does not tell
-	exiting bool // the kernel takes it apart; false where that does not show
+	exiting bool // the kernel is tearing it down; false where that does not show
 	threads int
 	cpu     time.Duration
 	rss     uint64
 }
 
-// tree is a set of processes that grows with every look: a member stays one
-// after its parent ended and it went to another.
+// tree is a set of processes that grows with every scan: a member stays one after its
+// parent has ended and it has another.
 type tree struct {
-	name  int                         // the pid by which errors call it
-	root  int                         // every descendant of this pid belongs to it, itself not
-	known map[key]bool                // and so do these, with their descendants
-	spare map[key]bool                // these do not, with their descendants
-	over  chan struct{}               // closed when nothing is left; nil where only a look can tell
-	rush  func(met map[int]bool) bool // see Child.rush; may be nil
+	pid            int                             // the one that errors name
+	root           int                             // all descendants of this pid are members, itself is not
+	known          map[key]bool                    // so are these, and their descendants
+	excluded       map[key]bool                    // these are not, nor are their descendants
+	empty          chan struct{}                   // closed when nothing is left; nil where only a scan can tell
+	stopNewOrphans func(stopped map[int]bool) bool // see Child.stopNewOrphans; may be nil
 }
 
-// A look needs two descriptors. Somebody beside us, or the job itself, may have taken
-// the last ones (ulimit -n, file-max): it waits for others, some 5 s.
+// A scan needs two descriptors, and other processes, or the job itself, may have taken the
+// last ones (ulimit -n, file-max). It is tried again for some 5 s.
 const (
-	shortTries = 100
-	shortPause = 50 * time.Millisecond
+	shortageTries = 100
+	shortagePause = 50 * time.Millisecond
 )
 
-// look scans the machine once, and returns those of the tree that are alive,
-// parents before their children.
-func (t *tree) look() ([]proc, error) {
+// living scans the machine once, and returns the members that are alive, parents
+// before their children.
+func (t *tree) living() ([]proc, error) {
 	table, err := scan()
-	for tries := 1; isShortage(err) && tries < shortTries; tries++ {
-		time.Sleep(shortPause)
+	for tries := 1; isShortage(err) && tries < shortageTries; tries++ {
+		time.Sleep(shortagePause)
 		table, err = scan()
 	}
 	if err != nil {
@@ -64,8 +64,8 @@ func (t *tree) look() ([]proc, error) {
 	return live, nil
 }
 
-// members picks the tree out of a table, and remembers it. The dead are in it:
-// a child read before its parent died names that parent.
+// members picks the tree out of a table, and remembers it. The dead are included:
+// a child that was read before its parent died names that parent.
 func (t *tree) members(table []proc) []proc {
 	children := map[int][]proc{}
 	var queue []proc
@@ -81,13 +81,13 @@ func (t *tree) members(table []proc) []proc {
 	if t.known == nil {
 		t.known = map[key]bool{}
 	}
-	// A scan is no snapshot, so a pid may be in the table twice, and its own
+	// A scan is not a snapshot, so a pid may be in the table twice, or be its own
 	// ancestor: seen makes the walk end.
 	seen := map[key]bool{}
 	var found []proc
 	for ; len(queue) > 0; queue = queue[1:] {
 		p := queue[0]
-		if seen[p.key] || t.spare[p.key] {
+		if seen[p.key] || t.excluded[p.key] {
 			continue
 		}
 		seen[p.key], t.known[p.key] = true, true
@@ -100,7 +100,7 @@ func (t *tree) members(table []proc) []proc {
 // Identify names the process that has pid now. The error wraps
 // os.ErrProcessDone when there is none.
 func Identify(pid int) (ID, error) {
-	p, err := look(pid)
+	p, err := readProcess(pid)
 	if err != nil {
 		return ID{}, fmt.Errorf("cannot identify pid %d: %w", pid, err)
 	}
@@ -108,7 +108,7 @@ func Identify(pid int) (ID, error) {
 }
 
 func (p proc) id() (ID, error) {
-	id, err := place()
+	id, err := thisSystem()
 	if err != nil {
 		return ID{}, fmt.Errorf("cannot identify pid %d: %w", p.pid, err)
 	}
@@ -116,19 +116,19 @@ func (p proc) id() (ID, error) {
 	return id, nil
 }
 
-// State looks at the process. A zombie is Gone: it holds nothing any more. So
-// is a process of an earlier boot of this host, and one whose pid has another
-// owner now. What another host or pid namespace runs, or what we may not look
-// at, is Unknown.
+// State reads the process. A zombie is Gone, because it holds nothing any more. So
+// is a process of an earlier boot of this host, and one whose pid belongs to another
+// process now. A process of another host or pid namespace, or one that we may not
+// read, is Unknown.
 func (id ID) State() State {
-	here, err := place()
+	here, err := thisSystem()
 	if err != nil {
 		return Unknown
 	}
-	if s, known := id.judge(here); known {
+	if s, known := id.knownState(here); known {
 		return s
 	}
-	p, err := look(id.PID)
+	p, err := readProcess(id.PID)
 	switch {
 	case errors.Is(err, os.ErrProcessDone):
 		return Gone
@@ -143,18 +143,18 @@ func (id ID) State() State {
 	}
 }
 
-// Ending reports whether the process is gone, or so far on its way out that it
-// runs no code of its own any more: the kernel closes what it had open. What we may
-// not look at is not.
+// Ending reports whether the process is gone, or is exiting: it runs no code of its own
+// any more, and the kernel closes what it had open. It is false for a process that we may
+// not read.
 func (id ID) Ending() bool {
-	here, err := place()
+	here, err := thisSystem()
 	if err != nil {
 		return false
 	}
-	if s, known := id.judge(here); known {
+	if s, known := id.knownState(here); known {
 		return s == Gone
 	}
-	p, err := look(id.PID)
+	p, err := readProcess(id.PID)
 	if err != nil {
 		return errors.Is(err, os.ErrProcessDone)
 	}
@@ -162,12 +162,11 @@ func (id ID) Ending() bool {
 }
 
 // Ancestors names the parent of this process, its parent and so on, up to the
-// first process of the machine or pid namespace. It is shorter when an ancestor
-// may not be looked at.
+// first process of the machine or pid namespace. The list is shorter if an ancestor
+// may not be read.
 func Ancestors() ([]ID, error) {
-	// An ancestor that ends during the walk breaks the chain, though those above
-	// it are still ours: walk again. Every try but the last is spoilt only by
-	// the end of one more of them.
+	// An ancestor that ends during the walk breaks the chain, though those above it
+	// are still ours: walk again. Only the end of yet another ancestor spoils a try.
 	for range 5 {
 		if list, whole, err := ancestors(); whole || err != nil {
 			return list, err
@@ -179,7 +178,7 @@ func Ancestors() ([]ID, error) {
 
 func ancestors() (list []ID, whole bool, err error) {
 	for pid := os.Getppid(); pid > 0; {
-		p, err := look(pid)
+		p, err := readProcess(pid)
 		if err != nil {
 			return list, !errors.Is(err, os.ErrProcessDone), nil
 		}
@@ -192,7 +191,7 @@ func ancestors() (list []ID, whole bool, err error) {
 	return list, true, nil
 }
 
-// TreeUsages is TreeUsage with Anon, which takes a look at each process.
+// TreeUsages is TreeUsage with Anon, for which it reads each process of the trees once more.
 func TreeUsages(of ...Tree) (map[Tree]Usage, error) {
 	all := map[Tree]Usage{}
 	if len(of) == 0 {
@@ -221,7 +220,7 @@ func usageIn(table []proc, id ID) (u Usage, live []proc, err error) {
 	if s := id.State(); s != Alive && s != Stopped {
 		return u, nil, fmt.Errorf("cannot measure pid %d, which is %v: %w", id.PID, s, os.ErrProcessDone)
 	}
-	t := &tree{name: id.PID, known: map[key]bool{{id.PID, id.Start}: true}}
+	t := &tree{pid: id.PID, known: map[key]bool{{id.PID, id.Start}: true}}
 	for _, p := range t.members(table) {
 		if p.dead() {
 			continue

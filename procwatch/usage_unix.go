@@ -4,15 +4,15 @@ package procwatch
 
 import "fmt"
 
-// TreeUsage adds up what each of these processes and all its descendants take that
-// are alive now, but for Anon, at the price of one look at the machine. Those that are
-// gone are left out: their descendants cannot be told from others' then.
+// TreeUsage adds up what each of these processes and its living descendants use, except
+// for Anon. It scans the machine once. A process that is gone is left out: its
+// descendants cannot be told from others.
 func TreeUsage(of ...ID) (map[ID]Usage, error) {
 	all := map[ID]Usage{}
 	if len(of) == 0 {
 		return all, nil
 	}
-	here, err := place()
+	here, err := thisSystem()
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the process table: %w", err)
 	}
@@ -27,14 +27,14 @@ func TreeUsage(of ...ID) (map[ID]Usage, error) {
 	}
 	for _, id := range of {
 		root, ok := found[key{id.PID, id.Start}]
-		if _, elsewhere := id.judge(here); ok && !elsewhere && !root.dead() {
+		if _, elsewhere := id.knownState(here); ok && !elsewhere && !root.dead() {
 			all[id] = usageBelow(root, children)
 		}
 	}
 	return all, nil
 }
 
-// usageBelow walks down from root. A scan is no snapshot, so a process may seem to be
+// usageBelow walks down from root. A scan is not a snapshot, so a process may seem to be
 // its own ancestor: seen makes the walk end.
 func usageBelow(root proc, children map[int][]proc) (u Usage) {
 	seen := map[key]bool{}

@@ -19,8 +19,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// A scan would be too slow for what a rush is made for.
-func TestRushStopsOrphans(t *testing.T) {
+// TestStopNewOrphans: orphans are found without a scan, which would be too slow.
+func TestStopNewOrphans(t *testing.T) {
 	out := t.TempDir() + "/out"
 	c, err := Start([]string{"/bin/sh", "-c", `(sh -c 'echo $$ >"$0"; exec sleep 1000' "$0" &); exec sleep 1000`, out}, nil)
 	if err != nil {
@@ -36,18 +36,18 @@ func TestRushStopsOrphans(t *testing.T) {
 	eventually(t, "the orphan is adopted", func() bool {
 		b, _ := os.ReadFile(out)
 		orphan, _ = strconv.Atoi(strings.TrimSpace(string(b)))
-		p, err := look(orphan)
+		p, err := readProcess(orphan)
 		return err == nil && p.ppid == os.Getpid()
 	})
-	met := map[int]bool{}
-	if !c.rush(met) || !met[orphan] {
-		t.Errorf("met %v, not %d", met, orphan)
+	stopped := map[int]bool{}
+	if !c.stopNewOrphans(stopped) || !stopped[orphan] {
+		t.Errorf("stopped %v, not %d", stopped, orphan)
 	}
 	eventually(t, "the orphan is stopped", func() bool {
-		p, err := look(orphan)
+		p, err := readProcess(orphan)
 		return err == nil && p.stopped()
 	})
-	if c.rush(met) {
-		t.Error("met the same ones again")
+	if c.stopNewOrphans(stopped) {
+		t.Error("stopped the same ones again")
 	}
 }

@@ -86,7 +86,7 @@ func TestLostReply(t *testing.T) {
 	}
 	lost("Release")
 	mustRelease(t, h)
-	if h, err = until(ctx, p); err != nil {
+	if h, err = storetest.Get(ctx, p); err != nil {
 		t.Fatal(err)
 	}
 	q, err := s.Line(ctx, storetest.Request("p", 1))

@@ -2,9 +2,6 @@ package etcdstore
 
 import (
 	"context"
-	"io"
-	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -54,19 +51,6 @@ func mustLine(t *testing.T, s lease.Store, r lease.Request) *place {
 	return p.(*place)
 }
 
-// until waits until the place has its slots.
-func until(ctx context.Context, p lease.Place) (lease.Holding, error) {
-	for {
-		h, _, err := p.TryAcquire(ctx, lease.Clearance{})
-		if h != nil || err != nil {
-			return h, err
-		}
-		if err := p.Wait(ctx); err != nil {
-			return nil, err
-		}
-	}
-}
-
 type got struct {
 	lease.Holding
 	err error
@@ -75,7 +59,7 @@ type got struct {
 func wait(t *testing.T, p lease.Place) <-chan got {
 	c, ctx := make(chan got, 1), soon(t)
 	go func() {
-		h, err := until(ctx, p)
+		h, err := storetest.Get(ctx, p)
 		c <- got{h, err}
 	}()
 	return c
@@ -97,66 +81,5 @@ func eventually(t *testing.T, what string, f func() bool) {
 		if ctx.Err() != nil {
 			t.Fatalf("%s: not in time", what)
 		}
-	}
-}
-
-// cable is a connection to a server that can be cut.
-type cable struct {
-	net.Listener
-	to   string
-	mu   sync.Mutex
-	cut  bool
-	ends []net.Conn
-}
-
-func newCable(t *testing.T, to string) *cable {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cable{Listener: l, to: to}
-	t.Cleanup(func() { _ = l.Close(); c.set(true) })
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go c.serve(in)
-		}
-	}()
-	return c
-}
-
-func (c *cable) serve(in net.Conn) {
-	out, err := net.Dial("tcp", c.to)
-	if err != nil {
-		_ = in.Close()
-		return
-	}
-	c.mu.Lock()
-	c.ends = append(c.ends, in, out)
-	cut := c.cut
-	c.mu.Unlock()
-	if cut {
-		_, _ = in.Close(), out.Close()
-		return
-	}
-	go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
-	_, _ = io.Copy(in, out)
-	_ = in.Close()
-}
-
-func (c *cable) set(cut bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cut = cut
-	for _, e := range c.ends {
-		if cut {
-			_ = e.Close()
-		}
-	}
-	if cut {
-		c.ends = nil
 	}
 }

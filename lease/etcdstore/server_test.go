@@ -54,8 +54,8 @@ func TestCompacted(t *testing.T) {
 	for name, holders := range map[string]int{"granted": 1, "freed": 2} {
 		t.Run(name, func(t *testing.T) {
 			server := engine.Etcd(t)
-			line := newCable(t, server.Addr)
-			s, far := open(t, "", server), open(t, "", &engine.Server{Addr: line.Addr().String()})
+			line := engine.NewProxy(t, server.Addr)
+			s, far := open(t, "", server), open(t, "", &engine.Server{Addr: line.Addr})
 			far.timings.Recheck = time.Hour // and a TTL that wakes nobody in this test
 			var held []lease.Holding
 			for range holders {
@@ -66,7 +66,7 @@ func TestCompacted(t *testing.T) {
 			p := mustLine(t, far, r)
 			begun := wait(t, p)
 			eventually(t, "the waiter to watch", func() bool { return watchers(t, server) >= 3 })
-			line.set(true)
+			line.TurnTo("")
 			for _, h := range held {
 				mustRelease(t, h)
 			}
@@ -77,7 +77,7 @@ func TestCompacted(t *testing.T) {
 			if _, err := s.client.Compact(soon(t), put.Header.Revision); err != nil {
 				t.Fatal(err)
 			}
-			line.set(false)
+			line.TurnTo(server.Addr)
 			mustRelease(t, mustGet(t, begun))
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
+	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 )
 
@@ -34,7 +35,7 @@ func TestKindOfMessageOfANewerBerth(t *testing.T) {
 		t.Errorf("%+v, %v; want one holder and one waiter", pools, err)
 	}
 	mustRelease(t, h)
-	next, err := until(soon(t), w)
+	next, err := storetest.Get(soon(t), w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"berth/lease/clock"
 	"berth/lease/redisstore"
 	"berth/lease/remote"
+	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 	"berth/limiter"
 )
@@ -113,22 +114,9 @@ func line(t testing.TB, s lease.Store, r lease.Request) lease.Place {
 	return p
 }
 
-// turn waits until the place has its slots.
-func turn(ctx context.Context, p lease.Place) (lease.Holding, error) {
-	for {
-		h, _, err := p.TryAcquire(ctx, lease.Clearance{})
-		if h != nil || err != nil {
-			return h, err
-		}
-		if err := p.Wait(ctx); err != nil {
-			return nil, err
-		}
-	}
-}
-
 func get(t testing.TB, p lease.Place) lease.Holding {
 	t.Helper()
-	h, err := turn(within(t), p)
+	h, err := storetest.Get(within(t), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +323,7 @@ func (q *queue) wait(r *recorder, s lease.Store, req lease.Request) {
 	q.ids = append(q.ids, req.ID)
 	ctx := within(r.t)
 	q.done.Go(func() {
-		h, err := turn(ctx, p)
+		h, err := storetest.Get(ctx, p)
 		if err != nil {
 			r.t.Errorf("%s: %v", req.ID, err)
 			return

@@ -7,7 +7,11 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/storetest/engine"
 )
+
+// quit ends a connection once all before it is done.
+const quit = "*1\r\n$4\r\nQUIT\r\n"
 
 // The network keeps a step of whoever has left by the time that it is delivered: while it
 // could still be done, for its connection was cut, or long after. It takes nothing.
@@ -24,36 +28,36 @@ func TestLateStepTakesNothing(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		take func(context.Context, lease.Store, lease.Place) error
-		gone fate
+		gone engine.Fate
 	}{
-		"TurnInTime": {turn, cut}, "TurnTooLate": {turn, swallow}, "ReturnInTime": {again, cut}, "ReturnTooLate": {again, swallow},
-		"TryTooLate": {try, swallow},
+		"TurnInTime": {turn, engine.Cut}, "TurnTooLate": {turn, engine.Swallow}, "ReturnInTime": {again, engine.Cut}, "ReturnTooLate": {again, engine.Swallow},
+		"TryTooLate": {try, engine.Swallow},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := known(t)
-			p, look := newProxy(t, server.Addr), open(t, server, "")
+			p, look := engine.NewProxy(t, server.Addr), open(t, server, "")
 			timings := redisstore.Timings{Call: deadline}
-			if c.gone == swallow {
+			if c.gone == engine.Swallow {
 				timings.Call = 200 * time.Millisecond
 			}
-			s := openAt(t, p.addr, nil, timings)
+			s := openAt(t, p.Addr, nil, timings)
 			place := line(t, s, job(1, longTTL)) // the script is known, and the server's clock
 			ctx, cancel := context.WithCancel(t.Context())
-			p.keep(c.gone)
+			p.HoldBack("evalsha", c.gone)
 			time.AfterFunc(500*time.Millisecond, cancel)
 			if err := c.take(ctx, s, place); err == nil {
 				t.Error("want no answer")
 			}
 			<-ctx.Done()
-			p.keep(pass)
+			p.LetThrough()
 			if err := place.Leave(within(t)); err != nil {
 				t.Error(err)
 			}
 			if name == "TryTooLate" {
-				p.held = p.held[:1] // its undoing is lost for good
+				p.KeepFirst() // its undoing is lost for good
 			}
-			p.deliver(t)
+			p.Deliver(t, quit)
 			empty(t, look)
 		})
 	}
@@ -63,24 +67,26 @@ func TestLateStepTakesNothing(t *testing.T) {
 func TestLateUndoTakesNothingBack(t *testing.T) {
 	t.Parallel()
 	server := known(t)
-	p, look := newProxy(t, server.Addr), open(t, server, "")
-	s := openAt(t, p.addr, nil, redisstore.Timings{Call: 300 * time.Millisecond})
+	p, look := engine.NewProxy(t, server.Addr), open(t, server, "")
+	s := openAt(t, p.Addr, nil, redisstore.Timings{Call: 300 * time.Millisecond})
 	release(t, try(t, s, job(1, longTTL)))
 	r := job(1, longTTL)
-	p.replies(func() fate { // its answer is lost, and then it is undone
-		if p.hold {
-			return pass
+	lost := false
+	p.Replies(func() engine.Fate { // its answer is lost, and then it is undone
+		if lost {
+			return engine.Pass
 		}
-		p.hold, p.gone = true, swallow
-		return cut
+		lost = true
+		p.HoldBack("evalsha", engine.Swallow)
+		return engine.Cut
 	})
 	if h, _, err := s.TryAcquire(within(t), r); h != nil || err == nil {
 		t.Fatalf("%v, %v; want no answer", h, err)
 	}
-	p.replies(nil)
-	p.keep(pass)
+	p.Replies(nil)
+	p.LetThrough()
 	h := get(t, line(t, s, r))
-	p.deliver(t)
+	p.Deliver(t, quit)
 	if got := pool(t, look); !holds(got, h) {
 		t.Errorf("%+v; want %s in it", got, r.ID)
 	}
@@ -92,14 +98,14 @@ func TestLateUndoTakesNothingBack(t *testing.T) {
 func TestLineAfterATryInVain(t *testing.T) {
 	t.Parallel()
 	server := known(t)
-	p, look := newProxy(t, server.Addr), open(t, server, "")
-	s := openAt(t, p.addr, nil, redisstore.Timings{})
+	p, look := engine.NewProxy(t, server.Addr), open(t, server, "")
+	s := openAt(t, p.Addr, nil, redisstore.Timings{})
 	release(t, try(t, s, job(1, longTTL)))
-	p.keep(swallow)
+	p.HoldBack("evalsha", engine.Swallow)
 	r := job(1, longTTL)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	time.AfterFunc(400*time.Millisecond, func() { p.keep(pass) }) // the undoing gets through
+	time.AfterFunc(400*time.Millisecond, func() { p.LetThrough() }) // the undoing gets through
 	if h, _, err := s.TryAcquire(ctx, r); h != nil || err == nil {
 		t.Fatalf("%v, %v; want no answer", h, err)
 	}
@@ -113,23 +119,23 @@ func TestLateTryOfAWaiter(t *testing.T) {
 	t.Parallel()
 	for _, holds := range []bool{false, true} {
 		server := known(t)
-		p, look := newProxy(t, server.Addr), open(t, server, "")
-		s := openAt(t, p.addr, nil, redisstore.Timings{Call: deadline})
+		p, look := engine.NewProxy(t, server.Addr), open(t, server, "")
+		s := openAt(t, p.Addr, nil, redisstore.Timings{Call: deadline})
 		release(t, try(t, s, job(2, longTTL)))
-		p.keep(cut)
+		p.HoldBack("evalsha", engine.Cut)
 		r := job(2, longTTL)
 		if h, _, err := s.TryAcquire(within(t), r); h != nil || err == nil {
 			t.Fatalf("%v, %v; want no answer", h, err)
 		}
-		p.keep(pass)
-		p.held = p.held[:1] // its undoing is lost
+		p.LetThrough()
+		p.KeepFirst() // its undoing is lost
 		place := line(t, s, r)
 		if holds { // so that it comes first by its priority
 			other := job(2, longTTL)
 			other.Priority = 20
 			line(t, look, other)
 		}
-		p.deliver(t)
+		p.Deliver(t, quit)
 		h := get(t, place)
 		if off := sumsOff(t, client(t, server), "p"); off != "" {
 			t.Error(off)

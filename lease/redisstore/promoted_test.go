@@ -9,6 +9,7 @@ import (
 	"berth/lease"
 	"berth/lease/redisstore"
 	"berth/lease/remote"
+	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 )
 
@@ -16,16 +17,16 @@ import (
 type replicated struct {
 	t               *testing.T
 	master, replica *engine.Server
-	clients, link   *proxy
+	clients, link   *engine.Proxy
 }
 
 func replicate(t *testing.T) *replicated {
 	t.Helper()
 	master := engine.Redis(t)
-	link := newProxy(t, master.Addr)
-	host, port, _ := net.SplitHostPort(link.addr)
+	link := engine.NewProxy(t, master.Addr)
+	host, port, _ := net.SplitHostPort(link.Addr)
 	replica := engine.Redis(t, "--replicaof", host, port)
-	return &replicated{t, master, replica, newProxy(t, master.Addr), link}
+	return &replicated{t, master, replica, engine.NewProxy(t, master.Addr), link}
 }
 
 // inStep returns when the replica has all that the master has.
@@ -59,11 +60,11 @@ func (r *replicated) promote() {
 func (r *replicated) fail() {
 	r.t.Helper()
 	r.promote()
-	r.clients.turnTo(r.replica.Addr)
+	r.clients.TurnTo(r.replica.Addr)
 }
 
 func (r *replicated) store() lease.Store {
-	return openAt(r.t, r.clients.addr, nil, redisstore.Timings{Call: time.Second})
+	return openAt(r.t, r.clients.Addr, nil, redisstore.Timings{Call: time.Second})
 }
 
 // What the replica has missed: a grant, a release, and a grant to one who still waits
@@ -80,7 +81,7 @@ func TestLaggingReplicaIsPromoted(t *testing.T) {
 	full := r.keep(try(t, s.store(), req()), lossTTL)
 	waiter := line(t, s.store(), req())
 	s.inStep()
-	s.link.turnTo("")
+	s.link.TurnTo("")
 	r.leave(goes)
 	release(t, goes)
 	had := get(t, waiter)
@@ -135,7 +136,7 @@ func TestReplicaMissedGrants(t *testing.T) {
 		ends := []func(){r.keep(try(t, s.store(), req()), lossTTL)}
 		look, pusher := s.store(), open(t, s.replica, "")
 		s.inStep()
-		s.link.turnTo("")
+		s.link.TurnTo("")
 		for range missed.held {
 			ends = append(ends, r.keep(try(t, s.store(), req()), lossTTL))
 		}
@@ -148,7 +149,7 @@ func TestReplicaMissedGrants(t *testing.T) {
 		s.promote()
 		refused(t, pusher, req(), lease.Recovering) // before anybody can register
 		stop := r.push(pusher, req)
-		s.clients.turnTo(s.replica.Addr)
+		s.clients.TurnTo(s.replica.Addr)
 		eventually(t, "all have registered", func() bool {
 			pools, err := look.List(within(t), "p")
 			return err == nil && len(pools[0].Holders) == len(ends)
@@ -180,7 +181,7 @@ func holds(p lease.Pool, h lease.Holding) bool {
 func TestReplicaThatNeverSawUsIsPromoted(t *testing.T) {
 	t.Parallel()
 	s := replicate(t)
-	s.link.turnTo("")
+	s.link.TurnTo("")
 	const ttl = time.Second
 	eventually(t, "the replica is older than a TTL", func() bool { return uptime(t, s.replica) > ttl+time.Second })
 	fresh(t, s.master)
@@ -218,7 +219,7 @@ func TestWithoutReplicas(t *testing.T) {
 	}, redisstore.Timings{Call: time.Second})
 	look := openAt(t, s.master.Addr, nil, redisstore.Timings{})
 	h := try(t, careful, job(2, time.Minute))
-	s.link.turnTo("")
+	s.link.TurnTo("")
 	var out *lease.UnreachableError
 	if h, _, err := careful.TryAcquire(within(t), job(2, time.Minute)); h != nil || !errors.As(err, &out) {
 		t.Errorf("%v, %v; want no lease, and an UnreachableError", h, err)
@@ -230,7 +231,7 @@ func TestWithoutReplicas(t *testing.T) {
 	waiter := line(t, careful, job(2, time.Minute))
 	got := make(chan lease.Holding, 1)
 	go func() {
-		w, err := turn(within(t), waiter)
+		w, err := storetest.Get(within(t), waiter)
 		if err != nil {
 			t.Error(err)
 		}
@@ -244,7 +245,7 @@ func TestWithoutReplicas(t *testing.T) {
 	case <-time.After(deadline):
 		t.Fatal("no trouble is told")
 	}
-	s.link.turnTo(s.master.Addr)
+	s.link.TurnTo(s.master.Addr)
 	if w := <-got; w != nil {
 		release(t, w)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"berth/lease"
 	"berth/lease/redisstore"
+	"berth/lease/storetest"
+	"berth/lease/storetest/engine"
 )
 
 // longTTL outlives a test: a slot that leaks is seen at its end.
@@ -22,14 +24,14 @@ func TestAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	server := known(t)
 	look := open(t, server, "")
-	for _, f := range []fate{cut, swallow} {
-		p := newProxy(t, server.Addr)
-		s := openAt(t, p.addr, nil, redisstore.Timings{Call: 500 * time.Millisecond, Aside: deadline})
+	for _, f := range []engine.Fate{engine.Cut, engine.Swallow} {
+		p := engine.NewProxy(t, server.Addr)
+		s := openAt(t, p.Addr, nil, redisstore.Timings{Call: 500 * time.Millisecond, Aside: deadline})
 		req := func() lease.Request { return job(1, longTTL) }
 		release(t, try(t, s, req())) // the script is known, and a connection is there
 		lose := func(what string, step func()) {
 			t.Helper()
-			happened := p.once(f)
+			happened := p.Once(f)
 			step()
 			if !happened() {
 				t.Fatalf("%s: no answer was lost", what)
@@ -105,20 +107,20 @@ func TestAnswersAreLost(t *testing.T) {
 	server := known(t)
 	const limit, callers, rounds = 2, 5, 6
 	r, look := record(t, limit), open(t, server, "")
-	p := newProxy(t, server.Addr)
-	p.late(time.Millisecond)
+	p := engine.NewProxy(t, server.Addr)
+	p.Late(time.Millisecond)
 	seed := rand.Uint64()
 	dice := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
-	p.replies(func() fate { // the proxy asks one at a time
+	p.Replies(func() engine.Fate { // the proxy asks one at a time
 		if dice.IntN(5) == 0 {
-			return cut
+			return engine.Cut
 		}
-		return pass
+		return engine.Pass
 	})
 	var all sync.WaitGroup
 	for range callers {
-		s := openAt(t, p.addr, nil, redisstore.Timings{Release: deadline})
+		s := openAt(t, p.Addr, nil, redisstore.Timings{Release: deadline})
 		all.Go(func() {
 			for range rounds {
 				place, err := s.Line(within(t), job(limit, longTTL))
@@ -126,7 +128,7 @@ func TestAnswersAreLost(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				h, err := turn(within(t), place)
+				h, err := storetest.Get(within(t), place)
 				if err != nil {
 					t.Error(err)
 					return
@@ -146,15 +148,15 @@ func TestHalfOpen(t *testing.T) {
 	server := known(t)
 	const ttl = lossTTL
 	r, direct := record(t, 1), open(t, server, "")
-	p := newProxy(t, server.Addr)
-	s := openAt(t, p.addr, nil, redisstore.Timings{Call: 500 * time.Millisecond})
+	p := engine.NewProxy(t, server.Addr)
+	s := openAt(t, p.Addr, nil, redisstore.Timings{Call: 500 * time.Millisecond})
 	h := try(t, direct, job(1, ttl))
 	held := r.keep(h, ttl)
 	q := &queue{}
 	q.wait(r, s, job(1, ttl))
 	q.wait(r, s, job(1, ttl))
 	listening(t, server, 2)
-	p.deafen()
+	p.Deafen()
 	held()
 	q.served(r)
 	empty(t, direct)
@@ -164,17 +166,17 @@ func TestHalfOpen(t *testing.T) {
 func TestHalfOpenHolder(t *testing.T) {
 	t.Parallel()
 	server := known(t)
-	p := newProxy(t, server.Addr)
-	s := openAt(t, p.addr, nil, redisstore.Timings{Call: 500 * time.Millisecond})
+	p := engine.NewProxy(t, server.Addr)
+	s := openAt(t, p.Addr, nil, redisstore.Timings{Call: 500 * time.Millisecond})
 	r := record(t, 1)
 	h := try(t, s, job(1, lossTTL))
 	end := r.keep(h, lossTTL)
 	for range 3 {
-		p.deafen()
+		p.Deafen()
 		was := h.Expires()
 		eventually(t, "it is renewed", func() bool { return h.Expires() > was })
 	}
-	p.deafen()
+	p.Deafen()
 	end()
 	empty(t, open(t, server, ""))
 }

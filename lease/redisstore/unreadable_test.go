@@ -10,6 +10,7 @@ import (
 	"berth/lease"
 	"berth/lease/redisstore"
 	"berth/lease/remote"
+	"berth/lease/storetest/engine"
 )
 
 // notices are what a store says beside its answers.
@@ -173,10 +174,10 @@ func TestWakeIsOnlyAHint(t *testing.T) {
 func TestChildIsToldAgain(t *testing.T) {
 	t.Parallel()
 	server := known(t)
-	p, look := newProxy(t, server.Addr), open(t, server, "")
-	s := openAt(t, p.addr, nil, redisstore.Timings{Call: 100 * time.Millisecond})
+	p, look := engine.NewProxy(t, server.Addr), open(t, server, "")
+	s := openAt(t, p.Addr, nil, redisstore.Timings{Call: 100 * time.Millisecond})
 	h := try(t, s, job(1, longTTL))
-	p.turnTo("")
+	p.TurnTo("")
 	if err := h.Running(within(t), lease.Process{PID: 7, Start: 8}); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestChildIsToldAgain(t *testing.T) {
 		t.Fatalf("%v; want it unreachable", err)
 	}
 	time.Sleep(100 * time.Millisecond) // and so does its own try, by now
-	p.turnTo(server.Addr)
+	p.TurnTo(server.Addr)
 	if _, err := h.Renew(within(t), 0); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/lease/storetest"
 	"berth/lease/storetest/engine"
 )
 
@@ -102,7 +103,7 @@ func TestNextHeadIsTold(t *testing.T) {
 	for range cap(got) {
 		p := line(t, s, req())
 		go func() {
-			_, err := turn(within(t), p) // and keeps it
+			_, err := storetest.Get(within(t), p) // and keeps it
 			got <- err
 		}()
 	}

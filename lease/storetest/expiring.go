@@ -95,7 +95,7 @@ func renewed(t *testing.T, s *suite) {
 	defer cancel()
 	got := make(chan error, 1)
 	go func() {
-		h, err := get(ctx, p)
+		h, err := Get(ctx, p)
 		if err == nil {
 			err = h.Release(s.ctx)
 		}

@@ -170,7 +170,7 @@ func forgottenInUse(t *testing.T, s *suite) {
 						t.Error(err)
 						return
 					}
-					h, err := get(s.ctx, p)
+					h, err := Get(s.ctx, p)
 					if err != nil {
 						t.Error(err)
 						return

@@ -134,7 +134,7 @@ func takeEither(ctx context.Context, store lease.Store, r lease.Request) lease.H
 	if err != nil {
 		return nil
 	}
-	h, err := get(ctx, p)
+	h, err := Get(ctx, p)
 	if err != nil {
 		_ = p.Leave(context.WithoutCancel(ctx))
 		return nil

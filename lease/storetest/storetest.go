@@ -185,8 +185,8 @@ func (s *suite) notYet(p lease.Place, why lease.Reason) {
 	}
 }
 
-// get waits until the place has its slots.
-func get(ctx context.Context, p lease.Place) (lease.Holding, error) {
+// Get waits until the place has its slots. Its gates, if it has any, are never asked.
+func Get(ctx context.Context, p lease.Place) (lease.Holding, error) {
 	for {
 		h, _, err := p.TryAcquire(ctx, lease.Clearance{})
 		if h != nil || err != nil {
@@ -200,7 +200,7 @@ func get(ctx context.Context, p lease.Place) (lease.Holding, error) {
 
 func (s *suite) get(p lease.Place) lease.Holding {
 	s.Helper()
-	h, err := get(s.ctx, p)
+	h, err := Get(s.ctx, p)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func neverOver(t *testing.T, s *suite) {
 					t.Error(err)
 					return
 				}
-				h, err := get(s.ctx, p)
+				h, err := Get(s.ctx, p)
 				if err != nil {
 					t.Error(err)
 					return
@@ -382,7 +382,7 @@ func drain(t *testing.T, s *suite) {
 	p := s.line(Request("p", 5))
 	got := make(chan error, 1)
 	go func() {
-		h, err := get(s.ctx, p)
+		h, err := Get(s.ctx, p)
 		if err == nil {
 			err = h.Release(s.ctx)
 		}

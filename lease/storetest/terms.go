@@ -131,7 +131,7 @@ func newGates(t *testing.T, s *suite) {
 	s.notYet(other, lease.Gated)
 	got := make(chan error, 1)
 	go func() {
-		h, err := get(s.ctx, other)
+		h, err := Get(s.ctx, other)
 		if err == nil {
 			err = h.Release(s.ctx)
 		}
@@ -181,7 +181,7 @@ func pacedTogether(t *testing.T, s *suite) {
 				t.Error(err)
 				return
 			}
-			h, err := get(s.ctx, p)
+			h, err := Get(s.ctx, p)
 			if err != nil {
 				t.Error(err)
 				return

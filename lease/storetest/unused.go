@@ -79,7 +79,7 @@ func unusedWakes(t *testing.T, s *suite) {
 	s.notYet(p, lease.Paced)
 	got := make(chan error, 1)
 	go func() {
-		h, err := get(s.ctx, p)
+		h, err := Get(s.ctx, p)
 		if err == nil {
 			err = h.Release(s.ctx)
 		}

@@ -150,7 +150,7 @@ func (v *builder) fillDamaged(l *lease.Lease, id string, kv *mvccpb.KeyValue) {
 	if len(h.slots) == 0 {
 		h.slots = []int{0}
 	}
-	l.ID, l.Pool, l.State, l.Slots, l.Asks = v.Name+"/"+id, v.Name, lease.Damaged, h.slots, h.limit
+	l.ID, l.Pool, l.State, l.Slots, l.RequestedLimit = v.Name+"/"+id, v.Name, lease.Damaged, h.slots, h.limit
 }
 
 func slotsOf(l lease.Lease) string {

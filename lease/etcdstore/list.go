@@ -12,6 +12,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/clock"
+	"berth/lease/remote/client"
 )
 
 // List implements lease.Store. It does not tell the age of heartbeats: etcd would have to
@@ -75,7 +76,7 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 		if v == nil {
 			v = &builder{Pool: lease.Pool{Name: n}}
 		}
-		inOrder(&v.Pool)
+		client.Assemble(&v.Pool)
 		pools = append(pools, v.Pool)
 	}
 	return pools, nil
@@ -160,14 +161,6 @@ func slotsOf(l lease.Lease) string {
 	return fmt.Sprintf("%d slots", len(l.Slots))
 }
 
-func inOrder(v *lease.Pool) {
-	slices.SortFunc(v.Holders, func(a, b lease.Entry) int { return slices.Compare(a.Lease.Slots, b.Lease.Slots) })
-	slices.SortFunc(v.Waiters, func(a, b lease.Entry) int {
-		return cmp.Or(a.Ticket.Priority-b.Ticket.Priority, cmp.Compare(a.Ticket.Seq, b.Ticket.Seq), strings.Compare(a.Ticket.ID, b.Ticket.ID))
-	})
-	v.Sum()
-}
-
 // Summary implements lease.Store.
 func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (v lease.Pool, err error) {
 	p, err := s.pool(name)
@@ -206,7 +199,7 @@ func (s *Store) summary(ctx context.Context, p pool, t lease.Ticket) (lease.Pool
 		}
 	}
 	v := d.Pool
-	inOrder(&v)
+	client.Assemble(&v)
 	n := func(i int) int { return int(resp.Responses[values+i].GetResponseRange().Count) }
 	v.Line = n(0) + n(1)
 	if t.ID != "" && n(2)+n(3) > 0 {

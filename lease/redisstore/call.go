@@ -24,7 +24,7 @@ var sources embed.FS
 // One script for all steps, which common.lua begins.
 var script, digest = func() (string, string) {
 	var all strings.Builder
-	for _, name := range []string{"common", "server", "pool", "renew", "held", "rule", "line", "asking", "steps", "list", "forget"} {
+	for _, name := range []string{"common", "server", "pool", "renew", "held", "rule", "line", "acquire", "steps", "list", "forget"} {
 		text, err := sources.ReadFile(name + ".lua")
 		if err != nil {
 			panic(err)

@@ -30,7 +30,7 @@ type Pool struct {
 	LockHeld  string     `json:"lock_held_by,omitempty"`
 
 	unread  bool // it could not be read, which is said on stderr
-	Missing bool // it was asked for by name, and is not there
+	Missing bool `json:"-"` // it was asked for by name, and is not there
 }
 
 type Holder struct {

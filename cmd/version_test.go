@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestVersionLine(t *testing.T) {
+func TestVersion(t *testing.T) {
 	revision := debug.BuildSetting{Key: "vcs.revision", Value: "27f254e0123456789"}
 	changed := debug.BuildSetting{Key: "vcs.modified", Value: "true"}
 	for _, c := range []struct {
@@ -22,11 +22,11 @@ func TestVersionLine(t *testing.T) {
 	} {
 		info := &debug.BuildInfo{Main: debug.Module{Version: c.version}, Settings: c.settings}
 		want := "berth " + c.want + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
-		if got := versionLine(info); got != want {
+		if got := versionOf(info).String(); got != want {
 			t.Errorf("%q, %v: %q, want %q", c.version, c.settings, got, want)
 		}
 	}
-	if versionLine(nil) == "" {
+	if versionOf(nil).String() == "" {
 		t.Error("nothing without a build info")
 	}
 }

@@ -87,7 +87,7 @@ func knownCommands(result *int) []knownCommand {
 		{"run", func() *cli.Command { return runCommand(result) }},
 		{"ls", lsCommand}, {"limit", limitCommand}, {"probe", func() *cli.Command { return probeCommand(result) }}, {"stop", stopCommand},
 		{"held", func() *cli.Command { return heldCommand(result) }}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
-		{"version", versionCommand}, {"help", helpCommand},
+		{"completion", completionCommand}, {"man", manCommand}, {"version", versionCommand}, {"help", helpCommand},
 	}
 }
 

@@ -23,6 +23,8 @@ Usage:
   berth keepalive [LEASE]                  reset a job's idle clock
   berth held POOL                          does this run inside a job of POOL?
   berth token check FILE                   fail if a newer lease was granted
+  berth completion bash|zsh|fish           print the shell's completion
+  berth man                                print the man page
   berth version                            which berth this is
   berth help [COMMAND|TOPIC]               tell more
 
@@ -82,73 +84,61 @@ func noHelp(word string, commands []string) error {
 
 // printHelp replaces the library's templates: ours fit 80 columns.
 func printHelp(w io.Writer, _ string, data any) {
-	c, ok := data.(*cli.Command)
-	if !ok {
-		fmt.Fprint(w, appHelp)
-		for _, t := range manual.Topics {
-			fmt.Fprintf(w, "  %-11s %s\n", t, manual.Summary(t))
-		}
-		fmt.Fprint(w, appExamples)
+	if c, ok := data.(*cli.Command); ok {
+		fmt.Fprint(w, described(c).Help())
 		return
 	}
-	fmt.Fprintf(w, "%s\n\nUsage:\n", c.Usage)
-	for line := range strings.Lines(c.UsageText) {
-		fmt.Fprintf(w, "  %s", line)
+	fmt.Fprint(w, appHelp)
+	for _, t := range manual.Topics {
+		fmt.Fprintf(w, "  %-11s %s\n", t, manual.Summary(t))
 	}
-	fmt.Fprintln(w)
-	if c.Description != "" {
-		fmt.Fprintf(w, "\n%s\n", c.Description)
-	}
-	title := ""
+	fmt.Fprint(w, appExamples)
+}
+
+var operands = map[string]manual.Operands{
+	"run": manual.Program, "ls": manual.Pools, "limit": manual.Limit, "stop": manual.Leases, "held": manual.Pool,
+	"keepalive": manual.Leases, "token": manual.Check, "completion": manual.Shell, "help": manual.Page,
+}
+
+// described is a command in the manual's terms.
+func described(c *cli.Command) manual.Command {
+	d := manual.Command{Name: c.Name, Usage: c.Usage, Synopsis: c.UsageText, Description: c.Description, Operands: operands[c.Name]}
 	for _, f := range c.Flags {
-		if f == cli.HelpFlag { // the library's own, last and without a category
+		doc, ok := f.(cli.DocGenerationFlag)
+		if !ok || f == cli.HelpFlag {
 			continue
 		}
-		t := "Flags"
-		if cf, ok := f.(cli.CategorizableFlag); ok && cf.GetCategory() != "" {
-			t = cf.GetCategory()
+		value, usage := words.ValueOf(doc)
+		group := "Flags"
+		if g, ok := f.(cli.CategorizableFlag); ok && g.GetCategory() != "" {
+			group = g.GetCategory()
 		}
-		if t != title {
-			fmt.Fprintf(w, "\n%s:\n", t)
-			title = t
-		}
-		printFlag(w, f)
+		d.Flags = append(d.Flags, manual.Flag{Group: group, Names: words.Dashed(f), Value: value, Usage: usage, Repeat: words.IsList(f)})
 	}
+	return d
 }
 
-const helpIndent = 24
-
-func printFlag(w io.Writer, f cli.Flag) {
-	d, ok := f.(cli.DocGenerationFlag)
-	if !ok {
-		return
+func describedAll() []manual.Command {
+	var all []manual.Command
+	for _, known := range knownCommands(new(int)) {
+		all = append(all, described(known.build()))
 	}
-	value, usage := words.ValueOf(d)
-	names := words.Dashed(f)
-	head := strings.Join(names, ", ")
-	if len(names[0]) > 2 {
-		head = "    " + head
-	}
-	head = "  " + strings.TrimRight(head+" "+value, " ")
-	if len(head) > helpIndent-2 {
-		fmt.Fprintln(w, head)
-		head = ""
-	}
-	for _, line := range wrap(usage, 80-helpIndent) {
-		fmt.Fprintf(w, "%-*s%s\n", helpIndent, head, line)
-		head = ""
-	}
+	return all
 }
 
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > width {
-			lines = append(lines, line)
-			line = ""
-		}
-		line = strings.TrimLeft(line+" "+word, " ")
+func manCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "man",
+		Usage:     "Print the man page, with all topics of berth help.",
+		UsageText: "berth man",
+		Description: `It is made of the same texts as berth help. To keep it where man finds it:
+  berth man >/usr/local/share/man/man1/berth.1`,
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return words.Usagef("berth man", "takes no argument, got %d", c.NArg())
+			}
+			_, err := io.WriteString(c.App.Writer, manual.Man(describedAll()))
+			return err
+		},
 	}
-	return append(lines, line)
 }

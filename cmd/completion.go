@@ -1,0 +1,126 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"berth/cmd/manual"
+	"berth/cmd/open"
+	"berth/cmd/storename"
+	"berth/cmd/text"
+	"berth/cmd/words"
+	"berth/lease"
+)
+
+func completionCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "Print the script that completes berth's commands in a shell.",
+		UsageText: "berth completion bash|zsh|fish",
+		Description: `It completes commands, flags and their words, topics, and, from the store that
+is in force, pools and leases. To switch it on:
+  source <(berth completion bash)              in ~/.bashrc
+  source <(berth completion zsh)               in ~/.zshrc, after compinit
+  berth completion fish >~/.config/fish/completions/berth.fish
+
+The scripts call 'berth completion next -- WORD...' to complete the last WORD.`,
+		Action: func(c *cli.Context) error {
+			typed := c.Args().Slice()
+			if len(typed) > 0 && typed[0] == "next" {
+				return printNext(c.App.Writer, manual.Complete(typed[1:], describedAll(), lookUpWords))
+			}
+			if len(typed) != 1 || !slices.Contains(manual.Shells, typed[0]) {
+				return words.Usagef("berth completion", "takes one of %s, got %q", strings.Join(manual.Shells, ", "), typed)
+			}
+			_, err := io.WriteString(c.App.Writer, manual.Completion(typed[0]))
+			return err
+		},
+	}
+}
+
+// printNext prints the kind, and then a word with its summary in each line.
+func printNext(w io.Writer, next manual.Next) error {
+	var b strings.Builder
+	b.WriteString(string(next.Kind))
+	if next.Kind == manual.Elsewhere {
+		fmt.Fprintf(&b, " %d", next.Skip)
+	}
+	b.WriteString("\n")
+	for _, word := range next.Words {
+		fmt.Fprintf(&b, "%s\t%s\n", word.Text, text.Shorten(text.OneLine(word.Summary), 60))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// lookUpLimit is how long someone who has pressed Tab waits for a store.
+const lookUpLimit = time.Second
+
+// lookUpWords finds the pools or the leases of a store, none if it does not answer in
+// time. It makes no store and says nothing.
+func lookUpWords(leases bool, flags map[string]string) []manual.Word {
+	found := make(chan []manual.Word, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), lookUpLimit)
+		defer cancel()
+		st, err := open.Open(storeNamedBy(flags), newSpeaker(true, false).opening(false))
+		if err != nil {
+			found <- nil
+			return
+		}
+		pools, _ := st.List(ctx) // some could be read
+		found <- wordsOf(pools, leases)
+	}()
+	select {
+	case list := <-found:
+		return list
+	case <-time.After(lookUpLimit):
+		return nil
+	}
+}
+
+func storeNamedBy(flags map[string]string) storename.Spec {
+	o := storename.Spec{Where: os.Getenv("BERTH_STORE"), From: "BERTH_STORE", Owner: os.Getenv("BERTH_STORE_OWNER")}
+	if where, ok := flags["--store"]; ok {
+		o.Where, o.From = where, "--store"
+	}
+	if owner, ok := flags["--store-owner"]; ok {
+		o.Owner, o.OwnerByFlag = owner, true
+	}
+	return o
+}
+
+// wordsOf are the names of pools or leases. A forged record may have none.
+func wordsOf(pools []lease.Pool, leases bool) []manual.Word {
+	var list []manual.Word
+	for _, p := range pools {
+		if !leases && lease.CheckPool(p.Name) == nil {
+			list = append(list, manual.Word{Text: p.Name, Summary: fmt.Sprintf("%d in use, %d waiting", p.Used, len(p.Waiters))})
+		}
+	}
+	if !leases {
+		return list
+	}
+	for _, p := range pools {
+		for _, e := range append(p.Holders, p.Waiters...) {
+			if id := words.IdOf(e); words.IsID(id) {
+				list = append(list, manual.Word{Text: id, Summary: summary(e)})
+			}
+		}
+	}
+	return list
+}
+
+func summary(e lease.Entry) string {
+	if e.Lease != nil {
+		return string(e.Lease.State) + ": " + text.CommandLine(e.Lease.Command)
+	}
+	return "waiting: " + text.CommandLine(e.Ticket.Command)
+}

@@ -5,9 +5,10 @@ package cmd
 import (
 	"bytes"
 	"cmp"
-	"flag"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -15,47 +16,179 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/urfave/cli/v2"
 
 	"berth/cmd/manual"
 )
 
-var update = flag.Bool("update", false, "write what --help prints into the README")
+// TestReadmeFits: it decides in one screen or two; the rest is in the topics.
+func TestReadmeFits(t *testing.T) {
+	if n := len(readme(t)); n > 12288 {
+		t.Errorf("README.md has %d bytes, more than 12 kB", n)
+	}
+}
 
-// TestReadmeHelp holds the README's usage equal to what --help prints: each
-// "<!-- help WORDS -->" is followed by that help.
-func TestReadmeHelp(t *testing.T) {
-	path := filepath.Join("..", "README.md")
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+// TestReadmeCommands: its table has each command, and no other.
+func TestReadmeCommands(t *testing.T) {
+	listed := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `berth ([a-z]+)").FindAllStringSubmatch(readme(t), -1) {
+		listed[m[1]] = true
 	}
-	var out strings.Builder
-	rest, found := string(b), 0
-	for {
-		before, after, ok := strings.Cut(rest, "<!-- help ")
-		out.WriteString(before)
-		if !ok {
-			break
+	usage := help(t, "")
+	for _, c := range describedAll() {
+		if !listed[c.Name] || !strings.Contains(usage, "\n  berth "+c.Name+" ") {
+			t.Errorf("berth %s: in the README: %t; listed by berth help: %t", c.Name, listed[c.Name], !listed[c.Name])
 		}
-		words, after, _ := strings.Cut(after, " -->\n")
-		if strings.HasPrefix(after, "```") {
-			_, after, _ = strings.Cut(after, "\n```\n")
-		}
-		out.WriteString("<!-- help " + words + " -->\n```text\n" + help(t, words) + "```\n")
-		rest, found = after, found+1
+		delete(listed, c.Name)
 	}
-	if found == 0 {
-		t.Fatal("the README shows no --help")
+	for name := range listed {
+		t.Errorf("the README has berth %s, which is no command", name)
 	}
-	switch {
-	case out.String() == string(b):
-	case *update:
-		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
+}
+
+// TestReadmeBlocks: what it shows to be typed stands in a topic as well, where scripts
+// run it; but for the two commands that need nothing.
+func TestReadmeBlocks(t *testing.T) {
+	_, recipes, _ := strings.Cut(readme(t), "\n## Recipes\n")
+	blocks := regexp.MustCompile("(?s)\n```[a-z]+\n(.*?)```\n").FindAllStringSubmatch(recipes, -1)
+	if len(blocks) < 10 {
+		t.Fatalf("%d blocks in the README's recipes", len(blocks))
+	}
+	for _, m := range blocks {
+		indented := strings.TrimRight(strings.ReplaceAll("\n"+m[1], "\n", "\n    "), " ")
+		if !strings.Contains(texts(t), indented) {
+			t.Errorf("no topic has this block of the README:\n%s", m[1])
 		}
-	default:
-		t.Error("README.md does not show what --help prints; go test ./cmd -run TestReadmeHelp -update")
+	}
+}
+
+// texts are the README, the topics and what each command prints as its help.
+func texts(t *testing.T) string {
+	all := readme(t) + help(t, "")
+	for _, name := range manual.Topics {
+		all += "\n" + manual.Topic(name)
+	}
+	for _, c := range describedAll() {
+		all += "\n" + c.Help()
+	}
+	return all
+}
+
+// TestHelpIsThere: each 'berth help WORD' that a text names prints something, and the
+// README names each topic.
+func TestHelpIsThere(t *testing.T) {
+	for _, m := range regexp.MustCompile(`berth\s+help\s+([a-z]+)`).FindAllStringSubmatch(texts(t), -1) {
+		if err := helpOn(io.Discard, m[1]); err != nil {
+			t.Errorf("berth help %s is named somewhere: %v", m[1], err)
+		}
+	}
+	for _, name := range manual.Topics {
+		if !strings.Contains(readme(t), "| `berth help "+name+"` | "+manual.Summary(name)+" |") {
+			t.Errorf("the README does not list the topic %s: %s", name, manual.Summary(name))
+		}
+	}
+}
+
+// TestFlagsInTexts: each flag that a text names is one, and one of the command that it
+// stands behind.
+func TestFlagsInTexts(t *testing.T) {
+	others := "--help --version " + // of berth itself
+		"--auto-compaction-mode --auto-compaction-retention --prefix --joblog --resume-failed --load --memfree " // of others
+	all, of := map[string]bool{}, map[string]map[string]bool{}
+	for _, f := range strings.Fields(others) {
+		all[f] = true
+	}
+	for _, c := range describedAll() {
+		of[c.Name] = map[string]bool{"--help": true}
+		for _, f := range c.Flags {
+			for _, n := range f.Names {
+				all[n], of[c.Name][n] = true, true
+			}
+		}
+	}
+	flag := regexp.MustCompile(`(?:^|[\s([|` + "`" + `])(--[a-z][a-z-]*)`)
+	for _, m := range flag.FindAllStringSubmatch(texts(t), -1) {
+		if !all[m[1]] {
+			t.Errorf("%s stands in a text and is no flag", m[1])
+		}
+	}
+	typed := strings.ReplaceAll(texts(t), "\\\n", " ")
+	for _, m := range regexp.MustCompile(`berth ([a-z]+)((?: [^\s|;&`+"`"+`]+)*)`).FindAllStringSubmatch(typed, -1) {
+		known, before, _ := of[m[1]], m[2], ""
+		before, _, _ = strings.Cut(m[2]+" ", " -- ")
+		for _, f := range flag.FindAllStringSubmatch(before, -1) {
+			if known != nil && !known[f[1]] {
+				t.Errorf("berth %s has no flag %s: %s", m[1], f[1], m[0])
+			}
+		}
+	}
+}
+
+// TestTopicsFit: no topic has a line of more than 80 columns, and each begins with its
+// name.
+func TestTopicsFit(t *testing.T) {
+	for _, name := range manual.Topics {
+		text := manual.Topic(name)
+		if !strings.HasPrefix(text, "berth help "+name+": ") {
+			t.Errorf("%s: its first line is not its title", name)
+		}
+		fits(t, name, text)
+	}
+}
+
+func fits(t *testing.T, name, text string) {
+	for line := range strings.Lines(text) {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
+			t.Errorf("%s: %d columns: %s", name, n, line)
+		}
+	}
+}
+
+// TestMan: mandoc has nothing to say of the man page, and it has every command, flag
+// and topic.
+func TestMan(t *testing.T) {
+	page := manual.Man(describedAll())
+	for _, c := range describedAll() {
+		if !strings.Contains(page, "\n.SS berth "+c.Name+"\n") {
+			t.Errorf("no berth %s", c.Name)
+		}
+		for _, f := range c.Flags {
+			if !strings.Contains(page, "\n.B "+strings.ReplaceAll(strings.Join(f.Names, ", "), "-", `\-`)) {
+				t.Errorf("no %v of berth %s", f.Names, c.Name)
+			}
+		}
+	}
+	for _, name := range manual.Topics {
+		if !strings.Contains(page, "\n.SH "+strings.ToUpper(name)+"\n") {
+			t.Errorf("no topic %s", name)
+		}
+	}
+	lint := exec.Command("mandoc", "-Tlint")
+	if lint.Err != nil {
+		t.Skip("no mandoc here")
+	}
+	lint.Stdin = strings.NewReader(page)
+	if out, err := lint.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("mandoc -Tlint: %v: %.2000s", err, out)
+	}
+}
+
+// TestFixedWords: the words that the completion offers for a flag are those that berth
+// takes, which it lists when it gets another one.
+func TestFixedWords(t *testing.T) {
+	for flag, offered := range manual.Fixed {
+		for _, word := range append(offered, "no-such-word") {
+			out, err := exec.Command("berth", "run", flag, word, "--store", t.TempDir(), "--wait", "0", "--", "true").CombinedOutput()
+			known := !strings.Contains(string(out), strconv.Quote(word))
+			if known != (word != "no-such-word") {
+				t.Errorf("%s %s: %v: %s", flag, word, err, out)
+			}
+			if _, list, ok := strings.Cut(string(out), " is none of "); ok {
+				list, _, _ = strings.Cut(list, "\n")
+				if want := strings.Join(offered, ", "); list != want {
+					t.Errorf("%s takes %s; %s are offered", flag, list, want)
+				}
+			}
+		}
 	}
 }
 
@@ -175,19 +308,16 @@ func help(t *testing.T, words string) string {
 // TestHelpFits: every line of every help fits 80 columns, and every flag of
 // every command is in it.
 func TestHelpFits(t *testing.T) {
-	for _, words := range []string{"", "run", "held", "ls", "limit", "probe", "stop", "keepalive", "token", "version", "help"} {
-		text := help(t, words)
-		for line := range strings.Lines(text) {
-			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
-				t.Errorf("berth %s --help: %d columns: %s", words, n, line)
-			}
+	fits(t, "berth help", help(t, ""))
+	for _, c := range describedAll() {
+		text := help(t, c.Name)
+		fits(t, c.Name, text)
+		if text != c.Help() && c.Name != "help" { // the library shows the list
+			t.Errorf("berth %s --help is not berth help %s", c.Name, c.Name)
 		}
-		result := 0
-		for _, c := range newApp(&result, []string{"berth", words}).Commands {
-			for _, f := range c.Flags {
-				if name := f.Names()[0]; f != cli.HelpFlag && !strings.Contains(text, "--"+name) {
-					t.Errorf("berth %s --help does not tell of --%s", words, name)
-				}
+		for _, f := range c.Flags {
+			if !strings.Contains(text, strings.Join(f.Names, ", ")) {
+				t.Errorf("berth %s --help does not tell of %v", c.Name, f.Names)
 			}
 		}
 	}

@@ -217,7 +217,7 @@ func (r *runner) whose(limit int) string {
 	}
 	if p != nil {
 		for _, h := range p.Holders {
-			if h.Lease.Asks == limit && h.Lease.ID != r.spec.Request.ID {
+			if h.Lease.RequestedLimit == limit && h.Lease.ID != r.spec.Request.ID {
 				return fmt.Sprintf("a job that runs asked for it: %s", view.Describe(h.Lease))
 			}
 		}

@@ -110,7 +110,7 @@ func startedIn(l *lease.Lease, above []procwatch.ID) bool {
 // nest decides what a request does inside the job outer of its own pool: it runs
 // in that job's slot (which is returned), takes one of its own (nil), or neither.
 func nest(r lease.Request, how string, outer *lease.Lease, own *int) (*lease.Lease, error) {
-	most := lease.Smallest(own, outer.Asks, r.Ask(own))
+	most := lease.Smallest(own, outer.RequestedLimit, r.LimitIn(own))
 	switch {
 	case how == "take" && most > 0 && len(outer.Slots)+r.Weight > most:
 		return nil, &nestedError{outer, fmt.Sprintf("and would wait for it: %d more is over the limit of %d", r.Weight, most), "--nested=reuse runs it in the slot of that job"}

@@ -139,7 +139,7 @@ func TestPartition(t *testing.T) {
 			url := n.serve(kind)
 			const job = `trap "" TERM; while :; do cat /proc/uptime >>%s; sleep 0.01; done`
 			start := func(i, pid int, name string) (*exec.Cmd, *bytes.Buffer) {
-				c := within(pid, filepath.Join(programs, "berth-remote"), "run", "--store", url(i), "--ttl", "4s", "-n", "1", "-p", "p", "--",
+				c := within(pid, filepath.Join(programs, "berth-remote"), "run", "--store", url(i), "--ttl", "8s", "-n", "1", "-p", "p", "--",
 					"sh", "-c", fmt.Sprintf(job, filepath.Join(n.dir, name)))
 				said := &bytes.Buffer{}
 				c.Stderr = said
@@ -163,7 +163,7 @@ func TestPartition(t *testing.T) {
 			// The clock that both files are written by has a tick of 10 ms.
 			lastA, firstB := ticks(filepath.Join(n.dir, "a")), ticks(filepath.Join(n.dir, "b"))[0]
 			margin := firstB - lastA[len(lastA)-1]
-			t.Logf("the job that was cut off was gone %.0f ms before the next one started, with --ttl 4s", 1000*margin)
+			t.Logf("the job that was cut off was gone %.0f ms before the next one started, with --ttl 8s", 1000*margin)
 			if margin < 0 {
 				t.Errorf("both ran for %.0f ms", -1000*margin)
 			}

@@ -11,15 +11,15 @@ import (
 
 // PoolState is all that a decision needs to know of a pool.
 type PoolState struct {
-	Own    Settings
-	Used   int // slots in use
-	Asked  int // the smallest limit a holder asks for; 0: none of them does
-	Ahead  int // waiters that go before the request, as far as they were counted
-	Starts Starts
-	Clock  clock.Instant // now, on the store's clock
-	// Recovers is for how long yet holders may turn up that the store has
+	Own            Settings
+	Used           int // slots in use
+	RequestedLimit int // the smallest limit a holder asks for; 0: none of them does
+	Ahead          int // waiters that go before the request, as far as they were counted
+	Starts         Starts
+	Clock          clock.Instant // now, on the store's clock
+	// RecoveringFor is for how long yet holders may turn up that the store has
 	// forgotten; 0: it knows all.
-	Recovers time.Duration
+	RecoveringFor time.Duration
 }
 
 // Reason says why a request may or may not start.
@@ -65,11 +65,11 @@ type Clearance struct {
 	At    clock.Instant // when the asking began, on the store's clock
 }
 
-// AskedHolds is how long gates may take to answer.
-const AskedHolds = 15 * time.Second
+// ClearanceTTL is how long gates may take to answer.
+const ClearanceTTL = 15 * time.Second
 
 func (a Clearance) holds(s PoolState, gates string) bool {
-	return slices.Contains(a.Gates, gates) && a.Last == s.Starts.Last && s.Clock.Sub(a.At) <= AskedHolds
+	return slices.Contains(a.Gates, gates) && a.Last == s.Starts.Last && s.Clock.Sub(a.At) <= ClearanceTTL
 }
 
 func (v Verdict) String() string {
@@ -102,9 +102,9 @@ func roundly(d time.Duration) time.Duration {
 	return d.Round(time.Millisecond)
 }
 
-// Ask is the limit that r brings with it into a pool whose own limit is own;
+// LimitIn is the limit that r brings with it into a pool whose own limit is own;
 // 0 when it leaves the limit to the pool.
-func (r Request) Ask(own *int) int {
+func (r Request) LimitIn(own *int) int {
 	switch {
 	case r.Limit > 0:
 		return r.Limit
@@ -126,9 +126,9 @@ func (r Request) Ask(own *int) int {
 // would start now has them asked, and comes back with those that are open in
 // asked. Paces come before them, so that what they read has the last start in it.
 func Decide(s PoolState, r Request, asked Clearance) Verdict {
-	ask := r.Ask(s.Own.Limit)
+	ask := r.LimitIn(s.Own.Limit)
 	own := s.Own.Limit
-	v := Verdict{Limit: Smallest(own, s.Asked, ask), Used: s.Used, Ahead: s.Ahead, Own: s.Own}
+	v := Verdict{Limit: Smallest(own, s.RequestedLimit, ask), Used: s.Used, Ahead: s.Ahead, Own: s.Own}
 	switch {
 	case ask > 0 && r.Weight > ask, own != nil && *own > 0 && r.Weight > *own:
 		v.Reason = TooHeavy
@@ -142,8 +142,8 @@ func Decide(s PoolState, r Request, asked Clearance) Verdict {
 	case s.Used+r.Weight > v.Limit:
 		v.Reason = Full
 		return v
-	case s.Recovers > 0:
-		v.Reason, v.After = Recovering, s.Recovers
+	case s.RecoveringFor > 0:
+		v.Reason, v.After = Recovering, s.RecoveringFor
 		return v
 	}
 	if v.After, v.Pace = s.Starts.Wait(s.Clock, paces(s.Used, s.Own.Conditions, r.Conditions)...); v.After > 0 {
@@ -215,7 +215,7 @@ func (p *Pool) Sum() {
 	asked := 0
 	for _, h := range p.Holders {
 		p.Used += len(h.Lease.Slots)
-		if l := h.Lease.Asks; l > 0 && (asked == 0 || l < asked) {
+		if l := h.Lease.RequestedLimit; l > 0 && (asked == 0 || l < asked) {
 			asked, p.LimitBy = l, h.Lease.ID
 		}
 	}

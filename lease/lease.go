@@ -147,11 +147,11 @@ type Lease struct {
 	Slots   []int  `json:"slots"`
 	Token   uint64 `json:"token"`    // fencing number: grows with every grant in the pool
 	InForce int    `json:"in_force"` // the limit in force when it was granted
-	// Asks is the limit this lease holds the pool to while it lives; 0: none.
-	Asks  int       `json:"asks,omitempty"`
-	State State     `json:"state"`
-	Child *Process  `json:"child,omitempty"`
-	Since time.Time `json:"since"`
+	// RequestedLimit is the limit this lease holds the pool to while it lives; 0: none.
+	RequestedLimit int       `json:"asks,omitempty"`
+	State          State     `json:"state"`
+	Child          *Process  `json:"child,omitempty"`
+	Since          time.Time `json:"since"`
 	// Start is how its own counts in the pool; a record need not have it.
 	Start Start `json:"start,omitzero"`
 }
@@ -285,10 +285,10 @@ type Pool struct {
 	Limit   *int     `json:"limit"`      // the one in force, if anybody asks for one
 	LimitBy string   `json:"limit_from"` // "pool", the lease id that asks for it, or ""
 	Used    int      `json:"used"`
-	// Recovers is for how long yet nobody new starts: see PoolState.
-	Recovers time.Duration `json:"recovers_ns,omitempty"`
-	Holders  []Entry       `json:"holders"`
-	Waiters  []Entry       `json:"waiters"`
+	// RecoveringFor is for how long yet nobody new starts: see PoolState.
+	RecoveringFor time.Duration `json:"recovers_ns,omitempty"`
+	Holders       []Entry       `json:"holders"`
+	Waiters       []Entry       `json:"waiters"`
 	// Line is how many stand in the line, and Place which of them (from 1) a
 	// ticket is that was asked for. Only Summary tells.
 	Line  int `json:"-"`

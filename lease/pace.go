@@ -31,16 +31,16 @@ type Starts struct {
 	Buckets []Bucket      `json:"buckets,omitempty"` // of the paces with a Burst
 	// Count is how many there were, and Over when one was last that found a bucket
 	// empty, for Undo.
-	Count uint64        `json:"count,omitempty"`
-	Over  clock.Instant `json:"over_ns,omitempty"`
+	Count     uint64        `json:"count,omitempty"`
+	Overdrawn clock.Instant `json:"over_ns,omitempty"`
 	// Slow is the slowest pace without a burst that a start kept to, if it is slower
 	// than one in a day, and Used is when the last one was, also if it was taken back:
 	// for those who forget a pool.
-	Slow time.Duration `json:"slow_ns,omitempty"`
-	Used clock.Instant `json:"used_ns,omitempty"`
-	// Lost is when the last start was that is in buckets which nobody has any more: one
+	Slow    time.Duration `json:"slow_ns,omitempty"`
+	LastUse clock.Instant `json:"used_ns,omitempty"`
+	// BucketsLost is when the last start was that is in buckets which nobody has any more: one
 	// that is not there was empty then.
-	Lost clock.Instant `json:"lost_ns,omitempty"`
+	BucketsLost clock.Instant `json:"lost_ns,omitempty"`
 }
 
 // Start is what a lease remembers of its own one, so that it can be taken back.
@@ -53,8 +53,8 @@ type Start struct {
 // Bucket is empty, and the pace lets nobody start, until Next - (Burst-1)*Every.
 type Bucket struct {
 	Pace
-	Next  clock.Instant `json:"next_ns"`  // when it would have been the next one's turn, without a burst
-	Asked clock.Instant `json:"asked_ns"` // when somebody last kept to this pace
+	Next    clock.Instant `json:"next_ns"`  // when it would have been the next one's turn, without a burst
+	LastUse clock.Instant `json:"asked_ns"` // when somebody last kept to this pace
 }
 
 const (
@@ -91,7 +91,7 @@ func (s *Starts) Wait(now clock.Instant, paces ...Pace) (wait time.Duration, by 
 // that this clock has not seen yet is of another boot: nothing is known then.
 func (s *Starts) next(now clock.Instant, p Pace) clock.Instant {
 	for _, b := range s.Buckets {
-		if b.Pace == p && b.Asked <= now {
+		if b.Pace == p && b.LastUse <= now {
 			return min(b.Next, now.Add(p.times(p.Burst))) // empty is empty, whoever emptied it
 		}
 	}
@@ -99,18 +99,18 @@ func (s *Starts) next(now clock.Instant, p Pace) clock.Instant {
 	if s.Last > 0 && s.Last <= now {
 		next = s.Last.Add(p.Every)
 	}
-	if s.Lost > 0 && s.Lost <= now {
-		next = max(next, s.Lost.Add(p.times(p.Burst)))
+	if s.BucketsLost > 0 && s.BucketsLost <= now {
+		next = max(next, s.BucketsLost.Add(p.times(p.Burst)))
 	}
 	return next
 }
 
-// By is what is remembered as a clock has it that shows now: what a clock ahead of
+// ClampTo is what is remembered as a clock has it that shows now: what a clock ahead of
 // it has written of the same boot, as another time namespace's is, was now.
-func (s *Starts) By(now clock.Instant) {
-	s.Last, s.Over, s.Lost = min(s.Last, now), min(s.Over, now), min(s.Lost, now)
+func (s *Starts) ClampTo(now clock.Instant) {
+	s.Last, s.Overdrawn, s.BucketsLost = min(s.Last, now), min(s.Overdrawn, now), min(s.BucketsLost, now)
 	for i, b := range s.Buckets {
-		s.Buckets[i].Asked = min(b.Asked, now)
+		s.Buckets[i].LastUse = min(b.LastUse, now)
 		s.Buckets[i].Next = min(b.Next, now.Add(b.times(b.Burst))) // empty is empty
 	}
 }
@@ -128,32 +128,32 @@ func (s *Starts) Add(now clock.Instant, paces ...Pace) Start {
 		}
 	}
 	s.Buckets = slices.DeleteFunc(s.Buckets, func(b Bucket) bool {
-		return b.Asked > now || b.Asked.Add(max(bucketKept, b.times(b.Burst))) < now
+		return b.LastUse > now || b.LastUse.Add(max(bucketKept, b.times(b.Burst))) < now
 	})
 	s.Buckets = s.Buckets[max(0, len(s.Buckets)-maxBuckets):] // the last asked for is the last
 	for i, b := range s.Buckets {
 		empty := now.Add(b.times(b.Burst - 1))
 		if b.Next > empty {
-			s.Over = now
+			s.Overdrawn = now
 		}
 		s.Buckets[i].Next = min(max(now, b.Next), empty).Add(b.Every)
 	}
 	start := Start{At: now, Before: s.Last, Nth: s.Count + 1}
-	s.Last, s.Count, s.Used = now, start.Nth, now
+	s.Last, s.Count, s.LastUse = now, start.Nth, now
 	return start
 }
 
-// Hold reports whether a start still counts for a pace that somebody kept to, and that
+// StillCount reports whether a start still counts for a pace that somebody kept to, and that
 // has a burst or is slower than one in a day. A pool that is forgotten when none does,
 // and nobody has started for a day, lets nobody start too soon.
-func (s *Starts) Hold(now clock.Instant) bool {
-	if s.Lost > 0 && s.Lost <= now {
+func (s *Starts) StillCount(now clock.Instant) bool {
+	if s.BucketsLost > 0 && s.BucketsLost <= now {
 		return true // for a pace that nobody knows
 	}
 	if s.Slow > 0 && s.Last > 0 && s.Last <= now && now < s.Last.Add(s.Slow) {
 		return true
 	}
-	return slices.ContainsFunc(s.Buckets, func(b Bucket) bool { return b.Asked <= now && now < b.Next })
+	return slices.ContainsFunc(s.Buckets, func(b Bucket) bool { return b.LastUse <= now && now < b.Next })
 }
 
 // Undo takes a start back: nothing ran. If nobody has started since, all is as if it
@@ -168,7 +168,7 @@ func (s *Starts) Hold(now clock.Instant) bool {
 // nobody knows what it would have found: then nothing is given back.
 func (s *Starts) Undo(u Start) {
 	last := s.Last == u.At && (u.Nth == 0 || u.Nth == s.Count)
-	if u.Nth > 0 && s.Over < u.At && (last || s.Count > u.Nth) {
+	if u.Nth > 0 && s.Overdrawn < u.At && (last || s.Count > u.Nth) {
 		n := s.Count - u.Nth
 		for i, b := range s.Buckets {
 			if n >= uint64(b.Burst) {

@@ -224,7 +224,7 @@ func TestUndoIsSafe(t *testing.T) {
 		}
 		before := fmt.Sprintf("%+v", with)
 		with.Undo(made[i])
-		exact := i == len(steps)-1 && with.Over < made[i].At
+		exact := i == len(steps)-1 && with.Overdrawn < made[i].At
 		for _, p := range paces {
 			got, _ := with.Wait(now, p)
 			want, _ := without.Wait(now, p)
@@ -261,11 +261,11 @@ func TestPacesHold(t *testing.T) {
 		var s Starts
 		s.Add(now, c.paces...)
 		last := s.Add(now.Add(time.Hour), Pace{time.Minute, 1})
-		if c.until > 0 && !s.Hold(c.until-1) {
+		if c.until > 0 && !s.StillCount(c.until-1) {
 			t.Errorf("%s: over before %v", c.why, c.until)
 		}
 		over := max(now.Add(time.Hour+day), c.until)
-		if s.Hold(over) {
+		if s.StillCount(over) {
 			t.Errorf("%s: not over at %v", c.why, over)
 		}
 		for _, p := range c.paces {
@@ -273,11 +273,11 @@ func TestPacesHold(t *testing.T) {
 				t.Errorf("%s: %v would wait for %v after that", c.why, p, wait)
 			}
 		}
-		if s.Hold(now - 1) {
+		if s.StillCount(now - 1) {
 			t.Errorf("%s: of another boot, and it holds", c.why)
 		}
-		if s.Undo(last); s.Used != now.Add(time.Hour) {
-			t.Errorf("%s: used %v, want %v", c.why, s.Used, now.Add(time.Hour))
+		if s.Undo(last); s.LastUse != now.Add(time.Hour) {
+			t.Errorf("%s: used %v, want %v", c.why, s.LastUse, now.Add(time.Hour))
 		}
 	}
 }

@@ -20,7 +20,7 @@ func TestRecordsOfBefore(t *testing.T) {
 			&Starts{},
 			&Starts{
 				Last: 81234567890, Buckets: []Bucket{{Pace{time.Second, 3}, 81234567891, 81234567892}}, Count: 7,
-				Over: 81234567893, Slow: 48 * time.Hour, Used: 81234567894, Lost: 81234567895,
+				Overdrawn: 81234567893, Slow: 48 * time.Hour, LastUse: 81234567894, BucketsLost: 81234567895,
 			},
 		},
 		{

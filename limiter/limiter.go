@@ -257,7 +257,7 @@ func stand(ctx context.Context, s lease.Store, p lease.Place, o Options) (lease.
 // refuse turns the verdicts that no waiting will change into errors.
 func refuse(r lease.Request, v lease.Verdict) error {
 	if v.Reason == lease.TooHeavy {
-		e := &TooHeavyError{Pool: r.Pool, Weight: r.Weight, Limit: r.Ask(v.Own.Limit), Asked: r.Limit > 0}
+		e := &TooHeavyError{Pool: r.Pool, Weight: r.Weight, Limit: r.LimitIn(v.Own.Limit), Asked: r.Limit > 0}
 		if own := v.Own.Limit; own != nil && r.Weight > *own {
 			e.Own, e.Asked, e.Limit = true, false, *own
 		}

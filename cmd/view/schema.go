@@ -30,7 +30,7 @@ type Pool struct {
 	LockHeld  string     `json:"lock_held_by,omitempty"`
 
 	unread  bool // it could not be read, which is said on stderr
-	Missing bool // it was asked for by name, and is not there
+	Missing bool `json:"-"` // it was asked for by name, and is not there
 }
 
 type Holder struct {
@@ -151,7 +151,7 @@ func (v *viewer) holder(e lease.Entry) Holder {
 	j := Holder{
 		Lease: l.ID, Slots: l.Slots, State: l.State, Command: l.Command, PID: l.Owner.PID,
 		User: v.user(l.UID), Host: l.Owner.Host,
-		Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.Asks), Note: e.Note,
+		Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.RequestedLimit), Note: e.Note,
 	}
 	if l.Need != (lease.Need{}) {
 		j.Need = (*gate.Need)(&l.Need)

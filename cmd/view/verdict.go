@@ -11,7 +11,7 @@ import (
 // who asks, or a moment ago to another.
 func verdict(p *lease.Pool, r lease.Request, ahead int, now clock.Instant) lease.Verdict {
 	v := lease.Decide(lease.PoolState{
-		Own: p.Own, Used: p.Used, Asked: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: now, Recovers: p.Recovers,
+		Own: p.Own, Used: p.Used, RequestedLimit: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: now, RecoveringFor: p.RecoveringFor,
 	}, r, lease.Clearance{})
 	if p.Report != nil && p.Report.By == r.ID {
 		v.Why = p.Report.Why
@@ -37,7 +37,7 @@ func WhyOfHead(p *lease.Pool, now clock.Instant) string {
 func asks(p *lease.Pool) []int {
 	var all []int
 	for _, h := range p.Holders {
-		all = append(all, h.Lease.Asks)
+		all = append(all, h.Lease.RequestedLimit)
 	}
 	return all
 }

@@ -26,7 +26,7 @@ const claimKind = "slots/"
 // mostSlots bounds the memory that a claim can take.
 const mostSlots = 1 << 20
 
-func claimOf(l lease.Lease) claim { return claim{l.Slots, l.Asks} }
+func claimOf(l lease.Lease) claim { return claim{l.Slots, l.RequestedLimit} }
 
 // name is LIMIT/SLOTS, as in 8/0-3,7.
 func (h claim) name() string {

@@ -118,7 +118,7 @@ func TestReadByOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	had, err := decodeLease(only(resp.Kvs))
-	if err != nil || !had.exists() || !reflect.DeepEqual(had.value.Slots, []int{0, 1, 2}) || had.value.Asks != 5 || had.value.ID != r.ID || had.value.Token != h.Lease().Token {
+	if err != nil || !had.exists() || !reflect.DeepEqual(had.value.Slots, []int{0, 1, 2}) || had.value.RequestedLimit != 5 || had.value.ID != r.ID || had.value.Token != h.Lease().Token {
 		t.Fatalf("%+v, %v", had.value, err)
 	}
 	if _, err := s.client.Delete(soon(t), p.holder(r.ID), clientv3.WithPrefix()); err != nil {

@@ -109,10 +109,10 @@ func (s *Store) isIdle(p pool, keys []*mvccpb.KeyValue) bool {
 		switch string(kv.Key) {
 		case p.grantsKey():
 			g, _ := decode[lease.Starts](kv)
-			if g.value.Hold(s.wallClock()) {
+			if g.value.StillCount(s.wallClock()) {
 				return false
 			}
-			used = max(used, g.value.Used, g.value.Last)
+			used = max(used, g.value.LastUse, g.value.Last)
 		case p.reportKey():
 			r, _ := decode[lease.Report](kv)
 			used = max(used, r.value.At)

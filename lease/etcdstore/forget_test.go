@@ -35,7 +35,7 @@ func TestForgetMany(t *testing.T) {
 		}
 	}
 	for i := range someKeys + 100 {
-		put(fmt.Sprintf("a-%04d/grants", i), lease.Starts{Last: 1, Used: 1})
+		put(fmt.Sprintf("a-%04d/grants", i), lease.Starts{Last: 1, LastUse: 1})
 		put(fmt.Sprintf("a-%04d/report", i), lease.Report{Why: "x"})
 		put(fmt.Sprintf("large/keys/%d", i), "theirs")
 		put(fmt.Sprintf("z-%04d/grants", i), lease.Starts{})

@@ -20,7 +20,7 @@ func (s *Store) granting(l *snapshot, r lease.Request, v lease.Verdict, on clien
 	r.Conditions = lease.Conditions{Need: r.Needs(l.own.value)}
 	g := lease.Lease{
 		Version: lease.Version, Request: r, Slots: l.free(r.Weight),
-		InForce: v.Limit, Asks: r.Limit, State: lease.Reserved, Since: time.Now(), Start: start,
+		InForce: v.Limit, RequestedLimit: r.Limit, State: lease.Reserved, Since: time.Now(), Start: start,
 	}
 	return txn{
 		when: []clientv3.Cmp{unchanged(l.pool.grantsKey(), l.grants.rev()), unchanged(l.pool.ownKey(), l.own.rev())},

@@ -12,6 +12,7 @@ import (
 
 	"berth/lease"
 	"berth/lease/clock"
+	"berth/lease/remote/client"
 )
 
 // List implements lease.Store. It does not tell the age of heartbeats: etcd would have to
@@ -75,7 +76,7 @@ func (s *Store) list(ctx context.Context, names []string) ([]lease.Pool, error) 
 		if v == nil {
 			v = &builder{Pool: lease.Pool{Name: n}}
 		}
-		inOrder(&v.Pool)
+		client.Assemble(&v.Pool)
 		pools = append(pools, v.Pool)
 	}
 	return pools, nil
@@ -150,7 +151,7 @@ func (v *builder) fillDamaged(l *lease.Lease, id string, kv *mvccpb.KeyValue) {
 	if len(h.slots) == 0 {
 		h.slots = []int{0}
 	}
-	l.ID, l.Pool, l.State, l.Slots, l.Asks = v.Name+"/"+id, v.Name, lease.Damaged, h.slots, h.limit
+	l.ID, l.Pool, l.State, l.Slots, l.RequestedLimit = v.Name+"/"+id, v.Name, lease.Damaged, h.slots, h.limit
 }
 
 func slotsOf(l lease.Lease) string {
@@ -158,14 +159,6 @@ func slotsOf(l lease.Lease) string {
 		return "one slot"
 	}
 	return fmt.Sprintf("%d slots", len(l.Slots))
-}
-
-func inOrder(v *lease.Pool) {
-	slices.SortFunc(v.Holders, func(a, b lease.Entry) int { return slices.Compare(a.Lease.Slots, b.Lease.Slots) })
-	slices.SortFunc(v.Waiters, func(a, b lease.Entry) int {
-		return cmp.Or(a.Ticket.Priority-b.Ticket.Priority, cmp.Compare(a.Ticket.Seq, b.Ticket.Seq), strings.Compare(a.Ticket.ID, b.Ticket.ID))
-	})
-	v.Sum()
 }
 
 // Summary implements lease.Store.
@@ -206,7 +199,7 @@ func (s *Store) summary(ctx context.Context, p pool, t lease.Ticket) (lease.Pool
 		}
 	}
 	v := d.Pool
-	inOrder(&v)
+	client.Assemble(&v)
 	n := func(i int) int { return int(resp.Responses[values+i].GetResponseRange().Count) }
 	v.Line = n(0) + n(1)
 	if t.ID != "" && n(2)+n(3) > 0 {

@@ -151,7 +151,7 @@ func (p pool) recorded(kv *mvccpb.KeyValue) (claim, error) {
 		return claim{}, err
 	case p.leaseKey(r.value.ID) != string(kv.Key):
 		return claim{}, damaged(kv, errElse)
-	case len(r.value.Slots) == 0 || slices.Min(r.value.Slots) < 0 || slices.Max(r.value.Slots) >= mostSlots || r.value.Asks < 0:
+	case len(r.value.Slots) == 0 || slices.Min(r.value.Slots) < 0 || slices.Max(r.value.Slots) >= mostSlots || r.value.RequestedLimit < 0:
 		return claim{}, damaged(kv, errNoSlots)
 	}
 	return claimOf(r.value), nil
@@ -175,7 +175,7 @@ func (s *Store) state(l *snapshot, ahead int) lease.PoolState {
 	st := lease.PoolState{Own: l.own.value, Ahead: ahead, Starts: l.grants.value, Clock: s.wallClock()}
 	for _, h := range l.holders {
 		st.Used += h.used()
-		st.Asked = lease.Smallest(nil, st.Asked, h.limit)
+		st.RequestedLimit = lease.Smallest(nil, st.RequestedLimit, h.limit)
 	}
 	return st
 }

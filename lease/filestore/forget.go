@@ -148,7 +148,7 @@ func (p *pool) forgetIfIdle(root *dir, f *os.File) {
 // paces reports whether a start is still to count for somebody who keeps to a pace.
 func (p *pool) paces(ix *index) bool {
 	starts, err := p.starts(ix)
-	return err != nil || starts.Hold(p.s.Clock())
+	return err != nil || starts.StillCount(p.s.Clock())
 }
 
 // empty reports whether there is nobody in the pool, and nothing that is not ours.

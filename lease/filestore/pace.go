@@ -43,10 +43,10 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 	}
 	switch {
 	case whole && f.Boot == p.s.boot:
-		s.Buckets, s.Count, s.Over, s.Slow, s.Lost = f.Buckets, f.Count, f.Over, f.Slow, f.Lost
-		s.By(now)
+		s.Buckets, s.Count, s.Overdrawn, s.Slow, s.BucketsLost = f.Buckets, f.Count, f.Over, f.Slow, f.Lost
+		s.ClampTo(now)
 	case !whole && len(b) > 0, ix.paced:
-		s.Lost = s.Last
+		s.BucketsLost = s.Last
 	}
 	return s, nil
 }
@@ -69,7 +69,7 @@ func parsePace(b []byte) (f paceFile, whole bool) {
 func (p *pool) recordStart(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.Start, error) {
 	had := len(s.Buckets)
 	start := s.Add(p.s.Clock(), paces...)
-	paced := len(s.Buckets) > 0 || s.Slow > 0 || s.Lost > 0
+	paced := len(s.Buckets) > 0 || s.Slow > 0 || s.BucketsLost > 0
 	if had == 0 && !paced {
 		start.Nth = 0
 	} else if err := p.writePace(s); err != nil {
@@ -106,7 +106,7 @@ func (p *pool) undoStart(ix *index, start lease.Start) error {
 func (p *pool) writePace(s *lease.Starts) error {
 	// In place and in one write, which a kill does not tear: once the file is there,
 	// a full disk does not keep jobs from starting.
-	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets, s.Count, s.Over, s.Slow, s.Lost})
+	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets, s.Count, s.Overdrawn, s.Slow, s.BucketsLost})
 	if err != nil {
 		return err
 	}

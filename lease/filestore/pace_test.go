@@ -116,7 +116,7 @@ func TestPaceOfAnotherTimeNamespace(t *testing.T) {
 			}
 			ix.start += uint64(ahead)
 			for i := range starts.Buckets {
-				starts.Buckets[i].Asked += clock.Instant(ahead)
+				starts.Buckets[i].LastUse += clock.Instant(ahead)
 				starts.Buckets[i].Next += clock.Instant(ahead)
 			}
 			return p.writePace(&starts)

@@ -61,7 +61,7 @@ func (p *pool) clampStarts(ix *index) error {
 		return err
 	}
 	ix.start = uint64(s.Last)
-	if len(s.Buckets) == 0 && s.Lost == 0 {
+	if len(s.Buckets) == 0 && s.BucketsLost == 0 {
 		return nil
 	}
 	return p.writePace(&s)

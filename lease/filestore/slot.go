@@ -37,7 +37,7 @@ func (st slotState) damaged() bool {
 // limit is what the index says of a slot in use: the limit that its lease requests.
 func (st slotState) limit() int {
 	if st.record != nil && st.record.lease != nil {
-		if limit := st.record.lease.Asks; limit > 0 && limit <= mostSlots {
+		if limit := st.record.lease.RequestedLimit; limit > 0 && limit <= mostSlots {
 			return limit
 		}
 	}

@@ -80,12 +80,12 @@ func (p *pool) take(ix *index, c candidate, scan *slotScan, lazily bool) (*holdi
 	decide := func() lease.Verdict {
 		used, asked := ix.used()
 		return lease.Decide(lease.PoolState{
-			Own: own, Used: used, Asked: asked, Ahead: c.ahead, Starts: starts, Clock: p.s.Clock(),
+			Own: own, Used: used, RequestedLimit: asked, Ahead: c.ahead, Starts: starts, Clock: p.s.Clock(),
 		}, c.Request, c.clearance)
 	}
 	v := decide()
 	var bad *lease.DamagedError
-	if !lazily || v.Reason == lease.Full || v.Limit < lease.Smallest(own.Limit, c.Ask(own.Limit)) {
+	if !lazily || v.Reason == lease.Full || v.Limit < lease.Smallest(own.Limit, c.LimitIn(own.Limit)) {
 		bad = p.checkSlots(ix, scan)
 		v = decide()
 	}
@@ -144,7 +144,7 @@ func (p *pool) grant(ix *index, r lease.Request, inForce int) (_ *holding, err e
 	ix.token++
 	h.lease = lease.Lease{
 		Version: lease.Version, Request: r, Slots: h.lease.Slots, Token: ix.token,
-		InForce: inForce, Asks: r.Limit, State: lease.Reserved, Since: time.Now(),
+		InForce: inForce, RequestedLimit: r.Limit, State: lease.Reserved, Since: time.Now(),
 	}
 	for i, f := range h.files {
 		if err := p.s.writeLease(f, &h.lease); err != nil {

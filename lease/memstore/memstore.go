@@ -56,7 +56,7 @@ func (s *Store) state(p *pool, ahead int) lease.PoolState {
 	st := lease.PoolState{Own: p.own, Ahead: ahead, Starts: p.starts, Clock: s.Clock()}
 	for _, h := range p.held {
 		st.Used += len(h.lease.Slots)
-		st.Asked = lease.Smallest(nil, st.Asked, h.lease.Asks)
+		st.RequestedLimit = lease.Smallest(nil, st.RequestedLimit, h.lease.RequestedLimit)
 	}
 	return st
 }
@@ -86,7 +86,7 @@ func (s *Store) take(p *pool, r lease.Request, ahead int, asked lease.Clearance)
 	p.token++
 	h := &holding{s: s, p: p, lease: lease.Lease{
 		Version: lease.Version, Request: r, Token: p.token,
-		InForce: v.Limit, Asks: r.Limit, State: lease.Reserved, Since: time.Now(), Start: start,
+		InForce: v.Limit, RequestedLimit: r.Limit, State: lease.Reserved, Since: time.Now(), Start: start,
 	}}
 	for i := 0; len(h.lease.Slots) < r.Weight; i++ {
 		if !slices.ContainsFunc(p.held, func(o *holding) bool { return slices.Contains(o.lease.Slots, i) }) {

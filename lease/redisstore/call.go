@@ -24,7 +24,7 @@ var sources embed.FS
 // One script for all steps, which common.lua begins.
 var script, digest = func() (string, string) {
 	var all strings.Builder
-	for _, name := range []string{"common", "server", "pool", "renew", "held", "rule", "line", "asking", "steps", "list", "forget"} {
+	for _, name := range []string{"common", "server", "pool", "renew", "held", "rule", "line", "acquire", "steps", "list", "forget"} {
 		text, err := sources.ReadFile(name + ".lua")
 		if err != nil {
 			panic(err)
@@ -258,7 +258,7 @@ func (s *Store) starts(last, buckets string) lease.Starts {
 		burst, _ := strconv.Atoi(f[1])
 		st.Buckets = append(st.Buckets, lease.Bucket{
 			Pace: lease.Pace{Every: time.Duration(every), Burst: burst},
-			Next: s.clock.local(parseInstant(f[2])), Asked: s.clock.local(parseInstant(f[3])),
+			Next: s.clock.local(parseInstant(f[2])), LastUse: s.clock.local(parseInstant(f[3])),
 		})
 	}
 	return st
@@ -268,8 +268,8 @@ func (s *Store) starts(last, buckets string) lease.Starts {
 // numbers; what it says has been decided.
 func (s *Store) verdict(a answer, r lease.Request, asked lease.Clearance) lease.Verdict {
 	v := lease.Decide(lease.PoolState{
-		Own: settings(a.text(atOwn)), Used: a.number(atUsed), Asked: a.number(atAsked), Ahead: a.number(atAhead),
-		Starts: s.starts(a.text(atLast), a.text(atBuckets)), Clock: s.clock.local(a.instant(atNow)), Recovers: a.micros(atRecovers),
+		Own: settings(a.text(atOwn)), Used: a.number(atUsed), RequestedLimit: a.number(atAsked), Ahead: a.number(atAhead),
+		Starts: s.starts(a.text(atLast), a.text(atBuckets)), Clock: s.clock.local(a.instant(atNow)), RecoveringFor: a.micros(atRecovers),
 	}, r, asked)
 	v.Reason = lease.Reason(a.text(atReason))
 	return v

@@ -1,18 +1,20 @@
--- A pool without settings goes by our own hand when nobody has used it for FORGET: CI
--- makes one for every run, and nobody should have to clean up. Once in SWEEP a release
--- looks at some of the pools, and at more a minute later until it has seen all. Keys that
--- expire would be less to do, but a clock that is set forward ends them under living jobs.
+-- forget.lua: release, which now and then also deletes pools that nobody uses.
+--
+-- A pool without settings is deleted when nobody has used it for FORGET: CI makes one for
+-- every run, and nobody should have to clean up. Once in SWEEP a release checks some of the
+-- pools, and a later one more of them, until all have been checked. Keys that expire would be
+-- simpler, but a clock that is set forward would end them under running jobs.
 local FORGET, SWEEP = tonumber(ARGV[6]), tonumber(ARGV[7])
-local SOME, SOON = 100, 60 * SECOND
+local SOME, SWEEP_SOON = 100, 60 * SECOND
 
--- idle reports whether there is nobody in a pool, nor anything that still counts. Who is
--- dead is dropped first. An instant that is far ahead is of a clock that was set back.
+-- idle reports whether a pool has no holder, no waiter, and no start that still counts. It
+-- first drops the dead. An instant that lies far ahead is of a clock that was set back.
 local function idle()
   pool.state = readState()
   if (pool.state[1] or '') ~= '' or pool.state[2] and pool.state[2] ~= CLOSED then return false end
-  starts.last, held.leastAsked, held.firstDue = nil, false, false
-  pool.sum, pool.head, pool.twice = num(pool.state[3]), pool.state[5] or '', pool.state[6] or ''
-  pool.again = num(pool.state[13])
+  starts.last, held.smallest, held.firstDue = nil, false, false
+  pool.sum, pool.head, pool.shared = num(pool.state[3]), pool.state[5] or '', pool.state[6] or ''
+  pool.recheck = num(pool.state[13])
   starts.read()
   if math.abs(now - math.max(starts.last, starts.used)) < FORGET then return false end
   if starts.last <= now and now < starts.last + starts.slow / 1000 then return false end
@@ -25,9 +27,9 @@ local function idle()
   return call('HLEN', K.held) == 0 and not line.head() and call('ZCARD', K.line) == 0
 end
 
--- forgetPool turns all of this script to another pool, so it comes last.
+-- forgetPool turns the whole script to another pool, so nothing may follow it.
 local function forgetPool(name)
-  pool.discard() -- what a pool that failed before this one has left
+  pool.discard() -- changes of a pool before this one that failed
   local start = string.sub(K.pools, 1, -#'pools' - 1)
   local function key(kind) return start .. kind .. ':' .. name end
   K.pool, K.held, K.due, K.slots, K.asks, K.ttls = key('pool'), key('held'), key('due'), key('slots'), key('asks'), key('ttls')
@@ -48,12 +50,12 @@ local function forgetSome()
   if swept <= now and now < swept + SWEEP then return end
   local got = call('SSCAN', K.pools, cursor or '0', 'COUNT', SOME)
   for _, name in ipairs(got[2]) do
-    pcall(forgetPool, name) -- one whose keys are not ours stays
+    pcall(forgetPool, name) -- a pool whose keys are of another kind stays
   end
-  local at = got[1] == '0' and now or now - math.max(0, SWEEP - SOON)
+  local at = got[1] == '0' and now or now - math.max(0, SWEEP - SWEEP_SOON)
   call('HSET', K.epoch, 'swept', int(at), 'cursor', got[1])
 end
 
 local result = done()
-pcall(forgetSome) -- the slots are given back, whatever becomes of it
+pcall(forgetSome) -- if it fails, the slots have been given back anyway
 return result

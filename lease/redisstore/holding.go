@@ -35,7 +35,7 @@ type holding struct {
 
 // leaseOf makes a lease of a request and what was granted to it.
 func leaseOf(r lease.Request, own lease.Settings, token, limit, since, slots string) (lease.Lease, error) {
-	l := lease.Lease{Version: lease.Version, Request: r, Asks: r.Limit, State: lease.Reserved}
+	l := lease.Lease{Version: lease.Version, Request: r, RequestedLimit: r.Limit, State: lease.Reserved}
 	l.Conditions = lease.Conditions{Need: r.Needs(own)}
 	var err error
 	if l.Token, err = strconv.ParseUint(token, 10, 64); err == nil {
@@ -166,7 +166,7 @@ func (h *holding) restore(ctx context.Context, ttl time.Duration) (answer, clock
 	for i, n := range l.Slots {
 		slots[i] = strconv.Itoa(n)
 	}
-	return h.s.confirm(ctx, h.own.Pool, "restore", ttl, h.own.ID, string(text), string(child), l.Weight, l.Asks,
+	return h.s.confirm(ctx, h.own.Pool, "restore", ttl, h.own.ID, string(text), string(child), l.Weight, l.RequestedLimit,
 		strconv.FormatUint(l.Token, 10), l.InForce, h.since, strings.Join(slots, ","))
 }
 

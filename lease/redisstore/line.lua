@@ -1,4 +1,4 @@
--- The line, and how slots are granted to it.
+-- line.lua: keeps the line of waiters in order and grants slots to its head.
 local line = {}
 
 function line.pack(w)
@@ -16,7 +16,7 @@ function line.drop(id)
   call('HDEL', K.wait, id)
 end
 
--- unkey ends what leads from a key to a waiter.
+-- unkey removes the way from a key to a waiter.
 function line.unkey(key, id)
   if key and call('HGET', K.data, 't:' .. key) == id then call('HDEL', K.data, 't:' .. key) end
 end
@@ -26,9 +26,8 @@ function line.keep(id, w, grace)
   call('HSET', K.wait, id, line.pack(w))
 end
 
--- lapse is what becomes of a waiter who is dead: its place is kept for its key, or goes.
--- It returns whether it is kept.
-function line.lapse(id, w)
+-- expire drops a dead waiter, or keeps its place for its key. It returns whether it is kept.
+function line.expire(id, w)
   local r = read.request(call('HGET', K.data, id)) or {}
   if r.key and w.aside ~= 2 and call('HEXISTS', K.data, 's:' .. id) == 0 then
     line.keep(id, w, (r.grace_ns or 0) / 1000)
@@ -39,8 +38,8 @@ function line.lapse(id, w)
   line.unkey(r.key, id)
 end
 
--- known is a waiter's record. One that cannot be read goes: if its owner lives, it
--- takes its place again with its next turn.
+-- known returns the record of a waiter, and drops one that cannot be read: if its owner
+-- lives, it takes the same place again with its next turn.
 function line.known(id)
   local text = call('HGET', K.wait, id)
   local w = line.parse(text)
@@ -50,8 +49,9 @@ function line.known(id)
   held.forget(id)
 end
 
--- head is the first in the line who is there, and was not asked to leave. nextDue is when
--- those before it, and itself, are to be judged next.
+-- head returns the first waiter that is alive, is not aside and was not told to leave. On the
+-- way it judges those before it, and drops or expires the dead. nextDue is when one of them,
+-- or the head, is to be judged next.
 function line.head()
   local at = 0
   line.nextDue = nil
@@ -60,13 +60,13 @@ function line.head()
     if #ids == 0 then return nil end
     for _, id in ipairs(ids) do
       local w = line.known(id)
-      local state = w and life.judge(w)
-      if state == life.DEAD and not READS then
-        if line.lapse(id, w) then at = at + 1 end
+      local state = w and liveness.judge(w)
+      if state == liveness.DEAD and not READS then
+        if line.expire(id, w) then at = at + 1 end
       elseif w then
         if w.changed and not READS then call('HSET', K.wait, id, line.pack(w)) end
-        if w.aside ~= 1 and not (line.nextDue and line.nextDue < life.judged(w)) then line.nextDue = life.judged(w) end
-        if state == life.ALIVE and w.aside == 0 and call('HEXISTS', K.data, 's:' .. id) == 0 then return id end
+        if w.aside ~= 1 and not (line.nextDue and line.nextDue < liveness.judged(w)) then line.nextDue = liveness.judged(w) end
+        if state == liveness.ALIVE and w.aside == 0 and call('HEXISTS', K.data, 's:' .. id) == 0 then return id end
         at = at + 1
       elseif READS then
         at = at + 1
@@ -78,8 +78,9 @@ function line.head()
   end
 end
 
--- token starts anew, after the state was lost or the pool was forgotten, from the clock:
--- tokens never come again, and never fall unless the clock was set back as well.
+-- token returns the next fencing token. After the state was lost or the pool was forgotten,
+-- tokens continue from the clock: none comes twice, and they never fall unless the clock was
+-- set back as well.
 function line.token()
   if not pool.token then
     local t = call('HMGET', K.pool, 'token', 'run')
@@ -92,8 +93,8 @@ function line.token()
   return int(pool.token)
 end
 
--- take gives a request the lowest slots that are free. tried: the request stands in no
--- line, and was not told yet.
+-- take gives a request the lowest free slots. tried is the text of a request that stands in
+-- no line; its start is marked until the caller is known to have been told.
 function line.take(id, r, limit, tried)
   local slots = {}
   for i = 1, r.weight do
@@ -102,7 +103,7 @@ function line.take(id, r, limit, tried)
   end
   local ttl = (r.ttl_ns or 0) / 1000
   local h = {
-    due = life.due(ttl), suspect = 0, ttl = ttl, weight = r.weight, asks = r.limit or 0,
+    due = liveness.due(ttl), suspect = 0, ttl = ttl, weight = r.weight, asks = r.limit or 0,
     token = line.token(), limit = int(limit), since = int(now), slots = table.concat(slots, ','),
   }
   h.start = starts.add({ pool.own, r })
@@ -122,8 +123,9 @@ function line.grant(id, h)
   return table.concat({ h.token, h.limit, h.since, h.slots, h.start or call('HGET', K.data, 'b:' .. id) or '' }, ' ')
 end
 
--- wake tells a waiter to look at its turn. It is no more than a hint: anybody who may
--- write to this server could say the same. So it must not fail: the waiter looks by itself, too.
+-- wake tells a waiter to ask for its turn. It is only a hint, which anybody who can write to
+-- this server could give, and it must not fail the step: a waiter checks by itself, too. One
+-- word in the list is enough.
 function line.wake(id)
   local n = redis.pcall('RPUSH', WAKE .. id, 'look')
   if n == 1 then
@@ -133,27 +135,28 @@ function line.wake(id)
   end
 end
 
--- settled remembers that the head has to wait, until that instant if only for the clock.
+-- settled remembers that the head has to wait: until again, if only the clock holds it up.
 function line.settled(id, again)
   if id ~= pool.head then pool.set('head', id) end
-  if again ~= pool.again then pool.set('again', int(again)) end
-  pool.head, pool.again, pool.changed = id, again, false
+  if again ~= pool.recheck then pool.set('again', int(again)) end
+  pool.head, pool.recheck, pool.changed = id, again, false
 end
 
--- settle gives room to whoever is at the head of the line, as long as there is some. Who
--- has to do something before it can start is told to look. It returns the head. While it
--- is the same one, nothing has changed, and no pace or hold-off is over, nothing can come of it.
+-- settle grants slots to the head of the line, again and again as long as there is room. A
+-- head that first has to do something itself is woken. It returns the head that has to wait.
+-- It does nothing while the head is the same, nothing has changed, and no pace or hold-off
+-- has ended: nothing could come of it.
 function line.settle()
   while true do
     local id = line.head()
-    local due = pool.again > 0 and now >= pool.again
+    local due = pool.recheck > 0 and now >= pool.recheck
     if not pool.changed and not due and (id or '') == pool.head then return id end
     if not id or rule.full() then
       line.settled(id or '', 0)
       return id
     end
     local r = read.request(call('HGET', K.data, id))
-    if not r then -- nobody knows what it wants
+    if not r then -- its request cannot be read
       note('dropped', K.data, id)
       line.drop(id)
       held.forget(id)
@@ -161,18 +164,18 @@ function line.settle()
       local why, limit = rule.decide(r, 0, {})
       if why ~= 'ready' then
         if why == 'gated' or why == 'paced' or why == 'recovers' then line.wake(id) end
-        line.settled(id, why == 'paced' and now + starts.wait({ pool.own, r }) or why == 'recovers' and now + held.recovers((r.ttl_ns or 0) / 1000) or 0)
+        line.settled(id, why == 'paced' and now + starts.wait({ pool.own, r }) or why == 'recovers' and now + held.holdOff((r.ttl_ns or 0) / 1000) or 0)
         return id
       end
       line.take(id, r, limit)
       line.wake(id)
-      pool.changed = true -- for the next in the line, who is the head now
+      pool.changed = true -- for the next waiter, which is the head now
     end
   end
 end
 
--- answer is what every step that asks for slots returns. With nobody before the caller it
--- says when somebody's state may change by itself. Who has its slots needs no numbers.
+-- answer is what every step that wants slots returns. With nobody before the caller, it says
+-- when a record is to be judged next. A caller that has its slots needs no numbers.
 function line.answer(why, ahead, grant, stop)
   if grant then return { why, int(now), server.run, pool.sum, 0, 0, '0', pool.text, '0', '', grant, '', '' } end
   starts.read()
@@ -183,13 +186,13 @@ function line.answer(why, ahead, grant, stop)
     first = at and int(math.max(0, at - now)) or ''
   end
   return {
-    why, int(now), server.run, pool.sum, held.asked(), ahead, int(held.recovers()), pool.text, int(starts.last), starts.text, '', first, stop or '',
+    why, int(now), server.run, pool.sum, held.smallestLimit(), ahead, int(held.holdOff()), pool.text, int(starts.last), starts.text, '', first, stop or '',
   }
 end
 
 function line.score(priority, seq) return int((priority + 20) * 2 ^ 46 + seq) end
 
--- join puts somebody into the line; seq is the place it has had, or 0. Numbers follow
+-- join puts a waiter into the line; seq is the place that it had before, or 0. Numbers follow
 -- the clock, so that they grow also after the state was lost.
 function line.join(id, text, r, seq, since)
   if seq == 0 then
@@ -198,7 +201,7 @@ function line.join(id, text, r, seq, since)
   end
   local ttl = (r.ttl_ns or 0) / 1000
   call('ZADD', K.line, line.score(r.priority, seq), id)
-  call('HSET', K.wait, id, line.pack({ due = life.due(ttl), suspect = 0, ttl = ttl, aside = 0, since = since or int(now) }))
+  call('HSET', K.wait, id, line.pack({ due = liveness.due(ttl), suspect = 0, ttl = ttl, aside = 0, since = since or int(now) }))
   call('HSET', K.data, id, text)
   if r.key then call('HSET', K.data, 't:' .. r.key, id) end
   call('SADD', K.pools, r.pool)

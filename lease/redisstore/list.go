@@ -171,7 +171,7 @@ func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease
 
 // pool reads the answer of list and summary, but for who is in it.
 func (s *Store) pool(name string, a answer) lease.Pool {
-	p := lease.Pool{Name: name, Own: settings(a.text(3)), Starts: s.starts(a.text(4), a.text(5)), Recovers: a.micros(8)}
+	p := lease.Pool{Name: name, Own: settings(a.text(3)), Starts: s.starts(a.text(4), a.text(5)), RecoveringFor: a.micros(8)}
 	if text := a.text(6); text != "" {
 		p.Report = &lease.Report{}
 		if json.Unmarshal([]byte(text), p.Report) != nil {
@@ -192,7 +192,7 @@ func (a *address) holder(e answer, own lease.Settings, now clock.Instant) lease.
 	f := append(strings.Fields(e.text(4)), "", "", "", "", "", "", "", "", "")
 	l, err := leaseOf(r, own, f[5], f[6], f[7], f[8])
 	entry := lease.Entry{Lease: &l, HeartbeatAge: -1}
-	l.Asks, _ = strconv.Atoi(f[4])
+	l.RequestedLimit, _ = strconv.Atoi(f[4])
 	ttl := parseMicros(f[2])
 	if f[0] != "" {
 		entry.HeartbeatAge = max(0, now.Sub(parseInstant(f[0]))+ttl/2)

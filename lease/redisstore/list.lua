@@ -1,23 +1,24 @@
--- The steps that look.
+-- list.lua: the steps that describe a pool, and the ones that tell a holder or waiter something.
 
--- holder: id, request, child, its state, what is held, its last keepalive; nil of none.
+-- holder returns id, request, child, state, record and last keepalive; nil if there is none.
 local function holder(id)
   local text = call('HGET', K.held, id)
   if not text then return nil end
   local h = held.parse(text)
-  local state = h and life.judge(h) or life.ALIVE
-  if state == life.DEAD then return nil end
+  local state = h and liveness.judge(h) or liveness.ALIVE
+  if state == liveness.DEAD then return nil end
   local d = call('HMGET', K.data, id, 'c:' .. id, 'k:' .. id)
   return { id, d[1] or '', d[2] or '', tostring(state), h and held.pack(h) or '', d[3] or '' }
 end
 
--- waiter: id, request, number, priority, since, 1 if it is passed for now; nil of none.
+-- waiter returns id, request, number, priority, since, and 1 if others pass it for now; nil if
+-- there is none.
 local function waiter(id)
   local w = line.known(id)
-  local state = w and life.judge(w)
-  if not w or state == life.DEAD then return nil end
+  local state = w and liveness.judge(w)
+  if not w or state == liveness.DEAD then return nil end
   local seq, priority = line.place(id)
-  local aside = (w.aside > 0 or state == life.SUSPECT) and '1' or '0'
+  local aside = (w.aside > 0 or state == liveness.SUSPECT) and '1' or '0'
   return { id, call('HGET', K.data, id) or '', int(seq), tostring(priority), w.since, aside }
 end
 
@@ -29,8 +30,8 @@ local function each(of, ...)
   return { 'ok', int(now), server.run, all }
 end
 
--- holders, waiters: ids. What is known of them: a list comes in pieces, so that it holds
--- nobody up.
+-- holders, waiters: ids. Returns what is known of them. A list is read in pieces, so that no
+-- single step takes long.
 function step.holders(...) return each(holder, ...) end
 function step.waiters(...) return each(waiter, ...) end
 
@@ -52,22 +53,22 @@ function step.tell(id, kind, text)
   return { 'ok', int(now), server.run, role, found, pool.text }
 end
 
-local function described()
+local function describe()
   starts.read()
   local got = call('HMGET', K.pool, 'report', 'reported')
-  return pool.text, int(starts.last), starts.text, got[1] or '', got[2] or '', int(held.recovers())
+  return pool.text, int(starts.last), starts.text, got[1] or '', got[2] or '', int(held.holdOff())
 end
 
--- list: a pool, and the ids of all its holders and waiters at one moment.
+-- list: nothing. Returns a pool, and the ids of all its holders and waiters at one moment.
 function step.list()
-  local o, l, b, r, at, left = described()
+  local o, l, b, r, at, left = describe()
   return { 'ok', int(now), server.run, o, l, b, r, at, left, call('HKEYS', K.held), call('ZRANGE', K.line, 0, -1) }
 end
 
--- summary: id. A pool and the ids of its holders, how long its line is, and which of it
--- that id is.
+-- summary: id. Returns a pool, the ids of its holders, the length of its line, and the place
+-- of that id in it.
 function step.summary(id)
-  local o, l, b, r, at, left = described()
+  local o, l, b, r, at, left = describe()
   local rank = call('ZRANK', K.line, id)
   return { 'ok', int(now), server.run, o, l, b, r, at, left, call('HKEYS', K.held), {}, call('ZCARD', K.line), rank and rank + 1 or 0 }
 end

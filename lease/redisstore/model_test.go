@@ -166,7 +166,7 @@ func (m *model) same(what string, h, g lease.Holding, v, w lease.Verdict) {
 		m.Errorf("%s: %+v, the model says %+v", what, v, w)
 	case h != nil:
 		a, b := h.Lease(), g.Lease()
-		if !slices.Equal(a.Slots, b.Slots) || a.InForce != b.InForce || a.Asks != b.Asks {
+		if !slices.Equal(a.Slots, b.Slots) || a.InForce != b.InForce || a.RequestedLimit != b.RequestedLimit {
 			m.Errorf("%s: %+v, the model has %+v", what, a, b)
 		}
 	case v.Reason != lease.Behind && (v.Used != w.Used || v.Limit != w.Limit || !slices.Equal(v.Gates, w.Gates)):

@@ -1,4 +1,5 @@
--- The pool as it is recorded, but for who is in it and in its line.
+-- pool.lua: reads the record of the pool and writes what a step changes of it, and knows the
+-- format of the records of holders.
 local CLOSED = '-'
 local function readState(short)
   if short then return call('HMGET', K.pool, 'set', 'own', 'sum', 'at', 'head', 'twice') end
@@ -7,45 +8,47 @@ end
 local state = readState(STEP == 'renew') -- which most often needs no starts
 local pool = {
   state = state,
-  own = {}, -- its settings, and as they are written; those of a new pool, or as an older berth set them
+  own = {}, -- its settings; text is how they are written, also by an older berth
   text = state[2] == CLOSED and state[1] or state[2] ~= CLOSED and state[2] or '',
   sum = num(state[3]), -- slots in use
-  head = state[5] or '', -- whom the line was last settled for
-  again = num(state[13]), -- when it may have its turn by the clock alone; 0: never
-  twice = state[6] or '',
-  changed = false, -- somebody's turn may have come
+  head = state[5] or '', -- the waiter for which the line was last settled
+  recheck = num(state[13]), -- when head may have its turn by the clock alone; 0: never
+  shared = state[6] or '',
+  changed = false, -- a waiter's turn may have come
 }
 
--- What a step changes of it is written once, when the step is over, whatever became of it.
-local news = {}
-function pool.set(field, value) news[field] = value end
+-- Changes of the record are written once, at the end of the step, also if that fails.
+local unsaved = {}
+function pool.set(field, value) unsaved[field] = value end
 function pool.save()
   local all = {}
-  for field, value in pairs(news) do
+  for field, value in pairs(unsaved) do
     all[#all + 1] = field
     all[#all + 1] = value
   end
   if #all > 0 then call('HSET', K.pool, unpack(all)) end
-  news = {}
+  unsaved = {}
 end
-function pool.discard() news = {} end
+function pool.discard() unsaved = {} end
 
--- unsettle comes with what may give somebody a turn: the line is to be settled, whatever
--- becomes of this step.
+-- unsettle is called where a waiter's turn may have come: the line is to be settled, by a
+-- later step if this one fails.
 function pool.unsettle()
   pool.changed = true
   if pool.head ~= '' then pool.set('head', '') end
   pool.head = ''
 end
 
--- The holders. leastAsked and firstDue are as they were read; false: to be read.
-local held = { leastAsked = false, firstDue = false, DIGITS = 7 } -- of the number of a slot, at most
+-- smallest and firstDue are read when they are first needed; false: not yet. DIGITS is the
+-- most that the number of a slot may have.
+local held = { smallest = false, firstDue = false, DIGITS = 7 }
 
 function held.pack(h)
   return string.format('%.0f %.0f %.0f %d %d %s %s %s %s', h.due, h.suspect, h.ttl, h.weight, h.asks, h.token, h.limit, h.since, h.slots)
 end
 
--- parse returns nil for what is not ours. A slot's number is bounded, for each is a bit.
+-- parse returns nil for what berth has not written. The number of a slot is bounded because
+-- it addresses a bit.
 function held.parse(v)
   local d, s, t, w, a, k, l, b, slots = string.match(v, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ([%d,]+)$')
   if not d or #d > 17 or #s > 17 or #t > 16 or #a > 15 then return nil end
@@ -63,29 +66,29 @@ function held.parse(v)
   }
 end
 
--- put writes a record, and when it is to be judged next.
+-- put writes a record, and notes when it is to be judged next.
 function held.put(id, h)
   held.firstDue = false
   call('HSET', K.held, id, held.pack(h))
-  call('ZADD', K.due, int(life.judged(h)), id)
+  call('ZADD', K.due, int(liveness.judged(h)), id)
 end
 
 function held.countTTL(id, ttl)
-  if ttl > RECOVER and ttl < HOUR then -- one that is stopped asks for so much
+  if ttl > RECOVER and ttl < HOUR then -- a suspended holder has an hour
     call('ZADD', K.ttls, int(ttl), id)
   else
     call('ZREM', K.ttls, id)
   end
 end
 
--- known is a holder as it is recorded: nil if there is none, false if it cannot be read.
+-- known returns the record of a holder: nil if there is none, false if it cannot be read.
 function held.known(id)
   local text = call('HGET', K.held, id)
   return text and (held.parse(text) or false)
 end
 
--- What is made of held is seen to fit it, and who is missed is judged, before each step; once
--- a second of a pool's use is enough before a heartbeat.
+-- Before a step, what is derived from held is checked and overdue holders are judged. Before
+-- a heartbeat, once in a second is enough.
 local at = num(pool.state[4])
-local whole = pool.state[3] and string.find(pool.state[3], '^%d+$') and pool.state[2] == CLOSED and now >= at - SECOND
+local fits = pool.state[3] and string.find(pool.state[3], '^%d+$') and pool.state[2] == CLOSED and now >= at - SECOND
 local tick = now > at + SECOND

@@ -1,4 +1,4 @@
--- Who may start: lease.Decide and lease.Starts, in microseconds.
+-- rule.lua: decides who may start, as lease.Decide and lease.Starts do, in microseconds.
 local rule, starts = {}, { NAMES = { 'last', 'buckets', 'count', 'over', 'slow', 'used' } }
 
 function rule.smallest(own, ...)
@@ -32,9 +32,9 @@ function starts.write()
   starts.last = nil -- to be read again, as others will read it
 end
 
-function rule.paces(terms)
+function rule.paces(conditions)
   local all = {}
-  for _, t in ipairs(terms) do
+  for _, t in ipairs(conditions) do
     if t.ramp_ns and pool.sum >= (t.min_slots or 0) then all[#all + 1] = { every = t.ramp_ns, burst = 1 } end
     if t.rate then all[#all + 1] = { every = t.rate.every_ns, burst = t.rate.burst } end
   end
@@ -52,16 +52,16 @@ function starts.turn(p)
   return now
 end
 
-function starts.wait(terms)
+function starts.wait(conditions)
   local wait = 0
-  for _, p in ipairs(rule.paces(terms)) do
+  for _, p in ipairs(rule.paces(conditions)) do
     wait = math.max(wait, starts.turn(p) - (p.burst - 1) * p.every / 1000 - now)
   end
   return wait
 end
 
--- add counts a start, and returns it as undo takes it back.
-function starts.add(terms)
+-- add counts a start, and returns it in the form that undo takes.
+function starts.add(conditions)
   starts.read()
   local kept = {}
   local function keep(b)
@@ -71,7 +71,7 @@ function starts.add(terms)
     kept[#kept + 1] = b
   end
   for _, b in ipairs(starts.buckets) do keep(b) end
-  for _, t in ipairs(terms) do
+  for _, t in ipairs(conditions) do
     local p = t.rate and { every = t.rate.every_ns, burst = t.rate.burst }
     for _, every in ipairs({ t.ramp_ns or 0, p and p.burst <= 1 and p.every or 0 }) do
       if every > DAY * 1000 then starts.slow = math.max(starts.slow, every) end
@@ -96,8 +96,8 @@ function starts.add(terms)
   return start
 end
 
--- undo is lease.Starts.Undo. Of a lease that is lost, and may have been given back
--- before, it takes back only the last start, which it does but once.
+-- undo is lease.Starts.Undo. A lost lease may have been given back before, so its start is
+-- taken back only if it is the last one, which cannot be done twice.
 function starts.undo(start, lost)
   local at, before, nth = string.match(start, '^(%d+) (%d+) (%d+)')
   if not at then return end
@@ -118,34 +118,34 @@ function starts.undo(start, lost)
   starts.write()
 end
 
-function rule.holds(answers, gates)
-  if not answers.gates or answers.last ~= starts.last or now - answers.at > 15 * SECOND then return false end
-  for _, g in ipairs(answers.gates) do
+function rule.isClear(clearance, gates)
+  if not clearance.gates or clearance.last ~= starts.last or now - clearance.at > 15 * SECOND then return false end
+  for _, g in ipairs(clearance.gates) do
     if g == gates then return true end
   end
   return false
 end
 
--- full reports whether nobody can start, whoever it is.
+-- full reports whether no request can start, whatever limit it has.
 function rule.full()
-  local limit = rule.smallest(pool.own.limit, held.asked())
+  local limit = rule.smallest(pool.own.limit, held.smallestLimit())
   return limit > 0 and pool.sum >= limit
 end
 
 -- decide returns the reason and the limit in force.
-function rule.decide(r, ahead, answers)
-  local ask = r.limit or 0
-  if ask == 0 and not pool.own.limit then ask = r.fallback or 0 end
-  local limit = rule.smallest(pool.own.limit, held.asked(), ask)
-  if ask > 0 and r.weight > ask or pool.own.limit and pool.own.limit > 0 and r.weight > pool.own.limit then return 'too heavy', limit end
+function rule.decide(r, ahead, clearance)
+  local requested = r.limit or 0
+  if requested == 0 and not pool.own.limit then requested = r.fallback or 0 end
+  local limit = rule.smallest(pool.own.limit, held.smallestLimit(), requested)
+  if requested > 0 and r.weight > requested or pool.own.limit and pool.own.limit > 0 and r.weight > pool.own.limit then return 'too heavy', limit end
   if ahead > 0 then return 'behind', limit end
   if limit == 0 then return 'drained', limit end
   if pool.sum + r.weight > limit then return 'full', limit end
-  if held.recovers((r.ttl_ns or 0) / 1000) > 0 then return 'recovers', limit end
+  if held.holdOff((r.ttl_ns or 0) / 1000) > 0 then return 'recovers', limit end
   starts.read()
   if starts.wait({ pool.own, r }) > 0 then return 'paced', limit end
   for _, t in ipairs({ pool.own, r }) do
-    if t.gates and pool.sum >= (t.min_slots or 0) and not rule.holds(answers, t.gates) then return 'gated', limit end
+    if t.gates and pool.sum >= (t.min_slots or 0) and not rule.isClear(clearance, t.gates) then return 'gated', limit end
   end
   return 'ready', limit
 end

@@ -1,9 +1,13 @@
--- The state is as good as this process of the server: another one may have lost the
--- last of it, or all (no persistence, a lagging replica was promoted). Holders that
--- were forgotten register again with their next heartbeat; nobody new starts meanwhile.
--- INFO is read at every step, for else nobody would wait for a loss since the last look. A
--- process that starts, or becomes a master, has another history (replid) than before. So has one that the first replica attaches to, but that one remembers no history from
--- before (replid2), and has lost nothing.
+-- server.lua: notices that this server may have forgotten holders, which begins the recovery
+-- hold-off, and that it evicts keys.
+--
+-- State can be lost with the process of the server: another one may have started without the
+-- last of it, or all (no persistence, or a lagging replica was promoted). During the hold-off
+-- nobody new starts, and holders that were forgotten register again with their next
+-- heartbeat. INFO is read at every step: a loss that is noticed later would be noticed after
+-- a start. Two histories (replid) tell the processes apart: one that starts, or becomes a
+-- master, has a new one. A master gets a new one also when its first replica attaches; but
+-- then it has no earlier history (replid2), and has lost nothing.
 local epoch = call('HMGET', K.epoch, 'run', 'at', 'name', 'history', 'floor', 'checked', 'policy', 'new')
 local copies = call('INFO', 'replication')
 local history = string.match(copies, 'master_replid:(%x+)')
@@ -16,10 +20,10 @@ if not epoch[1] or epoch[4] ~= history then
   end
   call('HSET', K.epoch, 'history', history)
 end
--- A server on which nobody has been known yet has forgotten nobody, if who asks for slots says
--- so; not if it is who has some.
-local asks = STEP == 'try' or STEP == 'line' or STEP == 'turn'
-if asks and ARGV[8] == '1' and epoch[8] == '1' and epoch[2] ~= '0' then
+-- ?fresh=1 ends the hold-off of a server on which no holder has been registered yet. Only a
+-- caller that wants slots may say so, not one that registers the slots it has.
+local wantsSlots = STEP == 'try' or STEP == 'line' or STEP == 'turn'
+if wantsSlots and ARGV[8] == '1' and epoch[8] == '1' and epoch[2] ~= '0' then
   epoch[2] = '0'
   call('HSET', K.epoch, 'at', '0')
 end
@@ -33,17 +37,17 @@ local server = {
   floor = num(epoch[5]), -- the highest token of all pools that are gone
 }
 
--- A server that throws keys away when it is full forgets holders.
+-- A server that evicts keys when it is full forgets holders.
 if not READS and (math.abs(now - num(epoch[6])) > 60 * SECOND or (epoch[7] or '') ~= '') then
   local info = call('INFO', 'memory')
-  local most, policy = string.match(info, 'maxmemory:(%d+)'), string.match(info, 'maxmemory_policy:(%S+)')
-  epoch[7] = most ~= '0' and policy ~= 'noeviction' and policy or ''
+  local limit, policy = string.match(info, 'maxmemory:(%d+)'), string.match(info, 'maxmemory_policy:(%S+)')
+  epoch[7] = limit ~= '0' and policy ~= 'noeviction' and policy or ''
   call('HSET', K.epoch, 'checked', int(now), 'policy', epoch[7])
 end
 if epoch[7] and epoch[7] ~= '' then note('evicts', epoch[7], '') end
 
--- know is called when somebody holds slots: from now on the server can forget.
-function server.know()
+-- markUsed is called when a holder is registered: from now on the server can forget one.
+function server.markUsed()
   if epoch[8] == '1' then call('HSET', K.epoch, 'new', '') end
   epoch[8] = ''
 end

@@ -1,4 +1,5 @@
--- The steps of who has something, or gives it up.
+-- steps.lua: the steps of holders and waiters other than renewing and acquiring, and those
+-- that change a pool.
 
 local function taken(slots)
   for s in string.gmatch(slots, '%d+') do
@@ -7,19 +8,19 @@ local function taken(slots)
   return false
 end
 
--- restore: id, request, child, weight, asks, token, limit, since, slots. Registers a
--- lease that this server has forgotten or cannot read: as long as nobody new was let in, or
--- if there is room for it. Before that, who seems to have its slots may be one whose end was
--- forgotten. The server may also have forgotten that it had its turn in the line.
+-- restore: id, request, child, weight, requested limit, token, limit, since, slots. Registers
+-- a lease that this server has forgotten or cannot read. While nobody new has started it is
+-- registered even if its slots seem to be taken: by a holder whose end was forgotten. Later
+-- there has to be room for it. Its ticket is dropped, if the server forgot only the grant.
 function step.restore(id, text, child, weight, asks, token, limit, since, slots)
   local r = ownRequest(text)
   local h = {
-    due = life.due(TTL), suspect = 0, ttl = TTL, weight = tonumber(weight), asks = tonumber(asks),
+    due = liveness.due(TTL), suspect = 0, ttl = TTL, weight = tonumber(weight), asks = tonumber(asks),
     token = token, limit = limit, since = since, slots = slots,
   }
   if isOver(id) then return late end
   if not held.remove(id) and call('HGET', K.pool, 'run') == server.run then
-    local room = rule.smallest(pool.own.limit ~= 0 and pool.own.limit, held.asked(), h.asks)
+    local room = rule.smallest(pool.own.limit ~= 0 and pool.own.limit, held.smallestLimit(), h.asks)
     if taken(slots) or room > 0 and pool.sum + h.weight > room then return { 'lost', int(now), server.run } end
   end
   line.drop(id)
@@ -40,9 +41,9 @@ function step.running(id, child)
   return { 'ok', int(now), server.run }
 end
 
-local UNSEEN = '-' -- the start of a lease that nobody was told of
+local UNSEEN = '-' -- stands for the start of a lease of which the caller was not told
 
--- giveBack ends a lease: its slots are free, and its start has not been, if there is one.
+-- giveBack ends a lease, and takes back its start, unless that is ''.
 local function giveBack(id, start)
   local recorded = start ~= '' and call('HGET', K.data, 'b:' .. id)
   if not held.remove(id) then
@@ -55,36 +56,36 @@ local function giveBack(id, start)
   return true
 end
 
--- ended remembers an id that has ended while a step of its own may still be on the way:
--- that one would take slots for nobody.
-local LATE = 60 * SECOND
-local function ended(id, unsure)
+-- rememberEnd remembers an id that has ended while a step of its own may still be on the way:
+-- that step would take slots that nobody uses.
+local LATE_FOR = 60 * SECOND
+local function rememberEnd(id, unsure)
   if unsure ~= '1' then return end
-  call('ZREMRANGEBYSCORE', K.gone, '-inf', int(now - LATE))
+  call('ZREMRANGEBYSCORE', K.gone, '-inf', int(now - LATE_FOR))
   call('ZADD', K.gone, int(now), id)
-  call('PEXPIRE', K.gone, int(2 * LATE / 1000))
+  call('PEXPIRE', K.gone, int(2 * LATE_FOR / 1000))
 end
 
--- release: id, "" or its start if nothing ran, as it was told or "-", and 1 if a step may
--- still be on the way. Gives the slots back.
+-- release: id; "" or, if nothing ran, its start as the caller was told it, or "-"; 1 if a
+-- step may still be on the way. Gives the slots back.
 function step.release(id, start, unsure)
-  ended(id, unsure)
+  rememberEnd(id, unsure)
   if giveBack(id, start) then held.forget(id) end
   line.settle()
   return { 'ok', int(now), server.run }
 end
 
--- undo: id, and 1 if a step may still be on the way and its caller goes. Gives back what a
--- try got whose answer was lost, if nobody was told of it since.
+-- undo: id; 1 if a step may still be on the way and its caller goes. Gives back what a try
+-- took whose answer was lost, unless the caller was told of it by another step since.
 function step.undo(id, unsure)
-  ended(id, unsure)
+  rememberEnd(id, unsure)
   local start = call('HGET', K.data, 'b:' .. id)
   if start and string.find(start, ' try$') then return step.release(id, UNSEEN) end
   return { 'ok', int(now), server.run }
 end
 
--- leave: id, key, grace, and 1 if a step may still be on the way. Gives a place up, or keeps
--- it for the key; and slots that were granted to it.
+-- leave: id, key, grace; 1 if a step may still be on the way. Gives a place up, or keeps it
+-- for the key, and gives back slots that were granted to it.
 function step.leave(id, key, grace, unsure)
   local w = line.known(id)
   local stopped = call('HEXISTS', K.data, 's:' .. id) == 1
@@ -100,14 +101,14 @@ function step.leave(id, key, grace, unsure)
   if w then pool.set('used', int(now)) end
   local done = step.release(id, UNSEEN, unsure)
   call('DEL', WAKE .. id)
-  line.wake(id) -- whoever still listens for it can go
+  line.wake(id) -- ends a call that still listens
   call('PEXPIRE', WAKE .. id, 1000)
   return done
 end
 
--- aside: id, 1 or 0, request, number, priority, since. Lets the others pass a place, or
--- no longer; the place is taken again if it was dropped. Who goes aside gives back what
--- was granted to it unseen.
+-- aside: id, 1 or 0, request, number, priority, since. Lets other waiters pass this one, or
+-- no longer. A place that was dropped is taken again. With 1, slots that were granted to it
+-- without its knowledge are given back.
 function step.aside(id, on, text, seq, priority, since)
   if held.known(id) then
     if on == '0' then return { 'ok', int(now), server.run } end
@@ -125,13 +126,13 @@ function step.aside(id, on, text, seq, priority, since)
     w = line.known(id)
   end
   w.aside, w.ttl, w.suspect = tonumber(on), TTL, 0
-  w.due = life.due(TTL)
+  w.due = liveness.due(TTL)
   call('HSET', K.wait, id, line.pack(w))
   return { 'ok', int(now), server.run }
 end
 
--- set: pool, the settings that are expected, and the new ones. Says again, with those
--- that are there, when they are others.
+-- set: pool, the settings that are expected, and the new ones. Returns again, and the
+-- settings that are there, if those are others.
 function step.set(name, old, new)
   if pool.text ~= old then return { 'again', int(now), server.run, pool.text } end
   pool.set('set', new)
@@ -143,7 +144,7 @@ function step.set(name, old, new)
   return { 'ok', int(now), server.run }
 end
 
--- report: what the gates said, as JSON, and when is this server's business.
+-- report: what the gates said, as JSON. The time is added here.
 function step.report(text)
   pool.set('report', text)
   pool.set('reported', int(now))

@@ -27,11 +27,11 @@ func TestUndoIsTheRule(t *testing.T) {
 		h := try(t, s, job(1, time.Minute))
 		was := lease.Starts{Last: at(60), Count: uint64(1 + dice.IntN(5))}
 		if dice.IntN(3) == 0 {
-			was.Over = at(60)
+			was.Overdrawn = at(60)
 		}
 		for i := range dice.IntN(3) {
 			p := lease.Pace{Every: micros(20), Burst: 2 + i}
-			was.Buckets = append(was.Buckets, lease.Bucket{Pace: p, Next: was.Last.Add(micros(70)), Asked: at(60)})
+			was.Buckets = append(was.Buckets, lease.Bucket{Pace: p, Next: was.Last.Add(micros(70)), LastUse: at(60)})
 		}
 		u := lease.Start{At: at(60), Nth: uint64(1 + dice.IntN(5))}
 		if u.Nth == was.Count && dice.IntN(4) > 0 {
@@ -75,10 +75,10 @@ func TestUndoIsTheRule(t *testing.T) {
 func starts(s lease.Starts) map[string]string {
 	var b strings.Builder
 	for _, k := range s.Buckets {
-		fmt.Fprintf(&b, "%d %d %s %s;", k.Every.Nanoseconds(), k.Burst, inMicros(k.Next), inMicros(k.Asked))
+		fmt.Fprintf(&b, "%d %d %s %s;", k.Every.Nanoseconds(), k.Burst, inMicros(k.Next), inMicros(k.LastUse))
 	}
 	return map[string]string{
 		"last": inMicros(s.Last), "buckets": b.String(),
-		"count": fmt.Sprint(s.Count), "over": inMicros(s.Over),
+		"count": fmt.Sprint(s.Count), "over": inMicros(s.Overdrawn),
 	}
 }

@@ -109,7 +109,7 @@ func staleAnswer(t *testing.T, s *suite) {
 		t.Fatalf("%v, %+v, %v; want gated: there was a start since", h, v, err)
 	}
 	old := s.asked("g")
-	old.At = old.At.Add(-lease.AskedHolds - time.Second)
+	old.At = old.At.Add(-lease.ClearanceTTL - time.Second)
 	if h, v, err := p.TryAcquire(s.ctx, old); h != nil || err != nil || v.Reason != lease.Gated {
 		t.Fatalf("%v, %+v, %v; want gated: it was asked long ago", h, v, err)
 	}

@@ -1,36 +1,36 @@
--- The steps that ask for slots.
+-- acquire.lua: the steps that want slots: try, line and turn.
 
--- ownRequest is a caller's own, which has been checked.
+-- ownRequest decodes the request of the caller, which the client has made.
 local function ownRequest(text)
   local r = cjson.decode(text)
   r.priority = r.priority or 0
   return r
 end
 
--- A step of whoever has left is one that the network has kept: it takes nothing.
+-- A step whose caller has left was delayed by the network: it takes nothing.
 local late = { 'late', int(now) }
 local function isOver(id) return call('ZSCORE', K.gone, id) end
 
--- again answers who asks for what it has: its last answer was lost. It is a heartbeat, from
--- which on the lease counts, and has something for the replicas to confirm.
-local function again(id, h)
-  h.due, h.suspect = life.due(h.ttl), 0
+-- regrant answers a caller that has its slots already, because an answer was lost. It writes
+-- a heartbeat, from which the lease counts, and so that replicas have something to confirm.
+local function regrant(id, h)
+  h.due, h.suspect = liveness.due(h.ttl), 0
   held.put(id, h)
   return line.answer('ready', 0, line.grant(id, h))
 end
 
--- granted is what the caller of a try or a turn has already. A record that cannot be read
--- goes: it was not told of it.
+-- granted returns what the caller of a try or a turn has already. A record that cannot be
+-- read is removed: the caller was not told of it.
 local function granted(id)
-  local h = mine and held.known(id)
-  if h == false and mine then held.remove(id) end
+  local h = ownRecord and held.known(id)
+  if h == false and ownRecord then held.remove(id) end
   return h
 end
 
--- try: id, request. Takes the slots if nobody is before the request and there is room.
+-- try: id, request. Takes the slots if no waiter goes first and there is room.
 function step.try(id, text)
   local h = granted(id)
-  if h then return again(id, h) end
+  if h then return regrant(id, h) end
   local r = ownRequest(text)
   local first, ahead = line.settle(), 0
   if first then
@@ -41,15 +41,15 @@ function step.try(id, text)
   end
   local why, limit = rule.decide(r, ahead, {})
   if why ~= 'ready' then return line.answer(why, ahead) end
-  -- Its caller may stand in the line by now, or have been granted its slots there: then this
-  -- is a step that the network has kept.
+  -- If its caller has left, stands in the line or has its slots from there, the network has
+  -- delayed this step.
   if isOver(id) or call('HEXISTS', K.wait, id) == 1 or call('HEXISTS', K.held, id) == 1 then return late end
   return line.answer(why, 0, line.grant(id, line.take(id, r, limit, text)))
 end
 
--- line: id, request. Takes a place in the line, or the one kept for the request's key,
--- or that of a waiter with this key who misses its heartbeats: it was killed; returns its
--- number, the time, its priority, since when it is there.
+-- line: id, request. Takes a place in the line: a new one, or the one that is kept for the
+-- request's key, or that of a waiter with this key that misses its heartbeats, because it was
+-- killed. Returns its number, the time, its priority, and since when it is there.
 function step.line(id, text)
   if held.known(id) then return { '0', int(now), '0', int(now), server.run } end
   local w = line.known(id)
@@ -58,8 +58,8 @@ function step.line(id, text)
     local r = ownRequest(text)
     local kept = r.key and call('HGET', K.data, 't:' .. r.key)
     w = kept and line.known(kept)
-    local state = w and life.judge(w)
-    if w and (w.aside == 2 and state ~= life.DEAD or w.aside == 0 and state ~= life.ALIVE) then
+    local state = w and liveness.judge(w)
+    if w and (w.aside == 2 and state ~= liveness.DEAD or w.aside == 0 and state ~= liveness.ALIVE) then
       local seq, priority = line.place(kept)
       line.drop(kept)
       held.forget(kept)
@@ -74,18 +74,17 @@ function step.line(id, text)
   return { int(seq), int(now), tostring(priority), w.since, server.run }
 end
 
--- turn: id, request, number, priority, since, gates that were asked. Takes the slots if
--- it is this ticket's turn; the heartbeat of its place, which it takes again if it was
--- dropped.
-function step.turn(id, text, seq, priority, since, answers)
+-- turn: id, request, number, priority, since, clearance. Writes the heartbeat of a place,
+-- which it takes again if it was dropped, and takes the slots if it is this ticket's turn.
+function step.turn(id, text, seq, priority, since, clearance)
   local h = granted(id)
   if h then
     call('DEL', WAKE .. id)
     local start = call('HGET', K.data, 'b:' .. id)
-    if start and string.find(start, ' try$') then -- its undoing comes too late
+    if start and string.find(start, ' try$') then -- the caller is told now: undo comes too late
       call('HSET', K.data, 'b:' .. id, string.sub(start, 1, -5))
     end
-    return again(id, h)
+    return regrant(id, h)
   end
   local stop = call('HGET', K.data, 's:' .. id)
   if stop then return line.answer('stopped', 0, nil, stop) end
@@ -93,7 +92,7 @@ function step.turn(id, text, seq, priority, since, answers)
   r.priority = tonumber(priority)
   local w = line.known(id)
   if w and call('ZSCORE', K.line, id) then
-    w.due, w.suspect, w.ttl, w.aside = life.due(TTL), 0, TTL, 0
+    w.due, w.suspect, w.ttl, w.aside = liveness.due(TTL), 0, TTL, 0
     call('HSET', K.wait, id, line.pack(w))
   elseif not w and isOver(id) then
     return late
@@ -107,7 +106,7 @@ function step.turn(id, text, seq, priority, since, answers)
     return line.answer('ready', 0, line.grant(id, h))
   end
   if first ~= id then return line.answer('behind', math.max(1, call('ZRANK', K.line, id) or 1)) end
-  local why, limit = rule.decide(r, 0, cjson.decode(answers))
+  local why, limit = rule.decide(r, 0, cjson.decode(clearance))
   if why ~= 'ready' then return line.answer(why, 0) end
   pool.unsettle()
   return line.answer(why, 0, line.grant(id, line.take(id, r, limit)))
@@ -115,7 +114,7 @@ end
 
 local function done()
   local ok, result = pcall(function()
-    held.look()
+    held.check()
     local result = step[STEP](unpack(ARGV, 9))
     if pool.changed and not READS then line.settle() end
     return result

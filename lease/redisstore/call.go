@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 //go:embed *.lua
 var sources embed.FS
 
-// One script for all steps, which common.lua begins.
+// All steps are in one script, which begins with common.lua.
 var script, digest = func() (string, string) {
 	var all strings.Builder
 	for _, name := range []string{"common", "server", "pool", "renew", "held", "rule", "line", "acquire", "steps", "list", "forget"} {
@@ -35,7 +34,7 @@ var script, digest = func() (string, string) {
 	return all.String(), hex.EncodeToString(sum[:])
 }()
 
-// All keys have one hash tag, so that a pool and the epoch are on one server.
+// All keys have the same hash tag, so that they are on one server.
 const prefix = "{berth}:"
 
 func keysOf(pool string) []string {
@@ -46,17 +45,17 @@ func keysOf(pool string) []string {
 	return keys
 }
 
-// wakeKey is the list that wakes one waiter.
+// wakeKey is the list through which a waiter is woken.
 func wakeKey(id string) string { return prefix + "wake:" + id }
 
-// call runs one step on a pool, once. It returns the answer, and when it was sent.
+// call runs one step on a pool, once. It returns the answer, and when the step was sent.
 func (s *Store) call(ctx context.Context, pool, step string, ttl time.Duration, args ...any) (answer, clock.Instant, error) {
 	return s.timed(ctx, pool, step, ttl, false, args)
 }
 
-// confirm is call for a step that counts only when the replicas have it, too.
+// confirm is call for a step that counts only when the replicas have it as well.
 func (s *Store) confirm(ctx context.Context, pool, step string, ttl time.Duration, args ...any) (answer, clock.Instant, error) {
-	return s.timed(ctx, pool, step, ttl, s.dial.Replicas > 0, args)
+	return s.timed(ctx, pool, step, ttl, s.address.Replicas > 0, args)
 }
 
 func (s *Store) timed(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, clock.Instant, error) {
@@ -64,25 +63,25 @@ func (s *Store) timed(ctx context.Context, pool, step string, ttl time.Duration,
 	defer cancel()
 	a, sent, err := s.send(short, pool, step, ttl, copied, args)
 	var out *lease.UnreachableError
-	if errors.As(err, &out) && !out.Answers && ctx.Err() != nil { // the caller's time is over, which says nothing of the server
+	if errors.As(err, &out) && !out.Answers && ctx.Err() != nil { // the caller's deadline says nothing about the server
 		err = &lease.UnreachableError{Store: s.name, Err: fmt.Errorf("no answer in the time allowed: %w", context.Cause(ctx))}
 	}
 	return a, sent, err
 }
 
-// takes are the steps that may take something. They are not done when they come too late:
-// whoever asked has gone on, or has gone.
-var takes = map[string]bool{"try": true, "line": true, "turn": true, "aside": true, "restore": true}
+// mayTake are the steps that may take something. The server does not do one that arrives after
+// its caller has given it up.
+var mayTake = map[string]bool{"try": true, "line": true, "turn": true, "aside": true, "restore": true}
 
-// mostLate is how often a step is sent again that came too late by a clock that we did
-// not know.
+// mostLate is how often a step is sent that the server takes for late, because our guess of its
+// clock was wrong.
 const mostLate = 3
 
 func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, copied bool, args []any) (answer, clock.Instant, error) {
 	for range mostLate {
 		sent := clock.Now()
 		until := "0"
-		if end, ok := ctx.Deadline(); ok && takes[step] {
+		if end, ok := ctx.Deadline(); ok && mayTake[step] {
 			until = instant(s.clock.guess().Add(time.Until(end)))
 		}
 		a, err := s.run(ctx, pool, s.args(step, until, ttl, args...), copied)
@@ -96,16 +95,16 @@ func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, 
 			return a, sent, nil
 		}
 	}
-	return nil, 0, &lease.UnreachableError{Store: s.name, Answers: true, Err: errors.New("each step came too late by its clock")}
+	return nil, 0, &lease.UnreachableError{Store: s.name, Answers: true, Err: errors.New("by its clock every request arrives too late")}
 }
 
-// args are the arguments of the script.
+// args are the arguments of the script; see common.lua.
 func (s *Store) args(step, until string, ttl time.Duration, own ...any) []any {
 	t := s.timings
 	return append([]any{step, until, micros(ttl), prefix + "wake:", micros(t.Recover), micros(t.Forget), micros(t.Sweep), s.fresh}, own...)
 }
 
-// run runs the script, and reads what is beside its answer.
+// run runs the script, and reads the server's notices and time beside its answer.
 func (s *Store) run(ctx context.Context, pool string, args []any, copied bool) (answer, error) {
 	keys := keysOf(pool)
 	got, err := s.eval(ctx, func(c redis.Scripter) *redis.Cmd { return c.EvalSha(ctx, digest, keys, args...) }, copied)
@@ -123,37 +122,8 @@ func (s *Store) run(ctx context.Context, pool string, args []any, copied bool) (
 	return a, nil
 }
 
-// remedy is what removes a field at once, to be pasted into a shell: whoever can write to the
-// server has chosen its name.
-func (a *address) remedy(key, field string) string {
-	quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-	return a.cli() + " HDEL " + quoted(key) + " " + quoted(field) + " removes it"
-}
-
-// note tells once what the server said beside its answer.
-func (s *Store) note(notes []any) {
-	for _, n := range notes {
-		said, _ := n.([]any)
-		what, key, field := answer(said).text(0), answer(said).text(1), answer(said).text(2)
-		text := ""
-		switch what {
-		case "evicts":
-			text = fmt.Sprintf("store %s may throw away who holds slots when its memory is full (maxmemory-policy %s), and more than the limit could run then: %s config set maxmemory-policy noeviction", s.name, key, s.at.cli())
-		case "aside":
-			text = fmt.Sprintf("store %s has a record of a holder that cannot be read: %s in %s; it counts as one slot until it is known to be dead: %s", s.name, field, key, s.at.remedy(key, field))
-		case "dropped":
-			text = fmt.Sprintf("store %s had a record of a waiter that could not be read: %s in %s; it is removed", s.name, field, key)
-		default:
-			continue
-		}
-		if _, told := s.noted.LoadOrStore(text, true); !told && s.dial.Notice != nil {
-			s.dial.Notice(errors.New(text))
-		}
-	}
-}
-
-// eval runs a script; copied: with WAIT behind it on the same connection, which
-// fails unless enough replicas have what the script wrote.
+// eval runs a script. With copied it sends WAIT after it on the same connection, and fails
+// unless enough replicas have what the script wrote.
 func (s *Store) eval(ctx context.Context, run func(redis.Scripter) *redis.Cmd, copied bool) ([]any, error) {
 	if !copied {
 		return run(s.client).Slice()
@@ -162,7 +132,7 @@ func (s *Store) eval(ctx context.Context, run func(redis.Scripter) *redis.Cmd, c
 	var have *redis.Cmd
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		got = run(p)
-		have = p.Do(ctx, "WAIT", s.dial.Replicas, s.timings.Call.Milliseconds()*2/3)
+		have = p.Do(ctx, "WAIT", s.address.Replicas, s.timings.Call.Milliseconds()*2/3)
 		return nil
 	})
 	if got.Err() != nil {
@@ -171,106 +141,15 @@ func (s *Store) eval(ctx context.Context, run func(redis.Scripter) *redis.Cmd, c
 	if err != nil {
 		return nil, err
 	}
-	if n, err := have.Int(); err != nil || n < s.dial.Replicas {
-		return nil, fmt.Errorf("%d of %d %w", n, s.dial.Replicas, errReplicas)
+	if n, err := have.Int(); err != nil || n < s.address.Replicas {
+		return nil, fmt.Errorf("%d of %d %w", n, s.address.Replicas, errReplicas)
 	}
 	return got.Slice()
 }
 
 var errReplicas = errors.New("replicas have it")
 
-// persist repeats a step through outages, until ctx ends.
-func (s *Store) persist(ctx context.Context, f func(context.Context) error) error {
-	return retry.Do(ctx, s.dial.Trouble, f)
-}
-
-func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }
-
-func instant(i clock.Instant) string { return micros(time.Duration(i)) }
-
-// answer is what a script returned.
-type answer []any
-
-func (a answer) text(i int) string {
-	if i < len(a) {
-		if s, ok := a[i].(string); ok {
-			return s
-		}
-	}
-	return ""
-}
-
-func (a answer) number(i int) int {
-	if i < len(a) {
-		if n, ok := a[i].(int64); ok {
-			return int(n)
-		}
-	}
-	n, _ := strconv.Atoi(a.text(i))
-	return n
-}
-
-func (a answer) list(i int) []any {
-	if i < len(a) {
-		l, _ := a[i].([]any)
-		return l
-	}
-	return nil
-}
-
-func (a answer) micros(i int) time.Duration { return parseMicros(a.text(i)) }
-
-func (a answer) instant(i int) clock.Instant { return parseInstant(a.text(i)) }
-
-func parseInstant(s string) clock.Instant { return clock.Instant(parseMicros(s)) }
-
-func parseMicros(s string) time.Duration {
-	n, _ := strconv.ParseInt(s, 10, 64)
-	return time.Duration(n) * time.Microsecond
-}
-
-// The places of what every step that asks for slots returns.
-const (
-	atReason = iota
-	atNow
-	atRun
-	atUsed
-	atAsked
-	atAhead
-	atRecovers
-	atOwn
-	atLast
-	atBuckets
-	atGrant
-	atSoonest
-	atStop
-)
-
-// starts reads what the pool remembers of its starts.
-func (s *Store) starts(last, buckets string) lease.Starts {
-	st := lease.Starts{Last: s.clock.local(parseInstant(last))}
-	for b := range strings.SplitSeq(buckets, ";") {
-		f := strings.Fields(b)
-		if len(f) != 4 {
-			continue
-		}
-		every, _ := strconv.ParseInt(f[0], 10, 64)
-		burst, _ := strconv.Atoi(f[1])
-		st.Buckets = append(st.Buckets, lease.Bucket{
-			Pace: lease.Pace{Every: time.Duration(every), Burst: burst},
-			Next: s.clock.local(parseInstant(f[2])), LastUse: s.clock.local(parseInstant(f[3])),
-		})
-	}
-	return st
-}
-
-// verdict is the answer in our words: the same rule, asked once more, knows the
-// numbers; what it says has been decided.
-func (s *Store) verdict(a answer, r lease.Request, asked lease.Clearance) lease.Verdict {
-	v := lease.Decide(lease.PoolState{
-		Own: settings(a.text(atOwn)), Used: a.number(atUsed), RequestedLimit: a.number(atAsked), Ahead: a.number(atAhead),
-		Starts: s.starts(a.text(atLast), a.text(atBuckets)), Clock: s.clock.local(a.instant(atNow)), RecoveringFor: a.micros(atRecovers),
-	}, r, asked)
-	v.Reason = lease.Reason(a.text(atReason))
-	return v
+// retry repeats a step through outages, until ctx ends.
+func (s *Store) retry(ctx context.Context, f func(context.Context) error) error {
+	return retry.Do(ctx, s.address.Trouble, f)
 }

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -24,121 +25,121 @@ const (
 	dialTime     = 3 * time.Second
 	redisPort    = "6379"
 	sentinelPort = "26379"
-	// Each waiter blocks one while it listens. They are made when they are needed.
-	connections = 10000
+	// maxConnections has room for one for each waiter that listens. They are made when they
+	// are needed.
+	maxConnections = 10000
 )
 
-// address is where a server listens, or Sentinels do, and who we are there.
-type address struct {
-	network        string   // tcp or unix
-	hosts          []string // with their ports, or the path of a socket
-	user, password string
-	db             int
-	master         string // of the Sentinels; "": it is the server itself
-	sentinelUser   string
-	sentinelSecret string
-	tls            *tls.Config
+// endpoint says where a server or its Sentinels listen, and how to log in there.
+type endpoint struct {
+	network          string   // tcp or unix
+	hosts            []string // with their ports, or the path of a socket
+	user, password   string
+	db               int
+	master           string // its name among the Sentinels; "": hosts is the server itself
+	sentinelUser     string
+	sentinelPassword string
+	tls              *tls.Config // nil: without TLS
 }
 
-// connect makes a client of what d names. No server is asked yet.
-func connect(d remote.Address) (redis.UniversalClient, address, error) {
-	a, err := read(d)
+// connect makes a client for an address. It does not connect yet.
+func connect(a remote.Address) (redis.UniversalClient, endpoint, error) {
+	e, err := parse(a)
 	if err != nil {
-		return nil, a, fmt.Errorf("store %s: %w", d.Name(), err)
+		return nil, e, fmt.Errorf("store %s: %w", a.Name(), err)
 	}
-	if a.master != "" {
+	// Each step has a deadline of its own, and only its caller knows whether it may be
+	// repeated: so the client has no time-outs, and retries nothing.
+	if e.master != "" {
 		return redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: a.master, SentinelAddrs: a.hosts,
-			SentinelUsername: a.sentinelUser, SentinelPassword: a.sentinelSecret,
-			Username: a.user, Password: a.password, DB: a.db, TLSConfig: a.tls,
+			MasterName: e.master, SentinelAddrs: e.hosts,
+			SentinelUsername: e.sentinelUser, SentinelPassword: e.sentinelPassword,
+			Username: e.user, Password: e.password, DB: e.db, TLSConfig: e.tls,
 			DialTimeout: dialTime, ReadTimeout: -1, WriteTimeout: -1, ContextTimeoutEnabled: true,
-			MaxRetries: -1, PoolSize: connections, Protocol: 2, DisableIdentity: true,
-			DialerRetries: 2, // of the server, and in each all Sentinels as often
-		}), a, nil
+			MaxRetries: -1, PoolSize: maxConnections, Protocol: 2, DisableIdentity: true,
+			DialerRetries: 2, // for the server, and in each of them for all Sentinels
+		}), e, nil
 	}
 	return redis.NewClient(&redis.Options{
-		Network: a.network, Addr: a.hosts[0], Username: a.user, Password: a.password, DB: a.db, TLSConfig: a.tls,
-		// Each step brings a deadline of its own, and is repeated by whoever knows
-		// whether it may be.
+		Network: e.network, Addr: e.hosts[0], Username: e.user, Password: e.password, DB: e.db, TLSConfig: e.tls,
 		DialTimeout: dialTime, ReadTimeout: -1, WriteTimeout: -1, ContextTimeoutEnabled: true,
-		MaxRetries: -1, PoolSize: connections, Protocol: 2, DisableIdentity: true,
+		MaxRetries: -1, PoolSize: maxConnections, Protocol: 2, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}), a, nil
+	}), e, nil
 }
 
-func read(d remote.Address) (address, error) {
-	sentinel := strings.HasSuffix(d.Scheme, "+sentinel")
-	a := address{network: "tcp", hosts: d.Hosts, user: d.User.Username(), password: os.Getenv("REDISCLI_AUTH")}
-	if p, set := d.User.Password(); set {
-		a.password = p
+// settings of an address; take removes those that are known.
+type settingsOf url.Values
+
+func (s settingsOf) take(name string) string {
+	defer url.Values(s).Del(name)
+	return url.Values(s).Get(name)
+}
+
+func parse(a remote.Address) (endpoint, error) {
+	e := endpoint{network: "tcp", hosts: a.Hosts, user: a.User.Username(), password: os.Getenv("REDISCLI_AUTH")}
+	if p, set := a.User.Password(); set {
+		e.password = p
 	}
-	settings := maps.Clone(d.Settings)
-	if f := settings.Get("fresh"); f != "" && f != "1" {
-		return a, fmt.Errorf("fresh=%s: fresh takes only 1; leave it out unless nobody else has ever used this server", f)
+	settings := settingsOf(maps.Clone(a.Settings))
+	if f := settings.take("fresh"); f != "" && f != "1" {
+		return e, fmt.Errorf("fresh=%s: fresh takes only 1; leave it out unless nobody else has ever used this server", f)
 	}
-	delete(settings, "fresh")
-	take := func(name string) string {
-		defer delete(settings, name)
-		return settings.Get(name)
-	}
-	path := strings.Trim(d.Path, "/")
-	switch {
-	case d.Scheme == "unix" && (len(d.Hosts) > 0 || d.Path == ""):
-		return a, fmt.Errorf("unix:// takes the path of a socket, like unix:///run/redis/redis.sock")
-	case d.Scheme == "unix":
-		a.network, a.hosts, path = "unix", []string{d.Path}, take("db")
-	case len(d.Hosts) == 0:
-		a.hosts = []string{"localhost"}
-	case len(d.Hosts) > 1 && !sentinel:
-		return a, fmt.Errorf("%d hosts, and a server has one (Sentinels: redis+sentinel://HOST,HOST/MASTER)", len(d.Hosts))
-	}
-	port := redisPort
-	if sentinel {
-		port = sentinelPort
-		a.master, path, _ = strings.Cut(path, "/")
-		a.sentinelUser, a.sentinelSecret = take("sentinel_user"), take("sentinel_password")
-		if a.master == "" {
-			return a, fmt.Errorf("no name of a master, like redis+sentinel://HOST/MASTER")
+	db := strings.Trim(a.Path, "/")
+	switch sentinel := strings.HasSuffix(a.Scheme, "+sentinel"); {
+	case a.Scheme == "unix" && (len(a.Hosts) > 0 || a.Path == ""):
+		return e, errors.New("unix:// takes the path of a socket, like unix:///run/redis/redis.sock")
+	case a.Scheme == "unix":
+		e.network, e.hosts, db = "unix", []string{a.Path}, ""
+	case sentinel:
+		e.hosts = hostsOf(a, sentinelPort)
+		e.master, db, _ = strings.Cut(db, "/")
+		e.sentinelUser, e.sentinelPassword = settings.take("sentinel_user"), settings.take("sentinel_password")
+		if e.master == "" {
+			return e, errors.New("the name of the master is missing, as in redis+sentinel://HOST/MASTER")
 		}
+	case len(a.Hosts) > 1:
+		return e, fmt.Errorf("it names %d hosts, and a server has one (Sentinels: redis+sentinel://HOST,HOST/MASTER)", len(a.Hosts))
+	default:
+		e.hosts = hostsOf(a, redisPort)
 	}
-	if db := take("db"); path == "" {
-		path = db
+	if set := settings.take("db"); db == "" {
+		db = set
 	}
-	if path != "" {
-		n, err := strconv.Atoi(path)
+	if db != "" {
+		n, err := strconv.Atoi(db)
 		if err != nil || n < 0 {
-			return a, fmt.Errorf("%q is not the number of a database", path)
+			return e, fmt.Errorf("%q is not the number of a database", db)
 		}
-		a.db = n
+		e.db = n
 	}
-	if d.Scheme != "unix" {
-		a.hosts = client.WithPort(a.hosts, port)
+	if err := e.secure(strings.HasPrefix(a.Scheme, "rediss"), settings); err != nil {
+		return e, err
 	}
-	if err := a.secure(strings.HasPrefix(d.Scheme, "rediss"), take); err != nil {
-		return a, err
+	for name := range settings {
+		return e, fmt.Errorf("unknown setting %q (db, fresh, cacert, cert, key, insecure-skip-tls-verify, sentinel_user, sentinel_password)", name)
 	}
-	return a, unknown(settings)
+	return e, nil
+}
+
+func hostsOf(a remote.Address, port string) []string {
+	if len(a.Hosts) == 0 {
+		return client.WithPort([]string{"localhost"}, port)
+	}
+	return client.WithPort(a.Hosts, port)
 }
 
 // secure reads the settings of TLS.
-func (a *address) secure(on bool, take func(string) string) (err error) {
-	settings := map[string]string{}
+func (e *endpoint) secure(on bool, settings settingsOf) (err error) {
+	given := map[string]string{}
 	for _, name := range []string{"cacert", "cert", "key", "insecure-skip-tls-verify"} {
-		settings[name] = take(name)
-		if settings[name] != "" && !on {
+		given[name] = settings.take(name)
+		if given[name] != "" && !on {
 			return fmt.Errorf("%s is for TLS: write rediss://", name)
 		}
 	}
 	if on {
-		a.tls, err = client.Config(func(name string) string { return settings[name] })
+		e.tls, err = client.Config(func(name string) string { return given[name] })
 	}
 	return err
-}
-
-// unknown names a setting that nobody took.
-func unknown(settings url.Values) error {
-	for name := range settings {
-		return fmt.Errorf("unknown setting %q (db, fresh, cacert, cert, key, insecure-skip-tls-verify, sentinel_user, sentinel_password)", name)
-	}
-	return nil
 }

@@ -19,18 +19,20 @@ import (
 // holding is a lease of ours.
 type holding struct {
 	s     *Store
-	own   lease.Request // as it was asked for
-	since string        // in the server's words
-	start string        // its start, in the same; "": not known
+	own   lease.Request // as it was requested
+	since string        // on the server's clock
+	start string        // its start, as the server wrote it; "": not known
 
 	mu      sync.Mutex
 	lease   lease.Lease
-	run     string // the process of the server that has last known us
+	run     string // the process of the server that last knew this lease
 	expires clock.Instant
-	beaten  string        // the server's word for the last keepalive
-	kept    clock.Instant // and ours
-	unsure  bool          // a step that takes something was not answered, and may still come
-	gone    bool
+	// keepalive is when the job last called, on our clock, and keepaliveText the same as the
+	// server wrote it.
+	keepalive     clock.Instant
+	keepaliveText string
+	unsure        bool // a step that takes something was not answered, and may still arrive
+	released      bool
 }
 
 // leaseOf makes a lease of a request and what was granted to it.
@@ -55,7 +57,8 @@ func leaseOf(r lease.Request, own lease.Settings, token, limit, since, slots str
 	return l, nil
 }
 
-// holding is what was granted, and counts from when the last sign of life was sent.
+// holding makes a holding of what was granted. It counts from sent, when the last heartbeat
+// was.
 func (s *Store) holding(r lease.Request, own lease.Settings, grant, run string, sent clock.Instant, unsure bool) (lease.Holding, error) {
 	f := append(strings.SplitN(grant, " ", 5), "", "", "", "", "")
 	l, err := leaseOf(r, own, f[0], f[1], f[2], f[3])
@@ -77,8 +80,8 @@ func (h *holding) Expires() clock.Instant {
 	return h.expires
 }
 
-// Running records the child beside the job, which need not wait for it: here it is
-// only for people to see. Where that fails, the next heartbeat says it again.
+// Running implements lease.Holding. The job does not wait for it, because on a server the
+// record of the child is only for people. The next heartbeat repeats it if it fails.
 func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -111,13 +114,13 @@ func (h *holding) save() {
 	}
 }
 
-// Renew implements lease.Holding. A server that has lost its state, or cannot read
-// our record, is told of this lease again, if that has not ended meanwhile.
+// Renew implements lease.Holding. On a server that has lost its state, or cannot read our
+// record, it registers this lease again, unless that may have ended.
 func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, error) {
 	if ttl == 0 {
 		ttl = h.own.TTL
 	}
-	// From now on it may hold for no longer, whether we see the answer or not.
+	// A shorter TTL counts from now on, even if the answer is lost.
 	h.mu.Lock()
 	h.expires = min(h.expires, clock.Now().Add(ttl))
 	h.mu.Unlock()
@@ -147,7 +150,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.run, h.expires = a.text(2), sent.Add(ttl)
-	return h.signs(a)
+	return h.inbox(a)
 }
 
 func (h *holding) restore(ctx context.Context, ttl time.Duration) (answer, clock.Instant, error) {
@@ -170,40 +173,40 @@ func (h *holding) restore(ctx context.Context, ttl time.Duration) (answer, clock
 		strconv.FormatUint(l.Token, 10), l.InForce, h.since, strings.Join(slots, ","))
 }
 
-// signs reads what others left. A keepalive is as old as it is at first sight,
-// whatever becomes of the server's clock. The caller has locked h.mu.
-func (h *holding) signs(a answer) (lease.Inbox, error) {
-	if b := a.text(4); b != h.beaten {
-		h.beaten, h.kept = b, min(h.s.clock.local(parseInstant(b)), h.s.Clock())
+// inbox reads what others left for this holder. It translates a keepalive once, when it is
+// new: the server's clock may be set later. The caller has locked h.mu.
+func (h *holding) inbox(a answer) (lease.Inbox, error) {
+	if b := a.text(4); b != h.keepaliveText {
+		h.keepaliveText, h.keepalive = b, min(h.s.clock.local(parseInstant(b)), h.s.Clock())
 	}
-	signs := lease.Inbox{Keepalive: h.kept}
+	inbox := lease.Inbox{Keepalive: h.keepalive}
 	if text := a.text(3); text != "" {
-		signs.Stop = &lease.Stop{}
-		if err := json.Unmarshal([]byte(text), signs.Stop); err != nil {
-			return signs, fmt.Errorf("cannot read the request to stop %s: %w", h.own.ID, err)
+		inbox.Stop = &lease.Stop{}
+		if err := json.Unmarshal([]byte(text), inbox.Stop); err != nil {
+			return inbox, fmt.Errorf("cannot read the request to stop %s: %w", h.own.ID, err)
 		}
 	}
-	return signs, nil
+	return inbox, nil
 }
 
 func (h *holding) Release(ctx context.Context) error { return h.release(ctx, "") }
 
 func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, cmp.Or(h.start, unseen)) }
 
-// unseen stands for the start of a lease that we may have, and were not told of.
+// unseen stands for the start of a lease that we may have without having been told.
 const unseen = "-"
 
 func (h *holding) release(ctx context.Context, start string) error {
 	h.mu.Lock()
-	gone, unsure := h.gone, flag(h.unsure)
+	gone, unsure := h.released, flag(h.unsure)
 	h.mu.Unlock()
 	if gone {
 		return nil
 	}
-	h.s.unsaved.Remove(h) // what comes after the release is not taken
+	h.s.unsaved.Remove(h) // to save it after the release would do nothing
 	ctx, cancel := context.WithTimeout(ctx, h.s.timings.Release)
 	defer cancel()
-	err := h.s.persist(ctx, func(ctx context.Context) error {
+	err := h.s.retry(ctx, func(ctx context.Context) error {
 		_, _, err := h.s.call(ctx, h.own.Pool, "release", h.own.TTL, h.own.ID, start, unsure)
 		return err
 	})
@@ -211,7 +214,7 @@ func (h *holding) release(ctx context.Context, start string) error {
 		return client.NotReleased(h.Lease(), err)
 	}
 	h.mu.Lock()
-	h.gone = true
+	h.released = true
 	h.mu.Unlock()
 	return nil
 }

@@ -17,52 +17,6 @@ import (
 	"berth/lease/retry"
 )
 
-func settings(text string) lease.Settings {
-	s := lease.Settings{UID: -1}
-	if text != "" && json.Unmarshal([]byte(text), &s) != nil {
-		return lease.Settings{UID: -1, Limit: new(int)} // as held.lua has it: nobody starts
-	}
-	return s
-}
-
-// Set implements lease.Store.
-func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings, error) (lease.Settings, error)) error {
-	if err := lease.CheckPool(pool); err != nil {
-		return err
-	}
-	a, _, err := s.call(ctx, pool, "summary", 0, "")
-	if err != nil {
-		return retry.Cause(ctx, err)
-	}
-	for old := a.text(3); ; old = a.text(3) {
-		var now lease.Settings
-		var rerr error
-		if old != "" {
-			rerr = json.Unmarshal([]byte(old), &now)
-		}
-		now.UID = -1
-		new, err := change(now, rerr)
-		if err != nil {
-			return err
-		}
-		text := ""
-		if !new.None() {
-			b, err := json.Marshal(new)
-			if err != nil {
-				return err
-			}
-			text = string(b)
-		}
-		a, _, err = s.call(ctx, pool, "set", 0, pool, old, text)
-		if err != nil {
-			return retry.Cause(ctx, err)
-		}
-		if a.text(0) == "ok" {
-			return nil
-		}
-	}
-}
-
 // List implements lease.Store.
 func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
 	s.saveChildren()
@@ -78,7 +32,7 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 		p, err := s.list(ctx, name)
 		var refused *answerError
 		switch {
-		case errors.As(err, &refused): // of this pool: its keys are of another kind
+		case errors.As(err, &refused): // the keys of this pool are of another kind
 			list = append(list, lease.Pool{Name: name, Err: err})
 			bad = errors.Join(bad, fmt.Errorf("pool %s: %w", name, err))
 		case err != nil:
@@ -90,8 +44,8 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 	return list, bad
 }
 
-// list describes one pool: who is in it at one moment, and then each of them in pieces, so
-// that a long list holds nobody up. Who ends in between is left out.
+// list describes one pool. It reads the ids of one moment, and then the records in pieces, so
+// that a long list holds up no other step. What ends in between is left out.
 func (s *Store) list(ctx context.Context, pool string) (lease.Pool, error) {
 	a, _, err := s.call(ctx, pool, "list", 0)
 	if err != nil {
@@ -106,10 +60,10 @@ func (s *Store) list(ctx context.Context, pool string) (lease.Pool, error) {
 	})
 }
 
-// holders adds those whose ids are in an answer.
+// holders adds the holders whose ids are in an answer.
 func (s *Store) holders(ctx context.Context, p *lease.Pool, a answer) error {
 	err := s.pieces(ctx, p.Name, "holders", a.list(9), func(e answer, now clock.Instant) {
-		entry := s.at.holder(e, p.Own, now)
+		entry := s.endpoint.holder(e, p.Own, now)
 		entry.Keepalive = s.clock.local(e.instant(5))
 		p.Holders = append(p.Holders, entry)
 	})
@@ -118,7 +72,7 @@ func (s *Store) holders(ctx context.Context, p *lease.Pool, a answer) error {
 	return err
 }
 
-// piece is of how many one step tells.
+// piece is the number of records that one step reads.
 const piece = 32
 
 func (s *Store) pieces(ctx context.Context, pool, step string, ids []any, add func(e answer, now clock.Instant)) error {
@@ -169,7 +123,7 @@ func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease
 	return p, nil
 }
 
-// pool reads the answer of list and summary, but for who is in it.
+// pool reads the answer of list and summary, without holders and waiters.
 func (s *Store) pool(name string, a answer) lease.Pool {
 	p := lease.Pool{Name: name, Own: settings(a.text(3)), Starts: s.starts(a.text(4), a.text(5)), RecoveringFor: a.micros(8)}
 	if text := a.text(6); text != "" {
@@ -183,13 +137,13 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 	return p
 }
 
-// holder reads one entry of a list: id, request, child, state, what is held. Its last
-// keepalive comes after these.
-func (a *address) holder(e answer, own lease.Settings, now clock.Instant) lease.Entry {
+// holder reads an entry of a list: id, request, child, state, record. Its last keepalive, which
+// comes after these, is not read.
+func (e *endpoint) holder(a answer, own lease.Settings, now clock.Instant) lease.Entry {
 	var r lease.Request
-	rerr := json.Unmarshal([]byte(e.text(1)), &r)
-	r.ID = e.text(0)
-	f := append(strings.Fields(e.text(4)), "", "", "", "", "", "", "", "", "")
+	rerr := json.Unmarshal([]byte(a.text(1)), &r)
+	r.ID = a.text(0)
+	f := append(strings.Fields(a.text(4)), "", "", "", "", "", "", "", "", "")
 	l, err := leaseOf(r, own, f[5], f[6], f[7], f[8])
 	entry := lease.Entry{Lease: &l, HeartbeatAge: -1}
 	l.RequestedLimit, _ = strconv.Atoi(f[4])
@@ -197,7 +151,7 @@ func (a *address) holder(e answer, own lease.Settings, now clock.Instant) lease.
 	if f[0] != "" {
 		entry.HeartbeatAge = max(0, now.Sub(parseInstant(f[0]))+ttl/2)
 	}
-	if text := e.text(2); text != "" {
+	if text := a.text(2); text != "" {
 		l.Child = &lease.Process{}
 		if json.Unmarshal([]byte(text), l.Child) == nil {
 			l.State = lease.Running
@@ -206,10 +160,10 @@ func (a *address) holder(e answer, own lease.Settings, now clock.Instant) lease.
 	switch {
 	case rerr != nil || err != nil:
 		l.State, l.Slots = lease.Damaged, []int{0}
-		entry.Note = "its record cannot be read, and counts as one slot until it is known to be dead: " + a.remedy(prefix+"held:"+poolOf(e.text(0)), e.text(0))
-	case e.text(3) != "0":
+		entry.Note = "its record cannot be read, and counts as one slot until it is known to be dead: " + e.remedy(prefix+"held:"+poolOf(a.text(0)), a.text(0))
+	case a.text(3) != "0":
 		l.State = lease.Stalled
-		entry.Note = fmt.Sprintf("no sign of life for %v; it is dropped after %v without one", entry.HeartbeatAge.Round(time.Second/10), ttl*3/2)
+		entry.Note = fmt.Sprintf("no heartbeat for %v; it is dropped after %v without one", entry.HeartbeatAge.Round(time.Second/10), ttl*3/2)
 	}
 	return entry
 }
@@ -219,7 +173,7 @@ func poolOf(id string) string {
 	return pool
 }
 
-// waiter reads one entry of a list: id, request, number, priority, since, aside.
+// waiter reads an entry of a list: id, request, number, priority, since, aside.
 func waiter(e answer) lease.Entry {
 	t := lease.Ticket{Version: lease.Version}
 	_ = json.Unmarshal([]byte(e.text(1)), &t.Request)
@@ -228,37 +182,4 @@ func waiter(e answer) lease.Entry {
 	t.Priority = e.number(3)
 	t.Since = time.UnixMicro(parseMicros(e.text(4)).Microseconds())
 	return lease.Entry{Ticket: &t, HeartbeatAge: -1, Aside: e.text(5) == "1"}
-}
-
-// Tell implements lease.Store.
-func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (lease.Entry, error) {
-	if err := m.Check(); err != nil {
-		return lease.Entry{}, err
-	}
-	pool, err := lease.PoolOf(id)
-	if err != nil {
-		return lease.Entry{}, err
-	}
-	text := []byte{}
-	if m.Kind == lease.MessageStop {
-		if text, err = json.Marshal(m.Stop); err != nil {
-			return lease.Entry{}, err
-		}
-	}
-	a, _, err := s.call(ctx, pool, "tell", 0, id, string(m.Kind), string(text))
-	if err != nil {
-		return lease.Entry{}, retry.Cause(ctx, err)
-	}
-	record := answer(a.list(4))
-	switch {
-	case a.text(0) == "waits":
-		return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
-	case a.text(3) == "holder":
-		e := s.at.holder(record, settings(a.text(5)), a.instant(1))
-		e.Keepalive = s.clock.local(record.instant(5))
-		return e, nil
-	case a.text(3) == "waiter":
-		return waiter(record), nil
-	}
-	return lease.Entry{}, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 }

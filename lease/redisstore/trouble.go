@@ -15,9 +15,9 @@ import (
 	"berth/lease/remote/client"
 )
 
-// trouble turns an error of the client into one of ours: an UnreachableError when the
-// same step may well succeed later, a RefusedError when somebody has to do something about
-// the store or its address first, else an answerError.
+// trouble translates an error of the client: into an UnreachableError if the same step may
+// succeed later, a RefusedError if the server or its address has to be changed first, else an
+// answerError.
 func (s *Store) trouble(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -25,11 +25,11 @@ func (s *Store) trouble(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	f := s.at.fault(err)
-	if f.Passes && !f.Answers && !s.clock.hasMet() {
-		f = s.at.probed(f)
+	f := s.endpoint.fault(err)
+	if f.Passes && !f.Answers && !s.clock.hasAnswered() {
+		f = s.endpoint.probed(f)
 	}
-	if f.Passes && !f.Answers && s.dial.Replicas > 0 {
+	if f.Passes && !f.Answers && s.address.Replicas > 0 {
 		f = s.alone(f)
 	}
 	if said := redis.Error(nil); !f.Passes && f.Hint == "" && errors.As(err, &said) {
@@ -38,20 +38,20 @@ func (s *Store) trouble(ctx context.Context, err error) error {
 	return f.Of(s.name)
 }
 
-// probed explains why a server that has never answered does not, if that shows from who
-// listens there. Else it is f.
-func (a *address) probed(f client.Fault) client.Fault {
-	if a.network != "tcp" || client.NobodyThere(f.Err) {
+// probed returns a better explanation than f of why a server has never answered, if a probe
+// finds one.
+func (e *endpoint) probed(f client.Fault) client.Fault {
+	if e.network != "tcp" || client.NobodyThere(f.Err) {
 		return f
 	}
-	better := kind.Probe(context.Background(), a.hosts[0], a.tls)
-	if better.Err == nil || better.Passes && a.master != "" { // another Sentinel, or the master, may have failed
+	better := kind.Probe(context.Background(), e.hosts[0], e.tls)
+	if better.Err == nil || better.Passes && e.master != "" { // another Sentinel, or the master, may have failed
 		return f
 	}
 	return better
 }
 
-// answerError is what the server said no with to one step: another pool may be well.
+// answerError is an error that the server returned for one step. Other pools may work.
 type answerError struct {
 	store string
 	err   error
@@ -60,30 +60,30 @@ type answerError struct {
 func (e *answerError) Error() string { return "store " + e.store + " refuses: " + e.err.Error() }
 func (e *answerError) Unwrap() error { return e.err }
 
-// unready is the fault of a server that answers, and cannot do now what it was asked for.
+// unready is the fault of a server that answers, and cannot do the step now.
 func unready(hint, format string, args ...any) client.Fault {
 	return client.Fault{Err: fmt.Errorf(format, args...), Hint: hint, Passes: true, Answers: true}
 }
 
-// fault says what an error means.
-func (a *address) fault(err error) client.Fault {
+// fault explains an error of the client.
+func (e *endpoint) fault(err error) client.Fault {
 	if of := sentinels(err); of != nil {
-		return a.ofSentinels(of)
+		return e.ofSentinels(of)
 	}
 	if said := redis.Error(nil); errors.As(err, &said) {
-		return a.told(said, false)
+		return e.told(said, false)
 	}
 	if errors.Is(err, errReplicas) {
-		return unready(a.cli()+replicasHint, "%w, and --redis-wait asks for that many", err)
+		return unready(e.cli()+replicasHint, "%w, and --redis-wait asks for that many", err)
 	}
-	if f, ok := kind.TLS(a.tls, err); ok {
+	if f, ok := kind.TLS(e.tls, err); ok {
 		return f
 	}
-	return a.ofNetwork(err)
+	return e.ofNetwork(err)
 }
 
-// alone looks whether a server did not answer in time because it waits for replicas that
-// it does not have.
+// alone returns a better explanation than f if the server did not answer in time because it
+// waits for replicas that it does not have.
 func (s *Store) alone(f client.Fault) client.Fault {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
 	defer cancel()
@@ -92,10 +92,10 @@ func (s *Store) alone(f client.Fault) client.Fault {
 		return f
 	}
 	n, err := strconv.Atoi(info["Replication"]["connected_slaves"])
-	if err != nil || n >= s.dial.Replicas {
+	if err != nil || n >= s.address.Replicas {
 		return f
 	}
-	return s.at.fault(fmt.Errorf("%d of %d %w", n, s.dial.Replicas, errReplicas))
+	return s.endpoint.fault(fmt.Errorf("%d of %d %w", n, s.address.Replicas, errReplicas))
 }
 
 const (
@@ -106,8 +106,8 @@ const (
 	clusterHint  = "use a server of its own, redis://HOST:PORT, or one that Sentinels watch, redis+sentinel://HOST,HOST/MASTER"
 )
 
-// told is about what a server, or a Sentinel, says no with.
-func (a *address) told(err redis.Error, sentinel bool) client.Fault {
+// told explains an error that a server returned, or a Sentinel.
+func (e *endpoint) told(err redis.Error, sentinel bool) client.Fault {
 	begins := func(prefixes ...string) bool {
 		for _, p := range prefixes {
 			if redis.HasErrorPrefix(err, p) {
@@ -126,43 +126,42 @@ func (a *address) told(err redis.Error, sentinel bool) client.Fault {
 	}
 	switch {
 	case begins("NOAUTH") || says("unauthenticated"):
-		return refusal(hint, "%s wants a password", who)
+		return refusal(hint, "%s requires a password", who)
 	case begins("WRONGPASS") || says("invalid password"):
 		return refusal(hint, "%s does not know that user and password", who)
 	case begins("NOPERM") || says("can't run this command"):
-		return refusal(a.cli()+" ACL SETUSER "+a.userName()+" '~{berth}:*' '&*' +@all -@admin -@dangerous +info", "the user %s lacks a right", a.userName())
+		return refusal(e.cli()+" ACL SETUSER "+e.userName()+" '~{berth}:*' '&*' +@all -@admin -@dangerous +info", "the user %s lacks a right", e.userName())
 	case begins("DENIED"):
 		return client.Fault{
-			Err:  errors.New("it takes no connections from other machines, for it has no password (DENIED, protected mode)"),
+			Err:  errors.New("it accepts no connections from other machines because it has no password (DENIED, protected mode)"),
 			Hint: "give it one, with requirepass in its redis.conf, and put that in REDISCLI_AUTH",
 		}
 	case begins("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN") || says("not allowed in cluster mode"):
 		return refusal(clusterHint, clusterFact)
 	case begins("READONLY"):
-		return unready("name its master ("+a.cli()+" info replication), or Sentinels, which know it", "it is a replica: %w", err)
+		return unready("name its master ("+e.cli()+" info replication), or Sentinels, which know it", "it is a replica: %w", err)
 	case begins("NOREPLICAS"):
-		return unready(a.cli()+" config get min-replicas-to-write; "+a.cli()+" info replication shows the replicas it has", "%w", err)
+		return unready(e.cli()+" config get min-replicas-to-write; "+e.cli()+" info replication shows the replicas it has", "%w", err)
 	case passes(err):
 		return unready("", "%w", err)
 	case says("DB index is out of range"):
-		return refusal(a.cli()+" config get databases", "it has no database %d", a.db)
+		return refusal(e.cli()+" config get databases", "it has no database %d", e.db)
 	case says("unknown command") && sentinel:
 		return refusal("a server without Sentinels is redis://HOST:PORT; the port of a Sentinel is "+sentinelPort+", unless its sentinel.conf has another", "what answers there is no Sentinel")
 	case says("unknown command"):
-		return refusal("Redis 6 and later will do, and Valkey; if it is a Sentinel: redis+sentinel://HOST:PORT/MASTER", "it does not know what berth asks for")
+		return refusal("Redis 6 and later will do, and Valkey; if it is a Sentinel: redis+sentinel://HOST:PORT/MASTER", "it does not know a command that berth needs")
 	}
 	return client.Fault{Err: err}
 }
 
-func (a *address) userName() string {
-	if a.user == "" {
+func (e *endpoint) userName() string {
+	if e.user == "" {
 		return "default"
 	}
-	return a.user
+	return e.user
 }
 
-// passes reports whether an error that the server told is one of its state, and
-// not of ours.
+// passes reports whether an error that the server returned comes from its present state.
 func passes(err redis.Error) bool {
 	return redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsClusterDownError(err) ||
 		redis.IsTryAgainError(err) || redis.IsMasterDownError(err) || redis.IsMaxClientsError(err) ||
@@ -170,8 +169,8 @@ func passes(err redis.Error) bool {
 		redis.HasErrorPrefix(err, "NOREPLICAS") || redis.HasErrorPrefix(err, "UNBLOCKED")
 }
 
-// sentinels is what each of the Sentinels failed with; nil: err is about the server. The
-// client, which asks all of them at once, has no type for that.
+// sentinels returns the error of each Sentinel, or nil if err is about the server. The client,
+// which asks all Sentinels at once, has no type for it.
 func sentinels(err error) []error {
 	if !strings.Contains(err.Error(), "all sentinels specified") {
 		return nil
@@ -184,10 +183,10 @@ func sentinels(err error) []error {
 	return nil
 }
 
-// ofSentinels is about Sentinels none of which has told where the master is. One who
-// says no says more than one who does not answer; but that there is no such master all
-// of them have to say, for one that has just come up may not know it yet.
-func (a *address) ofSentinels(errs []error) client.Fault {
+// ofSentinels explains why no Sentinel has told where the master is. One that refuses says more
+// than one that does not answer. That there is no such master all of them have to say, because
+// one that has just started may not know it yet.
+func (e *endpoint) ofSentinels(errs []error) client.Fault {
 	var unknown int
 	var last client.Fault
 	for _, err := range errs {
@@ -195,38 +194,38 @@ func (a *address) ofSentinels(errs []error) client.Fault {
 			unknown++
 			continue
 		}
-		f := a.fault(err)
+		f := e.fault(err)
 		if said := redis.Error(nil); errors.As(err, &said) {
-			f = a.told(said, true)
+			f = e.told(said, true)
 		}
 		if !f.Passes {
 			return f
 		}
 		last = f
 	}
-	host, port, _ := net.SplitHostPort(a.hosts[0])
+	host, port, _ := net.SplitHostPort(e.hosts[0])
 	ask := fmt.Sprintf("redis-cli -h %s -p %s sentinel masters", host, port)
 	switch {
-	case unknown == len(a.hosts):
-		return client.Fault{Err: fmt.Errorf("the Sentinels know no master %q", a.master), Hint: ask}
+	case unknown == len(e.hosts):
+		return client.Fault{Err: fmt.Errorf("the Sentinels know no master %q", e.master), Hint: ask}
 	case unknown > 0:
-		return unready(ask, "%d of %d Sentinels answer, and know no master %q; of the others: %w", unknown, len(a.hosts), a.master, last.Err)
-	case len(a.hosts) == 1:
+		return unready(ask, "%d of %d Sentinels answer, and know no master %q; of the others: %w", unknown, len(e.hosts), e.master, last.Err)
+	case len(e.hosts) == 1:
 		last.Err = fmt.Errorf("the Sentinel does not answer: %w", last.Err)
 	default:
-		last.Err = fmt.Errorf("none of the %d Sentinels answers: %w", len(a.hosts), last.Err)
+		last.Err = fmt.Errorf("none of the %d Sentinels answers: %w", len(e.hosts), last.Err)
 	}
-	last.Hint = "is " + strings.Join(a.hosts, " or ") + " the address of a Sentinel, and reachable from here? --store or BERTH_STORE names it"
+	last.Hint = "is " + strings.Join(e.hosts, " or ") + " the address of a Sentinel, and reachable from here? --store or BERTH_STORE names it"
 	return last
 }
 
-// ofNetwork is about a connection that did not come about, or has ended.
-func (a *address) ofNetwork(err error) client.Fault {
+// ofNetwork explains an error of a connection.
+func (e *endpoint) ofNetwork(err error) client.Fault {
 	f := client.Network(err)
 	switch text := err.Error(); {
-	case a.network == "unix" && errors.Is(err, fs.ErrPermission):
-		f.Passes, f.Hint = false, "ls -l "+a.hosts[0]+"; unixsocketperm in its redis.conf says who may connect"
-	case a.network == "unix" && errors.Is(err, fs.ErrNotExist):
+	case e.network == "unix" && errors.Is(err, fs.ErrPermission):
+		f.Passes, f.Hint = false, "ls -l "+e.hosts[0]+"; unixsocketperm in its redis.conf says who may connect"
+	case e.network == "unix" && errors.Is(err, fs.ErrNotExist):
 		f.Hint = "is the server up, and is that its unixsocket? --store or BERTH_STORE names it"
 	case strings.HasPrefix(text, "redis: can't parse"), strings.HasPrefix(text, "redis: invalid"):
 		return kind.Other()
@@ -234,14 +233,14 @@ func (a *address) ofNetwork(err error) client.Fault {
 	return f
 }
 
-// cli is how redis-cli is called on this server, without a password.
-func (a *address) cli() string {
-	if a.master != "" || len(a.hosts) == 0 {
+// cli is the command line of redis-cli for this server, without a password.
+func (e *endpoint) cli() string {
+	if e.master != "" || len(e.hosts) == 0 {
 		return "redis-cli"
 	}
-	host, port, err := net.SplitHostPort(a.hosts[0])
+	host, port, err := net.SplitHostPort(e.hosts[0])
 	if err != nil { // a socket
-		return "redis-cli -s " + a.hosts[0]
+		return "redis-cli -s " + e.hosts[0]
 	}
 	return "redis-cli -h " + host + " -p " + port
 }

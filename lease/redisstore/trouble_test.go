@@ -171,11 +171,11 @@ func TestSentinelTrouble(t *testing.T) {
 	outWith(t, fails(t, url("main", one, two), nil), false, "none of the 2 Sentinels answers: .*refused", one+" or "+two)
 	refusedWith(t, fails(t, url("other", sentinel.Addr), nil), `know no master "other"`, "^redis-cli -h 127.0.0.1 -p [0-9]+ sentinel masters$")
 	outWith(t, fails(t, url("other", sentinel.Addr, one), nil), true, `1 of 2 Sentinels answer, and know no master "other".*refused`, "sentinel masters")
-	refusedWith(t, fails(t, url("main", locked.Addr), nil), "the Sentinel wants a password", "^sentinel_password=")
+	refusedWith(t, fails(t, url("main", locked.Addr), nil), "the Sentinel requires a password", "^sentinel_password=")
 	refusedWith(t, fails(t, url("main", locked.Addr)+"?sentinel_password=s3cret2", nil), "the Sentinel does not know that user and password", "^sentinel_password=")
 	refusedWith(t, fails(t, strings.Replace(url("main", sentinel.Addr), "redis", "rediss", 1), nil), "does not speak TLS", "redis://")
 	refusedWith(t, fails(t, url("main", master.Addr), nil), "what answers there is no Sentinel", "redis://HOST:PORT")
-	refusedWith(t, fails(t, "redis://"+sentinel.Addr, nil), "does not know what berth asks for", "redis[+]sentinel://HOST:PORT/MASTER")
+	refusedWith(t, fails(t, "redis://"+sentinel.Addr, nil), "does not know a command that berth needs", "redis[+]sentinel://HOST:PORT/MASTER")
 	s := at(t, url("main", one, sentinel.Addr), nil)
 	release(t, try(t, s, job(1, time.Second)))
 }
@@ -210,7 +210,7 @@ func TestServerTrouble(t *testing.T) {
 	web := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(web.Close)
 	password := "REDISCLI_AUTH"
-	refusedWith(t, fails(t, "redis://"+locked.Addr, nil), "it wants a password: (NOAUTH|ERR .*unauthenticated)", password)
+	refusedWith(t, fails(t, "redis://"+locked.Addr, nil), "it requires a password: (NOAUTH|ERR .*unauthenticated)", password)
 	refusedWith(t, fails(t, "redis://:s3cret2@"+locked.Addr, nil), "does not know that user and password: WRONGPASS", password)
 	refusedWith(t, fails(t, "redis://ann:s3cret@"+master.Addr, nil), "the user ann lacks a right: NOPERM", "ACL SETUSER ann ")
 	refusedWith(t, fails(t, "redis://"+master.Addr+"/99", nil), "it has no database 99", "databases")

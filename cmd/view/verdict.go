@@ -10,9 +10,7 @@ import (
 // verdict is what would be decided now, with what the gates last said: to the one
 // who asks, or a moment ago to another.
 func verdict(p *lease.Pool, r lease.Request, ahead int, now clock.Instant) lease.Verdict {
-	v := lease.Decide(lease.PoolState{
-		Own: p.Own, Used: p.Used, RequestedLimit: lease.Smallest(nil, asks(p)...), Ahead: ahead, Starts: p.Starts, Clock: now, RecoveringFor: p.RecoveringFor,
-	}, r, lease.Clearance{})
+	v := lease.Decide(p.State(ahead, now), r, lease.Clearance{})
 	if p.Report != nil && p.Report.By == r.ID {
 		v.Why = p.Report.Why
 	} else {
@@ -32,12 +30,4 @@ func WhyOfHead(p *lease.Pool, now clock.Instant) string {
 		return ""
 	}
 	return p.Report.Why
-}
-
-func asks(p *lease.Pool) []int {
-	var all []int
-	for _, h := range p.Holders {
-		all = append(all, h.Lease.RequestedLimit)
-	}
-	return all
 }

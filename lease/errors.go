@@ -1,0 +1,91 @@
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+var (
+	// ErrNotFound: there is no such lease or ticket.
+	ErrNotFound = errors.New("no such lease")
+	// ErrLost: the lease was ours and is no longer.
+	ErrLost = errors.New("lease lost")
+	// ErrTooHeavy: the request takes more slots at once than the limit will ever allow.
+	ErrTooHeavy = errors.New("weight is greater than the limit")
+)
+
+// DamagedError says that a slot's record cannot be read and nothing proves
+// that its job has ended, so the slot counts as taken.
+type DamagedError struct {
+	Pool, Path string
+	Slot       int
+	Err        error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("cannot read the record of slot %d of pool %s (%s): %v", e.Slot, e.Pool, e.Path, e.Err)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// ForeignStoreError says that a store belongs to another user, whom this one does not
+// trust unless told to.
+type ForeignStoreError struct {
+	Dir, Owner, Me string
+	Default        bool // it is the default one, which nobody named
+	Err            error
+}
+
+func (e *ForeignStoreError) Error() string { return e.Err.Error() }
+func (e *ForeignStoreError) Unwrap() error { return e.Err }
+
+// LockHeldError says that a pool's lock is held for longer than any decision
+// takes.
+type LockHeldError struct {
+	Pool, Path string
+	PID        int // 0: not known
+	Frozen     bool
+	Busy       bool // nobody holds it for long: it changes hands
+}
+
+func (e *LockHeldError) Error() string {
+	if e.Busy {
+		return fmt.Sprintf("the lock of pool %s (%s) changes hands among many, and our turn has not come", e.Pool, e.Path)
+	}
+	who := "a process that cannot be seen from here"
+	if e.PID != 0 {
+		who = "pid " + strconv.Itoa(e.PID)
+	}
+	if e.Frozen {
+		who += ", which is stopped"
+	}
+	return fmt.Sprintf("the lock of pool %s (%s) is held by %s", e.Pool, e.Path, who)
+}
+
+// UnreachableError says that a store does not answer, or not as it should.
+type UnreachableError struct {
+	Store   string // without passwords
+	Answers bool   // it answers, and cannot do it now
+	Err     error
+	Hint    string // what to do about it; "": nothing is known but the address
+}
+
+func (e *UnreachableError) Error() string {
+	if e.Answers {
+		return "store " + e.Store + " cannot do it now: " + e.Err.Error()
+	}
+	return "cannot reach store " + e.Store + ": " + e.Err.Error()
+}
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// RefusedError says that a store cannot be used as it was named, and that waiting does
+// not change that: a person has to.
+type RefusedError struct {
+	Store string // without passwords
+	Err   error
+	Hint  string // what to do about it; "": nothing is known
+}
+
+func (e *RefusedError) Error() string { return "cannot use store " + e.Store + ": " + e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }

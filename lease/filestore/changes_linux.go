@@ -11,25 +11,25 @@ import (
 )
 
 const (
-	// changesPause is how long events pile up in the kernel before they are read.
+	// changesPause is how long events collect in the kernel before they are read.
 	changesPause = 100 * time.Millisecond
 	// mostWatched bounds the directories of a store with very many pools.
 	mostWatched = 300
 
-	// What is written into a pool's directory is a decision or a setting, into its line
-	// who goes aside. What is written into a slot is mostly a heartbeat; closed, it was
-	// given back. A reader makes none of these.
+	// A write in a pool's directory is a decision or a setting, one in its line a waiter that
+	// steps aside. A write to a slot is mostly a heartbeat; when its file is closed, it was
+	// released. A reader causes none of these events.
 	inPool  = unix.IN_MODIFY | unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_TO | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
 	inSlots = unix.IN_CLOSE_WRITE | unix.IN_DELETE | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
 )
 
-// Changes tells that List may have another answer than before, for these pools or all:
-// too often, when jobs beat, and not of what makes no event. It costs the pools
-// nothing, and ends with ctx. nil where there are no events to be had.
+// Changes sends when List may return something else than before, for these pools or all. It
+// also sends when nothing has changed, as at a heartbeat, and misses what causes no event. It
+// costs the pools nothing, and ends with ctx. It is nil where there are no events.
 func (s *Store) Changes(ctx context.Context, pools []string) <-chan struct{} {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
-		return nil // the user's instances are used up, and heads of lines need theirs
+		return nil // no instance is left for this user, and heads of lines need theirs
 	}
 	f := os.NewFile(uintptr(fd), "inotify")
 	context.AfterFunc(ctx, func() { f.Close() })
@@ -47,7 +47,7 @@ func (s *Store) Changes(ctx context.Context, pools []string) <-chan struct{} {
 			}
 			select {
 			case told <- struct{}{}:
-			default: // there is a word that nobody has read yet
+			default: // the last one has not been received yet
 			}
 			time.Sleep(changesPause)
 		}
@@ -55,8 +55,8 @@ func (s *Store) Changes(ctx context.Context, pools []string) <-chan struct{} {
 	return told
 }
 
-// watchAll watches the directories there are; those that it watches already stay so.
-// What is in them is not looked at: whatever somebody put there only makes us look.
+// watchAll watches all existing directories; one that is watched already stays so. A
+// directory that is not ours does no harm: its events only make the caller list again.
 func (s *Store) watchAll(f *os.File, pools []string) {
 	c, err := f.SyscallConn()
 	if err != nil {

@@ -13,11 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dir is an open directory of the store. Everything under the store is reached by
-// the descriptor of the directory that it lies in, and no link is followed: where
-// others may write, a path can lead somewhere else from one moment to the next,
-// also while we hold the pool's lock. What was checked when it was opened is what
-// is used.
+// dir is an open directory of the store. Everything in the store is reached by the
+// descriptor of the directory that contains it, and no link is followed: where others
+// may write, a path can lead somewhere else from one moment to the next, also while we
+// hold the pool's lock. What was checked when it was opened is what is used.
 type dir struct {
 	f    *os.File
 	path string // for messages, and for nothing else
@@ -42,8 +41,8 @@ func (d *dir) close() {
 	}
 }
 
-// withFD calls fn with the descriptor, which nobody closes before fn returns: its
-// number may be another file's right after that.
+// withFD calls fn with the descriptor, and keeps it open until fn returns: once closed, its
+// number may belong to another file.
 func (d *dir) withFD(fn func(fd int) error) error {
 	c, err := d.f.SyscallConn()
 	if err != nil {
@@ -85,7 +84,7 @@ func (d *dir) stat(name string) (st unix.Stat_t, err error) {
 }
 
 func (d *dir) mkdir(name string, mode uint32) (err error) {
-	withoutUmask(func() { // its group is its parent's, by set-group-ID
+	withoutUmask(func() { // set-group-ID gives it its parent's group
 		err = d.withFD(func(at int) error { return unix.Mkdirat(at, name, mode) })
 	})
 	return d.pathErr("mkdir", name, err)
@@ -96,8 +95,8 @@ func (d *dir) remove(name string) error {
 	return d.pathErr("remove", name, d.withFD(func(at int) error { return unix.Unlinkat(at, name, 0) }))
 }
 
-// removeIf removes the file whose lock we hold, and not another of its name: that
-// is as good as gone. Without the lock we are asked to remove what we find.
+// removeIf removes the file that l has locked. If another file has its name by now, the
+// error is fs.ErrNotExist. If l is not locked, it removes any file of that name.
 func (d *dir) removeIf(name string, l *fileLock) error {
 	if l != nil && l.f != nil && !d.stillIs(name, l.f) {
 		return d.pathErr("remove", name, fs.ErrNotExist)
@@ -105,17 +104,17 @@ func (d *dir) removeIf(name string, l *fileLock) error {
 	return d.remove(name)
 }
 
-// rename moves a file within the directory, over what has that name.
+// rename renames a file within the directory, and replaces what has the new name.
 func (d *dir) rename(from, to string) error {
 	return d.pathErr("rename", from, d.withFD(func(at int) error { return unix.Renameat(at, from, at, to) }))
 }
 
-// mostNames bounds a listing: more slots, tickets or pools than this are not ours.
+// mostNames bounds a listing. berth makes no more slots, tickets or pools than this.
 const mostNames = 1 << 20
 
 // names lists the directory without sorting.
 func (d *dir) names() ([]string, error) {
-	fd, err := d.openat(".", dirFlags, 0) // an offset of its own
+	fd, err := d.openat(".", dirFlags, 0) // with an offset of its own
 	if err != nil {
 		return nil, d.pathErr("open", "", err)
 	}
@@ -125,28 +124,28 @@ func (d *dir) names() ([]string, error) {
 	switch {
 	case len(found) > mostNames:
 		return nil, d.pathErr("list", "", fmt.Errorf("has more than %d entries, so others than berth's; remove those", mostNames))
-	case err == io.EOF: // there is none
+	case err == io.EOF: // it is empty
 		return nil, nil
 	}
 	return found, err
 }
 
-// leadsTo reports whether name is still the same file or directory as st.
+// leadsTo reports whether name is still the file or directory of st.
 func (d *dir) leadsTo(name string, st *unix.Stat_t) bool {
 	now, err := d.stat(name)
 	return err == nil && now.Dev == st.Dev && now.Ino == st.Ino
 }
 
-// stillIs reports whether name in d is still the open file f. After a lock is taken
-// this is what tells a lock everybody sees from one on a file that was removed or
-// replaced in between.
+// stillIs reports whether name in d is still the open file f. Only then does a lock that
+// we have on f exclude others: the file may have been removed or replaced before we
+// locked it.
 func (d *dir) stillIs(name string, f *os.File) bool {
 	var st unix.Stat_t
 	return unix.Fstat(int(f.Fd()), &st) == nil && d.leadsTo(name, &st)
 }
 
-// openDir opens a directory of the store that lies in d, and refuses one that
-// people outside of the store could write in.
+// openDir opens a directory of the store in d, and refuses one in which users without
+// access to the store could write.
 func (s *Store) openDir(d *dir, name string) (*dir, error) {
 	fd, err := d.openat(name, dirFlags, 0)
 	if st, serr := d.stat(name); err != nil && err != unix.ENOENT && serr == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
@@ -173,8 +172,8 @@ func (s *Store) checkDir(st *unix.Stat_t) error {
 	return s.checkOwner(st)
 }
 
-// makeDir makes a directory of the store and opens it; that it is there already is
-// fine when it is a real directory.
+// makeDir makes a directory of the store and opens it. It may exist already, if it is a
+// real directory.
 func (s *Store) makeDir(d *dir, name string) (*dir, error) {
 	mode := uint32(0o700)
 	if s.shared {
@@ -192,10 +191,10 @@ func (s *Store) makeDir(d *dir, name string) (*dir, error) {
 	return s.openDir(d, name)
 }
 
-// handOverDir gives a directory that we have just made to the store's owner, see
-// handOver. No call makes a directory and opens it, and the owner may put something
-// else in its place in between. So what was opened is given away, not what has the
-// name, and only if it is what mkdir makes: an empty directory of ours, with that mode.
+// handOverDir gives a directory that we have just made to the store's owner, see handOver.
+// No system call makes a directory and opens it, and the owner may replace it in
+// between. So it is given away by its descriptor and not by its name, and only if it is
+// what mkdir makes: an empty directory of ours, with that mode.
 func (s *Store) handOverDir(d *dir, name string) error {
 	if s.shared || s.uid == uint32(os.Geteuid()) {
 		return nil

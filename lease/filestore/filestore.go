@@ -1,22 +1,30 @@
 //go:build unix
 
-// Package filestore keeps pools in a shared directory, without a daemon.
+// Package filestore is a lease.Store in a shared directory, without a daemon.
 //
 //	STORE/POOL/
 //	  lock            held for one short decision at a time; content: the index
 //	  limit           the pool's own settings, when someone set them
 //	  pace, report    the starts that paces count; what the gates last said
 //	  keepalive       when the jobs in the slots last called berth keepalive
-//	  slots/0 1 2 …   a slot each: an exclusive flock on it IS holding it
-//	  line/…          a ticket each, named so that sorting gives the order;
+//	  slots/0 1 2 …   a file per slot: to hold the slot IS to have an exclusive flock
+//	                  on it, and a child that inherits the descriptor holds it, too
+//	  line/…          a file per ticket, named so that sorting gives the order;
 //	                  an exclusive flock on it: its waiter lives and waits
 //
-// The kernel's locks are the truth and die with their processes; the text in
-// the files is for people, for the identity of the child, and (the index) to
-// be fast. Nothing waits for anything while it holds the pool's lock, or asks the
-// machine more than whether the process of a slot that nobody locks still lives.
+// The kernel's locks are the truth and end with their processes. The text in the files
+// is for people and for the identity of the child; the index saves reading a thousand
+// files, and errs only towards "in use".
 //
-// It is not for network file systems, whose locks fail with the network.
+// So a slot is free as soon as the last process that holds it is gone, however that ended,
+// and not before. A waiter sleeps in flock(2) on the ticket before its own: a
+// hand-over wakes one process, and costs the same however long the line is. Only the
+// head of the line watches the slots, by inotify. The pool's lock is held for one
+// decision: under it nothing sleeps, and nothing is read from outside the store but
+// whether the process of an unlocked slot lives.
+//
+// The package is not for network file systems, whose locks fail with the network. It
+// starts no command, signals no process and prints nothing.
 package filestore
 
 import (
@@ -30,51 +38,49 @@ import (
 	"berth/lease"
 )
 
-// Options are what the store needs to know from outside. The zero value works
-// and treats every recorded process as gone.
+// Options are what the store has to be told. The zero value works, and takes every
+// recorded process for gone.
 type Options struct {
-	// Create makes a directory that is missing. Without it, it has no pools.
+	// Create makes the directory if it is missing. Without Create a missing directory is
+	// a store without pools.
 	Create bool
-	// Owner is the user whose directory this has to be; nil: any whom this user
-	// trusts by itself, see Store.trust.
+	// Owner is the user that has to own the directory; nil: see Store.checkTrust.
 	Owner *uint32
-	// Alive reports whether exactly this process still lives on this machine;
+	// Alive reports whether exactly this process still lives on this machine,
 	// Frozen whether it lives and is stopped. Neither may block.
 	Alive  func(lease.Process) bool
 	Frozen func(lease.Process) bool
-	// Ending reports whether it is gone, or on its way out and closing what it had
-	// open; nil: what Alive does not report. It is asked outside of the pool's lock.
+	// Ending reports whether the process is gone or exiting, when the kernel closes what it
+	// had open; nil: not Alive. It is called without the pool's lock.
 	Ending func(lease.Process) bool
-	// Started returns a process that lives and was started with this lease id in
-	// its environment; nil: there is none.
+	// Started returns a living process that was started with this lease id in its
+	// environment, nil if there is none.
 	Started func(id string) *lease.Process
-	// SlotOf says in which slot the lease id may be, for who knows; a wrong answer
-	// costs time. nil: nobody knows.
+	// SlotOf says in which slot the lease id probably is; a wrong answer costs time. It
+	// may be nil.
 	SlotOf func(id string) (slot int, ok bool)
-	// Boot identifies this boot of this machine, PIDNS the pid namespace we see.
+	// Boot identifies this boot of this machine, PIDNS our pid namespace.
 	Boot  string
 	PIDNS uint64
-	// Slow is called once for a pool's lock that is not to be had for
-	// Timings.Explain, with a *lease.LockHeldError.
+	// Slow is called, once per wait, when one process has held a pool's lock for
+	// Timings.Explain. The error is a *lease.LockHeldError.
 	Slow func(error)
 	Timings
 }
 
-// Timings are how long the store waits before it looks by itself. The zero
-// value of each means the default; tests make them shorter.
+// Timings are the store's intervals. Zero means the default; tests make them shorter.
 type Timings struct {
 	FrozenCheck time.Duration // how often a waiter checks whether those before it are frozen: 45s
 	FullCheck   time.Duration // how often the head checks all slots: 3s
 	Poll        time.Duration // the same where slots cannot be watched: 100ms
-	Explain     time.Duration // the pool's lock is held so long: 2s
-	Release     time.Duration // a release waits so long for the pool's lock: 5s
-	Forget      time.Duration // a pool without settings goes when nobody has used it for so long: 7 days
-	Sweep       time.Duration // somebody looks for such pools so often: 1 day
-	// SweepFor is for how long, then: 50ms. It is in nobody's way but his own.
-	SweepFor time.Duration
-	// Again is when the head looks again after an event that found the slot
-	// still locked: the event of a closed file can come 0.3 ms before its lock
-	// is gone, and a dying process takes its time to close.
+	Explain     time.Duration // how long one process may hold the pool's lock before Slow is called: 2s
+	Release     time.Duration // how long a release waits for the pool's lock: 5s
+	Forget      time.Duration // how long a pool without settings stays when it is not used: 7 days
+	Sweep       time.Duration // how often such pools are searched for: 1 day
+	SweepFor    time.Duration // how long such a search may take; it delays only the process that does it: 50ms
+	// FollowUps are the pauses after which the head checks again after an event that
+	// found the slot still locked: the event of a closed file can come 0.3 ms before its lock
+	// is gone, and a dying process takes time to close its files.
 	FollowUps []time.Duration
 }
 
@@ -100,24 +106,24 @@ func (t *Timings) fill() {
 type Store struct {
 	dir       string
 	isDefault bool
-	made      bool // by us, just now
+	made      bool // by Open
 	opts      Options
 	boot      uint64 // a hash of opts.Boot
 
 	mu     sync.Mutex
-	root   *dir   // nil: not there yet
+	root   *dir   // nil: it does not exist yet
 	uid    uint32 // its owner
 	gid    uint32
-	shared bool // with a group
+	shared bool // with its group
 
-	lockOwner func(*os.File) int // flockOwner, but in tests
+	lockOwner func(*os.File) int // flockOwner, except in tests
 }
 
 var _ lease.Store = (*Store)(nil)
 
-// Open checks that the directory is fit to be a store, and whose it is
-// (lease.ForeignStoreError). An empty dir means DefaultDir. After an error the
-// directory may have been made.
+// Open checks that the directory can be a store, and that we may trust its owner (else the
+// error is a lease.ForeignStoreError). An empty dir means DefaultDir. After an error the
+// directory may exist that did not exist before.
 func Open(dir string, o Options) (*Store, error) {
 	isDefault := dir == ""
 	if isDefault {
@@ -159,8 +165,8 @@ func (s *Store) Dir() string { return s.dir }
 // Made reports whether Open has made the directory.
 func (s *Store) Made() bool { return s.made }
 
-// Network returns the kind of network file system the store is on ("": none),
-// and whether this is the first time anybody asked of this store.
+// Network returns the kind of network file system that the store is on ("": none), and
+// whether this is the first call for this store by any process.
 func (s *Store) Network() (kind string, first bool) {
 	kind = networkFS(s.dir)
 	if kind == "" {

@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileLock is a flock on a file of its own: two of them on one name are in each
-// other's way, also within a process. It is opened with its first use.
+// fileLock is a flock on a name in a directory. Each has a descriptor of its own, so two of
+// them on one name exclude each other also within a process. It is opened when it is first used.
 type fileLock struct {
 	in   *dir
 	name string
 	f    *os.File // nil: not open, so not locked
 }
 
-// lock does not look what kind of file it is: O_NONBLOCK waits for nobody at
-// the other end of a FIFO, and whoever has the lock compares the file with the one
-// that was checked, or reads it through a descriptor that was.
+// lock does not check what kind of file it is. O_NONBLOCK does not wait for the other end
+// of a FIFO, and after locking, callers compare the file with one that was
+// checked, or read it through a descriptor that was.
 func (d *dir) lock(name string) *fileLock { return &fileLock{in: d, name: name} }
 
 func (l *fileLock) open() error {
@@ -35,7 +35,7 @@ func (l *fileLock) open() error {
 	return nil
 }
 
-// TryLock reports false when somebody else holds it.
+// TryLock returns false if it is locked already.
 func (l *fileLock) TryLock() (bool, error)  { return l.try(unix.LOCK_EX) }
 func (l *fileLock) TryRLock() (bool, error) { return l.try(unix.LOCK_SH) }
 
@@ -66,8 +66,8 @@ func (l *fileLock) wait(how int) error {
 	return nil
 }
 
-// Unlock gives the lock back if we have it. No child has this descriptor, so that
-// closing it is enough, whatever becomes of the unlock.
+// Unlock gives the lock back if we have it. No child has this descriptor, so closing it is
+// enough even if the unlock fails.
 func (l *fileLock) Unlock() {
 	if l != nil && l.f != nil {
 		_ = unlock(l.f)
@@ -76,12 +76,12 @@ func (l *fileLock) Unlock() {
 	}
 }
 
-// tryLock takes an exclusive flock on f, and reports false when another open
+// tryLock takes an exclusive flock on f, and returns false if another open
 // file holds one. A read-only descriptor is enough for that on Linux and BSD.
 func tryLock(f *os.File) (bool, error) { return flockNB(f, unix.LOCK_EX) }
 
-// lockedByAnother reports whether somebody holds f's exclusive lock. It asks
-// with a shared one, so that several who ask at once do not see each other.
+// lockedByAnother reports whether f is locked exclusively. It tries a shared lock, so
+// that several tries at once do not see each other.
 func lockedByAnother(f *os.File) (bool, error) {
 	got, err := flockNB(f, unix.LOCK_SH)
 	if got {

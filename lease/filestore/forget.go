@@ -14,26 +14,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A pool that nobody has used for Timings.Forget and that has no settings goes by our
-// ownSettings hand: CI makes a pool for every run, and nobody should have to clean up. Once in
-// Timings.Sweep somebody who has given his slots back looks for such pools, and for
-// no longer than Timings.SweepFor.
+// A pool without settings that has not been used for Timings.Forget is removed: CI makes a
+// pool for every run, and nobody should have to clean up. Once in Timings.Sweep, a
+// process that has just released its slots searches for such pools, for no longer than
+// Timings.SweepFor.
 //
-// Somebody may be about to use the pool just then. Whoever has it open holds a shared
-// flock on its directory, we an exclusive one; who could not get his, because of us,
-// decides nothing before he has the pool's lock, which we have, and then finds that the
-// pool is another one now. The rename is the one step that counts: killed before it we
-// have done nothing, and after it the rest is swept by the next.
+// Another process may be about to use the pool at that moment. Every process that has it
+// open tries for a shared flock on its directory, and we need an exclusive one. If our lock
+// made another process fail, that one still needs the pool's lock, which we have, before it
+// decides anything, and then finds that the pool was replaced. The rename is the
+// step that counts: if we are killed before it, nothing has happened; if after it, the
+// next sweep removes the rest.
 
 const (
-	// sweepStamp is a file of the store. Its time is that of the last sweep, and it has the
-	// highest token of all pools that are gone.
+	// sweepStamp is a file of the store. Its time is that of the last sweep, and it contains the
+	// highest token of all pools that were removed.
 	sweepStamp = ".swept"
 	gonePrefix = ".gone-"
-	sweepSoon  = time.Minute // when the time was not enough
+	sweepSoon  = time.Minute // when there was not enough time
 )
 
-// sweep forgets idle pools, if it is time. That it fails is no news to anybody.
+// sweep removes idle pools, if that is due. It is silent about failures.
 func (s *Store) sweep() {
 	root, err := s.rootDir()
 	if err != nil {
@@ -48,7 +49,7 @@ func (s *Store) sweep() {
 		return
 	}
 	defer f.Close()
-	// Of several who have seen that it is time, one does it.
+	// Of several processes that found it due, one does it.
 	if got, err := tryLock(f); !got || err != nil || st.Nlink == 0 {
 		return // or it is new, like the store
 	}
@@ -63,15 +64,15 @@ func (s *Store) sweep() {
 	_ = unix.Futimes(int(f.Fd()), []unix.Timeval{at, at})
 }
 
-// isPast reports whether that was so long ago. Of a time that is still to come nobody
-// can tell, so it counts as past: somebody has set the clock.
+// isPast reports whether a time was at least d ago. A time in the future counts as past,
+// because the clock was set.
 func (s *Store) isPast(at unix.Timespec, d time.Duration) bool {
 	ago := time.Since(time.Unix(at.Unix()))
 	return ago >= d || ago < -d
 }
 
-// sweepPools returns false if it was not through at the end. It begins anywhere: cut off
-// location the same place each time, it would never come to the rest.
+// sweepPools returns false if end came before it had finished. It begins at a random pool:
+// otherwise it might never reach the last ones.
 func (s *Store) sweepPools(root *dir, f *os.File, end time.Time) bool {
 	found, err := root.names()
 	if err != nil {
@@ -95,7 +96,7 @@ func (s *Store) sweepPools(root *dir, f *os.File, end time.Time) bool {
 	return true
 }
 
-// looksIdle says without opening the pool whether it is worth that.
+// looksIdle says without opening the pool whether that is worth it.
 func (s *Store) looksIdle(root *dir, name string) bool {
 	d, err := s.openDir(root, name)
 	if err != nil {
@@ -115,11 +116,12 @@ func (s *Store) forget(root *dir, name string, f *os.File) {
 	}
 }
 
-// forgetIfIdle needs nobody else to have the pool open. Another one may have its name now.
+// forgetIfIdle does nothing if another process has the pool open, or if another pool has its
+// name by now.
 func (p *pool) forgetIfIdle(root *dir, f *os.File) {
 	s, name := p.s, p.name
 	if got, err := tryLock(p.top.f); !got || err != nil {
-		return // somebody has it open
+		return // another process has it open
 	}
 	l := p.top.lock("lock")
 	if got, err := l.TryLock(); !got || err != nil {
@@ -133,7 +135,7 @@ func (p *pool) forgetIfIdle(root *dir, f *os.File) {
 		if p.paces(ix) || !p.empty(ix) {
 			return nil
 		}
-		// Before it is gone: who makes it again must find the token.
+		// Before it is removed: a process that makes it again must find the token.
 		err := s.setTokenFloor(f, ix.token)
 		if err == nil {
 			err = root.rename(name, gonePrefix+name)
@@ -145,13 +147,13 @@ func (p *pool) forgetIfIdle(root *dir, f *os.File) {
 	})
 }
 
-// paces reports whether a start is still to count for somebody who keeps to a pace.
+// paces reports whether a start still counts for a request with a pace.
 func (p *pool) paces(ix *index) bool {
 	starts, err := p.starts(ix)
 	return err != nil || starts.StillCount(p.s.Clock())
 }
 
-// empty reports whether there is nobody in the pool, and nothing that is not ours.
+// empty reports whether the pool has neither waiters nor holders, nor files of others.
 func (p *pool) empty(ix *index) bool {
 	if _, err := p.scanLine(ix, lastName, false); err != nil || ix.save() != nil {
 		return false
@@ -178,18 +180,18 @@ func (p *pool) empty(ix *index) bool {
 	return err == nil
 }
 
-// poolFiles are those that a pool without settings may have beside its directories, and
-// whether a content is one that berth has written there. What another has is not ours.
+// poolFiles are the files that a pool without settings may have beside its directories, each
+// with a check that berth has written its content.
 var poolFiles = map[string]func([]byte) bool{
 	"lock":       func(b []byte) bool { return versionOf(b) > 0 },
 	"pace":       json.Valid,
 	"report":     json.Valid,
-	"keepalive":  func(b []byte) bool { return len(bytes.Trim(b, "0123456789 \n\x00")) == 0 }, // it has holes
+	"keepalive":  func(b []byte) bool { return len(bytes.Trim(b, "0123456789 \n\x00")) == 0 }, // a sparse file
 	"report.new": func([]byte) bool { return true },
 	"limit.new":  func([]byte) bool { return true },
 }
 
-// subFile is the same for the files in its directories. Tickets are swept as such.
+// subFile is the same for the files in its directories. Tickets are swept by scanLine.
 func subFile(name string) func([]byte) bool {
 	if _, slot := slotOf(name); slot {
 		return isRecord
@@ -200,8 +202,8 @@ func subFile(name string) func([]byte) bool {
 	return nil
 }
 
-// removeGone removes what is left of a pool. What berth has not written stays, and the
-// directory with it.
+// removeGone removes what is left of a pool. Files that berth has not written stay, and with
+// them their directories.
 func (s *Store) removeGone(root *dir, name string) {
 	d, err := s.openDir(root, name)
 	if err != nil {
@@ -225,8 +227,8 @@ func (s *Store) removeGone(root *dir, name string) {
 	_ = root.rmdir(name)
 }
 
-// removeOurs removes a file if it is one of a pool by its name and its content; ours
-// is nil for a name that is none.
+// removeOurs removes a file if its content passes the check; ours is nil for a name that no
+// file of a pool has.
 func (s *Store) removeOurs(d *dir, name string, ours func([]byte) bool) {
 	if ours == nil {
 		return
@@ -252,7 +254,7 @@ func (d *dir) rmdir(name string) error {
 
 const tokenFloorFmt = "token %020d"
 
-// setTokenFloor remembers the token of a pool that goes, if it is the highest.
+// setTokenFloor saves the token of a pool that is being removed, if it is the highest.
 func (s *Store) setTokenFloor(f *os.File, token uint64) error {
 	if readTokenFloor(f) >= token {
 		return nil
@@ -262,7 +264,7 @@ func (s *Store) setTokenFloor(f *os.File, token uint64) error {
 	return err
 }
 
-// tokenFloor is what no token of a new pool may be below.
+// tokenFloor is the token above which those of a new pool begin.
 func (s *Store) tokenFloor() uint64 {
 	root, err := s.rootDir()
 	if err != nil {

@@ -118,7 +118,7 @@ func (h *head) onTimeout(o *Timings) {
 }
 
 // followProcesses has the watch report the end of the processes that give a slot back
-// without an event. It asks the machine, so it does not run under the pool's lock.
+// without an event. It reads /proc, so it does not run under the pool's lock.
 func (h *head) followProcesses(p *pool) {
 	for i, st := range h.scan.inUse {
 		if st.record == nil || st.record.lease == nil {

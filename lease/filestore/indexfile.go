@@ -16,7 +16,7 @@ import (
 // The index as the file has it:
 //
 //	berth 3 ticket 000000000012 token 00000000000000000045 change 000000000007 line 0000003 start 00000081234567890123 slots 0000002 boot 9ae16a3b2f90404f sum 84222325cbf29ce4\n
-//	0000004 1758\n   slot 0: in use by a lease that asks for limit 4
+//	0000004 1758\n   slot 0: in use by a lease that requests limit 4
 //	0000000 0032\n   slot 1: free
 const (
 	version   = 3 // 1 had no start, 2 no sums
@@ -26,7 +26,7 @@ const (
 	sumLen    = len(" sum ") + 16 + len("\n")
 	headerFmt = "berth 3 ticket %012d token %020d change %012d line %07d start %020d slots %07d boot %016x"
 
-	// pacedMark in start is index.paced: no clock shows so much.
+	// pacedMark is added to start if index.paced is set: no clock reaches it.
 	pacedMark = 10_000_000_000_000_000_000
 
 	// mostSlots is words.MaxSlots: no pool has more.
@@ -36,8 +36,8 @@ const (
 
 var errIndex = errors.New("the index cannot be read")
 
-// loadIndex reads the index from the lock file. errIndex: it is damaged or the
-// file is new.
+// loadIndex reads the index from the lock file. The error is errIndex if it is damaged or
+// the file is new.
 func loadIndex(f *os.File) (*index, error) {
 	fi, err := f.Stat()
 	if err != nil {
@@ -139,15 +139,15 @@ func (ix *index) headerOf(slots int) []byte {
 	return fmt.Appendf(b, " sum %016x\n", hash(b))
 }
 
-// hash of a text is another one when any byte of it is.
+// hash changes with any byte of the text.
 func hash(b []byte) uint64 {
 	h := fnv.New64a()
 	h.Write(b)
 	return h.Sum64()
 }
 
-// addsUp reports whether the first line ends with its sum. It has to in every version
-// from this one on: else one changed digit would make this one a newer.
+// addsUp reports whether the first line ends with its checksum. Every later version has to
+// keep that: otherwise one changed digit would make this version a newer one.
 func addsUp(b []byte) bool {
 	line, _, ok := bytes.Cut(b, []byte("\n"))
 	text := line[:max(0, len(line)+1-sumLen)]
@@ -162,10 +162,10 @@ func (ix *index) records(b []byte, lo, hi int) []byte {
 	return b
 }
 
-// sumOf is the sum of a slot's line. It is taken modulo a prime that no difference
-// of two digits and no power of ten is a multiple of, so no line with one digit
-// changed, or with two exchanged, has the right one; nor has that of another slot
-// nearby. It costs nothing beside reading the line.
+// sumOf is the checksum of a slot's line. The modulus is a prime that divides neither a
+// difference of two digits nor a power of ten, so a line with one digit changed, or with
+// two exchanged, has another sum, and so has the line of another slot nearby. It costs
+// nothing compared with reading the line.
 func sumOf(slot, limit int) int { return (limit*7919 + slot*31 + 1) % 9973 }
 
 func digits(b []byte) (v int, ok bool) {
@@ -178,8 +178,8 @@ func digits(b []byte) (v int, ok bool) {
 	return v, true
 }
 
-// ticketCountHint reads how many tickets there are, without the pool's lock: the
-// answer may be of a moment ago. -1: it cannot be read.
+// ticketCountHint returns how many tickets there are. It works without the pool's lock, so
+// the answer may be out of date. -1: it cannot be read.
 func ticketCountHint(f *os.File) int {
 	b := make([]byte, headerLen)
 	if _, err := f.ReadAt(b, 0); err != nil || versionOf(b) != version {
@@ -192,8 +192,8 @@ func ticketCountHint(f *os.File) int {
 	return ix.line
 }
 
-// parseOld reads the header of the index of an older berth, version 2, whose slots
-// are looked at again anyway. Its limits had ten digits.
+// parseOld reads the header of an index of version 2. Its slots are checked again anyway.
+// Its limits had ten digits.
 func parseOld(b []byte) (*index, bool) {
 	const headerLen, recordLen, format = 114, 11, "berth 2 ticket %012d token %020d change %012d line %06d start %020d\n"
 	if versionOf(b) != 2 || len(b) < headerLen || (len(b)-headerLen)%recordLen != 0 {

@@ -37,8 +37,8 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 	}
 	err = p.locked(ctx, enter)
 	for try := 0; errors.Is(err, errTicketHeld) && ctx.Err() == nil && try < 100; try++ {
-		// Somebody who waited for a kept ticket has its lock for the moment
-		// of waking up. The place is worth another try.
+		// A waiter behind a kept ticket has its lock for a moment when it wakes up. The
+		// place is worth another try.
 		time.Sleep(time.Millisecond)
 		err = p.locked(ctx, enter)
 	}
@@ -46,7 +46,7 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 		p.close()
 		return nil, err
 	}
-	// The first time costs 90 µs. Here it delays nobody; at a hand-over it would.
+	// Warm-up: the first call costs 90 µs. Here it delays no job; at a hand-over it would.
 	_, _ = json.Marshal(&lease.Lease{Request: r, Slots: []int{0}, Since: time.Now()})
 	return t, nil
 }
@@ -68,8 +68,8 @@ func (t *place) join(ix *index, r lease.Request) error {
 			break
 		}
 	}
-	// Counted before it is made: a count that is too high costs a look, one
-	// that is too low would let somebody overtake.
+	// Counted before it is made: a count that is too high costs a scan, one that is too
+	// low would let another request overtake.
 	if err := ix.save(); err != nil {
 		return err
 	}
@@ -78,8 +78,8 @@ func (t *place) join(ix *index, r lease.Request) error {
 		if !errors.Is(err, fs.ErrExist) || step > 1<<20 {
 			return err
 		}
-		// The name was taken by something that no berth put there: the index
-		// counts up before a ticket is made. It is not ours to write over.
+		// Something that berth did not make has that name: the index counts up before a
+		// ticket is made. It must not be overwritten.
 		ix.ticket += step
 		t.ticket.Seq, t.name = ix.ticket, ticketName(r.Priority, ix.ticket, r.Key)
 		if err := ix.save(); err != nil {
@@ -88,8 +88,7 @@ func (t *place) join(ix *index, r lease.Request) error {
 	}
 }
 
-// writeTicket fills the ticket's file, locked by us. With writing it was there before:
-// kept for its key.
+// writeTicket locks and writes the ticket's file. With writing the file was kept for its key.
 func (t *place) writeTicket(to purpose) error {
 	f, err := t.pool.openTicket(t.name, to)
 	if err != nil {
@@ -118,8 +117,8 @@ func (t *place) writeTicket(to purpose) error {
 	return nil
 }
 
-// overwrite writes over what a kept ticket held, in one write, and cuts off the notes
-// after it. Cut first, and killed in between, it would not keep its place any more.
+// overwrite replaces the content of a kept ticket in one write, and then cuts off the notes
+// after it. Cut first, a kill in between would lose the place.
 func (t *place) overwrite(f *os.File) error {
 	b, err := json.Marshal(t.ticket)
 	if err != nil {
@@ -140,9 +139,10 @@ func (t *place) overwrite(f *os.File) error {
 	return f.Truncate(t.size)
 }
 
-var errTicketHeld = errors.New("somebody holds it")
+var errTicketHeld = errors.New("it is locked")
 
-// reclaim takes over a ticket that was kept for the request's key.
+// reclaim takes over a ticket that was kept for the request's key. It returns false if there
+// is none.
 func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 	p := t.pool
 	tickets, err := p.tickets()
@@ -166,7 +166,7 @@ func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 		t.ticket = *kept.ticket
 		r.Priority = kept.ticket.Priority // the place is what was kept
 		t.ticket.Request = r
-		ix.change++ // whoever passed it is behind it again
+		ix.change++ // waiters that passed it are behind it again
 		return true, t.writeTicket(writing)
 	}
 	return false, nil

@@ -16,10 +16,9 @@ import (
 	"berth/lease"
 )
 
-// List implements lease.Store. It looks at each pool under a shared lock, so
-// that what it tries out cannot be mistaken for a holder. When that lock is
-// not to be had for Timings.Explain, it tells what the files say and who holds
-// the lock: that is when somebody looks.
+// List implements lease.Store. It reads each pool under a shared lock, so that the locks
+// that it tries cannot be mistaken for holders. If one process holds the pool's lock for
+// Timings.Explain, it returns what the files say and who holds the lock.
 func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
 	all := len(pools) == 0
 	if all {
@@ -38,11 +37,11 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 	for _, n := range pools {
 		v, err := s.view(ctx, n, (*pool).waiters)
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && all: // gone meanwhile
+		case errors.Is(err, fs.ErrNotExist) && all: // it was removed since
 		case errors.Is(err, fs.ErrNotExist):
 			list = append(list, lease.Pool{Name: n})
 		case err != nil:
-			errs = append(errs, err) // of one pool: the others can be told all the same
+			errs = append(errs, err) // of one pool: the others are listed
 			list = append(list, lease.Pool{Name: n, Err: err})
 		default:
 			list = append(list, v)
@@ -51,7 +50,7 @@ func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error)
 	return list, errors.Join(errs...)
 }
 
-// names lists the store; one that is missing is empty.
+// names lists the store. A missing one is empty.
 func (s *Store) names() ([]string, error) {
 	root, err := s.rootDir()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +85,7 @@ func (s *Store) Summary(ctx context.Context, name string, t lease.Ticket) (lease
 	return v, err
 }
 
-// view describes a pool; tickets fills in what is asked for of its line.
+// view describes a pool; tickets fills in its line. Without probe no lock may be tried.
 func (s *Store) view(ctx context.Context, name string, tickets func(_ *pool, _ *lease.Pool, probe bool) error) (v lease.Pool, err error) {
 	p, err := s.pool(name, false)
 	if err != nil {
@@ -125,7 +124,7 @@ func (s *Store) view(ctx context.Context, name string, tickets func(_ *pool, _ *
 	return v, nil
 }
 
-// holders reads all slots in use. probe: their locks may be tried.
+// holders reads all slots in use. Without probe no lock may be tried.
 func (p *pool) holders(probe bool) ([]lease.Entry, error) {
 	found, err := p.names(slots)
 	if err != nil {
@@ -138,8 +137,8 @@ func (p *pool) holders(probe bool) ([]lease.Entry, error) {
 		}
 	}
 	sort.Ints(numbers)
-	// A weighted lease stands in each of its slots. Those that it still holds
-	// count: a release gives them back one after the other.
+	// A weighted lease is in each of its slots. Only those that it still holds count: a
+	// release gives them back one after the other.
 	out, at, size := []lease.Entry{}, map[string]int{}, 0
 	for _, i := range numbers {
 		e, r := p.holder(i, probe)
@@ -162,7 +161,8 @@ func (p *pool) holders(probe bool) ([]lease.Entry, error) {
 	return out, nil
 }
 
-// holder describes who has slot i (nil: nobody), and returns its record if it can be read.
+// holder describes the holder of slot i, nil if there is none, and returns its record if
+// it can be read.
 func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 	f, err := p.openSlot(i, reading)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -190,8 +190,7 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 	}
 	r, err := readRecord(f)
 	for try := 0; (err != nil || r == nil) && locked && try < 3; try++ {
-		// Read while it was being written, or between the two steps of a
-		// release.
+		// It was read while it was being written, or between two steps of a release.
 		time.Sleep(time.Millisecond)
 		r, err = readRecord(f)
 		if locked, _ = lockedByAnother(f); !locked {
@@ -212,17 +211,17 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 // entry describes a lease.
 func (p *pool) entry(r *record) *lease.Entry {
 	e := &lease.Entry{Lease: r.lease, HeartbeatAge: -1}
-	if r.heartbeat != nil && r.lease.Owner.Boot == p.s.opts.Boot { // else they are of another clock
+	if r.heartbeat != nil && r.lease.Owner.Boot == p.s.opts.Boot { // else they are on another clock
 		if r.lease.Heartbeat > 0 {
 			e.HeartbeatAge = max(0, p.s.Clock().Sub(r.heartbeat.Beat))
 		}
-		e.Keepalive = max(r.heartbeat.Keepalive, p.readKeepalive(r.lease)) // seen by its berth, or not yet
+		e.Keepalive = max(r.heartbeat.Keepalive, p.readKeepalive(r.lease)) // its berth may not have read it yet
 	}
 	p.setState(e)
 	return e
 }
 
-// setState says orphaned and stalled where the record says running.
+// setState replaces the state of the record by orphaned or stalled.
 func (p *pool) setState(e *lease.Entry) {
 	l := e.Lease
 	here := l.Owner.Boot == p.s.opts.Boot && l.Owner.PIDNS == p.s.opts.PIDNS
@@ -247,7 +246,7 @@ func (p *pool) unreadable(i int, err error) *lease.Entry {
 	}
 }
 
-// withoutPath is an error without the path, where that is said anyway.
+// withoutPath is for messages that name the path already.
 func withoutPath(err error) error {
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 		return pe.Err
@@ -255,7 +254,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-// waiters reads all tickets into v. probe: their locks may be tried.
+// waiters reads all tickets into v. Without probe their locks do not count.
 func (p *pool) waiters(v *lease.Pool, probe bool) error {
 	tickets, err := p.tickets()
 	if err != nil {
@@ -290,16 +289,16 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 	return nil
 }
 
-// tooMuch: a list is kept in memory, and who may write in the store may fill it.
+// tooMuch bounds a list, which is kept in memory: any writer of the store may fill it.
 func (p *pool) tooMuch(where string) error {
 	return &fs.PathError{Op: "list", Path: p.path(where), Err: fmt.Errorf("has records of more than %d MB, which is more than a list reads; remove those that are not of berth", mostListed>>20)}
 }
 
-// unseenNote is said of a waiter of another machine, container or pid namespace.
-// Nobody here passes it when it is stopped.
+// unseenNote is about a waiter of another machine, container or pid namespace. No waiter
+// here passes it while it is stopped.
 const unseenNote = "cannot be seen from here, so it holds up the line when it is stopped"
 
-// unseen returns the waiter of a ticket if its state cannot be seen from here.
+// unseen returns the waiter of a ticket if it cannot be seen from here.
 func (p *pool) unseen(name string) *lease.Entry {
 	t, err := p.readTicket(name, false)
 	if err != nil || t.state != standing || t.ticket == nil || p.s.isLocal(t.ticket.Owner) {

@@ -133,7 +133,7 @@ func (w *lockWatch) held() *lease.LockHeldError {
 	return e
 }
 
-// sampleLock looks at the lock. On a busy machine it is often free: the next process
+// sampleLock samples the lock. On a busy machine it is often free: the next process
 // in line has not woken up yet, which takes longer than it will hold the lock.
 func (p *pool) sampleLock() (s lockSample) {
 	s.index = p.header()

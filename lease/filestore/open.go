@@ -18,20 +18,20 @@ type purpose int
 const (
 	reading     purpose = iota
 	writing             // and reading
-	creating            // writing, and it is made when it is missing
-	creatingNew         // writing, and it must not have been there: fs.ErrExist
+	creating            // writing; a missing file is created
+	creatingNew         // writing; an existing file is fs.ErrExist
 )
 
 // openFile opens a file of the store.
 //
 // It opens without O_CREAT first: with fs.protected_regular even root gets
-// EACCES for O_CREAT on somebody else's file in a sticky directory. What is
-// missing is made with O_EXCL, so a file that appears in between is opened
-// like any other and checked like any other. O_NOFOLLOW refuses a planted
-// symbolic link. A planted FIFO opens for reading and writing without anybody at
-// its other end, and with O_NONBLOCK for reading too; the check then refuses it.
-// O_NONBLOCK is for writing, too: who owns a file may have a lease on it (F_SETLEASE),
-// and an open would wait 45 s for that process, deaf and with the pool's lock.
+// EACCES for O_CREAT on another user's file in a sticky directory. A missing file
+// is created with O_EXCL, so a file that appears in between is opened and checked
+// like any other. O_NOFOLLOW refuses a planted symbolic link. A planted FIFO opens for
+// reading and writing without a process at its other end, and with O_NONBLOCK for
+// reading, too; the check then refuses it. Writing needs O_NONBLOCK as well: a file's
+// owner may have a lease on it (F_SETLEASE), and an open would wait up to 45 s for that
+// process, uninterruptible and with the pool's lock held.
 func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 	flags := unix.O_RDWR | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_NOCTTY | unix.O_CLOEXEC
 	if to == reading {
@@ -48,7 +48,7 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 				err = s.handOver(fd)
 			}
 			if err == unix.EEXIST && to == creating {
-				continue // somebody else made it just now: open that one
+				continue // another process created it just now: open that
 			}
 		}
 		if err != nil {
@@ -58,15 +58,15 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 			unix.Close(fd)
 			return nil, d.pathErr("open", name, err)
 		}
-		// It is for the open alone. With it os.NewFile would try to have the runtime's
-		// poller watch the file, and a child would inherit it.
+		// O_NONBLOCK is for the open alone. With it os.NewFile would hand the file to the
+		// runtime's poller, and a child would inherit the flag.
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0)
 		return os.NewFile(uintptr(fd), d.join(name)), nil
 	}
 }
 
-// explainOpen says what is there instead of a file, when err is of the kind that opening
-// such a thing fails with: a socket and a device without a driver with ENXIO.
+// explainOpen says what the name is instead of a file, if err is one that opening such a
+// thing gives: ENXIO for a socket, or for a device without a driver.
 func (d *dir) explainOpen(name string, err error) error {
 	switch err {
 	case unix.EWOULDBLOCK:
@@ -80,18 +80,18 @@ func (d *dir) explainOpen(name string, err error) error {
 	case serr != nil:
 		return err
 	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
-		return notOurs("is a symbolic link, which somebody else put there%s", d.remedy())
+		return notOurs("is a symbolic link, which berth did not make%s", d.remedy())
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return d.notAFile(uint32(st.Mode))
 	}
 	return err
 }
 
-// errLeased is no notOursError: the file is one of ours, and the lease goes.
+// errLeased is not a notOursError: the file is one of ours, and the lease will end.
 var errLeased = errors.New("is leased by another process (fcntl F_SETLEASE), which has to give it up first")
 
-// remedy is what to do with something that is not ours. In place of a slot's file it
-// may stand for a job, and who looks at slots says when it may go.
+// remedy is the advice for something that is not ours. In place of a slot's file it may
+// stand for a job: whoever reads slots says when it may be removed.
 func (d *dir) remedy() string {
 	if filepath.Base(d.path) == slots {
 		return ""
@@ -106,9 +106,9 @@ func (d *dir) notAFile(mode uint32) error {
 	return notOurs("is %s, not a regular file%s", kind(mode), d.remedy())
 }
 
-// withoutUmask runs make, which makes a file or a directory, without the caller's umask.
-// That would shut out the rest of the group, or with 0277 ourselves. Mended after
-// the file was made, somebody else would find it as it was before.
+// withoutUmask runs make, which makes a file or a directory, without the caller's umask:
+// that could shut out the group, or with 0277 ourselves. A chmod after the fact would
+// be too late: another process may open the file in between.
 func withoutUmask(make func()) {
 	umask.Lock()
 	defer umask.Unlock()
@@ -116,11 +116,11 @@ func withoutUmask(make func()) {
 	make()
 }
 
-// umask is the process's only one, and what is changed in turn is put back in turn.
+// umask guards the process's umask: concurrent changes would restore the wrong one.
 var umask sync.Mutex
 
-// notOursError: something that no berth made is where a file of the store
-// belongs.
+// notOursError says that something which berth did not make is in the place of a file of
+// the store.
 type notOursError string
 
 func (e notOursError) Error() string { return string(e) }
@@ -129,7 +129,7 @@ func notOurs(format string, args ...any) error {
 	return notOursError(fmt.Sprintf(format, args...))
 }
 
-// checkFile refuses what cannot be a lock file of this store.
+// checkFile refuses what cannot be a file of this store.
 func (s *Store) checkFile(d *dir, fd int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -147,8 +147,8 @@ func (s *Store) checkFile(d *dir, fd int) error {
 	return nil
 }
 
-// checkOwner refuses what was not made in this store: what is made there gets its
-// owner, or in a shared one its group.
+// checkOwner refuses what was not made in this store: everything made in it gets the
+// store's owner, or in a shared one its group.
 func (s *Store) checkOwner(st *unix.Stat_t) error {
 	switch {
 	case s.shared && st.Gid != s.gid:

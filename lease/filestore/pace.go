@@ -17,7 +17,7 @@ import (
 // paceFile is the content of the file pace.
 type paceFile struct {
 	Version int            `json:"v"`
-	Boot    uint64         `json:"boot"` // whose clock the buckets are on
+	Boot    uint64         `json:"boot"` // of the clock of the buckets
 	Buckets []lease.Bucket `json:"buckets"`
 	Count   uint64         `json:"count,omitempty"`
 	Over    clock.Instant  `json:"over_ns,omitempty"`
@@ -25,11 +25,11 @@ type paceFile struct {
 	Lost    clock.Instant  `json:"lost_ns,omitempty"`
 }
 
-// starts is what the pool remembers of its starts: the last one from the index,
-// which each start writes anyway, and what is known of those who keep to a pace with
-// a burst or a slow one, if there are any. In a damaged file all buckets are empty, and
-// so they are when it is gone and the index knows of it: else one changed byte would
-// have as many start as in a pool that was idle.
+// starts is what the pool remembers of its starts: the last one from the index, which
+// every start writes anyway, and from the file pace what requests with a burst or a long
+// interval need, if there are any. If the file is damaged, or missing though the index
+// knows of it, all buckets are empty: otherwise one changed byte would allow as many
+// starts as in an idle pool.
 func (p *pool) starts(ix *index) (lease.Starts, error) {
 	now := p.s.Clock()
 	s := lease.Starts{Last: clock.Instant(min(ix.start, uint64(now)))}
@@ -51,10 +51,10 @@ func (p *pool) starts(ix *index) (lease.Starts, error) {
 	return s, nil
 }
 
-// paceSum is what the file pace ends with, but for blanks. An older berth writes none.
+// paceSum is the end of the file pace, before the padding. An older berth writes none.
 const paceSum = `,"sum":"%016x"}`
 
-// parsePace returns false for what is not as it was written.
+// parsePace returns false if the file is not as it was written.
 func parsePace(b []byte) (f paceFile, whole bool) {
 	text := bytes.TrimRight(b, " ")
 	text = text[:max(0, len(text)-len(fmt.Sprintf(paceSum, 0)))]
@@ -64,8 +64,8 @@ func parsePace(b []byte) (f paceFile, whole bool) {
 	return f, json.Unmarshal(b, &f) == nil
 }
 
-// recordStart counts a start, before there is one: killed in between, one too many
-// is counted, never one too few. Where there is no file nobody numbers them.
+// recordStart counts a start before it happens: a kill in between leaves one too many,
+// never one too few. Without the file starts have no number.
 func (p *pool) recordStart(ix *index, s *lease.Starts, paces ...lease.Pace) (lease.Start, error) {
 	had := len(s.Buckets)
 	start := s.Add(p.s.Clock(), paces...)
@@ -79,9 +79,9 @@ func (p *pool) recordStart(ix *index, s *lease.Starts, paces ...lease.Pace) (lea
 	return start, nil
 }
 
-// recordRefusal notes a pace that looks back for longer than an idle pool is kept: who comes
-// again and again without waiting would find the pool forgotten, and start too soon.
-// On a full disk it is refused none the less.
+// recordRefusal notes a pace whose interval is longer than an idle pool is kept: a caller that
+// tries again and again without waiting would find the pool forgotten, and start too soon.
+// If the disk is full, the request is refused nevertheless.
 func (p *pool) recordRefusal(s *lease.Starts, v lease.Verdict) {
 	if v.Reason == lease.Paced && v.Pace.Burst <= 1 && v.Pace.Every > max(s.Slow, p.s.opts.Forget) {
 		s.Slow = v.Pace.Every
@@ -89,7 +89,7 @@ func (p *pool) recordRefusal(s *lease.Starts, v lease.Verdict) {
 	}
 }
 
-// undoStart takes a start back.
+// undoStart makes a start not count.
 func (p *pool) undoStart(ix *index, start lease.Start) error {
 	s, err := p.starts(ix)
 	if err != nil {
@@ -104,8 +104,8 @@ func (p *pool) undoStart(ix *index, start lease.Start) error {
 }
 
 func (p *pool) writePace(s *lease.Starts) error {
-	// In place and in one write, which a kill does not tear: once the file is there,
-	// a full disk does not keep jobs from starting.
+	// In place and in one write, which a kill does not tear: once the file exists, a full
+	// disk does not keep jobs from starting.
 	b, err := json.Marshal(paceFile{lease.Version, p.s.boot, s.Buckets, s.Count, s.Overdrawn, s.Slow, s.BucketsLost})
 	if err != nil {
 		return err
@@ -121,5 +121,5 @@ func (p *pool) writePace(s *lease.Starts) error {
 	return err
 }
 
-// paceSize is the size of the file pace: more than 16 buckets take.
+// paceSize is the size of the file pace: 16 buckets take less.
 const paceSize = 4096

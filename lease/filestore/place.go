@@ -11,12 +11,12 @@ import (
 	"berth/lease"
 )
 
-// The line is a chain: a waiter blocks in flock(2) on the ticket just before
-// its own, so whatever happens in front of it wakes one process and the rest
-// sleep in the kernel. Only the head watches the slots. (Watching only one's
-// predecessor is how etcd's and ZooKeeper's lock recipes avoid the herd.)
+// The line is a chain: a waiter blocks in flock(2) on the ticket just before its own, so
+// a hand-over wakes one process, and the others sleep in the kernel. Only the head
+// watches the slots. (The lock recipes of etcd and ZooKeeper watch only the predecessor, too,
+// to avoid a herd.)
 //
-// Waking means nothing but: look again, under the pool's lock.
+// To be woken means nothing more than to decide again, under the pool's lock.
 
 // place is a ticket of ours.
 type place struct {
@@ -73,7 +73,7 @@ func (t *place) TryAcquire(ctx context.Context, c lease.Clearance) (h lease.Hold
 		return t.pool.commit(ix, got, t.remove(ix))
 	})
 	if err != nil || got == nil {
-		return nil, v, err // the next look puts the ticket back
+		return nil, v, err // after an error, the next try puts the ticket back
 	}
 	if t.head.watch != nil {
 		got.afterStart(t.head.close)
@@ -81,9 +81,9 @@ func (t *place) TryAcquire(ctx context.Context, c lease.Clearance) (h lease.Hold
 	return got, v, nil
 }
 
-// readNotes reads what others wrote into our ticket since we last looked, and
-// puts the ticket back if somebody removed it. It runs under the same lock as
-// the decision, so a stop that was asked for is not overtaken by a grant.
+// readNotes reads what others have written into our ticket since the last try, and puts
+// the ticket back if it was removed. It runs under the same lock as the decision, so no
+// grant can overtake a stop.
 func (t *place) readNotes(ix *index) error {
 	st, err := t.pool.stat(line, t.name)
 	switch {
@@ -133,10 +133,10 @@ func (t *place) turn(ix *index) (int, error) {
 	return f.ahead, nil
 }
 
-// remove takes the ticket out of the line and lets the next one look, which comes
-// to wait for the pool's lock that we have. Put off until that is free, a stop in
-// between would keep it asleep, and nobody sees why: who is stopped with the
-// pool's lock is told of.
+// remove takes the ticket out of the line and wakes the waiter behind, which then waits
+// for the pool's lock that we have. If it were woken only after that lock is free, a
+// stop in between would keep it asleep, and no one could see why. A process that is
+// stopped with the pool's lock held is reported.
 func (t *place) remove(ix *index) error {
 	if !t.at.upToDate(ix) || t.at.pred != "" {
 		if err := t.pool.announceRemoval(ix); err != nil {
@@ -148,7 +148,7 @@ func (t *place) remove(ix *index) error {
 		err = d.removeIf(t.name, t.lock)
 	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // it was swept, and counted then
+	case errors.Is(err, fs.ErrNotExist): // it was swept, and the count lowered then
 	case err != nil:
 		return err
 	case ix.line > 0:
@@ -170,7 +170,7 @@ func (t *place) Leave(ctx context.Context) error {
 		}
 		return t.remove(ix)
 	})
-	t.lock.Unlock() // also when the pool's lock was not to be had
+	t.lock.Unlock() // even if the pool's lock could not be acquired
 	t.head.close()
 	t.pool.close()
 	return err
@@ -189,16 +189,15 @@ func (t *place) StepAside(ctx context.Context) error {
 
 // Return implements lease.Place.
 func (t *place) Return(ctx context.Context) error {
-	// Outside of the pool's lock, because somebody who waited for this ticket
-	// may have its lock for a moment. Standing again before the note says so
-	// is harmless: who looks waits for us.
+	// Without the pool's lock, because a waiter behind this ticket may have its lock for a
+	// moment. To have it before the note is written is harmless: others wait for us.
 	for ok := false; !ok; {
 		var err error
 		if t.lock, err = t.pool.ticketLock(t.name); err == nil {
 			ok, err = t.lock.TryLock()
 		}
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // removed meanwhile: TryAcquire puts it back
+		case errors.Is(err, fs.ErrNotExist): // it was removed: TryAcquire puts it back
 			ok = true
 		case err != nil:
 			return err
@@ -210,7 +209,7 @@ func (t *place) Return(ctx context.Context) error {
 	}
 	return t.pool.locked(ctx, func(ix *index) error {
 		t.at.known = false
-		ix.change++ // who passed us is behind us again
+		ix.change++ // waiters that passed us are behind us again
 		err := t.pool.note(t.name, &aside{Back: true})
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil

@@ -23,16 +23,15 @@ type pool struct {
 
 	mu   sync.Mutex
 	root *dir
-	// top is the pool's directory with a shared flock on it, for as long as
-	// we have business here: systemd-tmpfiles and its like leave alone what
-	// they cannot lock.
+	// top is the pool's directory, with a shared flock on it for as long as it is open:
+	// systemd-tmpfiles and similar cleaners leave alone what they cannot lock.
 	top  *dir
-	subs map[string]*dir // slots and line; one that is missing is made with its first file
+	subs map[string]*dir // slots and line; a missing one is made with its first file
 	file *os.File        // the lock file, to read and write the index
 
-	processes sync.Map // of processOf: a *lease.Process by the id of its lease
+	processes sync.Map // of processOf: *lease.Process by lease id
 
-	// elder: the index is of an earlier boot, or none, so a record may be so, too.
+	// earlierBoot: there is no index of this boot, so a record may be of an earlier one, too.
 	earlierBoot bool
 }
 
@@ -43,8 +42,9 @@ const (
 	line  = "line"
 )
 
-// pool opens a pool, and makes it when create is set. Without, a pool that is
-// not there is fs.ErrNotExist, and nothing is written. One with settings is there.
+// pool opens a pool, and makes it if create is set. Without create, a missing pool is
+// fs.ErrNotExist, and nothing is written. A pool of which only the settings are left is
+// not missing.
 func (s *Store) pool(name string, create bool) (*pool, error) {
 	if err := lease.CheckPool(name); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (s *Store) pool(name string, create bool) (*pool, error) {
 	}
 	for try := 0; create && errors.Is(err, fs.ErrNotExist) && try < 10; try++ {
 		p.close()
-		err = p.open(true) // not there either: somebody forgets the pool just now
+		err = p.open(true) // ErrNotExist: another process removes the pool just now
 	}
 	if err != nil {
 		p.close()
@@ -67,7 +67,7 @@ func (s *Store) pool(name string, create bool) (*pool, error) {
 	return p, nil
 }
 
-// open opens what is there, and with create makes what is not.
+// open opens what exists of the pool, and with create makes the rest.
 func (p *pool) open(create bool) (err error) {
 	p.subs = map[string]*dir{}
 	if p.root, err = p.s.rootDir(); err != nil {
@@ -88,8 +88,8 @@ func (p *pool) open(create bool) (err error) {
 			return err
 		}
 	}
-	// Not to be had means that a cleaner is at work right now; it will see
-	// locked or fresh files, and nothing here depends on this lock.
+	// If this lock fails, a cleaner is at work right now. It will find the files locked or
+	// fresh, and nothing here depends on this lock.
 	_, _ = flockNB(p.top.f, unix.LOCK_SH)
 	to := writing
 	if create {
@@ -117,7 +117,7 @@ func (p *pool) close() {
 	}
 }
 
-// in returns a directory of the pool, and with create makes it when it is missing.
+// in returns a directory of the pool, and with create makes it if it is missing.
 func (p *pool) in(name string, create bool) (*dir, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,7 +149,7 @@ func (p *pool) openFile(where, name string, to purpose) (*os.File, error) {
 		if !again || !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
-		p.forget(where) // somebody removed it: nothing can be made in it any more
+		p.forget(where) // it was removed: nothing can be made in it any more
 	}
 }
 
@@ -166,7 +166,7 @@ func (p *pool) openSlot(i int, to purpose) (*os.File, error) {
 	return p.openFile(slots, strconv.Itoa(i), to)
 }
 
-// names lists one of the pool's directories; one that is missing is empty.
+// names lists one of the pool's directories. A missing one is empty.
 func (p *pool) names(where string) ([]string, error) {
 	d, err := p.in(where, false)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -178,7 +178,7 @@ func (p *pool) names(where string) ([]string, error) {
 	return d.names()
 }
 
-// remove removes a file; that it is gone already is fine.
+// remove removes a file. A missing one is no error.
 func (p *pool) remove(where, name string) error {
 	d, err := p.in(where, false)
 	if err == nil {
@@ -190,7 +190,7 @@ func (p *pool) remove(where, name string) error {
 	return err
 }
 
-// stat looks at a file without opening it.
+// stat reads a file's attributes without opening it.
 func (p *pool) stat(where, name string) (st unix.Stat_t, err error) {
 	d, err := p.in(where, false)
 	if err != nil {
@@ -200,8 +200,8 @@ func (p *pool) stat(where, name string) (st unix.Stat_t, err error) {
 	return st, d.pathErr("stat", name, err)
 }
 
-// inPlace reports whether all that is open has its name still, up to the store.
-// Who looks after the lock was taken knows that everybody else locks the same.
+// inPlace reports whether every open directory, up to the store, and the lock file still
+// have their names. Checked with the lock held, it means that all others lock the same file.
 func (p *pool) inPlace() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -213,13 +213,13 @@ func (p *pool) inPlace() bool {
 	return p.s.inPlace(p.root) && p.root.leadsTo(p.name, &p.top.st) && p.top.stillIs("lock", p.file)
 }
 
-// hasSlot reports whether f is what everybody else takes for slot i.
+// hasSlot reports whether f is the file that others open as slot i.
 func (p *pool) hasSlot(i int, f *os.File) bool {
 	d, err := p.in(slots, false)
 	return err == nil && d.stillIs(strconv.Itoa(i), f)
 }
 
-// reopen opens the pool again, and makes what is gone of it.
+// reopen opens the pool again, and makes what is missing of it.
 func (p *pool) reopen() error {
 	n, err := p.s.pool(p.name, true)
 	if err != nil {

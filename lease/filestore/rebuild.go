@@ -32,15 +32,15 @@ func (p *pool) withIndex(fn func(*index) error) error {
 		return err
 	}
 	p.earlierBoot = false
-	// Also after an error: what fn found out on the way is true.
+	// Also after an error: what fn has found out until then is true.
 	return errors.Join(fn(ix), ix.save())
 }
 
-// firstOfBoot is run by the first who has the pool's lock in this boot. Nobody has
-// written a record since: who writes one saves the index before. So what is torn
-// was torn by a power cut, and no process is left from then. The wall clock alone
-// could not tell: set forward by more than the machine is up, it makes all records
-// older than the boot.
+// firstOfBoot is run by the first process that has the pool's lock in this boot. No record
+// was written since the boot, because the index is saved before a record is written. So a
+// torn record was torn by a power cut, and no process is left from then. The wall clock
+// alone could not tell: set forward by more than the uptime, it makes all records older
+// than the boot.
 func (p *pool) firstOfBoot(ix *index) error {
 	p.earlierBoot = true
 	for i := range ix.limits {
@@ -48,13 +48,12 @@ func (p *pool) firstOfBoot(ix *index) error {
 			return err
 		}
 	}
-	ix.boot, ix.start, ix.paced = p.s.boot, 0, false // on a clock that has begun again since
+	ix.boot, ix.start, ix.paced = p.s.boot, 0, false // that clock began again at the boot
 	return ix.save()
 }
 
-// clampStarts says of what is remembered of starts, and was by a clock that is ahead of
-// ours, that it was now: in one boot that is the clock of another time namespace.
-// Written down, it is a moment that passes.
+// clampStarts sets starts that are in the future to now. In the same boot they are of another
+// time namespace, whose clock is ahead of ours. Saved, they will be in the past.
 func (p *pool) clampStarts(ix *index) error {
 	s, err := p.starts(ix)
 	if err != nil {
@@ -67,7 +66,7 @@ func (p *pool) clampStarts(ix *index) error {
 	return p.writePace(&s)
 }
 
-// freeTorn says that a slot is free if its record was torn by a power cut.
+// freeTorn marks a slot free if its record was torn by a power cut.
 func (p *pool) freeTorn(i int) error {
 	f, err := p.openSlot(i, writing)
 	if err != nil {
@@ -85,7 +84,7 @@ func (p *pool) freeTorn(i int) error {
 	return nil
 }
 
-// olderThanBoot: as far as the wall clock can be trusted.
+// olderThanBoot trusts the wall clock.
 func (p *pool) olderThanBoot(f *os.File) bool {
 	fi, err := f.Stat()
 	return err == nil && olderThanBoot(fi.ModTime())
@@ -95,24 +94,24 @@ func olderThanBoot(t time.Time) bool {
 	return t.Before(time.Now().Add(-time.Duration(clock.Now())))
 }
 
-// mostToken bounds what is believed of a token that is not the index's own.
+// mostToken bounds the tokens that are believed of other files than the index.
 const mostToken = 1 << 62
 
-// numberGap is above every number that was handed out in what cannot be read any more.
+// numberGap is more than the numbers that may have been handed out after the last one that
+// can still be read.
 const numberGap = 1_000_000
 
-// rebuild makes the index from the locks: the file is new, of an older berth, or
-// damaged. What holders ask for is in their records. A fencing token must not be
-// handed out twice, and the last one may be lost: tokens go on above all that can
-// still be seen, also in slots that are free now, and above the microseconds since
-// 1970, which nobody grants faster than. So they do when somebody has removed the
-// pool, unless the clock was set back since.
+// rebuild makes the index from the locks and the records: the file is new, of an older
+// berth, or damaged. A fencing token must not be handed out twice, and the last one may
+// be lost. So tokens continue above all that can still be read, also in free slots,
+// and above the microseconds since 1970, because no pool has more than a grant per
+// microsecond. That holds even if the pool was removed, unless the clock was set back.
 func (p *pool) rebuild() (*index, error) {
 	old, err := p.oldIndex()
 	if err != nil {
 		return nil, err
 	}
-	// Waiters compare change with what they saw: it must be another number now.
+	// Waiters compare change with what they read before: it must be another number now.
 	ix := &index{file: p.file, boot: p.s.boot, change: uint64(clock.Now()) / uint64(time.Millisecond) % 1e12}
 	found, err := p.names(slots)
 	if err != nil {
@@ -133,7 +132,7 @@ func (p *pool) rebuild() (*index, error) {
 		ix.token = max(uint64(time.Now().UnixMicro()), p.s.tokenFloor())
 		if len(found) > 0 {
 			ix.ticket += numberGap
-			ix.start = uint64(clock.Now()) // it was before now: no pace is kept less than it should
+			ix.start = uint64(clock.Now()) // it was earlier: no pace is exceeded
 		}
 	}
 	p.earlierBoot = p.olderThanBoot(p.file)
@@ -160,7 +159,7 @@ func (p *pool) rebuild() (*index, error) {
 	return ix, ix.saveAll()
 }
 
-// oldIndex is what an older berth left, if it is whole.
+// oldIndex is the index of an older berth, if it is intact.
 func (p *pool) oldIndex() (*index, error) {
 	fi, err := p.file.Stat()
 	if err != nil {
@@ -178,15 +177,15 @@ func (p *pool) oldIndex() (*index, error) {
 	return old, nil
 }
 
-// slotOf returns the number of a slot's file. A greater one than any pool has is no
-// slot: the index would become as long.
+// slotOf returns the number of a slot's file. It is bounded, because the index becomes as
+// long.
 func slotOf(name string) (int, bool) {
 	i, err := strconv.Atoi(name)
 	return i, err == nil && 0 <= i && i < mostSlots && strconv.Itoa(i) == name
 }
 
-// lastToken is the token of the last lease in a slot. The mark of a free slot does
-// not reach so far.
+// lastToken is the token of the last lease in a slot. The mark of a free slot does not
+// overwrite it.
 func (p *pool) lastToken(i int) (token uint64) {
 	f, err := p.openSlot(i, reading)
 	if err != nil {

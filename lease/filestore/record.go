@@ -24,22 +24,21 @@ import (
 //
 // A lease begins with two lines of a fixed length, which its owner writes in
 // place: they lie in the first page of the file, and a kill does not tear a
-// writeTicket within a page. The lease or the ticket itself never changes. What
-// others have to say is appended under the pool's lock. So no two writers ever
-// touch the same bytes, and none has to wait for another.
+// write within a page. The lease or the ticket itself never changes. Other processes
+// append their lines under the pool's lock. So no two writers ever touch the same
+// bytes, and none has to wait for another.
 //
-// An empty file is a free slot, and so is one that begins with freeMark,
-// whatever comes after it. Everything else that cannot be read is not free:
-// garbage proves nothing about a job that may be running.
+// An empty file is a free slot, and so is one that begins with freeMark, whatever
+// follows. Anything else that cannot be read is not free: garbage proves nothing about
+// a job that may be running.
 //
-// A release writes the mark and a take writes over all of the file, filling it
-// up with blanks, because a truncate costs ten times as much as either: it was
-// a tenth of a hand-over. It also keeps the blocks for a day with a full disk.
+// A release writes the mark, and a grant overwrites the whole file and pads it with
+// blanks. A truncate would cost ten times as much as either: it was a tenth of a
+// hand-over. The file also keeps its blocks if the disk becomes full.
 
-// heartbeat is the first line of a slot's file: when berth last gave a sign of
-// life and when the job last asked for its idle clock to be reset, in ns on
-// the system's boot clock. That clock does not jump when somebody sets the
-// time, and it is the same in every process.
+// heartbeat is the first line of a slot's file: when berth last wrote it, and when the job
+// last called berth keepalive, in ns on the boot clock. That clock does not jump when
+// the time is set, and it is the same in every process.
 type heartbeat struct {
 	Beat      clock.Instant `json:"beat"`
 	Keepalive clock.Instant `json:"keepalive"`
@@ -52,12 +51,12 @@ const (
 	keepaliveAt  = heartbeatAt + 20 + 13
 	childAt      = keepaliveAt + 20 + 2
 	childLen     = 384 // a host name has at most 64 bytes, so the line is below 250
-	// keptSize is the size that a slot's file keeps, so that it needs no truncate.
+	// keptSize is the size up to which a slot's file is not truncated.
 	keptSize = 16 << 10
-	// maxRecord bounds what is read of a record. Of ours, labels take 24 KiB at most,
-	// escaped, and all else is below 16 KiB; a larger file is not ours.
+	// maxRecord bounds what is read of a record. In ours, escaped labels take at most
+	// 24 KiB, and everything else less than 16 KiB; a larger file is not ours.
 	maxRecord = 64 << 10
-	// mostListed bounds what a list takes of all records in a directory, without
+	// mostListed bounds the size of all records of a directory in a list, without
 	// blanks: some 50,000 of the usual size.
 	mostListed = 32 << 20
 )
@@ -71,14 +70,14 @@ type note struct {
 	Aside *aside          `json:"aside,omitempty"`
 }
 
-// aside says that the waiter of a ticket does not want to be waited for.
+// aside says that the waiter of a ticket is not to be waited for.
 type aside struct {
-	// Back: it stands in the line again.
+	// Back takes it back: the waiter stands in the line again.
 	Back bool `json:"back,omitempty"`
-	// Left is when it went, on the boot clock of the machine Boot.
+	// Left is when it stepped aside, on the clock of the boot Boot.
 	Left clock.Instant `json:"left"`
 	Boot string        `json:"boot,omitempty"`
-	// Gone: it will not come back itself; its key keeps the place.
+	// Gone: the waiter has ended; its key keeps the place.
 	Gone bool `json:"gone,omitempty"`
 }
 
@@ -90,16 +89,16 @@ type record struct {
 	ticket    *lease.Ticket
 	stop      *lease.Stop
 	aside     *aside
-	size      int // what it takes, without blanks at the end of its lines
+	size      int // without blanks at the end of its lines
 }
 
 var (
-	errGarbage = errors.New("it holds something else than a record")
+	errGarbage = errors.New("it does not contain a record")
 	errNewer   = errors.New("it was written by a newer berth")
 )
 
-// parseRecord reads such a log; the last line of a kind counts. It returns
-// (nil, nil) for a free slot.
+// parseRecord reads such a file; of several lines of a kind the last one counts. It
+// returns (nil, nil) for a free slot.
 func parseRecord(b []byte) (*record, error) {
 	if isFree(b) {
 		return nil, nil
@@ -132,8 +131,7 @@ func parseRecord(b []byte) (*record, error) {
 	return r, nil
 }
 
-// isFree: what a keepalive writes, who may come a moment after the release, does
-// not touch the first part of the mark.
+// isFree compares only the beginning of the mark: a late keepalive may overwrite its end.
 func isFree(b []byte) bool {
 	return len(b) == 0 || bytes.HasPrefix(b, []byte(freeMark[:keepaliveAt]))
 }
@@ -201,7 +199,7 @@ func readRecord(f *os.File) (*record, error) {
 	return parseRecord(b)
 }
 
-// readAll reads what a slot's or a ticket's file holds, and a byte more than any may.
+// readAll reads a slot's or a ticket's file, up to a byte more than a record may have.
 func readAll(f *os.File) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, 0, maxRecord+1))
 }
@@ -222,7 +220,7 @@ func appendLine(f *os.File, v any) error {
 		return err
 	}
 	if end+int64(len(b)) > maxRecord {
-		return &fs.PathError{Op: "write", Path: f.Name(), Err: errors.New("too much was asked of this one already")}
+		return &fs.PathError{Op: "write", Path: f.Name(), Err: errors.New("it has too many notes already")}
 	}
 	if _, err := f.WriteAt(b, end); err != nil {
 		_ = f.Truncate(end) // half a line would be garbage
@@ -247,8 +245,8 @@ func childLine(p *lease.Process) ([]byte, error) {
 	return append(line, '}', '\n'), nil
 }
 
-// writeLease writes over a free slot's file. The first line goes last: until
-// then a kill leaves a free slot, though a long record takes several pages.
+// writeLease overwrites a free slot's file. The first line is written last: a kill before
+// that leaves a free slot, though a long record takes several pages.
 func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 	fi, err := f.Stat()
 	if err != nil {
@@ -266,13 +264,13 @@ func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 	for int64(len(freeMark)+len(body)+1) < min(fi.Size(), keptSize) {
 		body = append(body, ' ')
 	}
-	if err := writeFreeMark(f); err != nil { // it may be new, or its last owner killed
+	if err := writeFreeMark(f); err != nil { // the file may be new, or its last owner was killed
 		return err
 	}
 	if _, err = f.WriteAt(append(body, '\n'), int64(len(freeMark))); err != nil {
 		return err
 	}
-	if fi.Size() > keptSize { // the notes of many leases have made it long
+	if fi.Size() > keptSize { // notes have made it long
 		if err := f.Truncate(int64(len(freeMark) + len(body) + 1)); err != nil {
 			return err
 		}
@@ -281,7 +279,7 @@ func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 	return err
 }
 
-// writeFreeMark says that the slot is free, whatever the file holds.
+// writeFreeMark makes the slot free, whatever the file contains.
 func writeFreeMark(f *os.File) error {
 	_, err := f.WriteAt([]byte(freeMark), 0)
 	return err
@@ -292,6 +290,5 @@ func (s *Store) writeHeartbeat(f *os.File) error {
 	return err
 }
 
-// Clock is the boot clock: it goes on during suspend, and setting the time
-// does not move it.
+// Clock is the boot clock: it counts suspends, and does not change when the time is set.
 func (s *Store) Clock() clock.Instant { return clock.Now() }

@@ -17,34 +17,31 @@ import (
 	"berth/lease"
 )
 
-// DefaultDir is the store of this user when none is named. It is one fixed
-// path, the same from cron, ssh, CI and an editor: XDG_RUNTIME_DIR, TMPDIR and
-// HOME differ between those, and two stores count nothing. /var/tmp rather
-// than /tmp, because a start in a private /tmp (systemd's PrivateTmp, sudo
-// with pam_namespace) would again be a store of its own.
+// DefaultDir is the store of this user if none is named. It is one fixed path, the
+// same from cron, ssh, CI and an editor: XDG_RUNTIME_DIR, TMPDIR and HOME differ between
+// those, and jobs in two stores do not count each other. It is in /var/tmp, because a
+// private /tmp (systemd's PrivateTmp, sudo with pam_namespace) would be a store of its own.
 func DefaultDir() string {
 	return "/var/tmp/berth-" + strconv.Itoa(os.Geteuid())
 }
 
-// ErrNoParent says that a store cannot be made, because the directory that it is to
-// be in is missing.
+// ErrNoParent says that a store cannot be made because its parent directory is missing.
 var ErrNoParent = errors.New("is not there")
 
-// prepare makes the directory if it is missing, and refuses one in which others
-// than its owner or its group could put files.
+// prepare opens the store's directory, and with Options.Create makes it if it is missing.
 func (s *Store) prepare() error {
 	_, err := s.rootDir()
 	if !errors.Is(err, fs.ErrNotExist) || !s.opts.Create {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // nobody has run anything yet: there are no pools
+			return nil // nothing has been run yet: there are no pools
 		}
 		return err
 	}
 	if me := uint32(os.Geteuid()); s.opts.Owner != nil && *s.opts.Owner != me {
 		return s.cannotUse(fmt.Errorf("is not there, and made by %s it would not belong to %s", userName(me), userName(*s.opts.Owner)))
 	}
-	// Not what is above it: a path that was mistyped would become one more store, in
-	// which nobody is counted.
+	// Its parents are not made: a mistyped path would become one more store, with no
+	// jobs in it.
 	withoutUmask(func() { err = os.Mkdir(s.dir, 0o700) })
 	s.made = err == nil
 	if errors.Is(err, fs.ErrNotExist) {
@@ -65,9 +62,8 @@ func (s *Store) cannotUse(err error) error {
 	return &fs.PathError{Op: "use store", Path: s.dir, Err: err}
 }
 
-// rootDir is the store's directory. It is opened and checked again when another
-// one has taken its place. One that is no longer used is closed with the last
-// pool that was opened in it.
+// rootDir is the store's directory. If another directory has taken its place, that one is
+// opened and checked. The old one stays open for the pools that were opened in it.
 func (s *Store) rootDir() (*dir, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,8 +92,8 @@ func (s *Store) openRoot() (*dir, error) {
 			return nil, err
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-			if cannotUse := s.checkRoot(&st); cannotUse != nil {
-				err = cannotUse // says more than that it is closed
+			if problem := s.checkRoot(&st); problem != nil {
+				err = problem // says more than EACCES
 			}
 			return nil, err
 		}
@@ -126,9 +122,9 @@ func (s *Store) openRoot() (*dir, error) {
 	return root, nil
 }
 
-// checkRoot says what is wrong with a directory as a store. The name of the default one
-// can be guessed, in a directory where everybody may write, so nothing but our
-// ownSettings plain directory will do there.
+// checkRoot says why a directory cannot be a store. The name of the default one can be
+// guessed, in a directory where everybody may write, so there it has to be a plain
+// directory of our own.
 func (s *Store) checkRoot(st *unix.Stat_t) error {
 	me, shared := uint32(os.Geteuid()), st.Mode&0o020 != 0
 	switch {
@@ -137,7 +133,7 @@ func (s *Store) checkRoot(st *unix.Stat_t) error {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode)))
 	case s.opts.Owner != nil && st.Uid != *s.opts.Owner:
-		return fmt.Errorf("belongs to %s, not to %s as was asked for", userName(st.Uid), userName(*s.opts.Owner))
+		return fmt.Errorf("belongs to %s, not to %s as requested", userName(st.Uid), userName(*s.opts.Owner))
 	case s.opts.Owner == nil && me == 0 && st.Uid != 0:
 		return s.foreign(st.Uid, "belongs to %s; without --store-owner, root uses only stores that root owns", userName(st.Uid))
 	case st.Mode&0o002 != 0:
@@ -155,17 +151,16 @@ func (s *Store) checkRoot(st *unix.Stat_t) error {
 	return nil
 }
 
-// checkTrust refuses a store that a stranger may have put where we would look for one.
-// Whoever may write in a store can stop our jobs and waste our time, though nothing
-// else. So it is, in this order:
+// checkTrust refuses a store that a stranger may have made where we expect one. A user who
+// may write in a store can stop our jobs and delay them, though nothing else. We use:
 //
-//   - the one whose owner was named, and then no other;
-//   - our own; and for root only that;
-//   - root's, or somebody else's where not everybody may make a directory. Both are
-//     for others only when they are shared (fit), with a group that we are in.
+//   - if an owner was named, a store of that owner and no other;
+//   - our own, and as root only that;
+//   - root's, or another user's where not everybody may make a directory, if it is
+//     shared (checkRoot) with a group that we are in.
 //
-// In /tmp anybody can make a directory of a name that is known, set-group-ID and with
-// a group that all are in.
+// In /tmp everybody could make a directory of a known name, set-group-ID and with a group
+// that all users are in.
 func (s *Store) checkTrust(root *dir) error {
 	if s.opts.Owner != nil || root.st.Uid == uint32(os.Geteuid()) || root.st.Uid == 0 {
 		return nil
@@ -197,7 +192,7 @@ func inGroup(gid int) bool {
 	return false
 }
 
-// typedUser is what can be typed for a user.
+// typedUser is the user's name or number, as --store-owner takes it.
 func typedUser(uid uint32) string { return strings.TrimPrefix(userName(uid), "uid ") }
 
 func userName(uid uint32) string {
@@ -223,9 +218,8 @@ func (s *Store) fileMode() uint32 {
 	return 0o600
 }
 
-// handOver gives what we have just made to the store's owner. Only root makes
-// anything in somebody else's store that no group shares, and it must not stay
-// root's there: its owner could not open it.
+// handOver gives what we have just made to the store's owner. Only root makes anything in
+// another user's store without a group, and the owner could not open what stays root's.
 func (s *Store) handOver(fd int) error {
 	if s.shared || s.uid == uint32(os.Geteuid()) {
 		return nil

@@ -14,17 +14,17 @@ import (
 // settings is the content of the file limit.
 type settings struct {
 	Version int `json:"v"`
-	// Pool and Store, the inode of its directory, are where they were set. Who may
-	// writeTicket in the store may also move the file: into another pool, or another store
-	// of the same file system, where its owner has set nothing.
+	// Pool and Store, the inode of the store's directory, are where they were set. A user
+	// who may write in the store may also move the file into another pool, or into another
+	// store of the same file system, where the file's owner has set nothing.
 	Pool  string `json:"pool,omitempty"`
 	Store uint64 `json:"store,omitempty"`
 	lease.Settings
 }
 
-// termsVersion is that of a file with more than a limit in it: who knows of
-// nothing else must not take the limit for all there is.
-const termsVersion = 2
+// conditionsVersion is that of a file with more than a limit in it: a berth that knows only
+// limits must not ignore the rest.
+const conditionsVersion = 2
 
 // Set implements lease.Store.
 func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings, error) (lease.Settings, error)) error {
@@ -38,14 +38,14 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 		if err != nil {
 			return err
 		}
-		// Now: the head, once awake, waits for the lock that we have. Killed after
-		// the change, we could not wake it, and if this fails it has looked in vain.
+		// Before the change: the head, once awake, waits for the lock that we have. If we
+		// were killed right after the change, nothing would wake it; if the change fails, it
+		// has checked in vain.
 		_ = p.wakeHead(anySlot)
-		switch {
-		case own.None():
+		if own.None() {
 			return p.remove(top, "limit")
 		}
-		file := settings{Version: termsVersion, Pool: p.name, Store: p.root.st.Ino, Settings: own}
+		file := settings{Version: conditionsVersion, Pool: p.name, Store: p.root.st.Ino, Settings: own}
 		if own.Conditions.None() {
 			file.Version = lease.Version
 		}
@@ -53,10 +53,10 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 	})
 }
 
-// anySlot is no slot: an event of it has the head look at all of them.
+// anySlot is not a slot: its event makes the head check all of them.
 const anySlot = ".any"
 
-// ownSettings reads the pool's own settings; the zero value: it has none.
+// ownSettings reads the pool's own settings, the zero value if it has none.
 func (p *pool) ownSettings() (lease.Settings, error) {
 	b, uid, err := p.read("limit")
 	if b == nil {
@@ -71,7 +71,7 @@ func (p *pool) ownSettings() (lease.Settings, error) {
 	}
 	c.UID = uid
 	if c.Pool == "" || c.Store != p.root.st.Ino {
-		c.UID = -1 // by an older berth, or elsewhere: its owner may have meant something else
+		c.UID = -1 // by an older berth, or elsewhere: the file's owner may not have set it here
 	}
 	return c.Settings, nil
 }
@@ -80,8 +80,8 @@ func parseSettings(b []byte) (c settings, err error) {
 	var v struct {
 		Version int `json:"v"`
 	}
-	// The version first: what a newer one says need not fit our fields.
-	if json.Unmarshal(b, &v) == nil && v.Version > termsVersion {
+	// The version first: the fields of a newer one may differ from ours.
+	if json.Unmarshal(b, &v) == nil && v.Version > conditionsVersion {
 		return c, fmt.Errorf("%w (version %d)", errNewer, v.Version)
 	}
 	if json.Unmarshal(b, &c) != nil || c.None() || c.Limit != nil && *c.Limit < 0 || c.MinSlots < 0 || c.Need.CPU < 0 || c.Ramp < 0 || c.Rate.Every < 0 {

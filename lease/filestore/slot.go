@@ -174,7 +174,7 @@ func (p *pool) checkSlots(ix *index, scan *slotScan) *lease.DamagedError {
 }
 
 // Inherits reports whether this process was started with a descriptor that
-// stillIs the lock of l's first slot.
+// holds the lock of l's first slot.
 func (s *Store) Inherits(l *lease.Lease) bool {
 	p, err := s.pool(l.Pool, false)
 	if err != nil {

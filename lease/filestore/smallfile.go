@@ -18,11 +18,11 @@ import (
 
 // The files limit, pace and report are small and are written under the pool's lock.
 
-// maxSmall bounds what is read of such a file; ours are below 16 KiB.
+// maxSmall bounds what is read of such a file. Ours are smaller than 16 KiB.
 const maxSmall = 64 << 10
 
-// read returns what a file holds, and who wrote it (-1: not known); nil when it is
-// not there.
+// read returns the content of a file, nil if it is missing, and the uid of its writer (-1:
+// unknown).
 func (p *pool) read(name string) ([]byte, int, error) {
 	f, err := p.openFile(top, name, reading)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -46,21 +46,21 @@ func (p *pool) read(name string) ([]byte, int, error) {
 	}
 	uid := int(fi.Sys().(*syscall.Stat_t).Uid)
 	if fi.Mode().Perm()&0o022 != 0 {
-		uid = -1 // others can write it: nobody knows who did
+		uid = -1 // others may have written it
 	}
 	return b, uid, nil
 }
 
-// replace writes a file in one step: a reader sees the old one or the new one,
-// also when we are killed or the disk is full.
+// replace writes a file in one step: a reader sees the old one or the new one, even if we
+// are killed or the disk is full.
 func (p *pool) replace(name string, v any) error {
 	b, err := jsonLine(v)
 	if err != nil {
 		return err
 	}
 	d, tmp := p.top, name+".new"
-	_ = d.remove(tmp) // left by somebody who was killed here; we hold the lock
-	// Not writable for the group from the start: who owns it has written it.
+	_ = d.remove(tmp) // left by a process that was killed here; we hold the lock
+	// Never writable for the group, so that its owner is its writer.
 	var fd int
 	withoutUmask(func() {
 		fd, err = d.openat(tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, p.s.fileMode()&^0o022)
@@ -70,9 +70,9 @@ func (p *pool) replace(name string, v any) error {
 	}
 	f := os.NewFile(uintptr(fd), d.join(tmp))
 	if name == "limit" {
-		// A pool may be idle for longer than cleaners of temporary files leave
-		// alone. systemd-tmpfiles passes a file with the sticky bit; where it
-		// means something else, it is not to be had.
+		// A pool may be idle for longer than cleaners of temporary files wait.
+		// systemd-tmpfiles leaves a file with the sticky bit alone; systems on which the
+		// bit means something else do not set it.
 		_ = unix.Fchmod(fd, p.s.fileMode()&^0o022|unix.S_ISVTX)
 	}
 	if err = p.s.handOver(fd); err == nil {
@@ -97,11 +97,11 @@ func (t *place) Report(ctx context.Context, why string, data json.RawMessage) er
 	})
 }
 
-// report is what the last who asked his gates left; nil: nothing to be read.
+// report is what the last waiter left that asked its gates, nil if there is none.
 func (p *pool) report() *lease.Report {
 	b, _, err := p.read("report")
 	r := &lease.Report{}
-	// Of an instant that this boot has not reached: it is of one before.
+	// An instant that this boot has not reached is one of an earlier boot.
 	if b == nil || err != nil || json.Unmarshal(b, r) != nil || r.At > p.s.Clock() {
 		return nil
 	}

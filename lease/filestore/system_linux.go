@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flockOwner returns the pid that took the flock on f, 0 if it cannot be told.
-// /proc/locks has it, so that nobody has to write his pid down at each lock.
+// flockOwner returns the pid that took the flock on f, 0 if it is unknown. /proc/locks has
+// it, so a process need not write its pid each time it takes the lock.
 func flockOwner(f *os.File) int {
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil {
@@ -36,14 +36,14 @@ func flockOwner(f *os.File) int {
 	return 0
 }
 
-// holdsFlock reports whether the open file behind fd holds a flock. Asking for
-// the lock would tell, too, and might get it.
+// holdsFlock reports whether the open file behind fd holds a flock. To try the lock would
+// tell, too, but might acquire it.
 func holdsFlock(fd int) bool {
 	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
 	return err == nil && strings.Contains(string(b), "FLOCK")
 }
 
-// networkFS names file systems whose locks go over a network.
+// networkFS names the file system if its locks go over a network.
 func networkFS(dir string) string {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {

@@ -160,7 +160,7 @@ func (p *pool) grant(ix *index, r lease.Request, inForce int) (_ *holding, err e
 	return h, nil
 }
 
-// commit saves the index before anybody learns of the grant. After err, or if that fails,
+// commit saves the index before the caller learns of the grant. After err, or if that fails,
 // it revokes the grant under the lock that it was made under, and so its start counts
 // for no pace.
 func (p *pool) commit(ix *index, h *holding, err error) error {

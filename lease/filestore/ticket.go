@@ -16,8 +16,8 @@ import (
 	"berth/lease"
 )
 
-// ticketName sorts by priority, then arrival. A key is part of it as a hash,
-// so that its owner finds the ticket without opening all of them.
+// ticketName sorts by priority, then by arrival. It ends with a hash of the key, so that a
+// request finds its kept ticket without opening all of them.
 func ticketName(priority int, seq uint64, key string) string {
 	name := fmt.Sprintf("%02d-%012d", priority+20, seq)
 	if key != "" {
@@ -32,7 +32,7 @@ func keyHash(key string) string {
 	return strconv.FormatUint(h.Sum64(), 16)
 }
 
-// seqOf returns the number in a ticket's name; false: no ticket has such a name.
+// seqOf returns the number in a ticket's name, and false for a name that no ticket has.
 func seqOf(name string) (uint64, bool) {
 	priority, rest, _ := strings.Cut(name, "-")
 	number, key, keyed := strings.Cut(rest, "-")
@@ -42,10 +42,11 @@ func seqOf(name string) (uint64, bool) {
 	return seq, err == nil && seq < mostTickets && perr == nil && len(priority) == 2 && len(number) == 12 && (kerr == nil || !keyed)
 }
 
-// mostTickets leaves room for all that are to come, in a name of that length.
+// mostTickets is below the largest number that fits into a ticket's name, so that later
+// tickets do, too.
 const mostTickets = 900_000_000_000
 
-// tickets lists the line, without sorting. What has another name is none of ours.
+// tickets lists the tickets, without sorting. Files with other names are not tickets.
 func (p *pool) tickets() ([]string, error) {
 	found, err := p.names(line)
 	return slices.DeleteFunc(found, func(n string) bool {
@@ -102,7 +103,7 @@ type ticketInfo struct {
 	size   int // of its file
 }
 
-// readTicket reads a ticket and finds out its state. With checkFrozen it also asks
+// readTicket reads a ticket and finds out its state. With checkFrozen it also finds out
 // whether its waiter is stopped where no other has noted that. A ticket that cannot be
 // read is an error, because its waiter may live.
 func (p *pool) readTicket(name string, checkFrozen bool) (t ticketInfo, err error) {
@@ -168,8 +169,8 @@ func (p *pool) stateOf(r *record, locked, checkFrozen bool) ticketState {
 
 func (p *pool) isOurs(id string) bool { return strings.HasPrefix(id, p.name+"/") }
 
-// halfWritten: a waiter of this pool was killed before it had written its ticket, or
-// a power cut or a full disk left a part of it, or NULs.
+// halfWritten reports whether a waiter of this pool was killed before it had written its
+// ticket, or a power cut or a full disk left a part of it, or NULs.
 func (p *pool) halfWritten(b []byte) bool {
 	begin := fmt.Appendf(nil, `{"v":%d,"id":"%s/`, lease.Version, p.name)
 	return len(bytes.Trim(b, "\x00")) == 0 || bytes.HasPrefix(b, begin) && !bytes.Contains(b, []byte("\n"))
@@ -180,8 +181,7 @@ func (p *pool) inGrace(r *record) bool {
 	return a.Boot == p.s.opts.Boot && p.s.Clock().Sub(a.Left) < r.ticket.Grace
 }
 
-// note appends to a ticket. One that cannot be written is noted by the next
-// who finds it.
+// note appends to a ticket. If that fails, the next waiter that reads the ticket tries again.
 func (p *pool) note(name string, a *aside) error {
 	f, err := p.openTicket(name, writing)
 	if err != nil {
@@ -194,7 +194,7 @@ func (p *pool) note(name string, a *aside) error {
 	return appendLine(f, note{Aside: a})
 }
 
-// asideNow is a note of this moment; gone: its waiter will not come back itself.
+// asideNow is a note with the current time; gone says that the waiter has ended.
 func (p *pool) asideNow(gone bool) *aside {
 	return &aside{Left: p.s.Clock(), Boot: p.s.opts.Boot, Gone: gone}
 }

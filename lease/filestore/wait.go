@@ -42,7 +42,7 @@ func (t *place) waitBehind(ctx context.Context) error {
 const wakeDelay = 2 * time.Millisecond
 
 // blockOn returns a channel that is closed when the ticket name is no longer held.
-// The goroutine asks for a shared lock, so that several that wait for the same ticket,
+// The goroutine takes a shared lock, so that several that wait for the same ticket,
 // or read it, do not wait for each other.
 //
 // A goroutine whose result is no longer wanted sleeps on until its ticket goes, and

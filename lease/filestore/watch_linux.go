@@ -15,10 +15,10 @@ import (
 	"berth/lease"
 )
 
-// watch reports slots whose files were closed by somebody who could write
-// them: a holder that ended, a release, or a poke. Heartbeats and other writes
-// make no such event. A process may have only few of these (128 instances a
-// user by default), so only heads of lines have one.
+// watch reports slots whose files were closed by a process that could write them: a holder
+// that ended, a release, or wakeHead. Heartbeats and other writes cause no such event. A
+// user may have few of these (128 inotify instances by default), so only heads of lines
+// have one.
 type watch struct {
 	f *os.File
 
@@ -27,13 +27,13 @@ type watch struct {
 	ended    []int          // slots of processes that ended since the last wait
 }
 
-// follow is a process whose end is waited for.
+// follow is a process whose end is awaited.
 type follow struct {
 	process lease.Process
 	pidfd   *os.File
 }
 
-// newWatch watches the directory that is open, whatever its path leads to now.
+// newWatch watches the open directory, even if its path leads elsewhere by now.
 func newWatch(d *dir) (*watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -43,7 +43,7 @@ func newWatch(d *dir) (*watch, error) {
 		_, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+strconv.Itoa(at), unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR)
 		return err
 	})
-	if err == unix.ENOENT { // no /proc here: a watch of another directory tells us nothing new, and does no harm
+	if err == unix.ENOENT { // there is no /proc: to watch another directory by mistake does no harm
 		_, err = unix.InotifyAddWatch(fd, d.path, unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR|unix.IN_DONT_FOLLOW)
 	}
 	if err != nil {
@@ -53,16 +53,16 @@ func newWatch(d *dir) (*watch, error) {
 	return &watch{f: os.NewFile(uintptr(fd), "inotify")}, nil
 }
 
-// wait returns the slots that were closed since the last call (-1 stands for
-// any), or whose processes ended, as soon as there is one; none when d is over or
-// ctx ended. An error means that this watch will not report any more.
+// wait returns the slots that were closed since the last call (-1 means all), or whose
+// processes ended, as soon as there is one. It returns none after d or the end of ctx.
+// After an error the watch does not work any more.
 func (w *watch) wait(ctx context.Context, d time.Duration) ([]int, error) {
-	// Read here and not in a goroutine that sends: a hop less at each hand-over.
+	// Read here, and not in another goroutine: that would delay each hand-over.
 	if err := w.f.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, w.wake)()
-	if slots := w.takeEnded(); len(slots) > 0 { // one that ends from now on ends the read
+	if slots := w.takeEnded(); len(slots) > 0 { // a process that ends from now on ends the read
 		return slots, nil
 	}
 	var buf [4096]byte
@@ -107,9 +107,9 @@ func (w *watch) takeEnded() []int {
 	return slots
 }
 
-// follow has wait report slot when the first of these processes that lives ends.
-// The kernel tells of an end only after the process has closed all it had, so the
-// lock is gone then. It is false when none lives, or can be followed.
+// follow has wait report slot when the first living one of these processes ends. The
+// kernel reports an end only after the process has closed all its files, so the lock is
+// gone then. It returns false if none lives, or can be followed.
 func (w *watch) follow(slot int, processes []lease.Process, alive func(lease.Process) bool) bool {
 	w.mu.Lock()
 	before := w.followed[slot]
@@ -122,7 +122,7 @@ func (w *watch) follow(slot int, processes []lease.Process, alive func(lease.Pro
 		if err != nil {
 			continue
 		}
-		if !alive(p) { // asked after it was opened: now it is known whose it is
+		if !alive(p) { // after the open: the pidfd cannot refer to another process any more
 			f.Close()
 			continue
 		}
@@ -133,7 +133,7 @@ func (w *watch) follow(slot int, processes []lease.Process, alive func(lease.Pro
 		w.followed[slot] = follow{p, f}
 		w.mu.Unlock()
 		if before.pidfd != nil {
-			_ = before.pidfd.Close() // perhaps it has just ended
+			_ = before.pidfd.Close() // it may have just ended
 		}
 		go w.awaitEnd(slot, f)
 		return true
@@ -169,7 +169,7 @@ func (w *watch) awaitEnd(slot int, f *os.File) {
 		n, err := unix.Poll(p, 0)
 		return err == nil && n > 0
 	})
-	if err != nil { // it was closed: nobody wants to know
+	if err != nil { // it was closed: the end is of no interest any more
 		return
 	}
 	w.mu.Lock()

@@ -64,7 +64,7 @@ func nameHint(e *open.NameError) string {
 	case hidden:
 		return storename.Meant(scheme) + "://USER:PASSWORD@HOST for a server"
 	}
-	hint := fmt.Sprintf("%s://%s for a server", storename.Meant(scheme), remote.Discreet(rest))
+	hint := fmt.Sprintf("%s://%s for a server", storename.Meant(scheme), remote.Redact(rest))
 	if strings.HasPrefix(where, scheme+":") {
 		hint += fmt.Sprintf("; ./%s for a directory of that name", shown)
 	}

@@ -103,14 +103,12 @@ func (s *Session) Suspend(stop func()) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, leastPatience)
 	defer cancel()
-	_, err := s.h.Renew(ctx, max(suspendedTTL, s.times.ttl))
+	_, err := s.h.Renew(ctx, max(lease.SuspendedTTL, s.times.ttl))
 	stop()
 	s.unlock()
 	s.Renew()
 	return err
 }
-
-const suspendedTTL = time.Hour
 
 // Close ends the renewals and gives the slots back, within 500 ms when the lease is lost:
 // the error is lease.ErrLost then, and nothing is left to be done about it. When it fails

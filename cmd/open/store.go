@@ -46,7 +46,7 @@ func (st *Store) Shown() string {
 	if !st.Remote {
 		return storename.DiscreetPath(st.Where)
 	}
-	return remote.DiscreetURL(st.Where)
+	return remote.RedactURL(st.Where)
 }
 
 // suspendGuard lets Ctrl-Z suspend this process only between two calls to the store.

@@ -23,11 +23,11 @@ func Discreet(where string) string {
 	case isPath(where), strings.HasPrefix(where, "~"):
 		return DiscreetPath(where)
 	case IsURL(where):
-		return remote.DiscreetURL(where)
+		return remote.RedactURL(where)
 	case ok:
-		return scheme + strings.TrimSuffix(where[len(scheme):], rest) + remote.Discreet(rest)
+		return scheme + strings.TrimSuffix(where[len(scheme):], rest) + remote.Redact(rest)
 	}
-	return remote.Discreet(where)
+	return remote.Redact(where)
 }
 
 // DiscreetPath hides what is between a colon and an @. There is nothing to hide in
@@ -166,7 +166,7 @@ func secretsIn(word string) (secrets []string) {
 	for setting := range strings.SplitSeq(settings, "&") {
 		if name, value, ok := strings.Cut(setting, "="); !ok {
 			secrets = append(secrets, setting)
-		} else if !remote.IsShown(name) {
+		} else if !remote.IsPublic(name) {
 			secrets = append(secrets, value)
 		}
 	}
@@ -175,7 +175,7 @@ func secretsIn(word string) (secrets []string) {
 		if parts := strings.FieldsFunc(word[:at], func(r rune) bool { return r == ',' || r == '=' }); len(parts) > 1 {
 			secrets = append(secrets, parts...)
 		}
-	case ok && at < 0 && strings.HasPrefix(remote.Discreet(rest), "…"):
+	case ok && at < 0 && strings.HasPrefix(remote.Redact(rest), "…"):
 		secrets = append(secrets, rest)
 	}
 	return slices.DeleteFunc(secrets, func(s string) bool { return len(s) < leastSecret || s[0] == '-' && !strings.Contains(s, ":") })

@@ -62,9 +62,10 @@ type Place interface {
 	// which of its gates are open.
 	TryAcquire(ctx context.Context, asked Clearance) (Holding, Verdict, error)
 
-	// Wait returns when TryAcquire may have another answer than last time. It
-	// can return too often, never too seldom (a message is seen within a minute,
-	// even if its sender could not wake the waiter). The place is kept.
+	// Wait returns when TryAcquire may have another answer than last time, or before the
+	// first TryAcquire when its answer may be another than Behind. It can return too
+	// often, never too seldom (a message is seen within a minute, even if its sender
+	// could not wake the waiter). The place is kept.
 	Wait(ctx context.Context) error
 
 	// Report tells others what the gates said. Only the last report is kept for a

@@ -166,7 +166,7 @@ func acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 	if o.Joined != nil {
 		o.Joined(p.Ticket())
 	}
-	h, now, err := stand(ctx, s, p, o)
+	h, now, err := stand(ctx, s, p, o, v)
 	if err == nil {
 		return h, nil
 	}
@@ -219,17 +219,25 @@ const leaveWithin = 2 * time.Second
 
 var errNow = errors.New("not waiting")
 
-// stand waits in the line until it has the slots.
-func stand(ctx context.Context, s lease.Store, p lease.Place, o Options) (lease.Holding, lease.Verdict, error) {
+// stand waits in the line until it has the slots. v is what was decided before the place
+// was taken, if anything was: then it sleeps first, and the store wakes it unless others
+// are before it. Not when it was Gated: of many that came at once to an empty line, each
+// would ask the gates then, and not only the first of them.
+func stand(ctx context.Context, s lease.Store, p lease.Place, o Options, v lease.Verdict) (lease.Holding, lease.Verdict, error) {
 	w := &waiter{store: s, place: p, Options: o}
 	if w.Interrupts == nil {
 		w.Interrupts = &Interrupts{}
 	}
 	w.Interrupts.pause = w.drop // what is to be done may stop us, and a gate's command would run on
 	defer w.drop()
+	first := v.Reason == "" || v.Reason == lease.Gated
+	if !first {
+		if _, err := w.wait(ctx, v); err != nil {
+			return nil, v, err
+		}
+	}
 	var asked lease.Clearance
-	var v lease.Verdict // the last one
-	for first := true; ; first = false {
+	for ; ; first = false {
 		h, now, err := p.TryAcquire(ctx, asked)
 		if h != nil {
 			return h, now, nil

@@ -21,6 +21,7 @@ type place struct {
 	attached etcdLease // its records are attached to it
 	grace    etcdLease // keeps the place for its key; zero: it has no key
 	rev      int64     // of the last read
+	wasRead  bool      // the pool, and the waiter before it
 	aside    bool
 
 	pending, pendingGrace *pendingLease // until it is in the line
@@ -118,7 +119,7 @@ func (t *place) read(ctx context.Context) (l *snapshot, mine own, ahead int, err
 		return nil, mine, 0, err
 	}
 	rs := resp.Responses
-	t.rev = resp.Header.Revision
+	t.rev, t.wasRead = resp.Header.Revision, true
 	before := rs[readings+3].GetResponseRange()
 	if struck, err := t.s.dropDamaged(ctx, p, only(before.Kvs)); err != nil {
 		return nil, mine, 0, err

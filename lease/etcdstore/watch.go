@@ -116,7 +116,7 @@ const rewatchAfter = 200 * time.Millisecond
 
 // Wait implements lease.Place.
 func (t *place) Wait(ctx context.Context) error {
-	if t.granted != nil || t.attached.due() {
+	if t.granted != nil || !t.wasRead || t.attached.due() {
 		return nil
 	}
 	wait := min(t.attached.idleFor(), t.s.timings.Recheck)

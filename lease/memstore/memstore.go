@@ -136,6 +136,9 @@ func (s *Store) Line(_ context.Context, r lease.Request) (lease.Place, error) {
 		i = len(p.line)
 	}
 	p.line = slices.Insert(p.line, i, t)
+	if p.ahead(r.Priority, t.ticket.Seq) > 0 {
+		t.seen = p.changed // until then it stays behind
+	}
 	return t, nil
 }
 

@@ -146,6 +146,9 @@ func (p *place) onServer(c lease.Clearance) string {
 // Wait implements lease.Place. It returns when the waiter is woken, or when its next heartbeat
 // is due.
 func (p *place) Wait(ctx context.Context) error {
+	if p.recheck == 0 {
+		return nil // TryAcquire has not been called yet
+	}
 	if p.woken == nil {
 		p.woken = p.s.listen(p.ticket.Request, max(p.ticket.TTL, time.Second))
 	}

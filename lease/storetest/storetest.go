@@ -70,6 +70,7 @@ func Run(t *testing.T, shape Shape) {
 		{"NeedOfThePool", need},
 		{"Report", report},
 		{"NewcomerDoesNotOvertake", newcomer},
+		{"WaitBeforeTheFirstTry", waitsFirst},
 		{"KeyKeepsThePlace", key},
 		{"KeyOfAStoppedWaiter", keyOfStopped},
 		{"Aside", aside},

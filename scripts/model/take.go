@@ -151,18 +151,13 @@ func (x *step) take() {
 				}
 				n.granted(p, s)
 			} else {
-				m.pc = WAIT
-				if m.pred != 0 { // waitBehind
-					clr(m, fWatch)
-					m.events = 0
-					m.released, m.inUse, m.inUseRec, m.follows, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
-					if m.blockedOn != m.pred {
-						m.blockedOn, m.bstate = m.pred, 1
-					}
-				}
+				m.startWait()
 			}
 		case mJoin:
-			m.pc, m.mode = LOCK, mTry
+			n2 := *n // with a key, or no verdict before: it tries first
+			n2.p[p].pc, n2.p[p].mode = LOCK, mTry
+			x.emit(&n2, l+"; tries at once")
+			m.startWait()
 		case mLeave:
 			m.pc = GONE
 			n.tidy(p)
@@ -192,10 +187,22 @@ func (x *step) take() {
 		x.emit(n, fmt.Sprintf("creates its ticket, number %d", q.seq))
 	case JTRYLOCK:
 		set(m, fOwn)
-		m.pc = SAVE
-		clr(m, fGot)
+		m.pc, m.it, m.bpred = SCAN, uint8(key(p, m.seq)), 0
+		clr(m, fGot|fSwept|fPassedNow)
 		x.emit(n, "locks its ticket, writes it")
 
+	}
+}
+
+func (m *Proc) startWait() {
+	m.pc = WAIT
+	if m.pred != 0 { // waitBehind
+		clr(m, fWatch)
+		m.events = 0
+		m.released, m.inUse, m.inUseRec, m.follows, m.over = 0, 0, [2]uint8{}, [2]uint8{}, [2]uint8{}
+		if m.blockedOn != m.pred {
+			m.blockedOn, m.bstate = m.pred, 1
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func printNext(w io.Writer, next manual.Next) error {
 }
 
 // lookUpLimit is how long someone who has pressed Tab waits for a store.
-const lookUpLimit = time.Second
+const lookUpLimit = 2 * time.Second
 
 // lookUpWords finds the pools or the leases of a store, none if it does not answer in
 // time. It makes no store and says nothing.

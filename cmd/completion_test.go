@@ -45,14 +45,14 @@ func TestCompletion(t *testing.T) {
 			dir := completionDir(t)
 			complete := start(t, dir)
 			for _, c := range completions {
-				got := strings.Fields(complete(c.line))
-				slices.Sort(got)
-				for i, w := range got {
-					if pool, hex, ok := strings.Cut(w, "/"); ok && len(hex) == 12 {
-						got[i] = pool + "/*"
+				got := completed(complete, c.line)
+				for range 20 { // a store that answers late is left out
+					if got == c.want || !strings.HasPrefix(c.want, "demo") {
+						break
 					}
+					got = completed(complete, c.line)
 				}
-				if strings.Join(got, " ") != c.want {
+				if got != c.want {
 					t.Errorf("%q: completed to %q, want %q", c.line, got, c.want)
 				}
 			}
@@ -61,6 +61,17 @@ func TestCompletion(t *testing.T) {
 			}
 		})
 	}
+}
+
+func completed(complete func(string) string, line string) string {
+	got := strings.Fields(complete(line))
+	slices.Sort(got)
+	for i, w := range got {
+		if pool, hex, ok := strings.Cut(w, "/"); ok && len(hex) == 12 {
+			got[i] = pool + "/*"
+		}
+	}
+	return strings.Join(got, " ")
 }
 
 // completionDir has a store with a job in the pool demo, and what else is completed.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"berth/cmd/open"
-	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/clock"
 	"berth/limiter"
@@ -159,7 +158,7 @@ func (a *asker) question(v lease.Verdict, pool *lease.Pool) (gate.Question, erro
 		from := ""
 		if text != r.Gates {
 			from = "pool"
-			if err := trusted(r.Pool, g, v.Own); err != nil {
+			if err := trustedGates(r.Pool, g, v.Own); err != nil {
 				return q, err
 			}
 		}
@@ -174,9 +173,21 @@ func (a *asker) question(v lease.Verdict, pool *lease.Pool) (gate.Question, erro
 	return q, nil
 }
 
-// trusted refuses a command that somebody else put into a pool's settings: it
+// trusted is trustedGates of settings that were not decoded yet.
+func trusted(pool string, own lease.Settings) error {
+	if own.Gates == "" {
+		return nil
+	}
+	g, err := gate.Decode(own.Gates)
+	if err != nil {
+		return err
+	}
+	return trustedGates(pool, g, own)
+}
+
+// trustedGates refuses a command that somebody else put into a pool's settings: it
 // would run as us.
-func trusted(pool string, g gate.Gates, own lease.Settings) error {
+func trustedGates(pool string, g gate.Gates, own lease.Settings) error {
 	if g.Command == "" || own.UID == os.Getuid() || own.UID == 0 {
 		return nil
 	}
@@ -240,7 +251,7 @@ func (a *asker) environ(v lease.Verdict) []string {
 }
 
 // paceVerdicts are the pool's terms that no machine is asked for.
-func paceVerdicts(p *lease.Pool, own words.Terms, now clock.Instant) []gate.Verdict {
+func paceVerdicts(p *lease.Pool, own lease.Conditions, now clock.Instant) []gate.Verdict {
 	var all []gate.Verdict
 	add := func(name, from string, pace lease.Pace) {
 		if pace.Every == 0 {
@@ -261,7 +272,7 @@ func paceVerdicts(p *lease.Pool, own words.Terms, now clock.Instant) []gate.Verd
 	for _, t := range []struct {
 		lease.Conditions
 		from string
-	}{{p.Own.Conditions, "pool"}, {own.Conditions, ""}} {
+	}{{p.Own.Conditions, "pool"}, {own, ""}} {
 		add("ramp", t.from, lease.Pace{Every: t.Ramp, Burst: 1})
 		add("rate", t.from, t.Rate)
 	}

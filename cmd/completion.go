@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"berth/cmd/manual"
 	"berth/cmd/open"
 	"berth/cmd/storename"
@@ -19,30 +17,14 @@ import (
 	"berth/lease"
 )
 
-func completionCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "completion",
-		Usage:     "Print the script that completes berth's commands in a shell.",
-		UsageText: "berth completion bash|zsh|fish",
-		Description: `It completes commands, flags and their words, topics, and, from the store that
-is in force, pools and leases. To switch it on:
-  source <(berth completion bash)              in ~/.bashrc
-  source <(berth completion zsh)               in ~/.zshrc, after compinit
-  berth completion fish >~/.config/fish/completions/berth.fish
-
-The scripts call 'berth completion next -- WORD...' to complete the last WORD.`,
-		Action: func(c *cli.Context) error {
-			typed := c.Args().Slice()
-			if len(typed) > 0 && typed[0] == "next" {
-				return printNext(c.App.Writer, manual.Complete(typed[1:], describedAll(), lookUpWords))
-			}
-			if len(typed) != 1 || !slices.Contains(manual.Shells, typed[0]) {
-				return words.Usagef("berth completion", "takes one of %s, got %q", strings.Join(manual.Shells, ", "), typed)
-			}
-			_, err := io.WriteString(c.App.Writer, manual.Completion(typed[0]))
-			return err
-		},
+func complete(typed []string) error {
+	if len(typed) > 0 && typed[0] == "next" {
+		return printNext(os.Stdout, manual.Complete(typed[1:], describedAll(), lookUpWords))
 	}
+	if len(typed) != 1 || !slices.Contains(manual.Shells, typed[0]) {
+		return words.Usagef("berth completion", "takes one of %s, got %q", strings.Join(manual.Shells, ", "), typed)
+	}
+	return write(os.Stdout, manual.Completion(typed[0]))
 }
 
 // printNext prints the kind, and then a word with its summary in each line.
@@ -110,7 +92,7 @@ func wordsOf(pools []lease.Pool, leases bool) []manual.Word {
 	}
 	for _, p := range pools {
 		for _, e := range append(p.Holders, p.Waiters...) {
-			if id := words.IdOf(e); words.IsID(id) {
+			if id := words.IDOf(e); words.IsID(id) {
 				list = append(list, manual.Word{Text: id, Summary: summary(e)})
 			}
 		}

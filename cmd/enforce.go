@@ -65,7 +65,7 @@ func enforce(st *open.Store, asked []lease.Entry, stop lease.Stop) (errs []error
 	var left []*chase
 	var pools []string
 	for _, e := range asked {
-		c := &chase{id: words.IdOf(e), until: time.Now().Add(unwoken), pause: leastLook}
+		c := &chase{id: words.IDOf(e), until: time.Now().Add(unwoken), pause: leastLook}
 		if e.Lease != nil {
 			// One that nobody is there to end frees its slot when its lease has ended.
 			c.until = time.Now().Add(graceOf(e.Lease, stop) + 3*e.Lease.Heartbeat + 2*e.Lease.TTL + patience)
@@ -101,7 +101,7 @@ func entries(pools []lease.Pool) map[string]*lease.Entry {
 	all := map[string]*lease.Entry{}
 	for _, p := range pools {
 		for _, e := range slices.Concat(p.Waiters, p.Holders) {
-			all[words.IdOf(e)] = &e
+			all[words.IDOf(e)] = &e
 		}
 	}
 	return all

@@ -145,7 +145,7 @@ func (e *busyError) hint() string {
 	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Recovering:
 		return "it passes by itself; --wait 1m waits for it"
 	case busy != nil && busy.Verdict.Reason == lease.Gated:
-		return strings.Join(text.Quoted(append([]string{"berth", "probe", "-p", e.pool}, words.FlagsOf(e.terms)...)), " ")
+		return strings.Join(text.Quoted(append([]string{"berth", "probe", "-p", e.pool}, words.Flags(e.terms)...)), " ")
 	case busy != nil && busy.Kept:
 		return "the place in the line is kept for the same --ticket"
 	default:

@@ -1,11 +1,10 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 
 	"berth/cmd/manual"
 	"berth/cmd/text"
@@ -37,35 +36,27 @@ Examples:
   berth run -n auto --min-mem 2G -- ./job         while the machine has room
 `
 
-func helpCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "help",
-		Usage:     "Print the help of a command, or a topic; without a word, list them.",
-		UsageText: "berth help [COMMAND|TOPIC]",
-		Action: func(c *cli.Context) error {
-			return helpOn(c.App.Writer, c.Args().First())
-		},
-	}
-}
-
+// helpOn prints the help of a command, or a topic; without a word, a list of both.
 func helpOn(w io.Writer, word string) error {
 	if word == "" {
-		printHelp(w, "", nil)
-		return nil
+		return write(w, listOfHelp())
 	}
 	var names []string
-	for _, known := range knownCommands(new(int)) {
-		if known.name == word {
-			printHelp(w, "", known.build())
-			return nil
+	for _, c := range describedAll() {
+		if c.Name == word {
+			return write(w, c.Help())
 		}
-		names = append(names, known.name)
+		names = append(names, c.Name)
 	}
-	if text := manual.Topic(word); text != "" {
-		_, err := io.WriteString(w, text)
-		return err
+	if topic := manual.Topic(word); topic != "" {
+		return write(w, topic)
 	}
 	return noHelp(word, names)
+}
+
+func write(w io.Writer, page string) error {
+	_, err := io.WriteString(w, page)
+	return err
 }
 
 func noHelp(word string, commands []string) error {
@@ -82,17 +73,14 @@ func noHelp(word string, commands []string) error {
 	return words.Mistake(words.Hinted(err, next), "berth help")
 }
 
-// printHelp replaces the library's templates: ours fit 80 columns.
-func printHelp(w io.Writer, _ string, data any) {
-	if c, ok := data.(*cli.Command); ok {
-		fmt.Fprint(w, described(c).Help())
-		return
-	}
-	fmt.Fprint(w, appHelp)
+func listOfHelp() string {
+	var b strings.Builder
+	b.WriteString(appHelp)
 	for _, t := range manual.Topics {
-		fmt.Fprintf(w, "  %-11s %s\n", t, manual.Summary(t))
+		fmt.Fprintf(&b, "  %-11s %s\n", t, manual.Summary(t))
 	}
-	fmt.Fprint(w, appExamples)
+	b.WriteString(appExamples)
+	return b.String()
 }
 
 var operands = map[string]manual.Operands{
@@ -101,44 +89,18 @@ var operands = map[string]manual.Operands{
 }
 
 // described is a command in the manual's terms.
-func described(c *cli.Command) manual.Command {
-	d := manual.Command{Name: c.Name, Usage: c.Usage, Synopsis: c.UsageText, Description: c.Description, Operands: operands[c.Name]}
+func described(c words.Command) manual.Command {
+	d := manual.Command{Name: c.Name, Usage: c.Usage, Synopsis: c.Synopsis, Description: c.Description, Operands: operands[c.Name]}
 	for _, f := range c.Flags {
-		doc, ok := f.(cli.DocGenerationFlag)
-		if !ok || f == cli.HelpFlag {
-			continue
-		}
-		value, usage := words.ValueOf(doc)
-		group := "Flags"
-		if g, ok := f.(cli.CategorizableFlag); ok && g.GetCategory() != "" {
-			group = g.GetCategory()
-		}
-		d.Flags = append(d.Flags, manual.Flag{Group: group, Names: words.Dashed(f), Value: value, Usage: usage, Repeat: words.IsList(f)})
+		d.Flags = append(d.Flags, manual.Flag{Group: cmp.Or(f.Group, "Flags"), Names: f.Names(), Value: f.Value, Usage: f.Usage, Repeat: f.Kind == words.List})
 	}
 	return d
 }
 
 func describedAll() []manual.Command {
 	var all []manual.Command
-	for _, known := range knownCommands(new(int)) {
-		all = append(all, described(known.build()))
+	for _, c := range words.Commands() {
+		all = append(all, described(c))
 	}
 	return all
-}
-
-func manCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "man",
-		Usage:     "Print the man page, with all topics of berth help.",
-		UsageText: "berth man",
-		Description: `It is made of the same texts as berth help. To keep it where man finds it:
-  berth man >/usr/local/share/man/man1/berth.1`,
-		Action: func(c *cli.Context) error {
-			if c.NArg() > 0 {
-				return words.Usagef("berth man", "takes no argument, got %d", c.NArg())
-			}
-			_, err := io.WriteString(c.App.Writer, manual.Man(describedAll()))
-			return err
-		},
-	}
 }

@@ -3,10 +3,8 @@ package cmd
 import (
 	"errors"
 	"os"
-	"slices"
 	"strings"
 
-	"berth/cmd/text"
 	"berth/cmd/words"
 	"berth/procwatch"
 )
@@ -29,33 +27,8 @@ func (r *runner) advised(err error) error {
 	} else {
 		r.say.verbosef("looked for %q in %s, because PATH is not set", name, path)
 	}
-	if next := r.secondValue(); next != "" {
+	if next := words.Advice(r.spec.Argv, os.Environ(), errors.Is(err, procwatch.ErrNotFound)); next != "" {
 		return words.Hinted(err, next)
 	}
-	if line := words.ShellWords(r.spec.Argv, os.Environ(), errors.Is(err, procwatch.ErrNotFound)); line != nil {
-		return words.Hinted(err, "berth run "+words.Typed.Before(len(r.spec.Argv))+"-- "+strings.Join(text.Quoted(line), " "))
-	}
 	return err
-}
-
-// secondValue is for 'run --need mem=2G cpu=1 -- make': a flag has one value, and what
-// follows it is a command.
-func (r *runner) secondValue() string {
-	argv := r.spec.Argv
-	end := slices.Index(argv, "--")
-	if end < 1 || len(words.Typed.Flags) == 0 || slices.ContainsFunc(argv[:end], func(w string) bool { return !strings.Contains(w, "=") }) {
-		return ""
-	}
-	next := "berth run " + words.Typed.Before(len(argv))
-	switch flag, _, _ := strings.Cut(words.Typed.Flags[len(words.Typed.Flags)-1], "="); flag {
-	case "--need", "--max-pressure":
-		next = strings.TrimSuffix(next, " ") + "," + strings.Join(text.Quoted(argv[:end]), ",") + " "
-	case "--label", "--min-disk":
-		for _, value := range text.Quoted(argv[:end]) {
-			next += flag + " " + value + " "
-		}
-	default:
-		return ""
-	}
-	return next + strings.Join(text.Quoted(argv[end:]), " ")
 }

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/urfave/cli/v2"
-
 	"berth/cmd/open"
 	"berth/cmd/tty"
 	"berth/cmd/view"
@@ -17,51 +15,21 @@ import (
 	"berth/procwatch"
 )
 
-func lsCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "ls",
-		Usage:     "Show who holds the slots of each pool, who waits, in which place, and why.",
-		UsageText: "berth ls [flags] [POOL...]",
-		Description: `Reading disturbs nobody. States: reserved (slot taken, command not started),
-running, orphaned (its berth is gone, its command still runs), stalled (its
-berth gives no sign of life; with a directory the slot stays taken), damaged
-(its record cannot be read; the slot stays taken); of waiters: waiting, stopped
-and kept (for its key), whom the others pass. The columns are slot or place,
-state, time, user@host, pid of berth>command, lease, labels, command. A terminal
-gets them cut to its width, with a mark (…) where something is left out; with -l
-lines are broken instead. Anything else gets them whole.`,
-		Flags: []cli.Flag{
-			words.NewBool(cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also pools in which nothing runs and nobody waits"}),
-			words.NewBool(cli.BoolFlag{Name: "long", Aliases: []string{"l"}, Usage: "all that is known: token, use, directory, time limits, what each waits for"}),
-			words.NewBool(cli.BoolFlag{Name: "json", Usage: "print JSON; the README describes it"}),
-			words.NewBool(cli.BoolFlag{Name: "watch", Usage: "keep the screen up to date until interrupted; without a terminal, print again at every change"}),
-			words.PoolFlag("show this pool, instead of POOL"),
-			words.StoreFlag(""), words.OwnerFlag(""),
-		},
-		Action: func(c *cli.Context) error {
-			names, err := words.PoolsNamed(c)
-			if err != nil {
-				return words.Mistake(err, "berth ls")
-			}
-			say := newSpeaker(false, false)
-			st, err := open.Open(words.StoreOf(c), say.opening(false))
-			if err != nil {
-				return err
-			}
-			if _, err := os.Stat(st.Where); errors.Is(err, fs.ErrNotExist) && words.StoreOf(c).Where != "" && !st.Remote {
-				say.notef("store %s does not exist yet", st.Where) // or is a slip
-			}
-			l := &lister{
-				store: st, say: say, pools: names,
-				json: c.Bool("json"), all: c.Bool("all"), long: c.Bool("long"), out: os.Stdout,
-			}
-			if !c.Bool("watch") {
-				st.HandleSuspend()
-				return l.once()
-			}
-			return l.watch()
-		},
+func ls(r words.Ls) error {
+	say := newSpeaker(false, false)
+	st, err := open.Open(r.Store, say.opening(false))
+	if err != nil {
+		return err
 	}
+	if _, err := os.Stat(st.Where); errors.Is(err, fs.ErrNotExist) && r.Store.Where != "" && !st.Remote {
+		say.notef("store %s does not exist yet", st.Where) // or is a slip
+	}
+	l := &lister{store: st, say: say, pools: r.Pools, json: r.JSON, all: r.All, long: r.Long, out: os.Stdout}
+	if r.Watch {
+		return l.watch()
+	}
+	st.HandleSuspend()
+	return l.once()
 }
 
 // lister shows pools.
@@ -87,7 +55,7 @@ func (l *lister) read(ctx context.Context) ([]view.Pool, error) {
 }
 
 func (l *lister) view(found []lease.Pool) []view.Pool {
-	s := view.Sources{Now: l.store.Clock(), Flags: words.FlagsOf}
+	s := view.Sources{Now: l.store.Clock(), Flags: words.Flags}
 	if l.json || l.long {
 		s.Usage = usage(found)
 	}

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"berth/cmd/open"
 	"berth/cmd/tty"
 	"berth/cmd/words"
@@ -21,31 +19,10 @@ import (
 	"berth/procwatch"
 )
 
-func runCommand(result *int) *cli.Command {
-	return &cli.Command{
-		Name:      "run",
-		Usage:     "Run COMMAND when a slot of its pool is free; give the slot back when it ends.",
-		UsageText: "berth run [flags] [--] COMMAND [ARG...]",
-		Description: `Callers of a pool are served first come, first served. The exit code is the
-command's own; 75 no slot in time, 124 time limit, 125 berth itself failed,
-126 and 127 the command cannot be run or is not found (looked up before the wait
-and at the start), 128+n ended by signal n.
-D is a duration: seconds like 30 or 1.5, or with a unit: 300ms, 5min, 1h30m, 1d.`,
-		Flags: words.RunFlags(),
-		Action: func(c *cli.Context) error {
-			spec, err := words.ParseRun(c)
-			if err != nil {
-				return err
-			}
-			r := &runner{spec: spec, say: newSpeaker(spec.Quiet, spec.Verbose)}
-			*result, err = r.run()
-			if err != nil {
-				r.say.explain(r.advised(err))
-				return said(err)
-			}
-			return nil
-		},
-	}
+func run(spec *words.Run) (int, error) {
+	r := &runner{spec: spec, say: newSpeaker(spec.Quiet, spec.Verbose)}
+	code, err := r.run()
+	return code, r.advised(err)
 }
 
 // runner carries one 'berth run' from the words to the exit code:

@@ -34,7 +34,7 @@ func newSpeaker(quiet, verbose bool) *speaker {
 }
 
 func (s *speaker) line(kind, format string, args ...any) {
-	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, text.OneLine(storename.HidePasswords(words.Typed.InSameStore(fmt.Sprintf(format, args...)), storename.Suspects())))}
+	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, text.OneLine(storename.HidePasswords(words.InSameStore(fmt.Sprintf(format, args...)), storename.Suspects())))}
 	if kind == errorKind || kind == hintKind {
 		e.kind = vital
 	}

@@ -8,50 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
 	"berth/cmd/text"
 	"berth/cmd/words"
 )
-
-func tokenCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "token",
-		Usage:     "Fail if a newer lease has been granted since this job's.",
-		UsageText: "berth token check [flags] FILE",
-		Description: `FILE remembers the highest token that was checked against it. Exit code 0 when
-this job's token is not lower, and FILE then remembers it; 1 when it is lower.
-A job calls this before it writes where two must not write: if it was paused for
-longer than its lease held, the check refuses it. Keep one FILE for each pool,
-beside what it guards. It is made when it is missing.`,
-		Flags: []cli.Flag{
-			words.NewNumber(cli.StringFlag{Name: "token", Usage: "`N` the token to check (default: $BERTH_TOKEN)"}),
-		},
-		Action: func(c *cli.Context) error {
-			line, bad := c.Args().Slice(), func(next, format string, args ...any) error {
-				return words.Mistake(words.Hinted(fmt.Errorf(format, args...), next), "berth token")
-			}
-			switch {
-			case len(line) == 1 && line[0] == "check":
-				return bad("berth token check FILE", "no FILE is named")
-			case len(line) != 2 || line[0] != "check":
-				return bad("berth token check FILE", "takes check and FILE, got %q", line)
-			}
-			text, from := os.Getenv("BERTH_TOKEN"), "BERTH_TOKEN"
-			if c.IsSet("token") {
-				text, from = c.String("token"), "--token"
-			}
-			if text == "" {
-				return bad("berth run -- sh -c 'berth token check FILE && COMMAND'", "no --token, and BERTH_TOKEN is not set: this does not run in a job of berth")
-			}
-			token, err := strconv.ParseUint(text, 10, 64)
-			if err != nil {
-				return words.Usagef("berth token", "%s: %q is not a token: a whole number, as BERTH_TOKEN is in a job", from, text)
-			}
-			return checkToken(c.Args().Get(1), token)
-		},
-	}
-}
 
 // staleError says that a token is lower than one that was seen before.
 type staleError struct {

@@ -4,34 +4,20 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
-
-	"github.com/urfave/cli/v2"
-
-	"berth/cmd/words"
 )
 
-func versionCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "version",
-		Usage:     "Print which berth this is: version or revision, Go, platform.",
-		UsageText: "berth version [--json]",
-		Flags:     []cli.Flag{words.NewBool(cli.BoolFlag{Name: "json", Usage: "print JSON; see berth help json"})},
-		Action: func(c *cli.Context) error {
-			if c.NArg() > 0 {
-				return words.Usagef("berth version", "takes no argument, got %d", c.NArg())
-			}
-			info, _ := debug.ReadBuildInfo()
-			v := versionOf(info)
-			if c.Bool("json") {
-				return json.NewEncoder(c.App.Writer).Encode(v)
-			}
-			_, err := fmt.Fprintln(c.App.Writer, v)
-			return err
-		},
+func printVersion(asJSON bool) error {
+	info, _ := debug.ReadBuildInfo()
+	v := versionOf(info)
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(v)
 	}
+	_, err := fmt.Fprintln(os.Stdout, v)
+	return err
 }
 
 // version is this program, as far as the Go tool has recorded it.

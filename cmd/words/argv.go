@@ -2,121 +2,111 @@ package words
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 
 	"berth/cmd/storename"
 	"berth/cmd/text"
 )
 
-// Argv reads what was typed after a command's name. The library would take the last
-// of two values, and the next flag for the value of one that lacks its own; it
-// knows no -n2. So we write down what was typed in the one form that it cannot
-// take for something else: --name=value for each flag, then --, then the operands.
-type Argv struct {
-	Known    []cli.Flag
-	flags    []string
+// line is what was typed after the name of a command: flags, each with its value, and
+// operands. A value is never the next flag, a flag is given once, -n2 is -n 2.
+type line struct {
+	known    []Flag
+	words    []string // as they were typed
+	flags    []string // each as --name=value
 	operands []string
-	Given    map[string]Given // by a flag's first name
+	given    map[string][]given // by a flag's name
 	help     bool
-	Err      error // the first
+	err      error // the first
 }
 
-// Given is a flag that was there before.
-type Given struct{ typed, value string }
+// given is a flag that was typed, and its value.
+type given struct{ typed, value string }
 
-// Normal is the words in that form. With anywhere set, flags may stand behind
-// operands, too: 'ls POOL --json' is what people type. Not for run, whose operands
-// are somebody else's command line. --help among the flags is all that counts.
-func Normal(words []string, known []cli.Flag, anywhere bool) ([]string, error) {
-	a := Argv{Known: known, Given: map[string]Given{}}
+// read reads the words behind the name of a command. With anywhere set, flags may stand
+// behind operands, too: 'ls POOL --json' is what people type. Not for run, whose operands
+// are another program's command line. --help among the flags is all that counts.
+func read(words []string, known []Flag, anywhere bool) *line {
+	l := &line{known: known, words: words, given: map[string][]given{}}
 	for len(words) > 0 {
 		w, rest := words[0], words[1:]
 		switch {
 		case w == "--":
-			a.operands, words = append(a.operands, rest...), nil
-		case len(w) > 1 && w[0] == '-' && !(anywhere && IsNegative(w)):
-			words = a.Flag(w, rest)
+			l.operands, words = append(l.operands, rest...), nil
+		case len(w) > 1 && w[0] == '-' && !(anywhere && isNegative(w)):
+			words = l.flag(w, rest)
 		case anywhere:
-			a.operands, words = append(a.operands, w), rest
+			l.operands, words = append(l.operands, w), rest
 		default:
-			a.operands, words = words, nil
+			l.operands, words = words, nil
 		}
 	}
-	switch {
-	case a.help:
-		return []string{"--help"}, nil
-	case a.Err != nil:
-		return nil, a.Err
-	}
-	return append(append(a.flags, "--"), a.operands...), nil
+	return l
 }
 
-// IsNegative tells -5, -1.5s and -5% from a flag: none of ours begins with a digit.
-func IsNegative(w string) bool {
+// isNegative tells -5, -1.5s and -5% from a flag: none of ours begins with a digit.
+func isNegative(w string) bool {
 	digits := strings.TrimPrefix(w, "-")
 	digits = strings.TrimPrefix(digits, ".")
 	return w != digits && w[0] == '-' && digits != "" && '0' <= digits[0] && digits[0] <= '9'
 }
 
-// Flag reads one word of flags and returns the words after it and its value. A
+// flag reads one word of flags and returns the words after it and its value. A
 // long name may have one dash, as it always could here.
-func (a *Argv) Flag(word string, rest []string) []string {
+func (l *line) flag(word string, rest []string) []string {
 	body := strings.TrimPrefix(word[1:], "-")
 	name, value, attached := strings.Cut(body, "=")
 	long := body != word[1:]
-	switch f := a.find(name); {
+	switch f := l.find(name); {
 	case name == "help", name == "h":
-		a.help = true
+		l.help = true
 	case f != nil:
-		return a.take(f, word[:len(word)-len(body)]+name, value, attached, rest)
+		return l.take(f, word[:len(word)-len(body)]+name, value, attached, rest)
 	case long:
-		a.unknown(word)
+		l.unknown(word)
 	default:
-		return a.cluster(word, rest)
+		return l.cluster(word, rest)
 	}
 	return rest
 }
 
 // cluster reads -qn2: switches of one letter, and last perhaps one with a value.
-func (a *Argv) cluster(word string, rest []string) []string {
+func (l *line) cluster(word string, rest []string) []string {
 	for i, letter := range word[1:] {
-		f := a.find(string(letter))
+		f := l.find(string(letter))
 		switch {
 		case letter == 'h' && f == nil:
-			a.help = true
-		case f == nil, isSlip(word, a.Known): // -pools is hardly the pool "ools"
-			a.unknown(word)
+			l.help = true
+		case f == nil, isSlip(word, l.known): // -pools is hardly the pool "ools"
+			l.unknown(word)
 			return rest
-		case isSwitch(f):
-			a.take(f, "-"+string(letter), "", false, nil)
+		case f.Kind == Switch:
+			l.take(f, "-"+string(letter), "", false, nil)
 		default:
 			value := word[1+i+len(string(letter)):]
-			return a.take(f, "-"+string(letter), strings.TrimPrefix(value, "="), value != "", rest)
+			return l.take(f, "-"+string(letter), strings.TrimPrefix(value, "="), value != "", rest)
 		}
 	}
 	return rest
 }
 
 // take writes one flag down, with the next word for a value where none is attached.
-func (a *Argv) take(f cli.Flag, typed, value string, attached bool, rest []string) []string {
-	name := f.Names()[0]
+func (l *line) take(f *Flag, typed, value string, attached bool, rest []string) []string {
+	name := f.Name
 	switch {
-	case isSwitch(f) && !attached:
+	case f.Kind == Switch && !attached:
 		value = "true"
-	case isSwitch(f):
+	case f.Kind == Switch:
 		if _, err := strconv.ParseBool(value); err != nil {
-			a.fail(fmt.Errorf("--%s: %q is neither true nor false", name, value))
+			l.fail(fmt.Errorf("--%s: %q is neither true nor false", name, value))
 		}
 		typed += "=" + value
 	case !attached && len(rest) == 0:
-		a.fail(fmt.Errorf("%s lacks its value: it is the last word", typed))
+		l.fail(fmt.Errorf("%s lacks its value: it is the last word", typed))
 		return rest
-	case !attached && strings.HasPrefix(rest[0], "-") && !(isNumeric(f) && IsNegative(rest[0])):
-		a.lacks(f, typed, rest[0])
+	case !attached && strings.HasPrefix(rest[0], "-") && !(f.Kind == Number && isNegative(rest[0])):
+		l.lacks(f, typed, rest[0])
 		return rest
 	case !attached:
 		value, rest = rest[0], rest[1:]
@@ -124,69 +114,52 @@ func (a *Argv) take(f cli.Flag, typed, value string, attached bool, rest []strin
 	default:
 		typed += " " + text.Shorten(text.Quoted([]string{storename.HidePasswords(value, []string{value})})[0], 60)
 	}
-	if before, twice := a.Given[name]; twice && !IsList(f) && !(isSwitch(f) && before.value == value) {
-		a.fail(fmt.Errorf("--%s is given twice, as %s and as %s: leave one out", name, before.typed, typed))
+	if before := l.given[name]; len(before) > 0 && f.Kind != List && !(f.Kind == Switch && before[0].value == value) {
+		l.fail(fmt.Errorf("--%s is given twice, as %s and as %s: leave one out", name, before[0].typed, typed))
 	}
-	a.Given[name] = Given{typed, value}
-	a.flags = append(a.flags, "--"+name+"="+value)
+	l.given[name] = append(l.given[name], given{typed, value})
+	l.flags = append(l.flags, "--"+name+"="+value)
 	return rest
 }
 
 // lacks refuses a value that is somebody's next word, and says how to mean it.
-func (a *Argv) lacks(f cli.Flag, typed, next string) {
+func (l *line) lacks(f *Flag, typed, next string) {
 	err := fmt.Errorf("%s lacks its value: %q follows", typed, next)
-	value := "value"
-	if d, ok := f.(cli.DocGenerationFlag); ok {
-		value, _ = ValueOf(d)
-	}
-	switch missing := fmt.Sprintf("%s takes a %s; perhaps a variable there is not set", typed, value); {
-	case isNumeric(f):
+	switch missing := fmt.Sprintf("%s takes a %s; perhaps a variable there is not set", typed, f.Value); {
+	case f.Kind == Number:
 	case next == "--":
 		err = Hinted(err, missing)
 	default:
 		word := text.Quoted([]string{next})[0]
-		err = Hinted(err, fmt.Sprintf("%s; if %s is the value: --%s=%s", missing, word, f.Names()[0], word))
+		err = Hinted(err, fmt.Sprintf("%s; if %s is the value: --%s=%s", missing, word, f.Name, word))
 	}
-	a.fail(err)
+	l.fail(err)
 }
 
-func (a *Argv) unknown(word string) {
+func (l *line) unknown(word string) {
 	name, _, _ := strings.Cut(word, "=")
 	err := fmt.Errorf("unknown flag %s", name)
-	if f := meant(name, a.Known); f != nil {
-		way := strings.Join(Dashed(f), ", ")
+	if f := meant(name, l.known); f != nil {
+		way := strings.Join(f.Names(), ", ")
 		if doesNotWait[strings.TrimLeft(name, "-")] {
 			way = "--wait 0"
 		}
 		err = Hinted(err, fmt.Sprintf("did you mean %s?", way))
 	}
-	a.fail(err)
+	l.fail(err)
 }
 
-func (a *Argv) fail(err error) {
-	if a.Err == nil {
-		a.Err = err
+func (l *line) fail(err error) {
+	if l.err == nil {
+		l.err = err
 	}
 }
 
-func (a *Argv) find(name string) cli.Flag {
-	if i := slices.IndexFunc(a.Known, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) }); i >= 0 {
-		return a.Known[i]
+func (l *line) find(name string) *Flag {
+	for i := range l.known {
+		if f := &l.known[i]; name == f.Name || name == f.Short && name != "" {
+			return f
+		}
 	}
 	return nil
-}
-
-func isSwitch(f cli.Flag) bool {
-	_, ok := f.(*boolFlag)
-	return ok
-}
-
-func IsList(f cli.Flag) bool {
-	_, ok := f.(*listFlag)
-	return ok
-}
-
-func isNumeric(f cli.Flag) bool {
-	s, ok := f.(*stringFlag)
-	return ok && s.number
 }

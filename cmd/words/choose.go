@@ -54,7 +54,7 @@ func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids
 	if len(c.Words) == 0 {
 		for _, e := range entriesOf(pools) {
 			if hasLabels(e, c.Labels) {
-				ids = append(ids, IdOf(e))
+				ids = append(ids, IDOf(e))
 			}
 		}
 		return ids, nil, nil
@@ -78,7 +78,7 @@ func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids
 			unknown = append(unknown, unknownWord(w, pools))
 			continue
 		default:
-			id = IdOf(found[0])
+			id = IDOf(found[0])
 		}
 		if !slices.Contains(ids, id) {
 			ids = append(ids, id)
@@ -90,7 +90,7 @@ func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids
 // isNamedBy reports whether a word is the beginning of the entry's id, that of its hex
 // part, or the pid of its berth or command.
 func isNamedBy(e lease.Entry, word string, is func(lease.Process, int) bool) bool {
-	id := IdOf(e)
+	id := IDOf(e)
 	pool, hex, _ := strings.Cut(id, "/")
 	switch {
 	case id == "": // a record that cannot be read
@@ -109,7 +109,7 @@ func ambiguous(word string, found []lease.Entry) error {
 	const most = 6
 	var which []string
 	for _, e := range found[:min(most, len(found))] {
-		which = append(which, fmt.Sprintf("%s (pid %d, %s)", IdOf(e), requestOf(e).Owner.PID, text.Shorten(text.CommandLine(requestOf(e).Command), 40)))
+		which = append(which, fmt.Sprintf("%s (pid %d, %s)", IDOf(e), requestOf(e).Owner.PID, text.Shorten(text.CommandLine(requestOf(e).Command), 40)))
 	}
 	if more := len(found) - most; more > 0 {
 		which = append(which, fmt.Sprintf("and %d more", more))

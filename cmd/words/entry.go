@@ -2,7 +2,7 @@ package words
 
 import "berth/lease"
 
-func IdOf(e lease.Entry) string {
+func IDOf(e lease.Entry) string {
 	if e.Lease != nil {
 		return e.Lease.ID
 	}

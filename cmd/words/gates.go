@@ -10,61 +10,59 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/urfave/cli/v2"
-
 	"berth/lease"
 	"berth/limiter/gate"
 )
 
-// GateFlags are of 'berth run' for one job, of 'berth limit' for all of a pool,
+// gateFlags are of 'berth run' for one job, of 'berth limit' for all of a pool,
 // and of 'berth probe' to see what they would say.
-func GateFlags() []cli.Flag {
+func gateFlags() []Flag {
 	const gates = "Gates (start only while ...)"
-	return []cli.Flag{
-		NewNumber(cli.StringFlag{Category: gates, Name: "max-cpu", Usage: "`P%` less than P% of the CPUs is busy"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "max-mem", Usage: "`P%` less than P% of the memory is in use"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "min-mem", Usage: "`SIZE` at least that much memory is available: like 2G, or 20%"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "max-load", Usage: "`X` the 1-minute load average per CPU is below X"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "max-pressure", Usage: "`LIST` tasks stood still for less than that percentage of the last 10 s, for want of each: like cpu=40,io=30,mem=10; io:full=20 when all tasks did"}),
-		NewList(cli.StringSliceFlag{Category: gates, Name: "min-disk", Usage: "`PATH=SIZE` at least SIZE is free on the disk of PATH; repeatable"}),
-		NewString(cli.StringFlag{Category: gates, Name: "gate", Usage: "`CMD` the shell command CMD exits with 0; 75 is a no; it finds the readings as BERTH_CPU_PERCENT, BERTH_MEM_AVAILABLE and so on (see the README)"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "need", Usage: "`LIST` there is room for what this job will use: like mem=2G,cpu=2. It is kept free for the job until it uses it"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "ramp", Usage: "`D` the last start in the pool is at least D ago (default: 1s with a gate that reads the machine, else 0)"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "rate", Usage: "`N/T` at most N start in the pool per T (s, m, h, d or a duration), evenly: like 5/s, 10/m or 1/30s"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "burst", Usage: "`B` with --rate, after a pause, up to B at once (default: 1)"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "min-slots", Usage: "`K` or fewer than K slots are in use: then no gate is asked, and no --ramp kept (default: 0; 1 with -n auto)"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "max-slots", Usage: "`N` with -n auto: never more than N slots (default: 4 for each CPU)"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "target-cpu", Usage: "`P%` with -n auto: --max-cpu (default: 90%)"}),
-		NewNumber(cli.StringFlag{Category: gates, Name: "target-mem", Usage: "`P%` with -n auto: --max-mem (default: 80%)"}),
+	return []Flag{
+		{Group: gates, Name: "max-cpu", Value: "P%", Kind: Number, Usage: "less than P% of the CPUs is busy"},
+		{Group: gates, Name: "max-mem", Value: "P%", Kind: Number, Usage: "less than P% of the memory is in use"},
+		{Group: gates, Name: "min-mem", Value: "SIZE", Kind: Number, Usage: "at least that much memory is available: like 2G, or 20%"},
+		{Group: gates, Name: "max-load", Value: "X", Kind: Number, Usage: "the 1-minute load average per CPU is below X"},
+		{Group: gates, Name: "max-pressure", Value: "LIST", Kind: Number, Usage: "tasks stood still for less than that percentage of the last 10 s, for want of each: like cpu=40,io=30,mem=10; io:full=20 when all tasks did"},
+		{Group: gates, Name: "min-disk", Value: "PATH=SIZE", Kind: List, Usage: "at least SIZE is free on the disk of PATH; repeatable"},
+		{Group: gates, Name: "gate", Value: "CMD", Usage: "the shell command CMD exits with 0; 75 is a no; it finds the readings as BERTH_CPU_PERCENT, BERTH_MEM_AVAILABLE and so on (see the README)"},
+		{Group: gates, Name: "need", Value: "LIST", Kind: Number, Usage: "there is room for what this job will use: like mem=2G,cpu=2. It is kept free for the job until it uses it"},
+		{Group: gates, Name: "ramp", Value: "D", Kind: Number, Usage: "the last start in the pool is at least D ago (default: 1s with a gate that reads the machine, else 0)"},
+		{Group: gates, Name: "rate", Value: "N/T", Kind: Number, Usage: "at most N start in the pool per T (s, m, h, d or a duration), evenly: like 5/s, 10/m or 1/30s"},
+		{Group: gates, Name: "burst", Value: "B", Kind: Number, Usage: "with --rate, after a pause, up to B at once (default: 1)"},
+		{Group: gates, Name: "min-slots", Value: "K", Kind: Number, Usage: "or fewer than K slots are in use: then no gate is asked, and no --ramp kept (default: 0; 1 with -n auto)"},
+		{Group: gates, Name: "max-slots", Value: "N", Kind: Number, Usage: "with -n auto: never more than N slots (default: 4 for each CPU)"},
+		{Group: gates, Name: "target-cpu", Value: "P%", Kind: Number, Usage: "with -n auto: --max-cpu (default: 90%)"},
+		{Group: gates, Name: "target-mem", Value: "P%", Kind: Number, Usage: "with -n auto: --max-mem (default: 80%)"},
 	}
 }
 
-// Terms are lease.Terms in the words of those who ask the gates.
-type Terms struct {
-	Machine gate.Gates
+// terms are lease.Terms in the words of those who ask the gates.
+type terms struct {
+	machine gate.Gates
 	lease.Conditions
 }
 
 // defaultRamp is how long what was just started takes to show in the readings.
 const defaultRamp = time.Second
 
-// TermsOf turns a pool's settings, or a request's, back into words.
-func TermsOf(t lease.Conditions) (Terms, error) {
-	v := Terms{Conditions: t}
+// termsOf turns a pool's settings, or a request's, back into words.
+func termsOf(t lease.Conditions) (terms, error) {
+	v := terms{Conditions: t}
 	if t.Gates == "" {
 		return v, nil
 	}
 	g, err := gate.Decode(t.Gates)
-	v.Machine = g
+	v.machine = g
 	return v, err
 }
 
-// Pack writes the gates into the terms. A declared need is a gate as well: there
+// pack writes the gates into the terms. A declared need is a gate as well: there
 // must be room for it.
-func (t Terms) Pack() lease.Conditions {
+func (t terms) pack() lease.Conditions {
 	t.Gates = ""
-	if t.Machine.Any() || t.Need != (lease.Need{}) {
-		b, err := json.Marshal(t.Machine)
+	if t.machine.Any() || t.Need != (lease.Need{}) {
+		b, err := json.Marshal(t.machine)
 		if err != nil {
 			panic(err) // numbers and strings that a parser has let through
 		}
@@ -73,9 +71,9 @@ func (t Terms) Pack() lease.Conditions {
 	return t.Conditions
 }
 
-// FlagsOf are terms as they would be typed.
-func FlagsOf(t lease.Conditions) []string {
-	v, err := TermsOf(t)
+// Flags are terms as they would be typed.
+func Flags(t lease.Conditions) []string {
+	v, err := termsOf(t)
 	if err != nil {
 		return []string{"(" + err.Error() + ")"}
 	}
@@ -83,12 +81,12 @@ func FlagsOf(t lease.Conditions) []string {
 }
 
 // flags are the terms as they would be typed.
-func (t Terms) flags() []string {
-	f := t.Machine.Flags()
+func (t terms) flags() []string {
+	f := t.machine.Flags()
 	if n := gate.Need(t.Need).String(); n != "" {
 		f = append(f, "--need", n)
 	}
-	if t.Ramp > 0 || t.Machine.Resource() {
+	if t.Ramp > 0 || t.machine.Resource() {
 		f = append(f, "--ramp", t.Ramp.String())
 	}
 	if t.Rate.Every > 0 {
@@ -107,17 +105,17 @@ func (t Terms) flags() []string {
 // read at every look.
 const maxGate = 2048
 
-// Terms reads the flags on top of t.
-func (p *FlagParser) Terms(t Terms) Terms {
-	read := t.Machine.Resource()
-	parsed(p, "max-cpu", &t.Machine.MaxCPU, gate.ParsePercent)
-	parsed(p, "max-mem", &t.Machine.MaxMem, gate.ParsePercent)
-	parsed(p, "min-mem", &t.Machine.MinMem, gate.ParseAmount)
-	p.tiny("min-mem", t.Machine.MinMem.Bytes)
-	parsed(p, "max-load", &t.Machine.MaxLoad, gate.ParseLoad)
-	parsed(p, "max-pressure", &t.Machine.MaxPressure, gate.ParsePressure)
-	p.disks(&t.Machine)
-	parsed(p, "gate", &t.Machine.Command, func(s string) (string, error) {
+// terms reads the flags on top of t.
+func (p *parser) terms(t terms) terms {
+	read := t.machine.Resource()
+	parsed(p, "max-cpu", &t.machine.MaxCPU, gate.ParsePercent)
+	parsed(p, "max-mem", &t.machine.MaxMem, gate.ParsePercent)
+	parsed(p, "min-mem", &t.machine.MinMem, gate.ParseAmount)
+	p.tiny("min-mem", t.machine.MinMem.Bytes)
+	parsed(p, "max-load", &t.machine.MaxLoad, gate.ParseLoad)
+	parsed(p, "max-pressure", &t.machine.MaxPressure, gate.ParsePressure)
+	p.disks(&t.machine)
+	parsed(p, "gate", &t.machine.Command, func(s string) (string, error) {
 		switch {
 		case strings.TrimSpace(s) == "":
 			return "", fmt.Errorf("%q is no command", s)
@@ -138,27 +136,27 @@ func (p *FlagParser) Terms(t Terms) Terms {
 	parsed(p, "min-slots", &t.MinSlots, func(s string) (int, error) {
 		return ParseCount(s, "valid", 0, MaxSlots, "")
 	})
-	if t.Machine.Resource() && !read && t.Ramp == 0 && !p.C.IsSet("ramp") {
+	if t.machine.Resource() && !read && t.Ramp == 0 && !p.isSet("ramp") {
 		t.Ramp = defaultRamp
 	}
 	return t
 }
 
 // tiny refuses a size of a few bytes: its unit was forgotten.
-func (p *FlagParser) tiny(name string, bytes uint64) {
+func (p *parser) tiny(name string, bytes uint64) {
 	if bytes > 0 && bytes < 1024 {
 		also := ""
 		if name == "min-mem" && bytes <= 100 {
 			also = fmt.Sprintf(", or a share: %d%%", bytes)
 		}
-		p.Check(name, fmt.Errorf("%d bytes is hardly what is meant; with a unit: %dG, %dM%s", bytes, bytes, bytes, also))
+		p.check(name, fmt.Errorf("%d bytes is hardly what is meant; with a unit: %dG, %dM%s", bytes, bytes, bytes, also))
 	}
 }
 
 // disks reads --min-disk, each in the place of what g has for its path.
-func (p *FlagParser) disks(g *gate.Gates) {
+func (p *parser) disks(g *gate.Gates) {
 	given := map[string]string{}
-	for _, s := range p.C.StringSlice("min-disk") {
+	for _, s := range p.list("min-disk") {
 		d, err := gate.ParseDisk(s)
 		if before, twice := given[d.Path]; twice && err == nil {
 			err = fmt.Errorf("%s is given twice, as %q and as %q: leave one out", d.Path, before, s)
@@ -167,17 +165,17 @@ func (p *FlagParser) disks(g *gate.Gates) {
 		if err == nil && !utf8.ValidString(d.Path) {
 			err = fmt.Errorf("%q is not UTF-8", d.Path)
 		}
-		p.Check("min-disk", err)
+		p.check("min-disk", err)
 		p.tiny("min-disk", d.Free)
 		g.MinDisk = slices.DeleteFunc(slices.Clone(g.MinDisk), func(o gate.Disk) bool { return o.Path == d.Path })
 		g.MinDisk = append(g.MinDisk, d)
 	}
 }
 
-// Auto are the terms of -n auto on top of t, and the number of slots it stands
+// auto are the terms of -n auto on top of t, and the number of slots it stands
 // for: as many as the machine carries are those that are started while its
 // targets are gates.
-func (p *FlagParser) Auto(t Terms) (Terms, int) {
+func (p *parser) auto(t terms) (terms, int) {
 	slots := 4 * gate.CPUs()
 	parsed(p, "max-slots", &slots, func(s string) (int, error) {
 		if s == "auto" {
@@ -185,38 +183,38 @@ func (p *FlagParser) Auto(t Terms) (Terms, int) {
 		}
 		return ParseSlots(s, gate.CPUs)
 	})
-	if !p.C.IsSet("min-slots") && t.MinSlots == 0 {
+	if !p.isSet("min-slots") && t.MinSlots == 0 {
 		t.MinSlots = 1
 	}
 	cpu, mem := 0.9, 0.8
 	parsed(p, "target-cpu", &cpu, gate.ParsePercent)
 	parsed(p, "target-mem", &mem, gate.ParsePercent)
 	for _, read := range []string{"cpu", "mem"} {
-		if m, t := "max-"+read, "target-"+read; p.Err == nil && p.C.IsSet(m) && p.C.IsSet(t) {
-			p.Err = fmt.Errorf("--%s %s and --%s %s are the same with auto: leave one out", m, p.C.String(m), t, p.C.String(t))
+		if m, t := "max-"+read, "target-"+read; p.err == nil && p.isSet(m) && p.isSet(t) {
+			p.err = fmt.Errorf("--%s %s and --%s %s are the same with auto: leave one out", m, p.text(m), t, p.text(t))
 		}
 	}
 	// What was asked for already stays, unless the target is stricter.
-	if t.Machine.MaxCPU == 0 || cpu < t.Machine.MaxCPU || p.C.IsSet("target-cpu") {
-		t.Machine.MaxCPU = cpu
+	if t.machine.MaxCPU == 0 || cpu < t.machine.MaxCPU || p.isSet("target-cpu") {
+		t.machine.MaxCPU = cpu
 	}
-	if t.Machine.MaxMem == 0 || mem < t.Machine.MaxMem || p.C.IsSet("target-mem") {
-		t.Machine.MaxMem = mem
+	if t.machine.MaxMem == 0 || mem < t.machine.MaxMem || p.isSet("target-mem") {
+		t.machine.MaxMem = mem
 	}
-	if !p.C.IsSet("ramp") && t.Ramp == 0 {
+	if !p.isSet("ramp") && t.Ramp == 0 {
 		t.Ramp = defaultRamp
 	}
-	if t.MinSlots > slots && p.Err == nil {
-		p.Err = fmt.Errorf("--min-slots %d is more than the %d of --max-slots", t.MinSlots, slots)
+	if t.MinSlots > slots && p.err == nil {
+		p.err = fmt.Errorf("--min-slots %d is more than the %d of --max-slots", t.MinSlots, slots)
 	}
 	return t, slots
 }
 
-// OnlyAuto says which flags have no meaning without -n auto.
-func (p *FlagParser) OnlyAuto(slots string) {
+// onlyAuto says which flags have no meaning without -n auto.
+func (p *parser) onlyAuto(slots string) {
 	for _, f := range []string{"max-slots", "target-cpu", "target-mem"} {
-		if p.C.IsSet(f) && p.Err == nil {
-			p.Err = fmt.Errorf("--%s %s goes with auto, not with %s", f, p.C.String(f), slots)
+		if p.isSet(f) && p.err == nil {
+			p.err = fmt.Errorf("--%s %s goes with auto, not with %s", f, p.text(f), slots)
 		}
 	}
 }
@@ -224,19 +222,19 @@ func (p *FlagParser) OnlyAuto(slots string) {
 // maxGates bounds all gates together, for the same reason.
 const maxGates = 8192
 
-// Agree says which of the terms do not go together.
-func (p *FlagParser) Agree(t Terms, limit int) {
-	switch packed := t.Pack(); {
-	case p.Err != nil:
+// agree says which of the terms do not go together.
+func (p *parser) agree(t terms, limit int) {
+	switch packed := t.pack(); {
+	case p.err != nil:
 	case len(packed.Gates) > maxGates:
-		p.Err = fmt.Errorf("%d bytes of gates are too many (at most %d)", len(packed.Gates), maxGates)
+		p.err = fmt.Errorf("%d bytes of gates are too many (at most %d)", len(packed.Gates), maxGates)
 	case limit > 0 && t.MinSlots > limit:
-		p.Err = fmt.Errorf("--min-slots %d is more than the %d slots there are", t.MinSlots, limit)
+		p.err = fmt.Errorf("--min-slots %d is more than the %d slots there are", t.MinSlots, limit)
 	case t.MinSlots > 0 && packed.Gates == "":
-		p.Err = fmt.Errorf("--min-slots %d has no gate to go with", t.MinSlots)
+		p.err = fmt.Errorf("--min-slots %d has no gate to go with", t.MinSlots)
 	case t.Rate.Burst > 0 && t.Rate.Every == 0:
-		p.Err = fmt.Errorf("--burst %d has no --rate to go with", t.Rate.Burst)
+		p.err = fmt.Errorf("--burst %d has no --rate to go with", t.Rate.Burst)
 	case t.Rate.Burst > 1 && t.Rate.Every > lease.MaxEvery:
-		p.Err = fmt.Errorf("--burst %d needs a --rate of at least 1 in %v", t.Rate.Burst, lease.MaxEvery)
+		p.err = fmt.Errorf("--burst %d needs a --rate of at least 1 in %v", t.Rate.Burst, lease.MaxEvery)
 	}
 }

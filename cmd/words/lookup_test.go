@@ -24,7 +24,7 @@ func TestShellWords(t *testing.T) {
 		{[]string{"make"}, ``},
 		{[]string{"no-such"}, ``},
 	} {
-		got := strings.Join(text.Quoted(ShellWords(c.argv, []string{"BASH_FUNC_mine%%=() { :; }"}, true)), " ")
+		got := strings.Join(text.Quoted(shellWords(c.argv, []string{"BASH_FUNC_mine%%=() { :; }"}, true)), " ")
 		if got != c.want {
 			t.Errorf("%q: %s, want %s", c.argv, got, c.want)
 		}

@@ -5,8 +5,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/urfave/cli/v2"
-
 	"berth/cmd/text"
 )
 
@@ -22,13 +20,14 @@ var (
 
 // meant is the flag that an unknown one seems to be, or nil: it has another name
 // elsewhere, or is one letter, or a few at its end, away from one of ours.
-func meant(typed string, known []cli.Flag) cli.Flag {
+func meant(typed string, known []Flag) *Flag {
 	name := strings.TrimLeft(typed, "-")
 	short := typed == "-"+name && name != "" // may have its value attached
 	first, size := utf8.DecodeRuneInString(name)
-	begins, several := cli.Flag(nil), false
-	for _, f := range known {
-		for _, n := range f.Names() {
+	begins, several := (*Flag)(nil), false
+	for i := range known {
+		f := &known[i]
+		for _, n := range f.long() {
 			switch {
 			case n == otherFlags[name], text.Near(name, n):
 				return f
@@ -47,10 +46,10 @@ func meant(typed string, known []cli.Flag) cli.Flag {
 
 // isSlip reports whether a word of short flags is one letter off from a long name
 // that begins like it: -pools, but not -pstore.
-func isSlip(word string, known []cli.Flag) bool {
+func isSlip(word string, known []Flag) bool {
 	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	for _, f := range known {
-		for _, n := range f.Names() {
+		for _, n := range f.long() {
 			if len(name) > 3 && name[0] == n[0] && text.Near(name, n) {
 				return true
 			}
@@ -82,17 +81,4 @@ func swapCase(r rune) rune {
 		return unicode.ToLower(r)
 	}
 	return unicode.ToUpper(r)
-}
-
-// Dashed are the names of a flag as they are typed, the short one first.
-func Dashed(f cli.Flag) []string {
-	var names []string
-	for _, n := range f.Names() {
-		if len(n) == 1 {
-			names = append([]string{"-" + n}, names...)
-		} else {
-			names = append(names, "--"+n)
-		}
-	}
-	return names
 }

@@ -3,97 +3,130 @@ package words
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 	"unicode/utf8"
 
-	"github.com/urfave/cli/v2"
-
 	"berth/cmd/tty"
 )
 
-// FlagParser keeps the first error.
-type FlagParser struct {
-	C   *cli.Context
-	Err error
+// parser turns the words of one command into a request. It keeps the first error.
+type parser struct {
+	line *line
+	err  error
 }
 
-func (p *FlagParser) Check(name string, err error) {
-	if err != nil && p.Err == nil {
-		p.Err = fmt.Errorf("--%s: %w", name, err)
+func (p *parser) fail(err error) {
+	if p.err == nil {
+		p.err = err
 	}
+}
+
+func (p *parser) check(name string, err error) {
+	if err != nil {
+		p.fail(fmt.Errorf("--%s: %w", name, err))
+	}
+}
+
+func (p *parser) operands() []string { return p.line.operands }
+
+func (p *parser) isSet(name string) bool { return len(p.line.given[name]) > 0 }
+
+// text is the value of a flag, or its default.
+func (p *parser) text(name string) string {
+	if g := p.line.given[name]; len(g) > 0 {
+		return g[len(g)-1].value
+	}
+	if f := p.line.find(name); f != nil {
+		return f.Default
+	}
+	return ""
+}
+
+func (p *parser) list(name string) (values []string) {
+	for _, g := range p.line.given[name] {
+		values = append(values, g.value)
+	}
+	return values
+}
+
+// on reports whether a switch is on.
+func (p *parser) on(name string) bool {
+	on, _ := strconv.ParseBool(p.text(name))
+	return on
 }
 
 // parsed has f parse a flag into v, if it is there.
-func parsed[T any](p *FlagParser, name string, v *T, f func(string) (T, error)) {
-	if !p.C.IsSet(name) {
+func parsed[T any](p *parser, name string, v *T, f func(string) (T, error)) {
+	if !p.isSet(name) {
 		return
 	}
-	x, err := f(p.C.String(name))
+	x, err := f(p.text(name))
 	if err == nil {
 		*v = x
 	}
-	p.Check(name, err)
+	p.check(name, err)
 }
 
-// Switched is a switch that BERTH_NAME can set, too.
-func (p *FlagParser) Switched(name string) bool {
+// switched is a switch that BERTH_NAME can set, too.
+func (p *parser) switched(name string) bool {
 	env := "BERTH_" + strings.ToUpper(name)
 	v := strings.ToLower(os.Getenv(env))
 	switch {
-	case p.C.IsSet(name):
-		return p.C.Bool(name)
+	case p.isSet(name):
+		return p.on(name)
 	case v == "1" || v == "true" || v == "yes":
 		return true
-	case v != "" && v != "0" && v != "false" && v != "no" && p.Err == nil:
-		p.Err = fmt.Errorf("%s: %q is neither 1 nor 0", env, os.Getenv(env))
+	case v != "" && v != "0" && v != "false" && v != "no" && p.err == nil:
+		p.err = fmt.Errorf("%s: %q is neither 1 nor 0", env, os.Getenv(env))
 	}
 	return false
 }
 
-func (p *FlagParser) oneOf(name string, words ...string) string {
-	v := p.C.String(name)
+func (p *parser) oneOf(name string, words ...string) string {
+	v := p.text(name)
 	for _, w := range words {
 		if v == w {
 			return v
 		}
 	}
-	p.Check(name, fmt.Errorf("%q is none of %s", v, strings.Join(words, ", ")))
+	p.check(name, fmt.Errorf("%q is none of %s", v, strings.Join(words, ", ")))
 	return ""
 }
 
-func (p *FlagParser) duration(name string) time.Duration {
-	d, err := ParseDuration(p.C.String(name))
-	p.Check(name, err)
+func (p *parser) duration(name string) time.Duration {
+	d, err := ParseDuration(p.text(name))
+	p.check(name, err)
 	return d
 }
 
 // limit is 0 for a flag that was not given, and for none.
-func (p *FlagParser) limit(name string) time.Duration {
-	if !p.C.IsSet(name) {
+func (p *parser) limit(name string) time.Duration {
+	if !p.isSet(name) {
 		return 0
 	}
 	return p.duration(name)
 }
 
-func (p *FlagParser) positive(name string) time.Duration {
+func (p *parser) positive(name string) time.Duration {
 	d := p.duration(name)
 	if d == 0 {
-		p.Check(name, fmt.Errorf("%q is no time at all", p.C.String(name)))
+		p.check(name, fmt.Errorf("%q is no time at all", p.text(name)))
 	}
 	return d
 }
 
-func (p *FlagParser) count(name string, low, high int) int {
-	n, err := ParseCount(p.C.String(name), "valid", low, high, "")
-	p.Check(name, err)
+func (p *parser) count(name string, low, high int) int {
+	n, err := ParseCount(p.text(name), "valid", low, high, "")
+	p.check(name, err)
 	return n
 }
 
-func (p *FlagParser) signal(name string) syscall.Signal {
-	sig, err := tty.ParseSignal(p.C.String(name))
-	p.Check(name, err)
+func (p *parser) signal(name string) syscall.Signal {
+	sig, err := tty.ParseSignal(p.text(name))
+	p.check(name, err)
 	return sig
 }
 
@@ -101,13 +134,13 @@ func (p *FlagParser) signal(name string) syscall.Signal {
 const maxKey = 256
 
 // key is "" for a flag that was not given.
-func (p *FlagParser) key(name string) string {
-	k := p.C.String(name)
+func (p *parser) key(name string) string {
+	k := p.text(name)
 	switch {
 	case len(k) > maxKey || !utf8.ValidString(k):
-		p.Check(name, fmt.Errorf("a KEY of %d bytes that is not UTF-8 or longer than %d bytes", len(k), maxKey))
-	case k == "" && p.C.IsSet(name):
-		p.Check(name, fmt.Errorf("\"\" is not a KEY: it must not be empty"))
+		p.check(name, fmt.Errorf("a KEY of %d bytes that is not UTF-8 or longer than %d bytes", len(k), maxKey))
+	case k == "" && p.isSet(name):
+		p.check(name, fmt.Errorf("\"\" is not a KEY: it must not be empty"))
 	}
 	return k
 }
@@ -115,19 +148,19 @@ func (p *FlagParser) key(name string) string {
 // maxLabels bounds what labels add to a record that is read at every look.
 const maxLabels = 4096
 
-func (p *FlagParser) Labels(name string) map[string]string {
+func (p *parser) labels(name string) map[string]string {
 	labels, size := map[string]string{}, 0
-	for _, l := range p.C.StringSlice(name) {
+	for _, l := range p.list(name) {
 		k, v, err := ParseLabel(l)
 		if before, twice := labels[k]; twice && err == nil {
 			err = fmt.Errorf("%s is given twice, as %q and as %q: leave one out", k, before, v)
 		}
-		p.Check(name, err)
+		p.check(name, err)
 		labels[k] = v
 		size += len(l)
 	}
 	if size > maxLabels {
-		p.Check(name, fmt.Errorf("%d bytes of labels are too many (at most %d)", size, maxLabels))
+		p.check(name, fmt.Errorf("%d bytes of labels are too many (at most %d)", size, maxLabels))
 	}
 	return labels
 }

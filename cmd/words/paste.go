@@ -9,23 +9,19 @@ import (
 	"berth/lease/remote"
 )
 
-// TypedLine is what hints repeat of what was typed, so that they can be pasted:
-// Main notes it down once, and before anything is said.
-type TypedLine struct {
+// typedLine is what hints repeat of what was typed, so that they can be pasted. Parse notes
+// it down before anything is said.
+type typedLine struct {
 	words []string // as typed, without berth and the command's name
-	Flags []string // the same in the one form of argv
+	flags []string // each as --name=value
 	own   []string // --store and --store-owner, in that form
 }
 
-var Typed TypedLine
+var typed typedLine
 
-// Note takes what normal made of the words.
-func (t *TypedLine) Note(words, inOneForm []string) {
-	t.words, t.Flags, t.own = words, inOneForm, nil
-	if i := slices.Index(inOneForm, "--"); i >= 0 {
-		t.Flags = inOneForm[:i]
-	}
-	for _, f := range t.Flags {
+func (t *typedLine) note(l *line) {
+	*t = typedLine{words: l.words, flags: l.flags}
+	for _, f := range t.flags {
 		if strings.HasPrefix(f, "--store=") || strings.HasPrefix(f, "--store-owner=") {
 			t.own = append(t.own, f)
 		}
@@ -34,7 +30,7 @@ func (t *TypedLine) Note(words, inOneForm []string) {
 
 // store is the flags that say which store, as they are typed. A password of a URL is
 // shown to nobody: of a URL that cannot be read nothing is.
-func (t *TypedLine) store() string {
+func (t *typedLine) store() string {
 	var b strings.Builder
 	for _, f := range t.own {
 		name, value, _ := strings.Cut(f, "=")
@@ -56,9 +52,9 @@ func (t *TypedLine) store() string {
 	return b.String()
 }
 
-// Before are the flags as they were typed before the last n words, without those of
+// before are the flags as they were typed before the last n words, without those of
 // the store, each with a blank behind it.
-func (t *TypedLine) Before(n int) string {
+func (t *typedLine) before(n int) string {
 	words := t.words[:max(0, len(t.words)-n)]
 	var b strings.Builder
 	for i := 0; i < len(words) && words[i] != "--"; i++ {
@@ -78,7 +74,9 @@ var takeStore = []string{"run", "ls", "limit", "probe", "stop", "held", "keepali
 
 // InSameStore is a text in which each command of berth that can be pasted is about the
 // store that the flags named: without them it would tell of another, or change it.
-func (t *TypedLine) InSameStore(text string) string {
+func InSameStore(text string) string { return typed.inSameStore(text) }
+
+func (t *typedLine) inSameStore(text string) string {
 	const name = "berth "
 	if len(t.own) == 0 {
 		return text

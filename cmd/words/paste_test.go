@@ -27,9 +27,9 @@ func TestInSameStore(t *testing.T) {
 		{"--store=/a", "did you mean berth ls?", "did you mean berth ls?"},
 		{"--store=/a", "/berth ls", "/berth ls"},
 	} {
-		var line TypedLine
-		line.Note(nil, append(strings.Split(c.flags, "|"), "--", "--store=/x"))
-		if got := line.InSameStore(c.text); got != c.want || strings.Contains(got, "secret") {
+		var line typedLine
+		line.note(read(append(strings.Split(c.flags, "|"), "--", "--store=/x"), runFlags(), false))
+		if got := line.inSameStore(c.text); got != c.want || strings.Contains(got, "secret") {
 			t.Errorf("%s: %q is %q, want %q", c.flags, c.text, got, c.want)
 		}
 	}
@@ -50,8 +50,8 @@ func TestTypedBefore(t *testing.T) {
 		{"-store=D --pool=p make", 1, "--pool=p "},
 		{"-p store make", 1, "-p store "},
 	} {
-		line := TypedLine{words: strings.Fields(c.typed)}
-		if got := line.Before(c.operands); got != c.want {
+		line := typedLine{words: strings.Fields(c.typed)}
+		if got := line.before(c.operands); got != c.want {
 			t.Errorf("%q: %q, want %q", c.typed, got, c.want)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // maxReason bounds what is said to everybody who is refused, in one line.
 const maxReason = 200
 
-func ParseReason(s string) (string, error) {
+func parseReason(s string) (string, error) {
 	said := strings.Join(strings.Fields(s), " ")
 	switch {
 	case !utf8.ValidString(s):

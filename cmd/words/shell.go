@@ -14,9 +14,9 @@ var (
 		"popd pushd readarray shopt source suspend time typeset")
 )
 
-// ShellWords are the line that do what these seem to mean, where they are a shell's
+// shellWords are the line that do what these seem to mean, where they are a shell's
 // own, a line for a shell in one word, or begin with a variable. Else nil.
-func ShellWords(argv, env []string, missing bool) []string {
+func shellWords(argv, env []string, missing bool) []string {
 	name := argv[0]
 	line := strings.Join(append([]string{name}, text.Quoted(argv[1:])...), " ") // quoted, it were no word of the shell's
 	variable, _, assigns := strings.Cut(name, "=")
@@ -43,4 +43,37 @@ func isVariable(name string) bool {
 	digits := "0123456789"
 	return name != "" && !strings.Contains(digits, name[:1]) &&
 		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"+digits) == ""
+}
+
+// Advice is the command line that a caller seems to have meant whose command cannot be
+// run, in the environment env; "" for none. missing: nothing has its name.
+func Advice(argv, env []string, missing bool) string {
+	if next := secondValue(argv); next != "" {
+		return next
+	}
+	if words := shellWords(argv, env, missing); words != nil {
+		return "berth run " + typed.before(len(argv)) + "-- " + strings.Join(text.Quoted(words), " ")
+	}
+	return ""
+}
+
+// secondValue is for 'run --need mem=2G cpu=1 -- make': a flag has one value, and what
+// follows it is a command.
+func secondValue(argv []string) string {
+	end := slices.Index(argv, "--")
+	if end < 1 || len(typed.flags) == 0 || slices.ContainsFunc(argv[:end], func(w string) bool { return !strings.Contains(w, "=") }) {
+		return ""
+	}
+	next := "berth run " + typed.before(len(argv))
+	switch flag, _, _ := strings.Cut(typed.flags[len(typed.flags)-1], "="); flag {
+	case "--need", "--max-pressure":
+		next = strings.TrimSuffix(next, " ") + "," + strings.Join(text.Quoted(argv[:end]), ",") + " "
+	case "--label", "--min-disk":
+		for _, value := range text.Quoted(argv[:end]) {
+			next += flag + " " + value + " "
+		}
+	default:
+		return ""
+	}
+	return next + strings.Join(text.Quoted(argv[end:]), " ")
 }

@@ -1,4 +1,4 @@
-package cmd
+package words
 
 import (
 	"errors"
@@ -6,26 +6,27 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/urfave/cli/v2"
-
 	"berth/cmd/text"
-	"berth/cmd/words"
 )
 
-// commandsOf are all commands with their flags, and their names.
-func commandsOf() (all []*cli.Command, names []string) {
-	for _, known := range knownCommands(new(int)) {
-		all, names = append(all, known.build()), append(names, known.name)
+func flagsOfCommand(name string) []Flag {
+	all := Commands()
+	return all[slices.IndexFunc(all, func(c Command) bool { return c.Name == name })].Flags
+}
+
+// normal is what read makes of the words, as words again.
+func normal(typed []string, known []Flag, anywhere bool) ([]string, error) {
+	l := read(typed, known, anywhere)
+	switch {
+	case l.help:
+		return []string{"--help"}, nil
+	case l.err != nil:
+		return nil, l.err
 	}
-	return all, names
+	return append(append(l.flags, "--"), l.operands...), nil
 }
 
-func flagsOfCommand(name string) []cli.Flag {
-	all, names := commandsOf()
-	return all[slices.Index(names, name)].Flags
-}
-
-// TestNormal: what is typed, and the one form it has for the library.
+// TestNormal: what is typed, and what it means.
 func TestNormal(t *testing.T) {
 	for _, c := range []struct{ command, typed, want string }{
 		// the usual ways
@@ -80,7 +81,7 @@ func TestNormal(t *testing.T) {
 		{"ls", "p --help", "--help"},
 		{"ls", "-- --help", "-- --help"},
 	} {
-		got, err := words.Normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
+		got, err := normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
 		if err != nil || strings.Join(got, " ") != c.want {
 			t.Errorf("berth %s %s: %q, %v; want %q", c.command, c.typed, got, err, c.want)
 		}
@@ -129,8 +130,8 @@ func TestNormalRefuses(t *testing.T) {
 		{"ls", "--jsno", "unknown flag --jsno", "did you mean --json?"},
 		{"run", "-q=perhaps make", `--quiet: "perhaps" is neither true nor false`, ""},
 	} {
-		got, err := words.Normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
-		var hinted *words.HintedError
+		got, err := normal(strings.Fields(c.typed), flagsOfCommand(c.command), c.command != "run")
+		var hinted *HintedError
 		hint := ""
 		if errors.As(err, &hinted) {
 			hint = hinted.Next
@@ -142,13 +143,12 @@ func TestNormalRefuses(t *testing.T) {
 }
 
 func TestCommandMeant(t *testing.T) {
-	_, commandNames := commandsOf()
 	for typed, want := range map[string]string{
 		"status": "ls", "list": "ls", "ps": "ls", "lst": "ls", "kill": "stop", "cancel": "stop", "kil": "stop",
 		"rnu": "run", "rn": "run", "runs": "run", "sotp": "stop", "limt": "limit", "keepalives": "keepalive",
 		"make": "", "r": "", "": "", "x": "", "la": "",
 	} {
-		if got := words.CommandMeant(typed, commandNames); got != want {
+		if got := CommandMeant(typed, names()); got != want {
 			t.Errorf("%q: %q, want %q", typed, got, want)
 		}
 	}
@@ -156,18 +156,17 @@ func TestCommandMeant(t *testing.T) {
 
 // TestRepeatable: what may be given more than once says so, and nothing else does.
 func TestRepeatable(t *testing.T) {
-	all, _ := commandsOf()
-	for _, c := range all {
+	for _, c := range Commands() {
 		for _, f := range c.Flags {
-			if says := strings.Contains(f.(cli.DocGenerationFlag).GetUsage(), "repeatable"); says != words.IsList(f) {
-				t.Errorf("berth %s --%s: its help says repeatable: %t, it is: %t", c.Name, f.Names()[0], says, words.IsList(f))
+			if says := strings.Contains(f.Usage, "repeatable"); says != (f.Kind == List) {
+				t.Errorf("berth %s --%s: its help says repeatable: %t, it is: %t", c.Name, f.Name, says, f.Kind == List)
 			}
 		}
 	}
 }
 
-// FuzzNormal: the library reads what normal writes without an error and without
-// another meaning, whatever was typed; and nothing behind -- is touched.
+// FuzzNormal: what was read has the same meaning when it is written down and read again,
+// whatever was typed; and nothing behind -- is touched.
 func FuzzNormal(f *testing.F) {
 	for _, s := range []string{
 		"run\n-n\n2\n--\nx", "run\n-qn2\n-pfoo\n--label\na=b\n--label=c=d\nx\n-n", "ls\np\n--json", "run\n-p\n--", "run\n--help",
@@ -175,14 +174,13 @@ func FuzzNormal(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	_, commandNames := commandsOf()
 	f.Fuzz(func(t *testing.T, s string) {
 		line := strings.Split(s, "\n")
-		if !slices.Contains(commandNames, line[0]) {
+		if !slices.Contains(names(), line[0]) {
 			return
 		}
 		name, known := line[0], flagsOfCommand(line[0])
-		out, err := words.Normal(line[1:], known, name != "run")
+		out, err := normal(line[1:], known, name != "run")
 		if err != nil {
 			if text.OneLine(err.Error()) == "" {
 				t.Error("an error without a word")
@@ -192,7 +190,7 @@ func FuzzNormal(f *testing.F) {
 		if slices.Equal(out, []string{"--help"}) {
 			return
 		}
-		again, err := words.Normal(out, known, name != "run")
+		again, err := normal(out, known, name != "run")
 		if err != nil || !slices.Equal(again, out) {
 			t.Fatalf("%q is %q, and that is %q, %v", line, out, again, err)
 		}
@@ -206,18 +204,9 @@ func FuzzNormal(f *testing.F) {
 				t.Fatalf("%q is %q: %q is not --name=value", line, out, w)
 			}
 			attached := func(word string) bool { return word != value && strings.HasSuffix(word, value) }
-			if strings.HasPrefix(value, "-") && !words.IsNegative(value) && !slices.ContainsFunc(line[1:], attached) {
+			if strings.HasPrefix(value, "-") && !isNegative(value) && !slices.ContainsFunc(line[1:], attached) {
 				t.Fatalf("%q is %q: %q swallowed %q", line, out, flag, value)
 			}
-		}
-		var operands []string
-		app := newApp(new(int), []string{"berth"})
-		app.Commands = []*cli.Command{{Name: name, Flags: known, HideHelpCommand: true, Action: func(c *cli.Context) error {
-			operands = c.Args().Slice()
-			return nil
-		}}}
-		if err := app.Run(append([]string{"berth", name}, out...)); err != nil || !slices.Equal(operands, out[end+1:]) {
-			t.Fatalf("%q is %q, of which the library makes %q, %v", line, out, operands, err)
 		}
 	})
 }

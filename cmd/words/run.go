@@ -1,0 +1,266 @@
+package words
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"berth/cmd/storename"
+	"berth/cmd/text"
+	"berth/lease"
+	"berth/limiter/gate"
+	"berth/procwatch"
+)
+
+// Run is what the words of 'berth run' ask for.
+type Run struct {
+	Store       storename.Spec
+	Request     lease.Request
+	Wait        time.Duration // in the line; negative: as long as it takes
+	OnBusy      string        // fail, skip, run
+	Timeout     time.Duration // of the child; 0: none
+	IdleTimeout time.Duration // without keepalive; 0: none
+	Signal      syscall.Signal
+	KillAfter   time.Duration // from signal to KILL
+	Hold        string        // command, tree
+	Leftovers   string        // keep, kill: what the command leaves behind
+	OnLost      string        // kill, warn
+	Nested      string        // reuse, take, fail
+	Exec        bool
+	Quiet       bool
+	Verbose     bool
+	Argv        []string
+}
+
+func runFlags() []Flag {
+	const slots, line, job, server, other = "Slots", "Waiting", "Running", "On a server", "Other"
+	flags := []Flag{
+		{Group: slots, Name: "pool", Short: "p", Value: "NAME", Default: "default", Usage: "count the slots of this pool (default: default)"},
+		{Group: slots, Name: "slots", Short: "n", Value: "N", Kind: Number, Usage: "start only while fewer than N slots of the pool are in use: a whole number, like 50% of the CPUs, or auto for as many as the machine carries, see Gates (default: the pool's own limit, else the number of CPUs)"},
+		{Group: slots, Name: "weight", Value: "K", Default: "1", Kind: Number, Usage: "take K slots at once (default: 1)"},
+		{Group: slots, Name: "hold", Value: "WHAT", Default: "command", Usage: "keep the slot until the command ends (command), or until its last descendant does (tree) (default: command)"},
+		{Group: slots, Name: "nested", Value: "HOW", Default: "reuse", Usage: "inside a job of the same pool: reuse its slot, take another, or fail (default: reuse)"},
+
+		{Group: line, Name: "wait", Value: "D", Kind: Number, Usage: "wait at most this long for a slot; 0 does not wait (default: for ever; 0 with --on-busy skip or run) [$BERTH_WAIT]"},
+		{Group: line, Name: "on-busy", Value: "WHAT", Default: "fail", Usage: "when that time is over: fail (exit code 75), skip (0, nothing is run), or run without a slot (default: fail)"},
+		{Group: line, Name: "priority", Value: "P", Default: "0", Kind: Number, Usage: "from -20 to 20, like nice: lower goes first, equals in order of arrival (default: 0)"},
+		{Group: line, Name: "ticket", Value: "KEY", Usage: "keep the place in the line, after giving up or being killed, for whoever comes back with the same KEY"},
+		{Group: line, Name: "ticket-grace", Value: "D", Default: "2m", Kind: Number, Usage: "keep it for so long (default: 2m)"},
+
+		{Group: job, Name: "timeout", Value: "D", Kind: Number, Usage: "end the command and all its descendants after this running time, exit code 124 (default: 0, never)"},
+		{Group: job, Name: "idle-timeout", Value: "D", Kind: Number, Usage: "the same after this time without 'berth keepalive' (default: 0, never)"},
+		{Group: job, Name: "signal", Value: "SIG", Default: "TERM", Kind: Number, Usage: "end a job with this signal first (default: TERM)"},
+		{Group: job, Name: "kill-after", Value: "D", Default: "10s", Kind: Number, Usage: "and with KILL so much later (default: 10s)"},
+		{Group: job, Name: "leftovers", Value: "WHAT", Default: "keep", Usage: "processes still running when the command ends: keep them, or end them as above before the slot is given back (kill) (default: keep)"},
+		{Group: job, Name: "heartbeat", Value: "D", Default: "5s", Kind: Number, Usage: "write a sign of life this often, for 'berth ls' (default: 5s; at most 15s on Redis)"},
+		{Group: job, Name: "label", Value: "K=V", Kind: List, Usage: "show it in 'berth ls', and give it to the command as BERTH_LABEL_K; repeatable"},
+		{Group: job, Name: "exec", Kind: Switch, Usage: "become the command instead of watching it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers or --heartbeat, nor with a store on a server"},
+
+		{Group: server, Name: "ttl", Value: "D", Default: "30s", Kind: Number, Usage: "the slot is free again when the store has not heard of its berth for about so long; from 1s to 24h (default: 30s)"},
+		{Group: server, Name: "on-lost", Value: "WHAT", Usage: "when the lease is lost: end the command before anyone else may start, exit code 74 (kill), or let it run uncounted (warn) (default: kill; warn with a directory)"},
+		{Group: server, Name: "redis-wait", Value: "N", Default: "0", Kind: Number, Usage: "count on a grant or a sign of life only when N replicas of Redis have it (default: 0)"},
+	}
+	return append(append(flags, gateFlags()...),
+		storeFlag(other), ownerFlag(other),
+		Flag{Group: other, Name: "quiet", Short: "q", Kind: Switch, Usage: "no notes, nothing while waiting [$BERTH_QUIET]"},
+		Flag{Group: other, Name: "verbose", Short: "v", Kind: Switch, Usage: "say when the slot is taken and given back [$BERTH_VERBOSE]"})
+}
+
+func runCommand() Command {
+	return Command{
+		Name:     "run",
+		Usage:    "Run COMMAND when a slot of its pool is free; give the slot back when it ends.",
+		Synopsis: "berth run [flags] [--] COMMAND [ARG...]",
+		Description: `Callers of a pool are served first come, first served. The exit code is the
+command's own; 75 no slot in time, 124 time limit, 125 berth itself failed,
+126 and 127 the command cannot be run or is not found (looked up before the wait
+and at the start), 128+n ended by signal n.
+D is a duration: seconds like 30 or 1.5, or with a unit: 300ms, 5min, 1h30m, 1d.`,
+		Flags:    runFlags(),
+		operands: true,
+		parse:    func(p *parser) any { return p.run() },
+	}
+}
+
+func (p *parser) run() Run {
+	r := Run{
+		Store: p.store(), Quiet: p.switched("quiet"), Verbose: p.switched("verbose"), Exec: p.on("exec"),
+		Argv:        p.operands(),
+		Wait:        p.wait(),
+		OnBusy:      p.oneOf("on-busy", "fail", "skip", "run"),
+		Hold:        p.oneOf("hold", "command", "tree"),
+		Leftovers:   p.oneOf("leftovers", "keep", "kill"),
+		Nested:      p.oneOf("nested", "reuse", "take", "fail"),
+		OnLost:      p.onLost(),
+		Signal:      p.signal("signal"),
+		KillAfter:   p.duration("kill-after"),
+		Timeout:     p.limit("timeout"),
+		IdleTimeout: p.limit("idle-timeout"),
+		Request:     p.request(),
+	}
+	r.Request.Signal, r.Request.KillAfter = int(r.Signal), r.KillAfter
+	r.Request.Timeout, r.Request.IdleTimeout = r.Timeout, r.IdleTimeout
+	r.Store.Replicas = p.count("redis-wait", 0, 9)
+	if storename.IsURL(r.Store.Where) {
+		r.Request.TTL = p.ttl()
+		r.Request.Heartbeat = p.heartbeat(r.Request.TTL)
+	}
+	p.fail(p.disagree(&r))
+	return r
+}
+
+// request is what goes into the line, but for who asks.
+func (p *parser) request() lease.Request {
+	r := lease.Request{
+		Pool:     p.text("pool"),
+		Weight:   p.count("weight", 1, MaxSlots),
+		Priority: p.count("priority", -20, 20),
+		Key:      p.key("ticket"),
+		Grace:    p.positive("ticket-grace"),
+		Labels:   p.labels("label"),
+	}
+	p.check("pool", lease.CheckPool(r.Pool))
+	t := p.terms(terms{})
+	switch n := p.text("slots"); {
+	case n == "auto":
+		t, r.Limit = p.auto(t)
+	case p.isSet("slots"):
+		p.onlyAuto("-n " + n)
+		parsed(p, "slots", &r.Limit, func(s string) (int, error) { return ParseSlots(s, gate.CPUs) })
+	default:
+		p.onlyAuto("the number of CPUs")
+		r.Fallback = gate.CPUs()
+	}
+	p.agree(t, r.Limit)
+	r.Conditions = t.pack()
+	if beat := p.duration("heartbeat"); beat < 100*time.Millisecond {
+		p.check("heartbeat", fmt.Errorf("%q is too short (at least 100ms)", p.text("heartbeat")))
+	} else if !p.on("exec") {
+		r.Heartbeat = beat
+	}
+	return r
+}
+
+// onLost is "warn" with a directory: only somebody who removes its files can take a
+// lease away there, and that is no reason to end a healthy job.
+func (p *parser) onLost() string {
+	switch {
+	case p.isSet("on-lost"):
+		return p.oneOf("on-lost", "kill", "warn")
+	case storename.IsURL(p.store().Where):
+		return "kill"
+	}
+	return "warn"
+}
+
+// mostWeight bounds the work of one step of a server, which does one at a time.
+const mostWeight = 10000
+
+const leastTTL, mostTTL = time.Second, 24 * time.Hour
+
+func (p *parser) ttl() time.Duration {
+	ttl := p.duration("ttl")
+	if ttl < leastTTL || ttl > mostTTL {
+		p.check("ttl", fmt.Errorf("%q is not from %v to %v", p.text("ttl"), text.Duration(leastTTL), text.Duration(mostTTL)))
+	}
+	return ttl
+}
+
+// heartbeat is how often a lease of that TTL is renewed: three times at least.
+func (p *parser) heartbeat(ttl time.Duration) time.Duration {
+	beat := p.duration("heartbeat")
+	if p.isSet("heartbeat") && beat > ttl/3 {
+		p.check("heartbeat", fmt.Errorf("%q is longer than a third of --ttl %v", p.text("heartbeat"), ttl))
+	}
+	return min(beat, ttl/3)
+}
+
+// disagree says which words, each right by itself, do not go together.
+func (p *parser) disagree(s *Run) error {
+	none := map[string]bool{"timeout": s.Timeout == 0, "idle-timeout": s.IdleTimeout == 0}
+	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "leftovers", "heartbeat"} {
+		if s.Exec && p.isSet(f) && !none[f] {
+			return fmt.Errorf("--exec: leaves nobody to take care of --%s; drop one of them", f)
+		}
+	}
+	remote := storename.IsURL(s.Store.Where)
+	switch r := s.Request; {
+	case !remote && p.isSet("ttl"):
+		return fmt.Errorf("--ttl %s: with a directory for a store a lease ends with its owner, and not by a clock; drop it", p.text("ttl"))
+	case s.Store.Replicas > 0 && !strings.Contains(storename.Scheme(s.Store.Where), "redis") && storename.Scheme(s.Store.Where) != "unix":
+		return fmt.Errorf("--redis-wait %d: the store is not on Redis; drop it", s.Store.Replicas)
+	case remote && r.Weight > mostWeight:
+		return fmt.Errorf("--weight %d: at most %d with a store on a server, which keeps a list of them", r.Weight, mostWeight)
+	case remote && s.Exec:
+		return fmt.Errorf("--exec: leaves nobody to renew the lease in a store on a server; drop it")
+	case len(s.Argv) == 0:
+		return p.noCommand()
+	case s.Argv[0] == "":
+		return fmt.Errorf("the command to run is an empty string")
+	case r.Limit > 0 && r.Weight > r.Limit:
+		return fmt.Errorf("--weight %d needs more than the %d slots that -n allows", r.Weight, r.Limit)
+	case s.Hold == "tree" && !procwatch.CanWaitTree():
+		return fmt.Errorf("--hold tree needs Linux: this system does not tell when the last descendant ends")
+	case s.Hold == "tree" && s.Leftovers == "kill":
+		return fmt.Errorf("--leftovers kill leaves nothing that --hold tree could wait for; drop one of them")
+	case s.Leftovers == "kill" && !procwatch.CanWaitTree():
+		return fmt.Errorf("--leftovers kill needs Linux: on this system what has lost its parent cannot be found")
+	case s.IdleTimeout > 0 && s.OnBusy == "run":
+		return fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", p.text("idle-timeout"))
+	case r.Key == "" && p.isSet("ticket-grace"):
+		return fmt.Errorf("--ticket-grace needs --ticket KEY")
+	}
+	return nil
+}
+
+// noCommand tells one who writes a crontab, where % ends the line, what has become
+// of '-n 50% -- COMMAND'. The flags are those with a % that can be cut off.
+func (p *parser) noCommand() error {
+	err := errors.New("no command to run")
+	for _, f := range []string{"slots", "max-cpu", "max-mem", "min-mem", "max-pressure", "target-cpu", "target-mem"} {
+		v := p.text(f)
+		if p.isSet(f) && strings.Trim(v[max(0, len(v)-1):], "0123456789") == "" {
+			return Hinted(err, fmt.Sprintf(`in a crontab %% ends the line; write \%% there: --%s %s\%%`, f, v))
+		}
+	}
+	return err
+}
+
+// wait is negative for as long as it takes. Who says what is to be done instead of
+// waiting does not wait.
+func (p *parser) wait() time.Duration {
+	env := os.Getenv("BERTH_WAIT")
+	switch {
+	case p.isSet("wait"):
+		return p.duration("wait")
+	case env == "" && (p.text("on-busy") == "skip" || p.text("on-busy") == "run"):
+		return 0
+	case env == "":
+		return -1
+	}
+	d, err := ParseDuration(env)
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("BERTH_WAIT: %w", err)
+	}
+	return d
+}
+
+// ShownCommand is what a lease tells of a command: enough to recognise it, and
+// never so much that a long one makes every look at the pool slow, and no password of a
+// URL, which everybody who may use the store would see.
+func ShownCommand(argv []string) []string {
+	const most = 1024
+	out, room := []string{}, most
+	for _, a := range argv {
+		a = storename.WithoutLogins(a)
+		if len(a) > room {
+			return append(out, strings.ToValidUTF8(a[:room], "\uFFFD")+"…")
+		}
+		out = append(out, strings.ToValidUTF8(a, "\uFFFD"))
+		room -= len(a)
+	}
+	return out
+}

@@ -11,7 +11,7 @@ import (
 
 // lossTTL is longer than a server needs to come back where many tests run at once: a
 // lease that ends meanwhile is lost, and rightly so.
-const lossTTL = 3 * time.Second
+const lossTTL = 5 * time.Second
 
 // A server that forgets, all or nothing, while its pool is full and a line stands.
 func TestStateLost(t *testing.T) {

@@ -66,7 +66,7 @@ func conforms(t *testing.T, server *engine.Server) {
 			return open(t, server, "")
 		},
 		Another: func(t *testing.T, _ lease.Store) lease.Store { return open(t, server, "") },
-		TTL:     time.Second,
+		TTL:     2 * time.Second,
 		Grants:  true,
 		Forgets: func(t *testing.T, age time.Duration) (lease.Store, func(string) []string) {
 			fresh(t, server)

@@ -351,10 +351,10 @@ func TestNoShell(t *testing.T) {
 // command is not asked again for it.
 func TestSlowCommand(t *testing.T) {
 	f := unmeasured(t)
-	a := &Asker{Timings: Timings{Interval: 50 * ms}}
-	q, runs := commands(t, f, "sleep 0.1")
+	a := &Asker{Timings: Timings{Interval: 1000 * ms}}
+	q, runs := commands(t, f, "sleep 1.2")
 	q.Sets = append(q.Sets, Set{Gates: Gates{MaxMem: 0.9}})
-	if ans := ask(t, a, q); ans.Open || !ans.Measuring || ans.Again > 50*ms {
+	if ans := ask(t, a, q); ans.Open || !ans.Measuring || ans.Again > 1000*ms {
 		t.Fatalf("opens with what was read before: %+v", ans)
 	}
 	if ans := ask(t, a, q); !ans.Open || runs() != 1 {

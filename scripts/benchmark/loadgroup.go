@@ -93,7 +93,7 @@ func (g *group) most() (float64, error) {
 	return strconv.ParseFloat(strings.TrimSpace(string(text)), 64)
 }
 
-// killed is how many the kernel ended in it for want of memory.
+// killed is how many processes of it the kernel has ended because its memory was used up.
 func (g *group) killed() (int, error) {
 	text, err := os.ReadFile(filepath.Join(g.dir, g.events))
 	if err != nil {
@@ -134,6 +134,7 @@ func memoryBelow() float64 {
 	return float64(pages * os.Getpagesize())
 }
 
+// parents is the parent of each process that there is, by its pid.
 func parents() map[int]int {
 	all := map[int]int{}
 	dirs, _ := os.ReadDir("/proc")

@@ -195,13 +195,8 @@ func (p *procs) endAll() error {
 
 // children are all whose parent we are, orphans included.
 func children() (pids []int) {
-	self := []byte(strconv.Itoa(os.Getpid()))
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, name := range stats {
-		text, _ := os.ReadFile(name)
-		after := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-		if len(after) > 1 && bytes.Equal(after[1], self) {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+	for pid, parent := range parents() {
+		if parent == os.Getpid() {
 			pids = append(pids, pid)
 		}
 	}

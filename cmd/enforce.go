@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"berth/cmd/job"
 	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/tty"
@@ -130,7 +131,7 @@ func follow(st *open.Store, c *chase, e *lease.Entry, stop lease.Stop) (over boo
 	case e.Ticket != nil:
 		c.rouse(e.Ticket.Owner)
 	case late:
-		return true, fmt.Errorf("job %s still holds slot %s of pool %s: something out of reach, or something it left behind, has the lock", c.id, view.SlotList(e.Lease.Slots), e.Lease.Pool)
+		return true, fmt.Errorf("job %s still holds slot %s of pool %s: something out of reach, or something it left behind, has the lock", c.id, text.SlotList(e.Lease.Slots), e.Lease.Pool)
 	case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && !st.Remote:
 		// Nobody is there to do it, or it is the command itself (--exec). With a server
 		// the lease ends by its clock.
@@ -160,13 +161,10 @@ func (c *chase) rouse(owner lease.Process) {
 	}
 	c.wake = time.Now().Add(c.pause)
 	c.pause = min(2*c.pause, time.Second)
-	if p := procwatch.ID(owner); p.Marked(mark(c.id)) {
+	if p := procwatch.ID(owner); p.Marked(job.Mark(c.id)) {
 		_ = p.Send(tty.CONT)
 	}
 }
-
-// mark is how a berth shows whose it is.
-func mark(id string) string { return "berth " + id }
 
 // chaseOrphan ends those processes of a job that show that they are its: they were
 // started with its BERTH_LEASE, in this store, by the user whose job it is, or have

@@ -72,25 +72,3 @@ func TestEnvironmentByteForByte(t *testing.T) {
 		}
 	}
 }
-
-// TestTells: a block is trusted only when it is ours, and of now.
-func TestTells(t *testing.T) {
-	known := []string{"A=1", "B=2", "X"}
-	for _, c := range []struct {
-		raw  []string
-		want bool
-	}{
-		{[]string{"A=1", "B=2", "X"}, true},
-		{[]string{"", "A=1", "A=2", "B=2", "", "B=2", "X", ""}, true},
-		{[]string{"A=1", "B=2"}, false},
-		{[]string{"A=1", "B=2", "X", "Y"}, false},
-		{[]string{"A=1", "B=3", "X"}, false},
-		{[]string{"A=2", "A=1", "B=2", "X"}, false},
-		{[]string{"C=3", "A=1", "B=2", "X"}, false},
-		{nil, false},
-	} {
-		if got := tells(c.raw, known); got != c.want {
-			t.Errorf("%q tells %v: %v", c.raw, known, got)
-		}
-	}
-}

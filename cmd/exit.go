@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os/signal"
 	"syscall"
-	"time"
 
+	"berth/cmd/job"
 	"berth/cmd/tty"
 	"berth/lease"
 	"berth/limiter"
@@ -45,7 +45,7 @@ func code(err error) int {
 		return codeNotFound
 	case errors.Is(err, procwatch.ErrCannotExec):
 		return codeCannot
-	case errors.Is(err, errTimeout):
+	case errors.Is(err, job.ErrTimeLimit):
 		return codeTimeout
 	case errors.Is(err, lease.ErrLost):
 		return codeLost
@@ -81,23 +81,21 @@ func (o Outcome) End() int {
 	return o.Code
 }
 
-// errTimeout: a time limit of the job's own ended it.
-var errTimeout = errors.New("time limit")
-
-// timeLimitError says that a time limit ended the job.
-type timeLimitError struct {
-	flag   string
-	after  time.Duration
-	signal syscall.Signal
-	kill   time.Duration
-}
-
-func (e *timeLimitError) Error() string {
-	how := fmt.Sprintf("%s, and KILL after %v", tty.SignalName(e.signal), e.kill)
-	if e.signal == syscall.SIGKILL || e.kill == 0 {
-		how = "KILL"
+// codeOfJob is the command's own code, except that a command which was stopped never looks
+// like one that has done its work: many end with 0 after a TERM, and the script goes on to
+// what needs their result. One that had exited before, with --hold tree, has done it.
+func codeOfJob(r job.Result) (int, error) {
+	stopped := errors.As(r.Why, new(*lease.StoppedError))
+	switch {
+	case errors.Is(r.Why, lease.ErrLost):
+		return 0, fmt.Errorf("%w; the job was ended", r.Why)
+	case r.Why != nil && !stopped:
+		return 0, r.Why
+	case stopped && r.Code == 0 && r.First != 0:
+		return codeSignal + int(r.First), nil
+	case r.Signal != 0:
+		return 0, tty.SignalError{Signal: r.Signal}
+	default:
+		return r.Code, nil
 	}
-	return fmt.Sprintf("the job ran into %s %v and was ended (%s)", e.flag, e.after, how)
 }
-
-func (e *timeLimitError) Unwrap() error { return errTimeout }

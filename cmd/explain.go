@@ -1,19 +1,18 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
+	"berth/cmd/job"
 	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/tty"
 	"berth/cmd/view"
+	"berth/cmd/wait"
 	"berth/cmd/words"
 	"berth/lease"
-	"berth/lease/clock"
 	"berth/limiter"
 	"berth/procwatch"
 )
@@ -22,8 +21,8 @@ import (
 func (s *speaker) explain(err error) {
 	var (
 		usage   *words.UsageError
-		busy    *busyError
-		nested  *nestedError
+		busy    *wait.BusyError
+		nested  *job.NestedError
 		sig     tty.SignalError
 		damaged *lease.DamagedError
 		held    *lease.LockHeldError
@@ -70,11 +69,11 @@ func (s *speaker) explain(err error) {
 		s.errorf("%v", err)
 		s.hintf("mount -t proc proc /proc, or before a chroot: mount --bind /proc DIR/proc")
 	case errors.As(err, &busy):
-		s.errorf("%v", busy)
-		s.hintf("%s", busy.hint())
+		s.errorf("%s", busyText(busy))
+		s.hintf("%s", busyHint(busy))
 	case errors.As(err, &nested):
 		s.errorf("%v", err)
-		s.hintf("%s", nested.next)
+		s.hintf("%s", nestedHint(nested))
 	case errors.As(err, &other):
 		s.errorf("%v", err)
 		s.hintf("%s", other.hint())
@@ -106,121 +105,51 @@ func (s *speaker) explain(err error) {
 	}
 }
 
-// busyError is a BusyError with what can be seen of who is in the way.
-type busyError struct {
-	err   error
-	pool  string
-	terms lease.Conditions // of the caller
-	state *lease.Pool      // nil: could not be read
-	now   clock.Instant
-}
-
-func (e *busyError) Error() string {
-	msg := e.err.Error()
+// busyText says why no slot could be had, and what can be seen of the pool.
+func busyText(err error) string {
 	var busy *limiter.BusyError
-	switch {
-	case e.state == nil || errors.As(e.err, &busy) && (busy.Verdict.Reason == lease.Gated || busy.Verdict.Reason == lease.Recovering):
-	case view.Drained(e.state.Own) != "" && busy != nil && busy.Verdict.Reason == lease.Drained:
-		msg += view.Drained(e.state.Own)
-	case view.Drained(e.state.Own) != "":
-		msg += "; the pool's own limit is 0" + view.Drained(e.state.Own)
-	case busy != nil && busy.Verdict.Reason == lease.Behind && view.WhyOfHead(e.state, e.now) != "":
-		msg += "; the first waits for " + view.WhyOfHead(e.state, e.now)
-	default:
-		if h := view.Longest(e.state); h != nil {
-			msg += ", longest by " + view.Describe(h.Lease) + view.StalledNotes(e.state, h)[0]
-		}
+	var seen *wait.BusyError
+	msg := err.Error()
+	if !errors.As(err, &seen) || seen.State == nil || !errors.As(err, &busy) {
+		return msg
+	}
+	state, reason := seen.State, busy.Verdict.Reason
+	switch drained := view.Drained(state.Own); {
+	case reason == lease.Gated, reason == lease.Recovering:
+		return msg
+	case drained != "" && reason == lease.Drained:
+		return msg + drained
+	case drained != "":
+		return msg + "; the pool's own limit is 0" + drained
+	case reason == lease.Behind && view.WhyOfHead(state, seen.Now) != "":
+		return msg + "; the first waits for " + view.WhyOfHead(state, seen.Now)
+	}
+	if h := view.Longest(state); h != nil {
+		msg += ", longest by " + view.Describe(h.Lease) + view.StalledNotes(state, h)[0]
 	}
 	return msg
 }
 
-func (e *busyError) Unwrap() error { return e.err }
-
-func (e *busyError) hint() string {
+func busyHint(e *wait.BusyError) string {
 	var busy *limiter.BusyError
 	var held *lease.LockHeldError
 	switch {
-	case errors.As(e.err, &held):
+	case errors.As(e.Err, &held):
 		return heldHint(held)
-	case errors.As(e.err, &busy) && busy.Verdict.Reason == lease.Recovering:
+	case errors.As(e.Err, &busy) && busy.Verdict.Reason == lease.Recovering:
 		return "it passes by itself; --wait 1m waits for it"
 	case busy != nil && busy.Verdict.Reason == lease.Gated:
-		return strings.Join(text.Quoted(append([]string{"berth", "probe", "-p", e.pool}, words.Flags(e.terms)...)), " ")
+		return strings.Join(text.Quoted(append([]string{"berth", "probe", "-p", e.Request.Pool}, words.Flags(e.Request.Conditions)...)), " ")
 	case busy != nil && busy.Kept:
 		return "the place in the line is kept for the same --ticket"
 	default:
-		return fmt.Sprintf("berth ls %s", e.pool)
+		return fmt.Sprintf("berth ls %s", e.Request.Pool)
 	}
 }
 
-// inTheWay reads the pool for an explanation; nil when that fails. A signal that ends
-// it is the error: a shell goes on with its loop after Ctrl-C unless we die of it. Not
-// the whole line: a thousand waiters may ask at the same time.
-func (r *runner) inTheWay() (*lease.Pool, error) {
-	seen := make(chan *lease.Pool, 1)
-	go func() {
-		p, err := r.look(lease.Ticket{}, time.Second)
-		if err != nil {
-			p = nil
-		}
-		seen <- p
-	}()
-	for {
-		select {
-		case p := <-seen:
-			return p, nil
-		case sig := <-r.signals.Next():
-			if tty.ClassOf(sig, tty.Alone) == tty.Terminate {
-				return nil, tty.SignalError{Signal: sig}
-			}
-		}
+func nestedHint(e *job.NestedError) string {
+	if e.How == "reuse" {
+		return "--nested=take waits for slots of its own"
 	}
-}
-
-// look reads the pool for what people are told. It takes as long as the store does,
-// but for that limit.
-func (r *runner) look(t lease.Ticket, atMost time.Duration) (*lease.Pool, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), atMost)
-	defer cancel()
-	p, err := r.store.Summary(ctx, r.spec.Request.Pool, t)
-	var held *lease.LockHeldError
-	switch {
-	case errors.As(err, &held) && held.PID != 0:
-		err = held
-	case errors.Is(err, context.DeadlineExceeded):
-		err = errors.New("the store does not answer")
-	}
-	return &p, err
-}
-
-// noteLimit says once when the caller's number is not the one in force. Whose that
-// is the store is asked, beside whoever looks after the command.
-func (r *runner) noteLimit(l *lease.Lease) {
-	if asked := r.spec.Request.Limit; l != nil && asked > 0 && l.InForce < asked && !r.say.quiet {
-		r.say.out.later(func() {
-			r.say.notef("pool %s: limit %d is in force, not the %d of -n, because %s", l.Pool, l.InForce, asked, r.whose(l.InForce))
-		})
-	}
-}
-
-func (r *runner) whose(limit int) string {
-	p, err := r.look(lease.Ticket{}, lastWords/2)
-	if err != nil {
-		p = nil
-	}
-	if p != nil && p.Own.Limit != nil && *p.Own.Limit <= limit {
-		says := fmt.Sprintf("'berth limit %s' says so", p.Name)
-		if by := view.SetBy(p.Own); by != "" && p.Own.Reason != "" {
-			says += ", " + by
-		}
-		return says
-	}
-	if p != nil {
-		for _, h := range p.Holders {
-			if h.Lease.RequestedLimit == limit && h.Lease.ID != r.spec.Request.ID {
-				return fmt.Sprintf("a job that runs asked for it: %s", view.Describe(h.Lease))
-			}
-		}
-	}
-	return "a job that was running asked for it"
+	return "--nested=reuse runs it in the slot of that job"
 }

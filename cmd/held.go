@@ -3,9 +3,9 @@ package cmd
 import (
 	"context"
 
+	"berth/cmd/job"
 	"berth/cmd/open"
 	"berth/cmd/text"
-	"berth/cmd/view"
 	"berth/cmd/words"
 	"berth/lease"
 )
@@ -22,11 +22,11 @@ func held(r words.Held) (int, error) {
 	if err != nil {
 		return codeFailed, err
 	}
-	switch l, err := around(st, pool); {
+	switch l, err := job.Outer(pool, st.Self, st.Inherits); {
 	case err != nil:
 		return codeFailed, err
 	case l != nil:
-		say.verbosef("inside job %s, which holds slot %s of pool %s in store %s", l.ID, view.SlotList(l.Slots), r.Pool, st.Shown())
+		say.verbosef("inside job %s, which holds slot %s of pool %s in store %s", l.ID, text.SlotList(l.Slots), r.Pool, st.Shown())
 		return codeOK, nil
 	}
 	say.verbosef("not inside a job of pool %s in store %s (it has %s)", r.Pool, st.Shown(), text.Plural(len(pool.Holders), "job"))

@@ -31,8 +31,7 @@ import (
 //	job eat FILE NAME BYTES AFTER FOR  like record; takes so much memory after the one time, for the other
 //	job unread - CMD [ARG...]         becomes CMD with a pipe for stderr that is full and open, and that nobody reads
 //	job nounlock - CMD [ARG...]       becomes CMD, for which flock(2) gives no lock back (Linux)
-//	job latecont -                    what TestLateCont runs
-func job(args []string) int {
+func actAsJob(args []string) int {
 	switch {
 	case len(args) < 2:
 		return 2
@@ -93,8 +92,6 @@ func job(args []string) int {
 		}
 	case args[0] == "unread" && len(args) > 2:
 		return unread(args[2:])
-	case args[0] == "latecont":
-		return jobLateCont()
 	case args[0] == "deaf":
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 		hold(args[1])

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"berth/cmd/gates"
 	"berth/cmd/open"
 	"berth/cmd/tty"
 	"berth/cmd/view"
@@ -27,7 +28,7 @@ func limit(l *words.Limit) error {
 		}
 	}
 	st.HandleSuspend()
-	if err := newAsker(st, lease.Request{Pool: l.Pool, Conditions: l.Conditions()}, nil).check(); err != nil {
+	if err := newAsker(st, lease.Request{Pool: l.Pool, Conditions: l.Conditions()}, nil).Check(); err != nil {
 		return err // every caller would get it
 	}
 	switch {
@@ -50,7 +51,7 @@ func limit(l *words.Limit) error {
 
 // change is what l makes of the settings that were.
 func change(l *words.Limit, old lease.Settings, err error) (lease.Settings, error) {
-	own, err := l.Change(old, err, func(own lease.Settings) error { return trusted(l.Pool, own) })
+	own, err := l.Change(old, err, func(own lease.Settings) error { return gates.Trusted(l.Pool, own, view.UserName) })
 	switch {
 	case err != nil || own.None():
 		return own, err

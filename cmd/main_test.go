@@ -14,6 +14,6 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"berth": func() { os.Exit(Main(os.Args).End()) },
-		"job":   func() { os.Exit(job(os.Args[1:])) },
+		"job":   func() { os.Exit(actAsJob(os.Args[1:])) },
 	})
 }

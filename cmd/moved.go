@@ -10,5 +10,4 @@ var oneLine = text.OneLine
 var plural = text.Plural
 var short = text.Duration
 var shorten = text.Shorten
-var slotList = view.SlotList
 var waitingLine = view.WaitingLine

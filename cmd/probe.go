@@ -7,11 +7,13 @@ import (
 	"slices"
 	"time"
 
+	"berth/cmd/gates"
 	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/view"
 	"berth/cmd/words"
 	"berth/lease"
+	"berth/lease/clock"
 	"berth/limiter/gate"
 )
 
@@ -37,48 +39,21 @@ func showReadings(r words.Probe) (int, error) {
 	return code, view.WriteProbe(os.Stdout, found)
 }
 
-// measureAtMost ends a probe whose CPU counters stand still.
-const measureAtMost = 5 * time.Second
-
-func probeMachine(st *open.Store, a *asker, mine lease.Conditions) (*view.Probe, error) {
+func probeMachine(st *open.Store, a *gates.Asker, mine lease.Conditions) (*view.Probe, error) {
 	ctx := context.Background()
-	pool, err := st.Summary(ctx, a.request.Pool, lease.Ticket{})
+	pool, err := st.Summary(ctx, a.Request.Pool, lease.Ticket{})
 	if err != nil {
 		return nil, err
 	}
-	v := lease.Verdict{Own: pool.Own, Used: pool.Used, SinceStart: -1}
+	sinceStart := time.Duration(-1)
 	if last := pool.Starts.Last; last > 0 && last <= st.Clock() {
-		v.SinceStart = st.Clock().Sub(last)
+		sinceStart = st.Clock().Sub(last)
 	}
-	if pool.Limit != nil {
-		v.Limit = *pool.Limit
-	}
-	for _, g := range []string{pool.Own.Gates, a.request.Gates} {
-		if g != "" && !slices.Contains(v.Gates, g) {
-			v.Gates = append(v.Gates, g)
-		}
-	}
-	q, err := a.question(v, &pool)
+	said, err := a.Measure(ctx, &pool, sinceStart)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.gate.Check(q); err != nil {
-		return nil, err
-	}
-	q.All = true
-	said := a.gate.Ask(ctx, q)
-	for end := time.Now().Add(measureAtMost); said.Measuring && time.Now().Before(end); {
-		asked := time.Now()
-		time.Sleep(said.Again)
-		if q.SinceStart >= 0 {
-			q.SinceStart += time.Since(asked)
-		}
-		if said.Share != nil {
-			q.Shared = said.Share
-		}
-		said = a.gate.Ask(ctx, q)
-	}
-	out := &view.Probe{Pool: a.request.Pool, Open: true, Gates: []gate.Verdict{}, Readings: said.Readings}
+	out := &view.Probe{Pool: a.Request.Pool, Open: true, Gates: []gate.Verdict{}, Readings: said.Readings}
 	out.Gates = append(append(out.Gates, said.Verdicts...), paceVerdicts(&pool, mine, st.Clock())...)
 	for i, g := range out.Gates {
 		t := mine
@@ -92,4 +67,33 @@ func probeMachine(st *open.Store, a *asker, mine lease.Conditions) (*view.Probe,
 		out.Open = out.Open && g.Open
 	}
 	return out, nil
+}
+
+// paceVerdicts are what the pool's paces say, for which no machine is read.
+func paceVerdicts(p *lease.Pool, own lease.Conditions, now clock.Instant) []gate.Verdict {
+	var all []gate.Verdict
+	add := func(name, from string, pace lease.Pace) {
+		if pace.Every == 0 {
+			return
+		}
+		wait, _ := p.Starts.Wait(now, pace)
+		every := pace.Every.Seconds()
+		v := gate.Verdict{Gate: name, From: from, Open: wait == 0, Threshold: &every, Unit: "seconds", Says: fmt.Sprintf("%v, and the next may be at once", pace)}
+		if p.Starts.Last > 0 && p.Starts.Last <= now {
+			since := now.Sub(p.Starts.Last).Seconds()
+			v.Value = &since
+		}
+		if wait > 0 {
+			v.Says = fmt.Sprintf("%v, and the next may be in %v", pace, wait.Round(time.Millisecond))
+		}
+		all = append(all, v)
+	}
+	for _, t := range []struct {
+		lease.Conditions
+		from string
+	}{{p.Own.Conditions, "pool"}, {own, ""}} {
+		add("ramp", t.from, lease.Pace{Every: t.Ramp, Burst: 1})
+		add("rate", t.from, t.Rate)
+	}
+	return slices.Clip(all)
 }

@@ -3,15 +3,15 @@ package cmd
 import (
 	"context"
 	"errors"
-	"maps"
 	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	"berth/cmd/gates"
+	"berth/cmd/job"
 	"berth/cmd/open"
 	"berth/cmd/tty"
+	"berth/cmd/view"
+	"berth/cmd/wait"
 	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/retry"
@@ -20,194 +20,213 @@ import (
 )
 
 func run(spec *words.Run) (int, error) {
-	r := &runner{spec: spec, say: newSpeaker(spec.Quiet, spec.Verbose)}
-	code, err := r.run()
+	r := &runner{spec: spec, say: newSpeaker(spec.Quiet, spec.Verbose), signals: tty.NewSignals()}
+	code, err := r.run(context.Background())
 	return code, r.advised(err)
 }
 
-// runner carries one 'berth run' from the words to the exit code:
-// store, line, slot, child, release, straight through.
+// runner carries one 'berth run' from its words to its exit code, straight through: the
+// store, the slots, the job.
 type runner struct {
-	spec  *words.Run
-	say   *speaker
-	store *open.Store
-	asker *asker
-	gated bool // there are gates to be asked, and there is room but for them
-	term  tty.Terminal
-
+	spec    *words.Run
+	say     *speaker
+	store   *open.Store
 	signals *tty.Signals
-	caught  chan struct{} // closed once the drastic ones come to signals
 }
 
-// catchDrastic is for a goroutine of its own. Who may be stopped before there is a
-// command catches the CONT that undoes it before.
-func (r *runner) catchDrastic() {
-	if r.spec.Request.Gates != "" {
-		r.signals.Catch([]os.Signal{tty.CONT})
-	}
-	r.signals.Catch(tty.Fatal)
-	close(r.caught)
-	r.mark()
-	r.signals.Run()
-}
-
-// mark shows 'berth stop' who we are. Without it a request to stop is heard of later.
-func (r *runner) mark() { _ = procwatch.Mark(mark(r.spec.Request.ID)) }
-
-func (r *runner) run() (int, error) {
-	err := r.find()
-	if err != nil {
+func (r *runner) run(ctx context.Context) (int, error) {
+	if err := r.find(); err != nil {
 		return 0, err
 	}
-	if err = r.open(); err != nil {
+	if err := r.open(ctx); err != nil {
 		return 0, err
 	}
-	req := &r.spec.Request
-	req.ID = lease.NewID(req.Pool)
-	req.Owner = lease.Process(r.store.Self)
-	req.UID = os.Getuid()
-	req.Command = words.ShownCommand(r.spec.Argv)
-	r.signals, r.caught = tty.NewSignals(), make(chan struct{})
-	if r.spec.Exec {
-		r.mark()
-	} else {
-		go r.catchDrastic() // beside the way to the slot
-	}
-
 	r.noteSudo()
-
-	r.asker = newAsker(r.store, *req, r.say)
-	var outer *lease.Lease
-	var h *limiter.Session
-	if req.Gates != "" {
-		err = r.checkGates(r.asker.check)
-	}
-	if err == nil {
-		outer, err = r.outer()
-	}
-	switch {
-	case err != nil:
-	case outer != nil:
-		return r.inside(outer)
-	default:
-		h, err = r.acquire()
-	}
-	var busy *limiter.BusyError
-	switch {
+	session, err := r.slots(ctx)
+	switch busy := (*limiter.BusyError)(nil); {
+	case err == nil:
 	case errors.As(err, &busy) && r.spec.OnBusy == "skip":
-		if busy.Verdict.Reason == lease.Recovering { // it is no job that is in the way
-			r.say.notef("%v; skipped", err)
-		} else {
-			r.say.verbosef("%v; skipped", err)
-		}
+		r.skipped(busy, err)
 		return codeOK, nil
 	case errors.As(err, &busy) && r.spec.OnBusy == "run":
-		r.say.notef("%v; running without one", err)
-		return r.supervise(nil)
-	case err != nil:
+		r.say.notef("%s; running without one", busyText(err))
+	default:
 		return 0, err
 	}
-	return r.supervise(h)
+	return r.job(ctx, session)
 }
 
-// open opens the store. Of some a server has to be asked for that, and who waits for a
-// slot waits for it. No signal is caught yet.
-func (r *runner) open() error {
-	open := func(context.Context) (err error) {
+// open opens the store. Some have to ask a server for that, and a request that waits for a
+// slot waits for it. No signal is caught yet: each does what it does to any process.
+func (r *runner) open(ctx context.Context) error {
+	try := func(context.Context) (err error) {
 		r.store, err = open.Open(r.spec.Store, r.say.opening(true))
 		return err
 	}
-	if r.spec.Wait == 0 {
-		return open(context.Background())
+	cancel := context.CancelFunc(func() {})
+	if r.spec.Wait > 0 {
+		ctx, cancel = context.WithTimeout(ctx, r.spec.Wait)
 	}
-	ctx, cancel := r.allowed(context.Background())
 	defer cancel()
-	return retry.Do(ctx, r.say.trouble, open)
+	err := try(ctx)
+	if err != nil && r.spec.Wait != 0 {
+		err = retry.Do(ctx, r.say.trouble, try)
+	}
+	if err != nil {
+		return err
+	}
+	q := &r.spec.Request
+	q.ID, q.Owner, q.UID, q.Command = lease.NewID(q.Pool), lease.Process(r.store.Self), os.Getuid(), words.ShownCommand(r.spec.Argv)
+	if r.spec.Exec {
+		r.mark()
+	} else {
+		r.catch()
+	}
+	return nil
 }
 
-// checkGates looks whether the caller's own gates can be answered here at all. A
-// disk whose server is gone may never answer.
-func (r *runner) checkGates(check func() error) error {
-	ctx, cancel := r.allowed(context.Background())
-	defer cancel()
-	err, back := r.heedful(ctx, check)
-	if !back {
-		return &limiter.BusyError{Pool: r.spec.Request.Pool, Verdict: lease.Verdict{Reason: lease.Gated, Why: "what the gates read does not come back"}}
+// catch begins to catch what would end or suspend this process, beside the way to the
+// slots. A gate may let it be suspended before there is a command: then the CONT that
+// cancels that is caught first.
+func (r *runner) catch() {
+	var first []os.Signal
+	if r.spec.Request.Gates != "" {
+		first = []os.Signal{tty.CONT}
 	}
-	return err
+	r.signals.Start(first, tty.Fatal, r.mark)
 }
 
-// heedful is what f returns, or the signal that came meanwhile and ends us; false: ctx
-// was over first.
-func (r *runner) heedful(ctx context.Context, f func() error) (err error, back bool) {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	var ctl tty.Suspension
-	for {
-		select {
-		case err := <-done:
-			return err, true
-		case sig := <-r.signals.Next():
-			if ended := ctl.Follow(sig, r.signals.Next(), r.store.Suspend); ended != 0 {
-				return tty.SignalError{Signal: ended}, true
-			}
-		case <-ctx.Done():
-			return nil, false
+// mark shows 'berth stop' who we are. Without it a request to stop is heard of later.
+func (r *runner) mark() { _ = procwatch.Mark(job.Mark(r.spec.Request.ID)) }
+
+// slots gets the slots. Without an error and a session the job has none of its own: it is
+// inside another one of its pool.
+func (r *runner) slots(ctx context.Context) (*limiter.Session, error) {
+	asker := newAsker(r.store, r.spec.Request, r.say)
+	w := r.waiter(asker)
+	if r.spec.Request.Gates != "" {
+		if err := w.Answerable(ctx, false, asker.Check); err != nil {
+			return nil, err
 		}
 	}
+	if os.Getenv("BERTH_LEASE") != "" {
+		if inside, err := r.inside(ctx, w); inside || err != nil {
+			return nil, err
+		}
+	}
+	return w.Acquire(ctx)
 }
 
-// environ is the caller's environment and what the child is told of its lease.
+func (r *runner) waiter(asker *gates.Asker) *wait.Waiter {
+	w := &wait.Waiter{
+		Store: r.store, Request: r.spec.Request, Remote: r.store.Remote, AtMost: r.spec.Wait,
+		Signals: r.signals, Suspend: r.store.Suspend, Ask: asker.Ask, Check: asker.CheckPool, Trouble: r.say.trouble,
+		First:      func() { procwatch.Reserve(r.store.Remote) }, // at a hand-over it would take 0.6 ms
+		Recovering: r.recovering,
+	}
+	if r.spec.Exec {
+		w.Catch = r.catch
+	}
+	if !r.spec.Quiet {
+		w.Progress = r.progress()
+	}
+	return w
+}
+
+func (r *runner) recovering(v lease.Verdict) {
+	r.say.notef("pool %s: %v", r.spec.Request.Pool, v)
+	if !r.spec.Quiet {
+		r.say.advise(freshHint(r.store.Where))
+	}
+}
+
+func (r *runner) progress() *wait.Progress {
+	p := &wait.Progress{Live: tty.IsTerminal(2), Show: func(text string) { r.say.line("", "%s", text) }, Erase: r.say.erase}
+	if p.Live {
+		p.Show = r.say.draw
+	}
+	p.Text = func(pool *lease.Pool, err error, waited time.Duration) string {
+		columns := 1 // 0: whole
+		if p.Live {
+			columns, _ = tty.WindowSize(2)
+		}
+		return view.WaitingLine(pool, err, r.spec.Request, waited, r.store.Clock()).Fit(columns - 1)
+	}
+	return p
+}
+
+// inside reports whether this runs in the slot of a job of its pool around it.
+func (r *runner) inside(ctx context.Context, w *wait.Waiter) (bool, error) {
+	pool, err := w.Pool(ctx)
+	if err != nil {
+		return false, err
+	}
+	outer, err := job.Outer(pool, r.store.Self, r.store.Inherits)
+	if outer == nil || err != nil {
+		return false, err
+	}
+	outer, err = job.Nest(r.spec.Request, r.spec.Nested, outer, pool.Own.Limit)
+	if outer == nil || err != nil {
+		return false, err
+	}
+	r.say.verbosef("inside job %s: running in its slot %d", outer.ID, outer.Slots[0])
+	return true, nil
+}
+
+func (r *runner) skipped(busy *limiter.BusyError, err error) {
+	if busy.Verdict.Reason == lease.Recovering { // no job is in the way
+		r.say.notef("%s; skipped", busyText(err))
+	} else {
+		r.say.verbosef("%s; skipped", busyText(err))
+	}
+}
+
+// job runs the command, with the slots of a session or (nil) without, and returns its exit
+// code.
+func (r *runner) job(ctx context.Context, s *limiter.Session) (int, error) {
+	r.signals.Ready() // before there is a child that would miss them, and before a word
+	m := &messages{say: r.say, spec: r.spec, store: r.store}
+	if s != nil {
+		held := s.Lease()
+		m.lease = &held
+	}
+	m.taken()
+	if r.spec.Exec {
+		m.limit() // nothing is left to say it afterwards
+		r.say.out.flush(beforeStart)
+		return 0, job.Become(ctx, s, r.spec.Argv, r.environ(m.lease), r.signals)
+	}
+	r.say.out.flush(beforeStart)
+	result, err := job.Run(ctx, s, r.jobSpec(m.lease), job.Inputs{Signals: r.signals, Suspend: r.store.Suspend, Clock: r.store.Clock}, m.sink)
+	if err != nil {
+		return 0, err
+	}
+	return codeOfJob(result)
+}
+
+func (r *runner) jobSpec(l *lease.Lease) job.Spec {
+	return job.Spec{
+		Argv: r.spec.Argv, Env: r.environ(l),
+		Timeout: r.spec.Timeout, IdleTimeout: r.spec.IdleTimeout, Signal: r.spec.Signal, KillAfter: r.spec.KillAfter,
+		HoldTree: r.spec.Hold == "tree", EndLeftovers: r.spec.Leftovers == "kill", NameLeftovers: !r.spec.Quiet,
+		RunOnWhenLost: r.spec.OnLost == "warn",
+	}
+}
+
 func (r *runner) environ(l *lease.Lease) []string {
-	told := map[string]string{}
-	if l != nil {
-		slots := make([]string, len(l.Slots))
-		for i, s := range l.Slots {
-			slots[i] = strconv.Itoa(s)
-		}
-		told["BERTH_POOL"] = l.Pool
-		told["BERTH_SLOT"] = slots[0]
-		told["BERTH_SLOTS"] = strings.Join(slots, ",")
-		told["BERTH_LIMIT"] = strconv.Itoa(l.InForce)
-		told["BERTH_LEASE"] = l.ID
-		told["BERTH_TOKEN"] = strconv.FormatUint(l.Token, 10)
-		told["BERTH_STORE"] = r.store.Where
-		if r.store.Owner != "" {
-			told["BERTH_STORE_OWNER"] = r.store.Owner
-		}
-	}
-	for k, v := range r.spec.Request.Labels {
-		told["BERTH_LABEL_"+k] = v
-	}
+	told := job.Told{Store: r.store.Where, StoreOwner: r.store.Owner, Labels: r.spec.Request.Labels}
 	if r.spec.Timeout > 0 {
-		told["BERTH_DEADLINE"] = strconv.FormatInt(time.Now().Add(r.spec.Timeout).Unix(), 10)
+		told.Deadline = time.Now().Add(r.spec.Timeout)
 	}
-	drop := ofOuterLease
-	if l == nil || os.Getenv("BERTH_LEASE") == "" { // without an outer lease they are the caller's own
-		drop = nil
-	}
-	return withVars(callersEnviron(), told, drop)
+	return job.Environ(callersEnviron(), l, told)
 }
 
-// withVars is env with these variables, and without those that drop names.
-func withVars(env []string, told map[string]string, drop func(string) bool) []string {
-	env = slices.DeleteFunc(env, func(e string) bool {
-		k, _, _ := strings.Cut(e, "=")
-		_, again := told[k]
-		return again || drop != nil && drop(k)
-	})
-	for _, k := range slices.Sorted(maps.Keys(told)) {
-		env = append(env, k+"="+told[k])
-	}
-	return env
-}
+// callersEnviron is the environment that the command gets.
+func callersEnviron() []string { return job.CallersEnviron(open.Becoming) }
 
-// ofOuterLease reports whether a variable describes the lease of a berth
-// around this one, which is not the child's.
-func ofOuterLease(k string) bool {
-	switch k {
-	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_TOKEN", "BERTH_DEADLINE":
-		return true
+func newAsker(st *open.Store, q lease.Request, say *speaker) *gates.Asker {
+	return &gates.Asker{
+		Store: st, Where: st.Where, Boot: st.Self.Boot, Request: q, UserName: view.UserName,
+		Failed: func(why string) { say.errorf("%s", why) },
 	}
-	return strings.HasPrefix(k, "BERTH_LABEL_")
 }

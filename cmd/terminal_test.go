@@ -313,7 +313,7 @@ func TestTerminalOutputIsStopped(t *testing.T) {
 		drawn := s.length()
 		s.until("nothing is drawn any more", func() bool {
 			defer func() { drawn = s.length() }()
-			time.Sleep(3 * liveEvery / 2)
+			time.Sleep(3 * time.Second / 2) // longer than from one line to the next
 			return drawn == s.length()
 		})
 	}

@@ -103,8 +103,8 @@ func (l *lister) watchScreen(changes <-chan struct{}) error {
 		lister: l, screen: view.Screen{W: l.out, Color: os.Getenv("NO_COLOR") == ""},
 		signals: tty.NewSignals(), read: make(chan looked, 1), due: true,
 	}
-	w.signals.Catch(watchSignals)
-	go w.signals.Run()
+	w.signals.Start(nil, watchSignals, nil)
+	w.signals.Ready()
 	defer w.screen.Leave()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()

@@ -72,8 +72,8 @@ func (s *suspendGuard) Suspend() {
 // HandleSuspend makes Ctrl-Z safe for subcommands that have no signal loop.
 func (s *suspendGuard) HandleSuspend() *suspendGuard {
 	signals := tty.NewSignals()
-	signals.Catch([]os.Signal{tty.TSTP, tty.CONT})
-	go signals.Run()
+	signals.Start(nil, []os.Signal{tty.TSTP, tty.CONT}, nil)
+	signals.Ready()
 	go func() {
 		var ctl tty.Suspension
 		for sig := range signals.Next() {

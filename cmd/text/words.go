@@ -3,6 +3,7 @@ package text
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -34,4 +35,30 @@ func Labels(m map[string]string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// SlotList prints 0,1,2,5 as 0-2,5.
+func SlotList(slots []int) string {
+	var parts []string
+	for i := 0; i < len(slots); {
+		j := i
+		for j+1 < len(slots) && slots[j+1] == slots[j]+1 {
+			j++
+		}
+		part := strconv.Itoa(slots[i])
+		if j > i {
+			part += "-" + strconv.Itoa(slots[j])
+		}
+		parts = append(parts, part)
+		i = j + 1
+	}
+	return strings.Join(parts, ",")
+}
+
+// Some are the first words of a list and how many more there are, "" of none.
+func Some(words []string, most int) string {
+	if more := len(words) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), more)
+	}
+	return strings.Join(words, ", ")
 }

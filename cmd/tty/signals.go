@@ -11,13 +11,37 @@ import (
 // keeps them, however many others come. Notify alone drops what finds no room in its
 // channel: a process that is busy could lose a TERM among a hundred CONTs.
 type Signals struct {
-	in  chan os.Signal
-	out chan syscall.Signal
+	in    chan os.Signal
+	out   chan syscall.Signal
+	ready chan struct{} // closed once Start has caught its signals; nil: it was not called
 }
 
-// NewSignals catches nothing yet. Run delivers.
+// NewSignals catches nothing yet.
 func NewSignals() *Signals {
 	return &Signals{in: make(chan os.Signal, 64), out: make(chan syscall.Signal)}
+}
+
+// Start catches signals in the background and delivers them until Close. Each costs a
+// round trip to a thread of the runtime. first are caught before the others; then, if
+// any, is called when all are.
+func (s *Signals) Start(first, others []os.Signal, then func()) {
+	s.ready = make(chan struct{})
+	go func() {
+		s.Catch(first)
+		s.Catch(others)
+		close(s.ready)
+		if then != nil {
+			then()
+		}
+		s.run()
+	}()
+}
+
+// Ready returns when Start has caught its signals, at once if it was not called.
+func (s *Signals) Ready() {
+	if s.ready != nil {
+		<-s.ready
+	}
 }
 
 // Catch catches these as well. One that was ignored when this process started (nohup, a
@@ -30,19 +54,13 @@ func (s *Signals) Catch(sigs []os.Signal) {
 	}
 }
 
-// Next delivers one signal after the other. Of nil it never does.
-func (s *Signals) Next() <-chan syscall.Signal {
-	if s == nil {
-		return nil
-	}
-	return s.out
-}
+// Next delivers one signal after the other.
+func (s *Signals) Next() <-chan syscall.Signal { return s.out }
 
 // Requeue has a signal delivered once more, to another loop.
 func (s *Signals) Requeue(sig syscall.Signal) { s.in <- sig }
 
-// Run passes signals on until Close. It needs a goroutine of its own.
-func (s *Signals) Run() {
+func (s *Signals) run() {
 	var pending []syscall.Signal
 	for in := s.in; in != nil || len(pending) > 0; {
 		var out chan syscall.Signal
@@ -65,8 +83,12 @@ func (s *Signals) Run() {
 }
 
 // Close gives the signals back to the kernel and returns those that came before and were
-// not taken. It needs Run.
+// not taken; none if Start was not called.
 func (s *Signals) Close() (left []syscall.Signal) {
+	if s.ready == nil {
+		return nil
+	}
+	<-s.ready
 	signal.Stop(s.in) // which waits for those on their way, where Reset drops them
 	close(s.in)
 	for sig := range s.out {

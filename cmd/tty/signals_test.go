@@ -63,7 +63,7 @@ func TestAlsoPending(t *testing.T) {
 // TestSignalsAreNotLost: a process that is busy finds a TERM behind a thousand CONTs.
 func TestSignalsAreNotLost(t *testing.T) {
 	b := NewSignals()
-	go b.Run()
+	b.Start(nil, nil, nil)
 	for range 1000 {
 		b.Requeue(CONT)
 	}

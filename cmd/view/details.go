@@ -34,7 +34,7 @@ func longTable(pools []Pool, columns int) []Block {
 }
 
 func holderLines(h *Holder, columns int) []Line {
-	first := fmt.Sprintf("  slot %-4s ", SlotList(h.Slots))
+	first := fmt.Sprintf("  slot %-4s ", text.SlotList(h.Slots))
 	state := text.OneLine(string(h.State))
 	lines := hanging(fmt.Sprintf("%s%-8s %7s  %s", first, state, orDash(h.Held), text.CommandLine(h.Command)), columns)
 	if h.State != lease.Running && h.State != lease.Reserved {

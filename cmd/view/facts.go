@@ -18,24 +18,6 @@ func pairs(flags []string) []string {
 	return out
 }
 
-// SlotList prints 0,1,2,5 as 0-2,5.
-func SlotList(slots []int) string {
-	var parts []string
-	for i := 0; i < len(slots); {
-		j := i
-		for j+1 < len(slots) && slots[j+1] == slots[j]+1 {
-			j++
-		}
-		part := strconv.Itoa(slots[i])
-		if j > i {
-			part += "-" + strconv.Itoa(slots[j])
-		}
-		parts = append(parts, part)
-		i = j + 1
-	}
-	return strings.Join(parts, ",")
-}
-
 func orDash(s *float64) string {
 	if s == nil {
 		return "-"

@@ -209,7 +209,7 @@ func table(pools []Pool, columns int) []Block {
 
 func holderRow(h *Holder) *row {
 	r := &row{
-		place: "slot " + SlotList(h.Slots), state: text.OneLine(string(h.State)), time: orDash(h.Held),
+		place: "slot " + text.SlotList(h.Slots), state: text.OneLine(string(h.State)), time: orDash(h.Held),
 		user: text.OneLine(h.User), host: text.OneLine(h.Host), pid: strconv.Itoa(h.PID), lease: text.OneLine(h.Lease),
 		labels: strings.Join(text.Labels(h.Labels), " "), command: text.CommandLine(h.Command),
 		odd: h.State != lease.Running && h.State != lease.Reserved,

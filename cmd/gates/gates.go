@@ -1,0 +1,191 @@
+// Package gates asks the gates of one request, the caller's own and its pool's: it puts
+// the question of package limiter to package limiter/gate. What a gate needs to know of the
+// pool is read there, and what was learned is left there for the next process that asks.
+package gates
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"berth/lease"
+	"berth/limiter"
+	"berth/limiter/gate"
+)
+
+// Asker asks the gates of one request, on one goroutine at a time.
+type Asker struct {
+	Store interface {
+		Summary(ctx context.Context, pool string, t lease.Ticket) (lease.Pool, error)
+	}
+	Where    string // the store, as BERTH_STORE says it
+	Boot     string // the boot id of this machine
+	Request  lease.Request
+	Failed   func(why string) // a gate's command could not tell
+	UserName func(uid int) string
+
+	gate      gate.Asker
+	checked   map[string]bool // gates whose readings can be had
+	closed    refusal
+	reported  time.Time
+	usedSlots int       // when they were last asked
+	freed     time.Time // when fewer slots were in use than before
+}
+
+// refusal is an answer that stays the same for a moment.
+type refusal struct {
+	limiter.Answer
+	to lease.Verdict
+	at time.Time // zero: there is none
+}
+
+// refusalHolds is how long a no stays one, when nothing has changed in the pool: a slot
+// that frees has the pool decided on several times.
+const refusalHolds = 100 * time.Millisecond
+
+func (r refusal) holds(v lease.Verdict) bool {
+	return v.Used == r.to.Used && v.Last == r.to.Last && slices.Equal(v.Gates, r.to.Gates) && time.Since(r.at) < refusalHolds
+}
+
+// Check is an error when the caller's own gates can never be answered here.
+func (a *Asker) Check() error {
+	return a.check(lease.Verdict{Gates: []string{a.Request.Gates}}, a.Request.Gates)
+}
+
+// CheckPool is Check for the pool's own gates.
+func (a *Asker) CheckPool(own lease.Settings) error {
+	return a.check(lease.Verdict{Gates: []string{own.Gates}, Own: own}, own.Gates)
+}
+
+func (a *Asker) check(v lease.Verdict, gates string) error {
+	if gates == "" || a.checked[gates] {
+		return nil
+	}
+	q, err := a.question(v, nil)
+	if err == nil {
+		err = a.gate.Check(q)
+	}
+	a.note(gates)
+	return err
+}
+
+func (a *Asker) note(gates string) {
+	if a.checked == nil {
+		a.checked = map[string]bool{}
+	}
+	a.checked[gates] = true
+}
+
+// Ask is a limiter.Ask.
+func (a *Asker) Ask(ctx context.Context, v lease.Verdict) (limiter.Answer, error) {
+	if a.closed.holds(v) {
+		return limiter.Answer{Undecided: a.closed.Undecided, Why: a.closed.Why, Again: a.closed.Again}, nil
+	}
+	since, decided := a.sinceChange(v), time.Now()
+	pool, err := a.Store.Summary(ctx, a.Request.Pool, lease.Ticket{})
+	if err != nil {
+		return limiter.Answer{}, err
+	}
+	q, err := a.question(v, &pool)
+	if err != nil {
+		return limiter.Answer{}, err
+	}
+	for _, g := range v.Gates {
+		if !a.checked[g] {
+			if err := a.gate.Check(q); err != nil {
+				return limiter.Answer{}, err
+			}
+			a.note(g)
+		}
+	}
+	if q.SinceStart = since; since >= 0 {
+		q.SinceStart += time.Since(decided)
+	}
+	if v.SinceStart >= 0 {
+		q.LastStart = v.SinceStart + time.Since(decided)
+	}
+	said := a.gate.Ask(ctx, q)
+	if said.Failure != "" {
+		a.Failed(said.Failure)
+	}
+	answer := limiter.Answer{
+		Open: said.Open, Undecided: said.Measuring, Why: said.Why(), Again: said.Again, Report: a.report(said, q.Shared),
+	}
+	a.closed = refusal{}
+	if ctx.Err() == nil && !said.Open && said.Again > refusalHolds {
+		a.closed = refusal{answer, v, time.Now()}
+	}
+	return answer, nil
+}
+
+// sinceChange is the time since the last start or end of a job in the pool: what was read
+// before that has the wrong jobs in it. The process that waits sees the ends itself: nobody
+// starts while it is the first, so there are only so many of them.
+func (a *Asker) sinceChange(v lease.Verdict) time.Duration {
+	now := time.Now()
+	if v.Used < a.usedSlots {
+		a.freed = now
+	}
+	a.usedSlots = v.Used
+	since := now.Sub(a.freed)
+	if v.SinceStart >= 0 && v.SinceStart < since || a.freed.IsZero() {
+		return v.SinceStart
+	}
+	return since
+}
+
+// reportEvery is how often the head of the line repeats what holds it back.
+const reportEvery = time.Second
+
+// report is what was learned: counters for the next process that asks, and what is closed,
+// for people. Nil: nothing new.
+func (a *Asker) report(said gate.Answer, before json.RawMessage) *lease.Report {
+	if said.Share == nil && (said.Open || time.Since(a.reported) < reportEvery) {
+		return nil
+	}
+	a.reported = time.Now()
+	if said.Share != nil {
+		before = said.Share
+	}
+	return &lease.Report{Why: said.Why(), Data: before}
+}
+
+// measureAtMost ends a measurement whose CPU counters stand still.
+const measureAtMost = 5 * time.Second
+
+// Measure asks all gates of the request and of its pool, also behind one that is closed, and
+// waits for readings that take two samples. sinceStart is the time since the last start in the
+// pool, negative: there was none.
+func (a *Asker) Measure(ctx context.Context, pool *lease.Pool, sinceStart time.Duration) (gate.Answer, error) {
+	v := lease.Verdict{Own: pool.Own, Used: pool.Used, SinceStart: sinceStart}
+	if pool.Limit != nil {
+		v.Limit = *pool.Limit
+	}
+	for _, g := range []string{pool.Own.Gates, a.Request.Gates} {
+		if g != "" && !slices.Contains(v.Gates, g) {
+			v.Gates = append(v.Gates, g)
+		}
+	}
+	q, err := a.question(v, pool)
+	if err == nil {
+		err = a.gate.Check(q)
+	}
+	if err != nil {
+		return gate.Answer{}, err
+	}
+	q.All = true
+	said := a.gate.Ask(ctx, q)
+	for end := time.Now().Add(measureAtMost); said.Measuring && time.Now().Before(end); {
+		begun := time.Now()
+		time.Sleep(said.Again)
+		if q.SinceStart >= 0 {
+			q.SinceStart += time.Since(begun)
+		}
+		if said.Share != nil {
+			q.Shared = said.Share
+		}
+		said = a.gate.Ask(ctx, q)
+	}
+	return said, nil
+}

@@ -1,0 +1,67 @@
+package job
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"berth/lease"
+)
+
+// Told is what a command is told besides its lease.
+type Told struct {
+	Store      string // where the lease is
+	StoreOwner string // of that directory, if it was named
+	Labels     map[string]string
+	Deadline   time.Time // zero: none
+}
+
+// Environ is the caller's environment with what the command is told of its lease; nil:
+// it has none.
+func Environ(callers []string, l *lease.Lease, t Told) []string {
+	told := map[string]string{}
+	if l != nil {
+		slots := make([]string, len(l.Slots))
+		for i, s := range l.Slots {
+			slots[i] = strconv.Itoa(s)
+		}
+		told["BERTH_POOL"] = l.Pool
+		told["BERTH_SLOT"] = slots[0]
+		told["BERTH_SLOTS"] = strings.Join(slots, ",")
+		told["BERTH_LIMIT"] = strconv.Itoa(l.InForce)
+		told["BERTH_LEASE"] = l.ID
+		told["BERTH_TOKEN"] = strconv.FormatUint(l.Token, 10)
+		told["BERTH_STORE"] = t.Store
+		if t.StoreOwner != "" {
+			told["BERTH_STORE_OWNER"] = t.StoreOwner
+		}
+	}
+	for k, v := range t.Labels {
+		told["BERTH_LABEL_"+k] = v
+	}
+	if !t.Deadline.IsZero() {
+		told["BERTH_DEADLINE"] = strconv.FormatInt(t.Deadline.Unix(), 10)
+	}
+	nested := l != nil && slices.ContainsFunc(callers, func(e string) bool { return strings.HasPrefix(e, "BERTH_LEASE=") && e != "BERTH_LEASE=" })
+	env := slices.DeleteFunc(slices.Clone(callers), func(e string) bool {
+		k, _, _ := strings.Cut(e, "=")
+		_, again := told[k]
+		return again || nested && ofOuterLease(k) // else such a variable is the caller's own
+	})
+	for _, k := range slices.Sorted(maps.Keys(told)) {
+		env = append(env, k+"="+told[k])
+	}
+	return env
+}
+
+// ofOuterLease reports whether a variable describes the lease of a berth around this one,
+// which is not the command's.
+func ofOuterLease(k string) bool {
+	switch k {
+	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_TOKEN", "BERTH_DEADLINE":
+		return true
+	}
+	return strings.HasPrefix(k, "BERTH_LABEL_")
+}

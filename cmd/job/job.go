@@ -1,0 +1,74 @@
+// Package job runs one command under one session, from its start to a definite end: it
+// supervises the command, passes signals on, follows Ctrl-Z and fg, keeps the time
+// limits, ends the tree, and gives the slots back after that.
+//
+// What is to be done about an event is decided by two state machines without effects of
+// their own, life and control. One loop turns what comes from the kernel, the session and
+// the clock into events, and does what the machines say. What happened goes to sinks,
+// which must not block: nothing here prints.
+package job
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"berth/cmd/tty"
+	"berth/lease/clock"
+)
+
+// Spec says what to run and how to end it.
+type Spec struct {
+	Argv []string
+	Env  []string
+
+	Timeout     time.Duration // of the command's running time; 0: none
+	IdleTimeout time.Duration // without a keepalive; 0: none
+	Signal      syscall.Signal
+	KillAfter   time.Duration // from Signal to KILL
+
+	HoldTree      bool // keep the slots until the last descendant has ended
+	EndLeftovers  bool // end what the command leaves behind
+	NameLeftovers bool // make a record of what is waited for
+	RunOnWhenLost bool // do not end the job when its lease is lost
+}
+
+// Inputs are what a job needs to hear and to know of its surroundings.
+type Inputs struct {
+	Signals *tty.Signals         // those of tty.Fatal are caught already
+	Suspend func()               // suspends this process, not within a call to the store
+	Clock   func() clock.Instant // on which keepalives are counted
+}
+
+// Result is how a job ended.
+type Result struct {
+	Code   int            // of the command
+	Signal syscall.Signal // that ended the command, or 0
+	// Why the job was ended: *TimeLimitError, *lease.StoppedError, *limiter.LostError. nil:
+	// it ended by itself, or by a signal to this process.
+	Why error
+	// First is the signal that the command was ended with first; 0: it had exited before.
+	First syscall.Signal
+}
+
+// ErrTimeLimit says that a time limit of the job's own ended it.
+var ErrTimeLimit = errors.New("time limit")
+
+// TimeLimitError says which one it was. It is ErrTimeLimit.
+type TimeLimitError struct {
+	Flag      string
+	After     time.Duration
+	Signal    syscall.Signal
+	KillAfter time.Duration
+}
+
+func (e *TimeLimitError) Error() string {
+	how := fmt.Sprintf("%s, and KILL after %v", tty.SignalName(e.Signal), e.KillAfter)
+	if e.Signal == syscall.SIGKILL || e.KillAfter == 0 {
+		how = "KILL"
+	}
+	return fmt.Sprintf("the job ran into %s %v and was ended (%s)", e.Flag, e.After, how)
+}
+
+func (e *TimeLimitError) Unwrap() error { return ErrTimeLimit }

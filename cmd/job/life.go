@@ -1,0 +1,243 @@
+package job
+
+import (
+	"syscall"
+	"time"
+
+	"berth/lease"
+	"berth/lease/clock"
+)
+
+// state is where a job is on its way. Whether its command is suspended is another
+// matter: see control.
+type state int
+
+const (
+	starting state = iota // nothing runs yet
+	running               // the command runs
+	ending                // the command's whole tree is being ended
+	reaping               // the tree is ended, and the command's exit has to come
+	stuck                 // it does not come: something protects the command from KILL
+	draining              // the command has exited, and the slot waits for its descendants
+	clearing              // the command has exited, and its descendants are being ended
+	done                  // nothing is left to wait for
+	states                // how many there are
+)
+
+// life is a job from its start to its end: plain data, which each event turns into the
+// next with the effects that go with it. Nothing here waits, reads a clock or sends a
+// signal.
+type life struct {
+	*Spec
+	state  state
+	result Result
+	// killAt is when the tree is killed that is being ended.
+	killAt   time.Time
+	exitedAt time.Time     // of the command
+	busyAt   clock.Instant // the start or the last keepalive, on the store's clock
+}
+
+// started: the command runs.
+func (l life) started(e event) (life, []effect) {
+	switch l.state {
+	case starting:
+		l.state, l.busyAt = running, e.clock
+		effects := []effect{{do: tell, record: Record{Kind: Started}}, {do: bind}}
+		if l.Timeout > 0 {
+			effects = append(effects, after(timeoutTimer, l.Timeout))
+		}
+		if l.IdleTimeout > 0 {
+			effects = append(effects, after(idleTimer, l.IdleTimeout))
+		}
+		return l, effects
+	default:
+		return l, nil
+	}
+}
+
+// exited: the command is gone.
+func (l life) exited(e event) (life, []effect) {
+	switch l.state {
+	case running, ending, reaping, stuck:
+		l.exitedAt, l.result.Code, l.result.Signal = e.at, e.code, e.signal
+	default:
+		return l, nil
+	}
+	switch {
+	case l.state == ending:
+		l.state = clearing
+	case l.state == running && l.HoldTree:
+		l.state = draining
+		return l, []effect{{do: waitTree}}
+	case l.state == running && l.EndLeftovers:
+		l.state = draining
+		l, effects := l.end(e.at, nil, l.KillAfter)
+		if l.NameLeftovers && l.KillAfter > nameLeftoversAfter {
+			effects = append(effects, effect{do: nameLeftovers, after: nameLeftoversAfter})
+		}
+		return l, effects
+	default:
+		l.state = done
+	}
+	return l, nil
+}
+
+// nameLeftoversAfter is how long what a command left may take to go before a person
+// wonders why berth does not end.
+const nameLeftoversAfter = time.Second
+
+// terminate: a signal is to end what this process does, and there is no command that it
+// could be for.
+func (l life) terminate(e event) (life, []effect) {
+	switch l.state {
+	case draining:
+		return l.end(e.at, nil, l.KillAfter)
+	case clearing:
+		// A second signal means at once. The Ctrl-C that ended the command is none, though
+		// this process may hear of it after the exit.
+		if e.typed && e.at.Sub(l.exitedAt) <= keystrokeDelay {
+			return l, nil
+		}
+		return l.end(e.at, nil, 0)
+	default:
+		return l, nil
+	}
+}
+
+// overtime: the running time is over.
+func (l life) overtime(e event) (life, []effect) {
+	return l.end(e.at, &TimeLimitError{"--timeout", l.Timeout, l.Signal, l.KillAfter}, l.KillAfter)
+}
+
+// idle: the idle time is over, unless 'berth keepalive' was called: what the lease says
+// now decides, in renewed.
+func (l life) idle(event) (life, []effect) {
+	switch l.state {
+	case starting, done:
+		return l, nil
+	default:
+		return l, []effect{{do: renew}}
+	}
+}
+
+// renewed: a heartbeat was written, or was not (with an error).
+func (l life) renewed(e event) (life, []effect) {
+	switch l.state {
+	case starting, done:
+		return l, nil
+	}
+	var effects []effect
+	if e.err != nil {
+		effects = append(effects, effect{do: tell, record: Record{Kind: HeartbeatFailed, Err: e.err}})
+	}
+	l, more := l.checkIdle(e)
+	return l, append(effects, more...)
+}
+
+func (l life) checkIdle(e event) (life, []effect) {
+	if l.IdleTimeout == 0 {
+		return l, nil
+	}
+	l.busyAt = max(l.busyAt, e.keepalive)
+	switch left := l.busyAt.Add(l.IdleTimeout).Sub(e.clock); {
+	case left > 0:
+		return l, []effect{after(idleTimer, left)}
+	case e.err != nil: // it may have been busy, and we could not hear of it
+		return l, []effect{after(idleTimer, time.Second)}
+	default:
+		return l.end(e.at, &TimeLimitError{"--idle-timeout", l.IdleTimeout, l.Signal, l.KillAfter}, l.KillAfter)
+	}
+}
+
+// lost: the lease is lost, or is given up in time to end the job before another may start.
+func (l life) lost(e event) (life, []effect) {
+	switch l.state {
+	case starting, done:
+		return l, nil
+	}
+	l, effects := l.checkIdle(e)
+	if l.RunOnWhenLost {
+		return l, append(effects, effect{do: tell, record: Record{Kind: Lost, Err: e.err}})
+	}
+	l, more := l.end(e.at, e.err, e.grace)
+	return l, append(effects, more...)
+}
+
+// regained: a lost lease was renewed after all.
+func (l life) regained(e event) (life, []effect) {
+	l, effects := l.renewed(e)
+	switch l.state {
+	case running, draining:
+		return l, append([]effect{{do: tell, record: Record{Kind: Regained}}}, effects...)
+	default:
+		return l, effects
+	}
+}
+
+// told: the job is to end, as 'berth stop' requests.
+func (l life) told(e event) (life, []effect) {
+	grace := l.KillAfter
+	if e.stop.KillAfter != nil {
+		grace = *e.stop.KillAfter
+	}
+	return l.end(e.at, &lease.StoppedError{Stop: *e.stop}, grace)
+}
+
+// treeGone: nothing is left of the tree, or (with an error) it could not be ended.
+func (l life) treeGone(e event) (life, []effect) {
+	var effects []effect
+	switch l.state {
+	case ending:
+		l.state = reaping
+		effects = []effect{after(exitTimer, exitDelay)}
+	case draining, clearing:
+		l.state = done
+	default:
+		return l, nil
+	}
+	if e.err != nil {
+		effects = append(effects, effect{do: tell, record: Record{Kind: EndFailed, Err: e.err}})
+	}
+	return l, effects
+}
+
+// exitDelay is how long the news of an exit may take.
+const exitDelay = time.Second
+
+// overdue: the exit of the command has not come.
+func (l life) overdue(event) (life, []effect) {
+	switch l.state {
+	case reaping:
+		l.state = stuck
+	}
+	return l, nil
+}
+
+// end ends the whole tree. Once that is under way, it can only shorten the grace.
+func (l life) end(at time.Time, why error, grace time.Duration) (life, []effect) {
+	killAt := at.Add(grace)
+	switch l.state {
+	case running:
+		l.state, l.killAt, l.result.Why, l.result.First = ending, killAt, why, firstSignal(l.Signal, grace)
+		return l, []effect{{do: endTree, after: grace}}
+	case draining:
+		l.state, l.killAt, l.result.Why = clearing, killAt, why
+		return l, []effect{{do: endTree, after: grace}}
+	case ending, reaping, stuck, clearing:
+		if !killAt.Before(l.killAt) {
+			return l, nil
+		}
+		l.killAt = killAt
+		return l, []effect{{do: killTree, after: grace}}
+	default:
+		return l, nil
+	}
+}
+
+// firstSignal is what the end of a tree sends first.
+func firstSignal(sig syscall.Signal, grace time.Duration) syscall.Signal {
+	if grace == 0 {
+		return syscall.SIGKILL
+	}
+	return sig
+}

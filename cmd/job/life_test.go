@@ -1,0 +1,258 @@
+//go:build unix
+
+package job
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/lease"
+)
+
+var stateNames = [states]string{"starting", "running", "ending", "reaping", "stuck", "draining", "clearing", "done"}
+
+var kindNames = [eventKinds]string{
+	"started", "stopped", "continued", "exited", "signalled", "renewed", "lost", "regained", "told", "treeGone",
+	"overtime", "idle", "overdue", "contDue", "keystrokeDue", "settled",
+}
+
+func (f effect) String() string {
+	timerNames := [timers]string{"timeout", "idle", "exit", "cont", "keystroke", "settle"}
+	recordNames := map[Kind]string{
+		Started: "started", HeartbeatFailed: "heartbeat failed", Lost: "lost", Regained: "regained", EndFailed: "end failed",
+	}
+	switch f.do {
+	case setTimer:
+		return fmt.Sprintf("%s in %v", timerNames[f.timer], f.after)
+	case forward:
+		return "forward " + strings.TrimPrefix(unix.SignalName(f.signal), "SIG")
+	case endTree:
+		return fmt.Sprintf("end, KILL in %v", f.after)
+	case killTree:
+		return fmt.Sprintf("KILL in %v", f.after)
+	case nameLeftovers:
+		return fmt.Sprintf("name leftovers in %v", f.after)
+	case tell:
+		return "tell " + recordNames[f.record.Kind]
+	default:
+		return map[deed]string{bind: "bind", renew: "renew", suspendSelf: "suspend", waitTree: "wait"}[f.do]
+	}
+}
+
+func shown(state fmt.Stringer, effects []effect) string {
+	words := []string{state.String()}
+	for _, f := range effects {
+		words = append(words, f.String())
+	}
+	return strings.Join(words, "; ")
+}
+
+func (s state) String() string { return stateNames[s] }
+
+// now is when the events of the tables come.
+var now = time.Unix(1000, 0)
+
+// lifeIn is a job in that state, of which the command was started or has exited a second
+// ago. What is being ended has 10 s until KILL.
+func lifeIn(s state, spec Spec) life {
+	l := life{Spec: &spec, state: s, busyAt: 100}
+	switch s {
+	case ending, reaping, stuck, clearing:
+		l.killAt = now.Add(10 * time.Second)
+	}
+	if s >= draining {
+		l.exitedAt = now.Add(-time.Second)
+	}
+	return l
+}
+
+var plain = Spec{Signal: syscall.SIGTERM, KillAfter: 5 * time.Second}
+
+// lifeEvents are what can happen, each in the way in which it matters most.
+var lifeEvents = []struct {
+	name string
+	on   func(life, event) (life, []effect)
+	e    event
+}{
+	{"started", life.started, event{}},
+	{"exited", life.exited, event{code: 3}},
+	{"terminate", life.terminate, event{signal: syscall.SIGTERM}},
+	{"overtime", life.overtime, event{}},
+	{"idle", life.idle, event{}},
+	{"renewed", life.renewed, event{}},
+	{"failed", life.renewed, event{err: syscall.EIO}},
+	{"lost", life.lost, event{err: lease.ErrLost, grace: 2 * time.Second}},
+	{"regained", life.regained, event{}},
+	{"told", life.told, event{stop: &lease.Stop{KillAfter: new(time.Duration)}}},
+	{"treeGone", life.treeGone, event{}},
+	{"notEnded", life.treeGone, event{err: syscall.EPERM}},
+	{"overdue", life.overdue, event{}},
+}
+
+// TestLife is the whole table of a job's life: what each event means in each state, and
+// what is to be done.
+func TestLife(t *testing.T) {
+	table := map[string]map[state]string{
+		"started": {
+			starting: "running; tell started; bind", running: "running", ending: "ending", reaping: "reaping",
+			stuck: "stuck", draining: "draining", clearing: "clearing", done: "done",
+		},
+		"exited": {
+			starting: "starting", running: "done", ending: "clearing", reaping: "done",
+			stuck: "done", draining: "draining", clearing: "clearing", done: "done",
+		},
+		"terminate": {
+			starting: "starting", running: "running", ending: "ending", reaping: "reaping", stuck: "stuck",
+			draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 0s", done: "done",
+		},
+		"overtime": {
+			starting: "starting", running: "ending; end, KILL in 5s", ending: "ending; KILL in 5s", reaping: "reaping; KILL in 5s",
+			stuck: "stuck; KILL in 5s", draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 5s", done: "done",
+		},
+		"idle": {
+			starting: "starting", running: "running; renew", ending: "ending; renew", reaping: "reaping; renew",
+			stuck: "stuck; renew", draining: "draining; renew", clearing: "clearing; renew", done: "done",
+		},
+		"renewed": {
+			starting: "starting", running: "running", ending: "ending", reaping: "reaping",
+			stuck: "stuck", draining: "draining", clearing: "clearing", done: "done",
+		},
+		"failed": {
+			starting: "starting", running: "running; tell heartbeat failed", ending: "ending; tell heartbeat failed",
+			reaping: "reaping; tell heartbeat failed", stuck: "stuck; tell heartbeat failed",
+			draining: "draining; tell heartbeat failed", clearing: "clearing; tell heartbeat failed", done: "done",
+		},
+		"lost": {
+			starting: "starting", running: "ending; end, KILL in 2s", ending: "ending; KILL in 2s", reaping: "reaping; KILL in 2s",
+			stuck: "stuck; KILL in 2s", draining: "clearing; end, KILL in 2s", clearing: "clearing; KILL in 2s", done: "done",
+		},
+		"regained": {
+			starting: "starting", running: "running; tell regained", ending: "ending", reaping: "reaping",
+			stuck: "stuck", draining: "draining; tell regained", clearing: "clearing", done: "done",
+		},
+		"told": {
+			starting: "starting", running: "ending; end, KILL in 0s", ending: "ending; KILL in 0s", reaping: "reaping; KILL in 0s",
+			stuck: "stuck; KILL in 0s", draining: "clearing; end, KILL in 0s", clearing: "clearing; KILL in 0s", done: "done",
+		},
+		"treeGone": {
+			starting: "starting", running: "running", ending: "reaping; exit in 1s", reaping: "reaping",
+			stuck: "stuck", draining: "done", clearing: "done", done: "done",
+		},
+		"notEnded": {
+			starting: "starting", running: "running", ending: "reaping; exit in 1s; tell end failed",
+			reaping: "reaping", stuck: "stuck", draining: "done; tell end failed",
+			clearing: "done; tell end failed", done: "done",
+		},
+		"overdue": {
+			starting: "starting", running: "running", ending: "ending", reaping: "stuck",
+			stuck: "stuck", draining: "draining", clearing: "clearing", done: "done",
+		},
+	}
+	for _, ev := range lifeEvents {
+		for s := range states {
+			want, ok := table[ev.name][s]
+			if !ok {
+				t.Errorf("%v, %s: there is no row", s, ev.name)
+				continue
+			}
+			e := ev.e
+			e.at = now
+			l, effects := ev.on(lifeIn(s, plain), e)
+			if got := shown(l.state, effects); got != want {
+				t.Errorf("%v, %s:\ngot  %s\nwant %s", s, ev.name, got, want)
+			}
+		}
+	}
+}
+
+// TestLifeHasARowForEachEvent: an event that life hears of is in lifeEvents.
+func TestLifeHasARowForEachEvent(t *testing.T) {
+	listed := map[string]bool{}
+	for _, ev := range lifeEvents {
+		listed[ev.name] = true
+	}
+	for k := range eventKinds {
+		if ofLife[k] != nil && !listed[kindNames[k]] {
+			t.Errorf("no table has %s", kindNames[k])
+		}
+		if ofLife[k] == nil && ofControl[k] == nil && k != signalled {
+			t.Errorf("nothing hears of %s", kindNames[k])
+		}
+	}
+}
+
+// TestLifeOfASpec: what the words of 'berth run' change about the table.
+func TestLifeOfASpec(t *testing.T) {
+	with := func(change func(*Spec)) Spec { s := plain; change(&s); return s }
+	stop := &lease.Stop{}
+	for _, c := range []struct {
+		name string
+		spec Spec
+		from state
+		kind eventKind
+		e    event
+		want string
+	}{
+		{"--timeout", with(func(s *Spec) { s.Timeout = time.Hour }), starting, started, event{}, "running; tell started; bind; timeout in 1h0m0s"},
+		{"--idle-timeout", with(func(s *Spec) { s.IdleTimeout = time.Hour }), starting, started, event{}, "running; tell started; bind; idle in 1h0m0s"},
+		{"--hold tree", with(func(s *Spec) { s.HoldTree = true }), running, exited, event{}, "draining; wait"},
+		{"--hold tree, being ended", with(func(s *Spec) { s.HoldTree = true }), ending, exited, event{}, "clearing"},
+		{"--leftovers kill", with(func(s *Spec) { s.EndLeftovers = true }), running, exited, event{}, "clearing; end, KILL in 5s"},
+		{"--leftovers kill", with(func(s *Spec) { s.EndLeftovers, s.NameLeftovers = true, true }), running, exited, event{}, "clearing; end, KILL in 5s; name leftovers in 1s"},
+		{"--leftovers kill, soon", with(func(s *Spec) { s.EndLeftovers, s.NameLeftovers, s.KillAfter = true, true, time.Second }), running, exited, event{}, "clearing; end, KILL in 1s"},
+		{"--on-lost warn", with(func(s *Spec) { s.RunOnWhenLost = true }), running, lost, event{err: lease.ErrLost}, "running; tell lost"},
+		{"no grace of its own", plain, running, told, event{stop: stop}, "ending; end, KILL in 5s"},
+		{"a longer grace", plain, ending, lost, event{grace: time.Minute}, "ending"},
+		{"busy", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 140, keepalive: 120}, "running; idle in 30ns"},
+		{"busy before that", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 140, keepalive: 90}, "running; idle in 10ns"},
+		{"idle", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 150}, "ending; end, KILL in 5s"},
+		{"idle, or cut off", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 150, err: syscall.EIO}, "running; tell heartbeat failed; idle in 1s"},
+	} {
+		c.e.kind, c.e.at = c.kind, now
+		m, effects := machine{life: lifeIn(c.from, c.spec)}.on(c.e)
+		if got := shown(m.life.state, effects); got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestResult: the first reason to end a job is the one that is told, and a command that
+// was ended has the signal that it got first.
+func TestResult(t *testing.T) {
+	stop := event{kind: told, stop: &lease.Stop{Reason: "maintenance"}}
+	for _, c := range []struct {
+		name   string
+		from   state
+		grace  time.Duration
+		events []event
+		first  syscall.Signal
+		why    string
+	}{
+		{"by itself", running, 1, []event{{kind: exited, code: 3}}, 0, "<nil>"},
+		{"stopped", running, 1, []event{stop, {kind: exited, code: 3}}, syscall.SIGTERM, "stopped: maintenance"},
+		{"stopped at once", running, 0, []event{stop, {kind: exited, code: 3}}, syscall.SIGKILL, "stopped: maintenance"},
+		{"stopped first", running, 1, []event{stop, {kind: overtime}, {kind: exited, code: 3}}, syscall.SIGTERM, "stopped: maintenance"},
+		{"its leftovers stopped", draining, 1, []event{stop}, 0, "stopped: maintenance"},
+		{"its leftovers ended by a signal", draining, 1, []event{{kind: signalled, signal: syscall.SIGINT}, stop}, 0, "<nil>"},
+	} {
+		spec := plain
+		spec.KillAfter = c.grace
+		m := machine{life: lifeIn(c.from, spec)}
+		if c.from >= draining {
+			m.life.result.Code = 3
+		}
+		for _, e := range c.events {
+			e.at = now
+			m, _ = m.on(e)
+		}
+		r := m.life.result
+		if got := fmt.Sprint(r.Why); got != c.why || r.First != c.first || r.Code != 3 {
+			t.Errorf("%s: %d, first %v, %s; want 3, first %v, %s", c.name, r.Code, r.First, got, c.first, c.why)
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"berth/cmd/tty"
+	"berth/lease"
+	"berth/limiter"
+	"berth/procwatch"
+)
+
+// Run starts the command and returns when it has ended, with what its Spec has it wait for
+// or end besides. Without a session (nil) it has no slot. After an error nothing was
+// started, and the slots are given back. ctx is for calls to the store: it does not end
+// the job.
+func Run(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks ...Sink) (Result, error) {
+	child, err := start(ctx, s, spec)
+	if err != nil {
+		return Result{}, err
+	}
+	l := newLoop(ctx, s, spec, in, sinks)
+	l.child, l.fromChild = child, child.Events()
+	l.terminal = tty.NewTerminal()
+	l.machine.control.session = l.terminal.Exists()
+	in.Signals.Catch(tty.Others)
+	l.handle(event{kind: started, clock: in.Clock()})
+	for l.life.state != done {
+		l.handle(l.next())
+	}
+	l.close()
+	r := l.life.result
+	l.tell(Record{Kind: Ended, Code: r.Code, Signal: r.Signal, Err: r.Why})
+	return r, nil
+}
+
+func start(ctx context.Context, s *limiter.Session, spec Spec) (child *procwatch.Child, err error) {
+	if s == nil {
+		return procwatch.Start(spec.Argv, spec.Env)
+	}
+	begin := procwatch.Start
+	if s.Expires() {
+		begin = procwatch.StartBound // without this process nothing would renew its lease
+	}
+	if err = s.Ready(ctx); err == nil {
+		child, err = begin(spec.Argv, spec.Env)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Unused(ctx))
+	}
+	return child, nil
+}
+
+// loop turns what comes from outside into events, one after the other, and does what the
+// machine says.
+type loop struct {
+	machine
+	ctx      context.Context
+	session  *limiter.Session // nil: no slot
+	child    *procwatch.Child
+	terminal tty.Terminal
+	in       Inputs
+	sinks    []Sink
+
+	fromChild   <-chan procwatch.Event
+	fromSession <-chan limiter.Event
+	tree        chan error        // End or WaitTree has returned
+	due         [timers]time.Time // when each timer fires; zero: it does not
+	later       []event           // that came already
+}
+
+func newLoop(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks []Sink) *loop {
+	l := &loop{ctx: ctx, session: s, in: in, sinks: sinks}
+	l.machine.life.Spec = &spec
+	l.tree = make(chan error, 2) // at most one End and one WaitTree
+	if s != nil {
+		l.fromSession = s.Events()
+	}
+	return l
+}
+
+// next is the next event. What the command did comes before all else: on a busy machine a
+// CONT is found together with a stop that was typed after it, and a request to end a job
+// together with the job's own end.
+func (l *loop) next() event {
+	for {
+		select {
+		case ev := <-l.fromChild:
+			return l.ofChild(ev)
+		default:
+		}
+		if len(l.later) > 0 {
+			e := l.later[0]
+			l.later = l.later[1:]
+			return e
+		}
+		t, fires := l.nextTimer()
+		select {
+		case ev := <-l.fromChild:
+			return l.ofChild(ev)
+		case sig := <-l.in.Signals.Next():
+			l.later = []event{{kind: signalled, signal: sig, typed: l.terminal.Sent(sig)}}
+		case ev := <-l.fromSession:
+			l.later = l.ofSession(ev)
+		case err := <-l.tree:
+			l.later = []event{{kind: treeGone, err: err}}
+		case <-fires:
+			l.due[t] = time.Time{}
+			l.later = []event{l.ofTimer(t)}
+		}
+	}
+}
+
+func (l *loop) nextTimer() (first timer, fires <-chan time.Time) {
+	var at time.Time
+	for t, due := range l.due {
+		if !due.IsZero() && (at.IsZero() || due.Before(at)) {
+			first, at = timer(t), due
+		}
+	}
+	if at.IsZero() {
+		return 0, nil
+	}
+	return first, time.After(time.Until(at))
+}
+
+func (l *loop) ofChild(ev procwatch.Event) event {
+	switch ev.Kind {
+	case procwatch.Stopped:
+		return event{kind: stopped, signal: ev.Signal, typed: tty.Foreground()}
+	case procwatch.Continued:
+		return event{kind: continued}
+	default:
+		return event{kind: exited, signal: ev.Signal, code: ev.Code}
+	}
+}
+
+// ofSession puts a request to end the job first: it comes with the renewal that found it.
+func (l *loop) ofSession(ev limiter.Event) (all []event) {
+	if ev.Stop != nil {
+		all = append(all, event{kind: told, stop: ev.Stop})
+	}
+	e := event{kind: renewed, clock: l.in.Clock(), keepalive: ev.Keepalive, grace: ev.Grace, err: ev.Err}
+	switch ev.Kind {
+	case limiter.Lost:
+		e.kind = lost
+	case limiter.Regained:
+		e.kind = regained
+	}
+	return append(all, e)
+}
+
+func (l *loop) ofTimer(t timer) event {
+	e := event{kind: fires[t]}
+	switch e.kind {
+	case keystrokeDue:
+		e.typed = tty.Foreground()
+	case settled:
+		e.stopped = l.child.ID().State() == procwatch.Stopped
+	}
+	return e
+}
+
+func (l *loop) handle(e event) {
+	e.at = time.Now()
+	var effects []effect
+	l.machine, effects = l.on(e)
+	for _, f := range effects {
+		l.perform(f)
+	}
+}
+
+func (l *loop) perform(f effect) {
+	switch f.do {
+	case setTimer:
+		l.due[f.timer] = time.Now().Add(f.after)
+	case bind:
+		l.bind()
+	case renew:
+		if l.session != nil {
+			l.session.Renew()
+		}
+	case forward:
+		if err := l.child.Signal(f.signal); err != nil {
+			l.tell(Record{Kind: NotForwarded, Signal: f.signal, Err: err})
+		}
+	case suspendSelf:
+		l.suspend()
+	case endTree:
+		go func() { l.tree <- l.child.End(context.Background(), l.life.Signal, f.after) }()
+	case killTree:
+		time.AfterFunc(f.after, func() { _ = l.child.End(context.Background(), syscall.SIGKILL, 0) })
+	case waitTree:
+		go func() { l.tree <- l.child.WaitTree(context.Background()) }()
+	case nameLeftovers: // not here: on a busy machine it takes its time to read all processes
+		time.AfterFunc(f.after, func() {
+			if left := l.child.Left(); len(left) > 0 {
+				l.tell(Record{Kind: Leftovers, Left: left})
+			}
+		})
+	case tell:
+		l.tell(f.record)
+	}
+}
+
+func (l *loop) bind() {
+	if l.session == nil {
+		return
+	}
+	if err := l.session.Bind(l.ctx, lease.Process(l.child.ID())); err != nil {
+		l.tell(Record{Kind: NotRecorded, Err: err})
+	}
+}
+
+func (l *loop) suspend() {
+	if l.session == nil {
+		l.in.Suspend()
+		return
+	}
+	if err := l.session.Suspend(l.in.Suspend); err != nil {
+		l.tell(Record{Kind: NotExtended, Err: err})
+	}
+}
+
+// close gives the slots back. Of a lost lease nothing can be.
+func (l *loop) close() {
+	if l.session == nil {
+		return
+	}
+	switch err := l.session.Close(l.ctx); {
+	case err == nil:
+		l.tell(Record{Kind: Released})
+	case !errors.Is(err, lease.ErrLost):
+		l.tell(Record{Kind: NotReleased, Err: err})
+	}
+}
+
+func (l *loop) tell(r Record) {
+	r.Time, r.PID = time.Now(), l.child.ID().PID
+	if l.session != nil {
+		held := l.session.Lease()
+		r.Lease, r.Pool = held.ID, held.Pool
+	}
+	for _, sink := range l.sinks {
+		sink(r)
+	}
+}

@@ -1,0 +1,64 @@
+//go:build unix
+
+package job
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"berth/cmd/tty"
+	"berth/lease"
+	"berth/lease/clock"
+	"berth/limiter"
+	"berth/procwatch"
+)
+
+// TestCommandFirst: what the command did is handled before all that came meanwhile. (berth
+// got the CONT of an fg, had no time to look, and a Ctrl-Z suspended the command again: that
+// one was undone, every second time.)
+func TestCommandFirst(t *testing.T) {
+	for range 100 {
+		fromChild := make(chan procwatch.Event, 2)
+		fromSession := make(chan limiter.Event, 1)
+		l := newLoop(context.Background(), nil, plain, Inputs{Signals: tty.NewSignals(), Clock: clock.Now}, nil)
+		l.fromChild, l.fromSession = fromChild, fromSession
+		l.due[contTimer] = time.Now().Add(-time.Second)
+		l.tree <- nil
+		fromSession <- limiter.Event{Stop: &lease.Stop{}}
+		fromChild <- procwatch.Event{Kind: procwatch.Continued}
+		fromChild <- procwatch.Event{Kind: procwatch.Exited}
+		for i, want := range []eventKind{continued, exited} {
+			if got := l.next().kind; got != want {
+				t.Fatalf("event %d is %s, want %s", i, kindNames[got], kindNames[want])
+			}
+		}
+		first := l.next().kind // one of the others
+		fromChild <- procwatch.Event{Kind: procwatch.Continued}
+		if got := l.next().kind; got != continued {
+			t.Fatalf("%s comes before what the command did, after %s", kindNames[got], kindNames[first])
+		}
+		seen := map[eventKind]bool{first: true}
+		for range 3 {
+			seen[l.next().kind] = true
+		}
+		if !seen[contDue] || !seen[treeGone] || !seen[told] || !seen[renewed] {
+			t.Fatalf("of the others came %v", seen)
+		}
+	}
+}
+
+// TestTimers: the one that is due first fires first, once.
+func TestTimers(t *testing.T) {
+	l := newLoop(context.Background(), nil, plain, Inputs{Signals: tty.NewSignals()}, nil)
+	past := time.Now().Add(-time.Minute)
+	l.due[idleTimer], l.due[timeoutTimer], l.due[exitTimer] = past.Add(1), past.Add(3), past.Add(2)
+	for _, want := range []eventKind{idle, overdue, overtime} {
+		if got := l.next().kind; got != want {
+			t.Errorf("got %s, want %s", kindNames[got], kindNames[want])
+		}
+	}
+	if _, fires := l.nextTimer(); fires != nil {
+		t.Error("a timer fires twice")
+	}
+}

@@ -1,0 +1,161 @@
+package job
+
+import (
+	"syscall"
+	"time"
+
+	"berth/cmd/tty"
+	"berth/lease"
+	"berth/lease/clock"
+)
+
+// machine is all that is known of a job while it runs: its life, and beside that job
+// control. It is data: on has no effect of its own, it says which are due.
+type machine struct {
+	life    life
+	control control
+}
+
+// event is what happened: to the command, to this process, to the lease, or a timer.
+type event struct {
+	kind    eventKind
+	at      time.Time
+	signal  syscall.Signal // that came, or that suspended or ended the command
+	code    int            // of exited
+	typed   bool           // of signalled: the terminal sent it; else our group has the terminal
+	stopped bool           // of settled: the command is suspended still
+
+	clock     clock.Instant // the store's, of what comes from the lease
+	keepalive clock.Instant
+	stop      *lease.Stop
+	grace     time.Duration // of lost
+	err       error
+}
+
+type eventKind int
+
+const (
+	started eventKind = iota
+	stopped
+	continued
+	exited
+	signalled
+	renewed
+	lost
+	regained
+	told
+	treeGone
+	overtime
+	idle
+	overdue
+	contDue
+	keystrokeDue
+	settled
+	eventKinds // how many there are
+)
+
+// effect is what is to be done.
+type effect struct {
+	do     deed
+	signal syscall.Signal // of forward
+	timer  timer          // of setTimer
+	after  time.Duration
+	record Record
+}
+
+type deed int
+
+const (
+	setTimer      deed = iota // timer fires after that time, and at no earlier one
+	bind                      // the lease to the command
+	renew                     // the lease, now
+	forward                   // the signal to the command
+	suspendSelf               // this process
+	endTree                   // as the spec says, with KILL after that time
+	killTree                  // after that time
+	waitTree                  // until nothing is left of it
+	nameLeftovers             // after that time, if there are any
+	tell                      // the sinks
+)
+
+type timer int
+
+const (
+	timeoutTimer timer = iota
+	idleTimer
+	exitTimer
+	contTimer
+	keystrokeTimer
+	settleTimer
+	timers // how many there are
+)
+
+// fires is what a timer makes happen.
+var fires = [timers]eventKind{
+	timeoutTimer: overtime, idleTimer: idle, exitTimer: overdue,
+	contTimer: contDue, keystrokeTimer: keystrokeDue, settleTimer: settled,
+}
+
+func after(t timer, d time.Duration) effect { return effect{do: setTimer, timer: t, after: d} }
+
+var ofLife = [eventKinds]func(life, event) (life, []effect){
+	started: life.started, exited: life.exited, renewed: life.renewed, lost: life.lost, regained: life.regained,
+	told: life.told, treeGone: life.treeGone, overtime: life.overtime, idle: life.idle, overdue: life.overdue,
+}
+
+var ofControl = [eventKinds]func(control, event) (control, []effect){
+	stopped: control.stopped, continued: control.continued, exited: control.exited,
+	contDue: control.contDue, keystrokeDue: control.keystrokeDue, settled: control.settled,
+}
+
+// on is the next machine after an event, and what is to be done.
+func (m machine) on(e event) (machine, []effect) {
+	toLife, toControl := ofLife[e.kind], ofControl[e.kind]
+	if e.kind == signalled {
+		switch tty.ClassOf(e.signal, m.life.phase()) {
+		case tty.Suspend:
+			toControl = control.suspend
+		case tty.Resume:
+			toControl = control.resume
+		case tty.Terminate:
+			toLife = life.terminate
+		case tty.Forward:
+			if !e.typed { // else the command has it from the terminal
+				return m, []effect{{do: forward, signal: e.signal}}
+			}
+		}
+	}
+	var effects []effect
+	if toLife != nil {
+		m.life, effects = toLife(m.life, e)
+	}
+	if m.life.ends() {
+		m.control = m.control.endBegun()
+	}
+	if toControl != nil {
+		var more []effect
+		m.control, more = toControl(m.control, e)
+		effects = append(effects, more...)
+	}
+	return m, effects
+}
+
+// phase is what signals are for.
+func (l life) phase() tty.Phase {
+	switch l.state {
+	case draining, clearing, done:
+		return tty.Leftover
+	default:
+		return tty.Running
+	}
+}
+
+// ends reports whether the tree is being ended.
+func (l life) ends() bool {
+	switch l.state {
+	case ending, reaping, stuck, clearing:
+		return true
+	default:
+		return false
+	}
+}

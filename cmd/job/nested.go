@@ -1,0 +1,94 @@
+package job
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"berth/cmd/text"
+	"berth/lease"
+	"berth/procwatch"
+)
+
+// Mark is what a berth shows of the job that it supervises, to those who look for it.
+func Mark(id string) string { return "berth " + id }
+
+// Outer returns the lease of the pool's job that we run inside, nil if there is none. self
+// is this process, and inherits reports whether it has inherited the lock of a lease's slot.
+// The innermost BERTH_LEASE may be of another pool, with a job of this pool around it.
+func Outer(pool lease.Pool, self procwatch.ID, inherits func(*lease.Lease) bool) (*lease.Lease, error) {
+	above, err := procwatch.Ancestors()
+	if err != nil {
+		return nil, err
+	}
+	above = append(above, self) // which was another command before, with --exec
+	for _, h := range pool.Holders {
+		if isAround(h.Lease, above) {
+			return h.Lease, nil
+		}
+	}
+	for _, h := range pool.Holders {
+		// Its berth and command were killed, and we have inherited the slot's lock: we
+		// would wait for ourselves.
+		if inherits(h.Lease) {
+			return h.Lease, nil
+		}
+	}
+	return nil, nil
+}
+
+// isAround reports whether we run inside job l. Processes are the proof, not the
+// environment alone, which a process can outlive, nor the record alone, which may name any
+// process. Job l's command is one of our ancestors, or if we have lost it l's berth is,
+// which is a subreaper and adopts orphans; and an ancestor shows that it belongs to l. What
+// a shell put into the background before it became that berth has only the berth above it.
+func isAround(l *lease.Lease, above []procwatch.ID) bool {
+	for _, a := range above {
+		p := lease.Process(a)
+		notYet := l.Child == nil // recorded
+		switch {
+		case !notYet && p == *l.Child, p == l.Owner && notYet:
+			return startedIn(l, above) || slices.ContainsFunc(above, func(a procwatch.ID) bool { return a.Marked(Mark(l.ID)) })
+		case p == l.Owner && startedIn(l, above):
+			return true
+		}
+	}
+	return false
+}
+
+// startedIn reports whether one of these was started with the lease in its environment.
+// Ours may name a job of another pool inside that one.
+func startedIn(l *lease.Lease, above []procwatch.ID) bool {
+	return os.Getenv("BERTH_LEASE") == l.ID || slices.ContainsFunc(above, func(a procwatch.ID) bool { return a.StartedWith("BERTH_LEASE=" + l.ID) })
+}
+
+// Nest decides what a request does inside the job outer of its own pool, by the words of
+// --nested: it runs in that job's slot (which is returned), takes one of its own (nil), or
+// neither (*NestedError). own is the pool's own limit.
+func Nest(r lease.Request, how string, outer *lease.Lease, own *int) (*lease.Lease, error) {
+	most := lease.Smallest(own, outer.RequestedLimit, r.LimitIn(own))
+	switch {
+	case how == "take" && most > 0 && len(outer.Slots)+r.Weight > most:
+		return nil, &NestedError{outer, how, fmt.Sprintf("and would wait for it: %d more is over the limit of %d", r.Weight, most)}
+	case how == "take":
+		return nil, nil
+	case how == "fail":
+		return nil, &NestedError{outer, how, "and --nested=fail was given"}
+	case r.Weight > len(outer.Slots):
+		return nil, &NestedError{outer, how, fmt.Sprintf("but has only %s, not --weight %d", text.Plural(len(outer.Slots), "slot"), r.Weight)}
+	case r.IdleTimeout > 0:
+		return nil, &NestedError{outer, how, "and 'berth keepalive' would reset its idle clock, not that of --idle-timeout here"}
+	}
+	return outer, nil
+}
+
+// NestedError says that a request is inside another job of its pool and cannot start.
+type NestedError struct {
+	Outer *lease.Lease
+	How   string // the --nested of the request
+	Why   string
+}
+
+func (e *NestedError) Error() string {
+	return fmt.Sprintf("this runs inside job %s, which holds slot %s of the same pool, %s", e.Outer.ID, text.SlotList(e.Outer.Slots), e.Why)
+}

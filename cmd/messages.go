@@ -1,0 +1,108 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"berth/cmd/job"
+	"berth/cmd/open"
+	"berth/cmd/text"
+	"berth/cmd/tty"
+	"berth/cmd/view"
+	"berth/cmd/words"
+	"berth/lease"
+)
+
+// messages turns what happens to a job into what berth says of it. The speaker has the
+// queue, and so nothing waits for a reader.
+type messages struct {
+	say   *speaker
+	spec  *words.Run
+	store *open.Store
+	lease *lease.Lease // nil: the job has no slot of its own
+}
+
+// taken is said before the command can say anything itself.
+func (m *messages) taken() {
+	if l := m.lease; l != nil {
+		m.say.verbosef("took slot %s of pool %s, limit %d, token %d", text.SlotList(l.Slots), l.Pool, l.InForce, l.Token)
+	}
+}
+
+// sink is a job.Sink.
+func (m *messages) sink(r job.Record) {
+	pool := m.spec.Request.Pool
+	switch r.Kind {
+	case job.Started: // no sooner: a slot is held, and its command does not wait for a note
+		m.limit()
+	case job.NotRecorded:
+		m.say.notef("cannot record the child of %s: %v", r.Lease, r.Err)
+	case job.HeartbeatFailed:
+		m.say.verbosef("no heartbeat: %v", r.Err)
+	case job.Lost:
+		m.say.errorf("%v; this job runs on and is not counted any more", r.Err)
+	case job.Regained:
+		m.say.notef("pool %s: the lease is renewed, and the job is counted again", pool)
+	case job.NotForwarded:
+		m.say.notef("cannot pass %v on to pid %d: %v", r.Signal, r.PID, r.Err)
+	case job.NotExtended:
+		m.say.notef("pool %s: the lease could not be renewed before this was suspended: %v", pool, r.Err)
+	case job.EndFailed:
+		m.say.errorf("%v", r.Err)
+	case job.Leftovers:
+		m.leftovers(r.Left)
+	case job.Released:
+		m.say.verbosef("gave back slot %s of pool %s", text.SlotList(m.lease.Slots), pool)
+	case job.NotReleased:
+		m.say.notef("%v", r.Err)
+	case job.Ended:
+		if stopped := (*lease.StoppedError)(nil); errors.As(r.Err, &stopped) {
+			m.say.errorf("job %s was %v", r.Lease, stopped)
+		}
+	}
+}
+
+// leftoversNamed are so many of what a command left; a job may leave a thousand.
+const leftoversNamed = 3
+
+func (m *messages) leftovers(left []string) {
+	m.say.notef("the command has ended; waiting for what it left, which --leftovers kill ends: %s; KILL follows %s after %s",
+		text.Some(left, leftoversNamed), text.Duration(m.spec.KillAfter), tty.SignalName(m.spec.Signal))
+}
+
+// limit says once when the caller's number is not the one in force. The store tells whose
+// that is, and nothing waits for the store.
+func (m *messages) limit() {
+	l, n := m.lease, m.spec.Request.Limit
+	if l == nil || n == 0 || l.InForce >= n || m.say.quiet {
+		return
+	}
+	m.say.out.later(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), lastWords/2)
+		defer cancel()
+		p, err := m.store.Summary(ctx, l.Pool, lease.Ticket{})
+		m.say.notef("pool %s: limit %d is in force, not the %d of -n, because %s", l.Pool, l.InForce, n, whose(l, &p, err))
+	})
+}
+
+// whose says who has set the limit that was in force for l.
+func whose(l *lease.Lease, p *lease.Pool, err error) string {
+	const unknown = "a job that was running asked for it"
+	if err != nil {
+		return unknown
+	}
+	if p.Own.Limit != nil && *p.Own.Limit <= l.InForce {
+		says := fmt.Sprintf("'berth limit %s' says so", p.Name)
+		if by := view.SetBy(p.Own); by != "" && p.Own.Reason != "" {
+			says += ", " + by
+		}
+		return says
+	}
+	for _, h := range p.Holders {
+		if h.Lease.RequestedLimit == l.InForce && h.Lease.ID != l.ID {
+			return fmt.Sprintf("a job that runs asked for it: %s", view.Describe(h.Lease))
+		}
+	}
+	return unknown
+}

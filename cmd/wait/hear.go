@@ -1,0 +1,142 @@
+package wait
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"berth/cmd/tty"
+)
+
+// manner is how something is waited for. The zero value is for what may never come back:
+// it is left to itself when a signal ends this process, or when its context ends.
+type manner struct {
+	returns     bool          // it returns soon after the end of its context, and is waited for
+	afterSignal time.Duration // so long is it waited for after a signal; negative: as long as it takes
+	// aside lets others pass before this process is suspended; nil: nobody stands behind it.
+	aside func()
+	// resumed is told of a CONT; nil: it does not matter.
+	resumed func()
+}
+
+// errLeft says that something did not come back before its context ended.
+var errLeft = errors.New("did not come back")
+
+// hear is what f returns, unless a signal comes first that ends this process: then its
+// context ends with that tty.SignalError, which is the error, too. If f succeeds after
+// that, the value is returned with the error.
+func hear[T any](ctx context.Context, w *Waiter, m manner, f func(context.Context) (T, error)) (none T, err error) {
+	type outcome struct {
+		v   T
+		err error
+	}
+	over := ctx.Done()
+	if m.returns {
+		over = nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan outcome, 1)
+	go func() {
+		v, err := f(ctx)
+		done <- outcome{v, err}
+	}()
+	var ended error
+	var suspend, gone <-chan time.Time
+	for {
+		select {
+		case o := <-done:
+			if o.err == nil {
+				o.err = ended
+			}
+			return o.v, o.err
+		case sig := <-w.Signals.Next():
+			switch tty.ClassOf(sig, tty.Alone) {
+			case tty.Resume:
+				w.resume()
+				if m.resumed != nil {
+					m.resumed()
+				}
+			case tty.Suspend:
+				if after := w.request(m); after > 0 {
+					suspend = time.After(after)
+				}
+			case tty.Terminate:
+				ended = tty.SignalError{Signal: sig}
+				cancel(ended)
+				if m.afterSignal == 0 {
+					return none, ended
+				}
+				if m.afterSignal > 0 && gone == nil {
+					gone = time.After(m.afterSignal)
+				}
+			}
+		case <-suspend:
+			if w.take() {
+				w.Suspend()
+			}
+		case <-gone:
+			return none, ended
+		case <-over:
+			return none, errLeft
+		}
+	}
+}
+
+const (
+	// suspendWithin is how soon after a Ctrl-Z the shell's prompt is to be back, whatever
+	// the store does.
+	suspendWithin = 300 * time.Millisecond
+	// endWithin is how soon a signal ends the wait where a server does not answer: then
+	// nothing can be given back, and what it has of us ends with its TTL.
+	endWithin = time.Second
+)
+
+// request is told of a TSTP, and returns after how much time this process is suspended; 0:
+// not by hear.
+//
+// Where others stand behind us, we are suspended once they can pass. But a call to a server
+// may take as long as an outage: nobody waits for what we have in hand there, and to the
+// server we are then a process that was frozen, which has its place again when it goes on. In
+// a directory the call may have the pool's lock.
+func (w *Waiter) request(m manner) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.asked.Requested() || !w.asked.Request(time.Now(), tty.Foreground()) {
+		return 0
+	}
+	if m.aside == nil {
+		return tty.ContGrace
+	}
+	m.aside()
+	if w.Remote {
+		return suspendWithin
+	}
+	return 0
+}
+
+// listener is what Ctrl-Z and fg have requested. The goroutine that stands in the line
+// reads it as well.
+type listener struct {
+	mu    sync.Mutex
+	asked tty.Suspension
+}
+
+func (l *listener) resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked.Resume(time.Now())
+}
+
+func (l *listener) requested() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asked.Requested()
+}
+
+func (l *listener) take() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asked.Take()
+}

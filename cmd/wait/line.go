@@ -1,0 +1,60 @@
+package wait
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"berth/cmd/tty"
+	"berth/lease"
+	"berth/limiter"
+)
+
+// stand stands in the line until the slots are ours, with what was seen before. Most
+// signals end that; Ctrl-Z suspends it, and the others pass until it goes on.
+func (w *Waiter) stand(ctx context.Context, gated bool, before seen) (*limiter.Session, error) {
+	ctx, cancel := w.allowed(ctx, gated)
+	defer cancel()
+	display := w.Progress.begin(func(t lease.Ticket) (*lease.Pool, error) { return w.read(context.Background(), t, time.Second) })
+	defer display.end()
+	var interrupts limiter.Interrupts
+	m := manner{
+		returns: true, afterSignal: -1,
+		aside:   func() { interrupts.Do(w.stepAside) },
+		resumed: func() { interrupts.Do(func(context.Context, lease.Place) error { return nil }) },
+	}
+	if w.Remote {
+		m.afterSignal = endWithin
+	}
+	s, err := hear(ctx, w, m, func(ctx context.Context) (*limiter.Session, error) {
+		return limiter.Acquire(ctx, w.Store, w.Request, limiter.Options{
+			Now: w.AtMost == 0, Verdict: before.verdict, Out: before.out,
+			Trouble: w.Trouble, Ask: w.Ask, Interrupts: &interrupts, Joined: display.joined, First: w.First,
+		})
+	})
+	display.end()
+	switch {
+	case err == nil && w.requested(): // too late for the wait: the job gets it
+		w.Signals.Requeue(tty.TSTP)
+	case s != nil && err != nil: // too late for the wait and too early for the command
+		return nil, errors.Join(err, s.Unused(context.Background()))
+	}
+	return s, w.withState(err)
+}
+
+// stepAside suspends this process, and lets the others pass until it goes on. The goroutine
+// that has the place calls it.
+func (w *Waiter) stepAside(ctx context.Context, p lease.Place) error {
+	if !w.requested() {
+		return nil // a CONT has come
+	}
+	err := p.StepAside(ctx)
+	time.Sleep(tty.ContGrace)
+	if w.take() { // else a CONT has come, or this process was suspended without us
+		w.Suspend()
+	}
+	if err != nil {
+		return nil // then the others passed us within a minute
+	}
+	return p.Return(ctx)
+}

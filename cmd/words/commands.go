@@ -24,20 +24,21 @@ func lsCommand() Command {
 		Name:     "ls",
 		Usage:    "Show who holds the slots of each pool, who waits, in which place, and why.",
 		Synopsis: "berth ls [flags] [POOL...]",
-		Description: `Reading disturbs nobody. States: reserved (slot taken, command not started),
-running, orphaned (its berth is gone, its command still runs), stalled (its
-berth gives no sign of life; with a directory the slot stays taken), damaged
-(its record cannot be read; the slot stays taken); of waiters: waiting, stopped
-and kept (for its key), whom the others pass. The columns are slot or place,
-state, time, user@host, pid of berth>command, lease, labels, command. A terminal
-gets them cut to its width, with a mark (…) where something is left out; with -l
-lines are broken instead. Anything else gets them whole.`,
+		Description: `States of jobs: reserved (slot taken, command not started), running, orphaned
+(its berth is gone, its command still runs), stalled (its berth writes no
+heartbeats; with a directory the slot stays taken), damaged (its record cannot
+be read; the slot stays taken). States of waiters: waiting; stopped, and kept
+for a --ticket, which the others pass.
+
+The columns are slot or place, state, time, user@host, pid of berth>command,
+lease, labels, command. On a terminal they are cut to its width, with … where
+something is left out; -l breaks the lines instead.`,
 		Flags: []Flag{
-			{Name: "all", Short: "a", Kind: Switch, Usage: "also pools in which nothing runs and nobody waits"},
-			{Name: "long", Short: "l", Kind: Switch, Usage: "all that is known: token, use, directory, time limits, what each waits for"},
-			{Name: "json", Kind: Switch, Usage: "print JSON; the README describes it"},
-			{Name: "watch", Kind: Switch, Usage: "keep the screen up to date until interrupted; without a terminal, print again at every change"},
-			poolFlag("show this pool, instead of POOL"),
+			{Name: "all", Short: "a", Kind: Switch, Usage: "also show idle pools"},
+			{Name: "long", Short: "l", Kind: Switch, Usage: "show all that is known: token, use, directory, time limits, what each waits for"},
+			{Name: "json", Kind: Switch, Usage: "print JSON, see berth help json"},
+			{Name: "watch", Kind: Switch, Usage: "keep the screen up to date until interrupted; without a terminal, print again after every change"},
+			poolFlag("show this pool, in place of POOL"),
 			storeFlag(""), ownerFlag(""),
 		},
 		parse: func(p *parser) any {
@@ -59,13 +60,13 @@ func probeCommand() Command {
 		Name:     "probe",
 		Usage:    "Show what the gates read of this machine, and what they say.",
 		Synopsis: "berth probe [flags]",
-		Description: `Asks the gates that are given, and those of the pool's own settings, once, as
-'berth run' does for the head of the line. Exit code 0 when all are open, 75
-when one is closed. No job is started and no slot taken; a --gate command runs.`,
+		Description: `Checks the given gates and those of the pool's own settings once, as 'berth run'
+does for the head of the line. Exit code 0 when all are open, 75 when one is
+closed. No job starts and no slot is taken, but a --gate command runs.`,
 		Flags: append([]Flag{
-			{Name: "pool", Short: "p", Value: "NAME", Default: "default", Usage: "with the own settings of this pool, and the needs of its jobs (default: default)"},
+			{Name: "pool", Short: "p", Value: "NAME", Default: "default", Usage: "with this pool's own settings and the needs of its jobs (default: default)"},
 			{Name: "slots", Short: "n", Value: "auto", Kind: Number, Usage: "with the gates of -n auto"},
-			{Name: "json", Kind: Switch, Usage: "print JSON; the README describes it"},
+			{Name: "json", Kind: Switch, Usage: "print JSON, see berth help json"},
 			storeFlag(""), ownerFlag(""),
 		}, gateFlags()...),
 		parse: func(p *parser) any { return p.probe() },
@@ -106,19 +107,21 @@ func stopCommand() Command {
 		Name:     "stop",
 		Usage:    "End jobs with all their processes, and send waiters away.",
 		Synopsis: "berth stop [flags] LEASE...\nberth stop [flags] [--pool POOL] [--label K=V...]",
-		Description: `A job is ended by its own berth: a signal to the whole tree, a grace, KILL.
-A waiter leaves the line with exit code 75. An orphan's tree is ended from
-here. Returns when they are gone. LEASE is what 'berth ls' shows, as much of
-its beginning as is unique, its hex part or 4 and more digits of that, or a pid,
-of a berth or its command here. For one that is not known the exit code is 1;
-for one that may be several it is 125, and nothing is stopped. A command that
-ends with 0 when it is stopped gives 128+n, with n the signal it was sent first.`,
+		Description: `The job's own berth ends it: a signal to the command and all its descendants,
+KILL after a while. A waiter leaves the line with exit code 75. An orphan is
+ended by this command itself. It returns when all are gone.
+
+LEASE is an id that 'berth ls' shows, its beginning, its hex part or at least 4
+digits of that, or the pid of a berth or its command on this machine. If it is
+unknown the exit code is 1. If it may be several, the exit code is 125 and none
+is stopped. A command that exits with 0 when it is stopped makes its berth exit
+with 128+n, n being the signal that was sent first.`,
 		Flags: []Flag{
 			poolFlag("stop all jobs and waiters of this pool"),
-			{Name: "label", Value: "K=V", Kind: List, Usage: "stop all with this label, of the pool if one is named; repeatable: with each of them"},
-			{Name: "kill-after", Value: "D", Kind: Number, Usage: "KILL so long after the first signal (default: the job's own)"},
-			{Name: "now", Kind: Switch, Usage: "KILL at once"},
-			{Name: "reason", Value: "TEXT", Usage: "have the job's berth say this"},
+			{Name: "label", Value: "K=V", Kind: List, Usage: "stop all that have this label, in all pools or in that of --pool; repeatable: all that have each of these labels"},
+			{Name: "kill-after", Value: "D", Kind: Number, Usage: "send KILL this long after the first signal (default: the job's --kill-after)"},
+			{Name: "now", Kind: Switch, Usage: "send KILL at once"},
+			{Name: "reason", Value: "TEXT", Usage: "the job's berth shows this"},
 			storeFlag(""), ownerFlag(""),
 		},
 		parse: func(p *parser) any { return p.stop() },
@@ -162,10 +165,10 @@ type Keepalive struct {
 func keepaliveCommand() Command {
 	return Command{
 		Name:     "keepalive",
-		Usage:    "Reset the idle clock of a job, so that its --idle-timeout starts again.",
+		Usage:    "Restart the --idle-timeout of a job.",
 		Synopsis: "berth keepalive [flags] [LEASE]",
-		Description: `Without LEASE it is the job this runs in ($BERTH_LEASE); else LEASE is what
-'berth stop' takes.`,
+		Description: `Without LEASE it is the innermost job around this command ($BERTH_LEASE). LEASE
+is what 'berth stop' takes.`,
 		Flags: []Flag{storeFlag(""), ownerFlag("")},
 		parse: func(p *parser) any {
 			k := Keepalive{Store: p.store(), Lease: os.Getenv("BERTH_LEASE"), Named: len(p.operands()) > 0}
@@ -193,19 +196,19 @@ type Held struct {
 func heldCommand() Command {
 	return Command{
 		Name:     "held",
-		Usage:    "Exit with 0 if called from inside a job that still holds its slot in POOL.",
+		Usage:    "Exit with 0 inside a job that holds its slot in POOL, with 1 elsewhere.",
 		Synopsis: "berth held [flags] POOL",
-		Description: `Exit code 0 only inside such a job, 1 outside, 125 when that cannot be told.
-Processes are asked, not BERTH_POOL: a variable outlives the job, in what the
-job leaves behind. What --on-busy run starts without a slot is outside.
+		Description: `Exit code 125 means that it could not be found out. berth looks at processes and
+not at BERTH_POOL, which processes that a job leaves behind still have. What
+--on-busy run starts without a slot is not inside.
 
 At the top of a script that must not run twice at once (bash "$0" for bash):
   pool=nightly
   berth held "$pool" || exec berth run -n 1 -p "$pool" -- sh "$0" "$@"
-Name the pool once: with two names the script would start itself without end.`,
+Name the pool once: with two names the script would start itself endlessly.`,
 		Flags: []Flag{
 			storeFlag(""), ownerFlag(""),
-			{Name: "verbose", Short: "v", Kind: Switch, Usage: "say which job it is, or why it is none [$BERTH_VERBOSE]"},
+			{Name: "verbose", Short: "v", Kind: Switch, Usage: "say which job it is, or that there is none [$BERTH_VERBOSE]"},
 		},
 		parse: func(p *parser) any {
 			h := Held{Store: p.store(), Verbose: p.switched("verbose")}
@@ -231,11 +234,11 @@ func tokenCommand() Command {
 		Name:     "token",
 		Usage:    "Fail if a newer lease has been granted since this job's.",
 		Synopsis: "berth token check [flags] FILE",
-		Description: `FILE remembers the highest token that was checked against it. Exit code 0 when
-this job's token is not lower, and FILE then remembers it; 1 when it is lower.
-A job calls this before it writes where two must not write: if it was paused for
-longer than its lease held, the check refuses it. Keep one FILE for each pool,
-beside what it guards. It is made when it is missing.`,
+		Description: `FILE remembers the highest token that was checked against it. If the token of
+this job is lower, the exit code is 1. Otherwise it is 0, and FILE remembers the
+token. A job calls this before it writes where two must not write: if it was
+paused past the end of its lease, the check fails. Keep one FILE for each pool,
+beside what it guards. It is created if it is missing.`,
 		Flags: []Flag{
 			{Name: "token", Value: "N", Kind: Number, Usage: "the token to check (default: $BERTH_TOKEN)"},
 		},
@@ -306,7 +309,7 @@ func versionCommand() Command {
 		Name:     "version",
 		Usage:    "Print which berth this is: version or revision, Go, platform.",
 		Synopsis: "berth version [--json]",
-		Flags:    []Flag{{Name: "json", Kind: Switch, Usage: "print JSON; see berth help json"}},
+		Flags:    []Flag{{Name: "json", Kind: Switch, Usage: "print JSON, see berth help json"}},
 		parse:    func(p *parser) any { p.noArguments(); return Version{JSON: p.on("json")} },
 	}
 }
@@ -317,7 +320,7 @@ type Help struct{ Word string }
 func helpCommand() Command {
 	return Command{
 		Name:     "help",
-		Usage:    "Print the help of a command, or a topic; without a word, list them.",
+		Usage:    "Print the help of a command or a topic; without a word, list them.",
 		Synopsis: "berth help [COMMAND|TOPIC]",
 		parse: func(p *parser) any {
 			if len(p.operands()) == 0 {

@@ -28,18 +28,18 @@ type Limit struct {
 func limitCommand() Command {
 	return Command{
 		Name:     "limit",
-		Usage:    "Show, set or remove a pool's own limit and gates, which hold for every caller.",
+		Usage:    "Show, set or remove a pool's own limit and gates, which count for every caller.",
 		Synopsis: "berth limit [flags] POOL [N|P%|auto|none]",
-		Description: `0 drains the pool: nobody new starts, nobody is ended. A caller's -n still
-counts when it is smaller, and a caller's gates are asked as well. What is not
-named stays as it is, but another limit ends the reason of the last one; none
-removes the limit alone. To remove one gate, use --clear and set the others
-again. Waiters see it at once. A percentage like 50% is of the CPUs of this
-machine now, and set as a number, also for other machines.`,
+		Description: `0 drains the pool: running jobs finish, no new one starts. A caller's -n counts
+when it is smaller, and a caller's gates come on top. Settings that are not
+named stay, but a new limit drops the reason of the last one. none removes the
+limit and nothing else. To remove one gate, use --clear and set the others
+again. Waiters see a change at once. A percentage like 50% is of the CPUs of
+this machine now; it is stored as a number, for other machines as well.`,
 		Flags: append([]Flag{
-			poolFlag("the pool, instead of POOL"),
-			{Name: "clear", Kind: Switch, Usage: "first remove all that was set before"},
-			{Name: "reason", Value: "TEXT", Usage: "tell it, with your name and the time, to everybody who waits or is refused"},
+			poolFlag("the pool, in place of POOL"),
+			{Name: "clear", Kind: Switch, Usage: "first remove all settings"},
+			{Name: "reason", Value: "TEXT", Usage: "show this, with your name and the time, to everyone who waits or is refused"},
 			storeFlag(""), ownerFlag(""),
 		}, gateFlags()...),
 		parse: func(p *parser) any { return p.limits() },

@@ -9,11 +9,11 @@ import (
 )
 
 func storeFlag(group string) Flag {
-	return Flag{Group: group, Name: "store", Value: "WHERE", Usage: "find the pools there: a directory, or redis://HOST/DB, etcd://HOST,HOST/PREFIX and others, see README (default: /var/tmp/berth-UID) [$BERTH_STORE]"}
+	return Flag{Group: group, Name: "store", Value: "WHERE", Usage: "where the pools are: a directory, redis://HOST/DB, etcd://HOST,HOST/PREFIX or another one of berth help stores (default: /var/tmp/berth-UID) [$BERTH_STORE]"}
 }
 
 func ownerFlag(group string) Flag {
-	return Flag{Group: group, Name: "store-owner", Value: "USER", Usage: "the directory has to belong to this user, by name or uid; root uses no other's without it [$BERTH_STORE_OWNER]"}
+	return Flag{Group: group, Name: "store-owner", Value: "USER", Usage: "the user, by name or uid, that the directory must belong to; root needs this for a directory of another user [$BERTH_STORE_OWNER]"}
 }
 
 func poolFlag(usage string) Flag {

@@ -10,29 +10,29 @@ import (
 	"berth/lease/clock"
 )
 
-// Jobs leave their keepalives in a file of their own, with a record of a fixed
-// length for each slot: the token of the lease, and when, on the boot clock. Left
-// in the slot's file, each would wake the head of the line: that one hears of every
-// slot that is closed after writing, which is how it learns that a holder ended.
+// Keepalives are in a file of their own, with a record of a fixed length for each slot: the
+// token of the lease, and the time on the boot clock. In the slot's file each would wake the
+// head of the line, because closing a slot's file after a write is how the head
+// learns that a holder has ended.
 //
-// Nobody needs a lock for it. A record lies within a page, so it is never torn; one
-// that comes too late has another token than the slot's next lease. A job that may
-// need its record finds it written: a full disk later does not end it.
+// The file needs no lock. A record lies within a page, so it is never torn, and a late one
+// has another token than the slot's next lease. A lease with an idle time-out gets its
+// record when it is granted, so that a full disk later does not end its job.
 
 const (
 	keepaliveFmt = "%20d %20d"
 	keepaliveLen = 64 // so many fill a page
 )
 
-// keepalive is Tell of a keepalive. It does not wait for the pool's lock when it
-// can see by itself that the job lives.
+// keepalive is Tell of a keepalive. It does not wait for the pool's lock if it finds that
+// the job lives.
 func (s *Store) keepalive(ctx context.Context, id string) (e lease.Entry, err error) {
 	p, err := s.poolOf(id)
 	if err != nil {
 		return e, err
 	}
 	defer p.close()
-	if a := p.guess(id); a.where == slots {
+	if a := p.guess(id); a.dir == slots {
 		if r := p.readID(a, id); r != nil && r.lease != nil && p.s.runs(r) {
 			return lease.Entry{Lease: r.lease, HeartbeatAge: -1}, p.writeKeepalive(r.lease, s.Clock())
 		}
@@ -47,12 +47,12 @@ func (s *Store) keepalive(ctx context.Context, id string) (e lease.Entry, err er
 	return e, err
 }
 
-// runs reports whether a process of a lease lives, as far as can be seen from here.
+// runs reports whether a process of a lease is known to live.
 func (s *Store) runs(r *record) bool {
 	return s.opts.Alive(r.lease.Owner) || r.child != nil && s.opts.Alive(*r.child)
 }
 
-// writeKeepalive notes when the job of l called; 0: not yet.
+// writeKeepalive saves when the job of l has called; 0 means never.
 func (p *pool) writeKeepalive(l *lease.Lease, at clock.Instant) error {
 	f, err := p.openFile(top, "keepalive", creating)
 	if err != nil {
@@ -64,7 +64,7 @@ func (p *pool) writeKeepalive(l *lease.Lease, at clock.Instant) error {
 	return err
 }
 
-// readKeepalive is when the job of l last called, 0 for never.
+// readKeepalive is when the job of l has last called, 0 if never.
 func (p *pool) readKeepalive(l *lease.Lease) clock.Instant {
 	f, err := p.openFile(top, "keepalive", reading)
 	if err != nil {

@@ -193,7 +193,7 @@ func (p *procs) endAll() error {
 	return fmt.Errorf("cannot end %v", children())
 }
 
-// children are all whose parent we are, orphans included.
+// children are all processes whose parent we are, orphans included.
 func children() (pids []int) {
 	for pid, parent := range parents() {
 		if parent == os.Getpid() {

@@ -13,8 +13,8 @@ import (
 	"berth/lease"
 )
 
-// Tell implements lease.Store. A ticket that only its key keeps has no waiter who
-// could leave: it is removed.
+// Tell implements lease.Store. A ticket that only its key keeps has no waiter that could
+// leave, so a stop removes it.
 func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.Entry, err error) {
 	if err := m.Check(); err != nil {
 		return e, err
@@ -53,7 +53,7 @@ func (p *pool) drop(m match) error {
 	if err := p.announceRemoval(m.ix); err != nil {
 		return err
 	}
-	if err := p.remove(m.where, m.name); err != nil {
+	if err := p.remove(m.location.dir, m.name); err != nil {
 		return err
 	}
 	m.ix.line--
@@ -68,16 +68,16 @@ type match struct {
 	location
 }
 
-// find calls fn, under the pool's lock, with the record id. Records of jobs
-// that are over do not count. It looks without writing: each slot that is
-// closed after writing wakes the head of the line.
+// find calls fn, under the pool's lock, with the record of id. Records of jobs that have
+// ended do not count. Files are opened for reading: to close one that was open for
+// writing would wake the head of the line.
 func (s *Store) find(ctx context.Context, id string, fn func(match) error) error {
 	p, err := s.poolOf(id)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	near := p.guess(id) // before the lock: it may have to read all there is
+	near := p.guess(id) // before the lock: it may read the whole pool
 	return p.locked(ctx, func(ix *index) error {
 		if r := p.inUse(ix, near, id); r != nil {
 			return fn(match{r, p, ix, near})
@@ -97,7 +97,7 @@ func (s *Store) find(ctx context.Context, id string, fn func(match) error) error
 
 func notFound(id string) error { return fmt.Errorf("%s: %w", id, lease.ErrNotFound) }
 
-// poolOf opens the pool that an id is of.
+// poolOf opens the pool of an id.
 func (s *Store) poolOf(id string) (*pool, error) {
 	name, err := lease.PoolOf(id)
 	if err != nil {
@@ -110,10 +110,10 @@ func (s *Store) poolOf(id string) (*pool, error) {
 	return p, err
 }
 
-// location is the name of a record: of a slot, or of a ticket.
-type location struct{ where, name string }
+// location is a record's file: its directory in the pool, and its name.
+type location struct{ dir, name string }
 
-// locations lists all records that count by the index.
+// locations lists the tickets, and the slots that the index has in use.
 func (p *pool) locations(ix *index) (all []location, err error) {
 	for i, limit := range ix.limits {
 		if limit != 0 {
@@ -127,28 +127,27 @@ func (p *pool) locations(ix *index) (all []location, err error) {
 	return all, err
 }
 
-// guess guesses where the record of id is, without the pool's lock: it may have
-// gone since. Without a hint it reads what there is, the line first, because a
-// record goes from there into a slot.
+// guess returns where the record of id probably is. It works without the pool's lock, so the
+// record may have moved since. Without a hint it reads all records, first those of the
+// line, because a request goes from there into a slot.
 func (p *pool) guess(id string) location {
 	if i, ok := p.s.opts.SlotOf(id); ok && i >= 0 {
 		return location{slots, strconv.Itoa(i)}
 	}
-	for _, where := range []string{line, slots} {
-		names, _ := p.names(where)
+	for _, dir := range []string{line, slots} {
+		names, _ := p.names(dir)
 		for _, n := range names {
-			if p.readID(location{where, n}, id) != nil {
-				return location{where, n}
+			if p.readID(location{dir, n}, id) != nil {
+				return location{dir, n}
 			}
 		}
 	}
 	return location{}
 }
 
-// inUse returns the record of id if it is there and counts. It needs the pool's
-// lock.
+// inUse returns the record of id if it is at a and has not ended. It needs the pool's lock.
 func (p *pool) inUse(ix *index, a location, id string) *record {
-	if a.where == slots {
+	if a.dir == slots {
 		i, err := strconv.Atoi(a.name)
 		if err != nil || i < 0 || i >= len(ix.limits) || ix.limits[i] == 0 || p.checkSlot(i).free() {
 			return nil
@@ -160,8 +159,7 @@ func (p *pool) inUse(ix *index, a location, id string) *record {
 	return p.readID(a, id)
 }
 
-// readID returns the record in a file if it is that of id. What cannot be opened
-// or read is not the one that is looked for.
+// readID returns the record at a if it is that of id. One that cannot be read is not.
 func (p *pool) readID(a location, id string) *record {
 	f, r, err := p.openID(a, id, reading)
 	if err != nil {
@@ -171,9 +169,10 @@ func (p *pool) readID(a location, id string) *record {
 	return r
 }
 
-// openID opens a file that has the record of id; else it is lease.ErrNotFound.
+// openID opens the file at a. If it has another record than that of id, the error is
+// lease.ErrNotFound.
 func (p *pool) openID(a location, id string, to purpose) (*os.File, *record, error) {
-	f, err := p.openFile(a.where, a.name, to)
+	f, err := p.openFile(a.dir, a.name, to)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -107,8 +107,10 @@ func (w *waiter) answered(ctx context.Context) (lease.Clearance, error) {
 	case q.err != nil:
 		return lease.Clearance{}, q.err
 	}
-	if r := q.answer.Report; r != nil {
-		_ = w.place.Report(ctx, r.Why, r.Data) // nothing depends on it
+	if r := q.answer.Report; r != nil { // nothing depends on it
+		short, cancel := context.WithTimeout(ctx, reportWithin)
+		_ = w.place.Report(short, r.Why, r.Data)
+		cancel()
 	}
 	if q.answer.Open {
 		return lease.Clearance{Gates: q.v.Gates, Last: q.v.Last, At: q.at}, nil
@@ -122,6 +124,9 @@ func (w *waiter) answered(ctx context.Context) (lease.Clearance, error) {
 	_, err := w.Interrupts.wait(ctx, w.place, again)
 	return lease.Clearance{}, err
 }
+
+// reportWithin is how long a report may keep the waiter from its turn.
+const reportWithin = 2 * time.Second
 
 // askAgain is how long after an outage gates are asked again.
 const askAgain = 200 * time.Millisecond

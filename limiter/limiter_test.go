@@ -407,24 +407,3 @@ func TestOneAnswerOneStart(t *testing.T) {
 		}
 	})
 }
-
-// faulty overrides one method of a store: the way faults are tried.
-type faulty struct {
-	lease.Store
-	err error
-}
-
-func (f *faulty) Line(context.Context, lease.Request) (lease.Place, error) { return nil, f.err }
-
-func TestFaultInLine(t *testing.T) {
-	s := &memstore.Store{}
-	h, err := Acquire(t.Context(), s, storetest.Request("p", 1), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close(t.Context())
-	boom := errors.New("disk full")
-	if _, err := Acquire(t.Context(), &faulty{s, boom}, storetest.Request("p", 1), Options{}); !errors.Is(err, boom) {
-		t.Errorf("%v, want %v", err, boom)
-	}
-}

@@ -11,13 +11,13 @@ import (
 type controlState int
 
 const (
-	together      controlState = iota // the command runs, as far as its events tell
-	apart                             // the command is suspended, and this process is not
-	keystroke                         // it was suspended, and a TSTP for us may be on its way
-	settling                          // this process is about to be suspended after the command
-	alone                             // the command has exited
-	aloneSettling                     // it has, and this process is about to be suspended
-	controlStates                     // how many there are
+	together         controlState = iota // the command runs, as far as its events tell
+	apart                                // the command is suspended, and this process is not
+	keystroke                            // it was suspended, and a TSTP for us may be on its way
+	settling                             // this process is about to be suspended after the command
+	leftover                             // the command has exited
+	leftoverSettling                     // it has, and this process is about to be suspended
+	controlStates                        // how many there are
 )
 
 // control decides when this process is suspended after its command, and when the command
@@ -26,15 +26,15 @@ const (
 // A shell has to see a suspended job when this process was requested to suspend itself,
 // or when the job is in the foreground: there its program may have suspended itself to
 // give the terminal back. Else somebody suspended the command alone and will resume it
-// alone, and nothing would ever resume us.
+// leftover, and nothing would ever resume us.
 type control struct {
-	state   controlState
-	asked   tty.Suspension
-	by      syscall.Signal // that suspended the command, in keystroke
-	stops   int            // how often the command was suspended
-	atCont  int            // stops when a CONT came to us
-	session bool           // there is a terminal, whose shell sends CONT to the whole group
-	ending  bool           // the tree is being ended: suspended, we could not kill what is left
+	state      controlState
+	suspension tty.Suspension
+	by         syscall.Signal // that suspended the command, in keystroke
+	stops      int            // how often the command was suspended
+	atCont     int            // stops when a CONT came to us
+	session    bool           // there is a terminal, whose shell sends CONT to the whole group
+	ending     bool           // the tree is being ended: suspended, we could not kill what is left
 }
 
 const (
@@ -45,7 +45,7 @@ const (
 	contDelay = 20 * time.Millisecond
 	// requestAge is how long a program may take to suspend itself after a TSTP. One that
 	// never does (it ignores TSTP, or its group is an orphaned one, which the kernel does
-	// not suspend) may be suspended by somebody else later, alone.
+	// not suspend) may be suspended by somebody else later, leftover.
 	requestAge = 5 * time.Second
 )
 
@@ -89,12 +89,14 @@ func (c control) follow(at time.Time, by syscall.Signal, foreground bool) (contr
 }
 
 func (c control) settle(s controlState) (control, []effect) {
-	c.asked.Take()
+	c.suspension.Take()
 	c.state = s
 	return c, []effect{after(settleTimer, tty.ContGrace)}
 }
 
-func (c control) requested(at time.Time) bool { return c.asked.RequestedSince(at.Add(-requestAge)) }
+func (c control) requested(at time.Time) bool {
+	return c.suspension.RequestedSince(at.Add(-requestAge))
+}
 
 // continued: the command was resumed.
 func (c control) continued(event) (control, []effect) {
@@ -107,7 +109,7 @@ func (c control) continued(event) (control, []effect) {
 
 // suspend: a TSTP came.
 func (c control) suspend(e event) (control, []effect) {
-	if !c.asked.Request(e.at, e.typed) {
+	if !c.suspension.Request(e.at, e.typed) {
 		return c, nil
 	}
 	var effects []effect
@@ -121,14 +123,14 @@ func (c control) suspend(e event) (control, []effect) {
 	case keystroke:
 		c, more := c.follow(e.at, c.by, e.typed)
 		return c, append(effects, more...)
-	case alone:
+	case leftover:
 		if c.ending {
-			c.asked.Take()
+			c.suspension.Take()
 			return c, nil
 		}
-		return c.settle(aloneSettling)
-	case aloneSettling:
-		c.asked.Take()
+		return c.settle(leftoverSettling)
+	case leftoverSettling:
+		c.suspension.Take()
 		return c, nil
 	default:
 		return c, effects
@@ -137,11 +139,11 @@ func (c control) suspend(e event) (control, []effect) {
 
 // resume: a CONT came. 'berth stop' sends one to have the lease renewed.
 func (c control) resume(e event) (control, []effect) {
-	c.asked.Resume(e.at)
+	c.suspension.Resume(e.at)
 	effects := []effect{{do: renew}}
 	switch c.state {
-	case alone, aloneSettling:
-		c.state = alone
+	case leftover, leftoverSettling:
+		c.state = leftover
 		return c, effects
 	case settling:
 		c.state = apart
@@ -183,8 +185,8 @@ func (c control) settled(e event) (control, []effect) {
 		if e.stopped {
 			return c, []effect{{do: suspendSelf}}
 		}
-	case aloneSettling:
-		c.state = alone
+	case leftoverSettling:
+		c.state = leftover
 		return c, []effect{{do: suspendSelf}}
 	}
 	return c, nil
@@ -192,7 +194,7 @@ func (c control) settled(e event) (control, []effect) {
 
 // exited: the command is gone.
 func (c control) exited(event) (control, []effect) {
-	c.state = alone
+	c.state = leftover
 	return c, nil
 }
 
@@ -202,8 +204,8 @@ func (c control) endBegun() control {
 	switch c.state {
 	case keystroke, settling:
 		c.state = apart
-	case aloneSettling:
-		c.state = alone
+	case leftoverSettling:
+		c.state = leftover
 	}
 	return c
 }

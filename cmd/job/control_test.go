@@ -11,7 +11,7 @@ import (
 )
 
 func (s controlState) String() string {
-	return [controlStates]string{"together", "apart", "keystroke", "settling", "alone", "aloneSettling"}[s]
+	return [controlStates]string{"together", "apart", "keystroke", "settling", "leftover", "leftoverSettling"}[s]
 }
 
 // controlIn is in that state, in a session with a terminal, with a command that was
@@ -47,54 +47,54 @@ func TestControl(t *testing.T) {
 	table := map[string]map[controlState]string{
 		"stopped": {
 			together: "apart", apart: "apart", keystroke: "keystroke", settling: "settling",
-			alone: "alone", aloneSettling: "aloneSettling",
+			leftover: "leftover", leftoverSettling: "leftoverSettling",
 		},
 		"stopped in the foreground": {
 			together: "keystroke; keystroke in 50ms", apart: "keystroke; keystroke in 50ms", keystroke: "keystroke", settling: "settling",
-			alone: "alone", aloneSettling: "aloneSettling",
+			leftover: "leftover", leftoverSettling: "leftoverSettling",
 		},
 		"continued": {
 			together: "together", apart: "together", keystroke: "together", settling: "together",
-			alone: "alone", aloneSettling: "aloneSettling",
+			leftover: "leftover", leftoverSettling: "leftoverSettling",
 		},
 		"Ctrl-Z": {
 			together: "together", apart: "settling; settle in 5ms", keystroke: "settling; settle in 5ms", settling: "settling",
-			alone: "aloneSettling; settle in 5ms", aloneSettling: "aloneSettling",
+			leftover: "leftoverSettling; settle in 5ms", leftoverSettling: "leftoverSettling",
 		},
 		"TSTP": {
 			together: "together; forward TSTP", apart: "settling; forward TSTP; settle in 5ms",
 			keystroke: "settling; forward TSTP; settle in 5ms", settling: "settling; forward TSTP",
-			alone: "aloneSettling; settle in 5ms", aloneSettling: "aloneSettling",
+			leftover: "leftoverSettling; settle in 5ms", leftoverSettling: "leftoverSettling",
 		},
 		"CONT": {
 			together: "together; renew; cont in 20ms", apart: "apart; renew; cont in 20ms", keystroke: "keystroke; renew; cont in 20ms",
-			settling: "apart; renew; cont in 20ms", alone: "alone; renew", aloneSettling: "alone; renew",
+			settling: "apart; renew; cont in 20ms", leftover: "leftover; renew", leftoverSettling: "leftover; renew",
 		},
 		"contDue": {
 			together: "together", apart: "apart; forward CONT", keystroke: "keystroke; forward CONT", settling: "settling; forward CONT",
-			alone: "alone", aloneSettling: "aloneSettling",
+			leftover: "leftover", leftoverSettling: "leftoverSettling",
 		},
 		"keystrokeDue": {
 			together: "together", apart: "apart", keystroke: "apart", settling: "settling",
-			alone: "alone", aloneSettling: "aloneSettling",
+			leftover: "leftover", leftoverSettling: "leftoverSettling",
 		},
 		"keystrokeDue in the foreground": {
 			together: "together", apart: "apart", keystroke: "settling; settle in 5ms", settling: "settling",
-			alone: "alone", aloneSettling: "aloneSettling",
+			leftover: "leftover", leftoverSettling: "leftoverSettling",
 		},
 		"settled": {
 			together: "together", apart: "apart", keystroke: "keystroke", settling: "apart; suspend",
-			alone: "alone", aloneSettling: "alone; suspend",
+			leftover: "leftover", leftoverSettling: "leftover; suspend",
 		},
 		"settled, and resumed": {
 			together: "together", apart: "apart", keystroke: "keystroke", settling: "apart",
-			alone: "alone", aloneSettling: "alone; suspend",
+			leftover: "leftover", leftoverSettling: "leftover; suspend",
 		},
 		"exited": {
-			together: "alone", apart: "alone", keystroke: "alone", settling: "alone", alone: "alone", aloneSettling: "alone",
+			together: "leftover", apart: "leftover", keystroke: "leftover", settling: "leftover", leftover: "leftover", leftoverSettling: "leftover",
 		},
 		"endBegun": {
-			together: "together", apart: "apart", keystroke: "apart", settling: "apart", alone: "alone", aloneSettling: "alone",
+			together: "together", apart: "apart", keystroke: "apart", settling: "apart", leftover: "leftover", leftoverSettling: "leftover",
 		},
 	}
 	for _, ev := range controlEvents {
@@ -155,9 +155,9 @@ func TestControlStories(t *testing.T) {
 		{"fg, and Ctrl-Z again", false, false, []event{byCtrlZ, typed, {kind: settled, stopped: true}, cont, {kind: continued}, byCtrlZ, {kind: contDue}}, "keystroke", 0},
 		{"no terminal", true, false, []event{cont}, "together; renew; forward CONT", 1},
 		{"being ended", false, true, []event{typed, byCtrlZ}, "apart", 0},
-		{"ended in between", false, false, []event{byCtrlZ, {kind: overtime}, later(typed, ms)}, "apart", 0},
-		{"leftovers", false, false, []event{{kind: exited}, typed, {kind: settled}}, "alone; suspend", 0},
-		{"leftovers, being ended", false, true, []event{{kind: exited}, typed}, "alone", 0},
+		{"ended in between", false, false, []event{byCtrlZ, {kind: timedOut}, later(typed, ms)}, "apart", 0},
+		{"leftovers", false, false, []event{{kind: exited}, typed, {kind: settled}}, "leftover; suspend", 0},
+		{"leftovers, being ended", false, true, []event{{kind: exited}, typed}, "leftover", 0},
 		{"a CONT that was heard before its TSTP", false, false, []event{cont, later(event{kind: signalled, signal: tty.TSTP}, ms)}, "together", 0},
 	} {
 		spec := plain

@@ -104,14 +104,14 @@ func (l life) terminate(e event) (life, []effect) {
 	}
 }
 
-// overtime: the running time is over.
-func (l life) overtime(e event) (life, []effect) {
+// timedOut: the running time is over.
+func (l life) timedOut(e event) (life, []effect) {
 	return l.end(e.at, &TimeLimitError{"--timeout", l.Timeout, l.Signal, l.KillAfter}, l.KillAfter)
 }
 
-// idle: the idle time is over, unless 'berth keepalive' was called: what the lease says
+// idleOver: the idle time is over, unless 'berth keepalive' was called: what the lease says
 // now decides, in renewed.
-func (l life) idle(event) (life, []effect) {
+func (l life) idleOver(event) (life, []effect) {
 	switch l.state {
 	case starting, done:
 		return l, nil
@@ -204,8 +204,8 @@ func (l life) treeGone(e event) (life, []effect) {
 // exitDelay is how long the news of an exit may take.
 const exitDelay = time.Second
 
-// overdue: the exit of the command has not come.
-func (l life) overdue(event) (life, []effect) {
+// exitOverdue: the exit of the command has not come.
+func (l life) exitOverdue(event) (life, []effect) {
 	switch l.state {
 	case reaping:
 		l.state = stuck

@@ -18,7 +18,7 @@ var stateNames = [states]string{"starting", "running", "ending", "reaping", "stu
 
 var kindNames = [eventKinds]string{
 	"started", "stopped", "continued", "exited", "signalled", "renewed", "lost", "regained", "told", "treeGone",
-	"overtime", "idle", "overdue", "contDue", "keystrokeDue", "settled",
+	"timedOut", "idleOver", "exitOverdue", "contDue", "keystrokeDue", "settled",
 }
 
 func (f effect) String() string {
@@ -82,8 +82,8 @@ var lifeEvents = []struct {
 	{"started", life.started, event{}},
 	{"exited", life.exited, event{code: 3}},
 	{"terminate", life.terminate, event{signal: syscall.SIGTERM}},
-	{"overtime", life.overtime, event{}},
-	{"idle", life.idle, event{}},
+	{"timedOut", life.timedOut, event{}},
+	{"idleOver", life.idleOver, event{}},
 	{"renewed", life.renewed, event{}},
 	{"failed", life.renewed, event{err: syscall.EIO}},
 	{"lost", life.lost, event{err: lease.ErrLost, grace: 2 * time.Second}},
@@ -91,7 +91,7 @@ var lifeEvents = []struct {
 	{"told", life.told, event{stop: &lease.Stop{KillAfter: new(time.Duration)}}},
 	{"treeGone", life.treeGone, event{}},
 	{"notEnded", life.treeGone, event{err: syscall.EPERM}},
-	{"overdue", life.overdue, event{}},
+	{"exitOverdue", life.exitOverdue, event{}},
 }
 
 // TestLife is the whole table of a job's life: what each event means in each state, and
@@ -110,11 +110,11 @@ func TestLife(t *testing.T) {
 			starting: "starting", running: "running", ending: "ending", reaping: "reaping", stuck: "stuck",
 			draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 0s", done: "done",
 		},
-		"overtime": {
+		"timedOut": {
 			starting: "starting", running: "ending; end, KILL in 5s", ending: "ending; KILL in 5s", reaping: "reaping; KILL in 5s",
 			stuck: "stuck; KILL in 5s", draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 5s", done: "done",
 		},
-		"idle": {
+		"idleOver": {
 			starting: "starting", running: "running; renew", ending: "ending; renew", reaping: "reaping; renew",
 			stuck: "stuck; renew", draining: "draining; renew", clearing: "clearing; renew", done: "done",
 		},
@@ -148,7 +148,7 @@ func TestLife(t *testing.T) {
 			reaping: "reaping", stuck: "stuck", draining: "done; tell end failed",
 			clearing: "done; tell end failed", done: "done",
 		},
-		"overdue": {
+		"exitOverdue": {
 			starting: "starting", running: "running", ending: "ending", reaping: "stuck",
 			stuck: "stuck", draining: "draining", clearing: "clearing", done: "done",
 		},
@@ -236,7 +236,7 @@ func TestResult(t *testing.T) {
 		{"by itself", running, 1, []event{{kind: exited, code: 3}}, 0, "<nil>"},
 		{"stopped", running, 1, []event{stop, {kind: exited, code: 3}}, syscall.SIGTERM, "stopped: maintenance"},
 		{"stopped at once", running, 0, []event{stop, {kind: exited, code: 3}}, syscall.SIGKILL, "stopped: maintenance"},
-		{"stopped first", running, 1, []event{stop, {kind: overtime}, {kind: exited, code: 3}}, syscall.SIGTERM, "stopped: maintenance"},
+		{"stopped first", running, 1, []event{stop, {kind: timedOut}, {kind: exited, code: 3}}, syscall.SIGTERM, "stopped: maintenance"},
 		{"its leftovers stopped", draining, 1, []event{stop}, 0, "stopped: maintenance"},
 		{"its leftovers ended by a signal", draining, 1, []event{{kind: signalled, signal: syscall.SIGINT}, stop}, 0, "<nil>"},
 	} {

@@ -53,7 +53,7 @@ func TestTimers(t *testing.T) {
 	l := newLoop(context.Background(), nil, plain, Inputs{Signals: tty.NewSignals()}, nil)
 	past := time.Now().Add(-time.Minute)
 	l.due[idleTimer], l.due[timeoutTimer], l.due[exitTimer] = past.Add(1), past.Add(3), past.Add(2)
-	for _, want := range []eventKind{idle, overdue, overtime} {
+	for _, want := range []eventKind{idleOver, exitOverdue, timedOut} {
 		if got := l.next().kind; got != want {
 			t.Errorf("got %s, want %s", kindNames[got], kindNames[want])
 		}

@@ -45,9 +45,9 @@ const (
 	regained
 	told
 	treeGone
-	overtime
-	idle
-	overdue
+	timedOut
+	idleOver
+	exitOverdue
 	contDue
 	keystrokeDue
 	settled
@@ -92,7 +92,7 @@ const (
 
 // fires is what a timer makes happen.
 var fires = [timers]eventKind{
-	timeoutTimer: overtime, idleTimer: idle, exitTimer: overdue,
+	timeoutTimer: timedOut, idleTimer: idleOver, exitTimer: exitOverdue,
 	contTimer: contDue, keystrokeTimer: keystrokeDue, settleTimer: settled,
 }
 
@@ -100,7 +100,7 @@ func after(t timer, d time.Duration) effect { return effect{do: setTimer, timer:
 
 var ofLife = [eventKinds]func(life, event) (life, []effect){
 	started: life.started, exited: life.exited, renewed: life.renewed, lost: life.lost, regained: life.regained,
-	told: life.told, treeGone: life.treeGone, overtime: life.overtime, idle: life.idle, overdue: life.overdue,
+	told: life.told, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, exitOverdue: life.exitOverdue,
 }
 
 var ofControl = [eventKinds]func(control, event) (control, []effect){

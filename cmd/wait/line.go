@@ -26,7 +26,7 @@ func (w *Waiter) stand(ctx context.Context, gated bool, before seen) (*limiter.S
 	if w.Remote {
 		m.afterSignal = endWithin
 	}
-	s, err := hear(ctx, w, m, func(ctx context.Context) (*limiter.Session, error) {
+	s, err := await(ctx, w, m, func(ctx context.Context) (*limiter.Session, error) {
 		return limiter.Acquire(ctx, w.Store, w.Request, limiter.Options{
 			Now: w.AtMost == 0, Verdict: before.verdict, Out: before.out,
 			Trouble: w.Trouble, Ask: w.Ask, Interrupts: &interrupts, Joined: display.joined, First: w.First,

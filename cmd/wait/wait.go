@@ -160,7 +160,7 @@ func (w *Waiter) allowed(ctx context.Context, gated bool) (context.Context, cont
 func (w *Waiter) Answerable(ctx context.Context, gated bool, check func() error) error {
 	ctx, cancel := w.allowed(ctx, gated)
 	defer cancel()
-	_, err := hear(ctx, w, manner{}, func(context.Context) (struct{}, error) { return struct{}{}, check() })
+	_, err := await(ctx, w, manner{}, func(context.Context) (struct{}, error) { return struct{}{}, check() })
 	if errors.Is(err, errLeft) {
 		return &limiter.BusyError{Pool: w.Request.Pool, Verdict: lease.Verdict{Reason: lease.Gated, Why: "what the gates read does not come back"}}
 	}
@@ -180,7 +180,7 @@ func (w *Waiter) Pool(ctx context.Context) (lease.Pool, error) {
 		ctx, cancel = context.WithTimeout(ctx, firstTry)
 		defer cancel()
 	}
-	pool, err := hear(ctx, w, manner{returns: true}, func(ctx context.Context) (p lease.Pool, err error) {
+	pool, err := await(ctx, w, manner{returns: true}, func(ctx context.Context) (p lease.Pool, err error) {
 		read := func(ctx context.Context) (err error) {
 			p, err = w.Store.Summary(ctx, w.Request.Pool, lease.Ticket{})
 			return err
@@ -226,7 +226,7 @@ func (w *Waiter) withState(err error) error {
 		return &BusyError{Err: err, Request: w.Request}
 	}
 	// Not the whole line: a thousand waiters may ask at the same time.
-	state, rerr := hear(context.Background(), w, manner{}, func(ctx context.Context) (*lease.Pool, error) {
+	state, rerr := await(context.Background(), w, manner{}, func(ctx context.Context) (*lease.Pool, error) {
 		return w.read(ctx, lease.Ticket{}, time.Second)
 	})
 	switch {

@@ -104,8 +104,8 @@ func TestNobodyWaitsForAnExplanation(t *testing.T) {
 	}
 }
 
-// TestHear: what comes first, the end of what is waited for, a signal, or its time.
-func TestHear(t *testing.T) {
+// TestAwait: what comes first, the end of what is waited for, a signal, or its time.
+func TestAwait(t *testing.T) {
 	failure := errors.New("failure")
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -137,7 +137,7 @@ func TestHear(t *testing.T) {
 		if c.f == nil {
 			c.f = func(context.Context, chan int) (int, error) { <-suspends; suspends <- true; return 7, nil }
 		}
-		v, err := hear(c.ctx, w, c.m, func(ctx context.Context) (int, error) { return c.f(ctx, stuck) })
+		v, err := await(c.ctx, w, c.m, func(ctx context.Context) (int, error) { return c.f(ctx, stuck) })
 		close(stuck)
 		if v != c.v || fmt.Sprint(errText(err)) != c.want || len(suspends) != c.suspends {
 			t.Errorf("%s: got %d, %v, suspended %d times; want %d, %s, %d times", c.name, v, err, len(suspends), c.v, c.want, c.suspends)
@@ -188,10 +188,11 @@ func (g *granted) Unused(context.Context) error {
 func (g *granted) Expires() clock.Instant { return 0 }
 func (g *granted) Lease() lease.Lease     { return lease.Lease{} }
 
-// lateStore grants a slot when the context of the wait has ended.
+// lateStore grants a slot to a process that got TERM meanwhile.
 type lateStore struct {
 	heldStore
-	g granted
+	g    granted
+	term func()
 }
 
 func (s *lateStore) TryAcquire(context.Context, lease.Request) (lease.Holding, lease.Verdict, error) {
@@ -207,9 +208,11 @@ type latePlace struct {
 	s *lateStore
 }
 
-func (p *latePlace) Ticket() lease.Ticket { return lease.Ticket{} }
+func (p *latePlace) Ticket() lease.Ticket       { return lease.Ticket{} }
+func (p *latePlace) Wait(context.Context) error { return nil }
 
 func (p *latePlace) TryAcquire(ctx context.Context, _ lease.Clearance) (lease.Holding, lease.Verdict, error) {
+	p.s.term()
 	<-ctx.Done()
 	return &p.s.g, lease.Verdict{}, nil
 }
@@ -220,7 +223,7 @@ func TestSignalAtTheGrant(t *testing.T) {
 	s := &lateStore{}
 	w, send := newWaiter(t, s, lease.Request{Pool: "p", Weight: 1})
 	w.AtMost = -1
-	send(syscall.SIGTERM)
+	s.term = func() { send(syscall.SIGTERM) }
 	session, err := w.Acquire(context.Background())
 	if sig := (tty.SignalError{}); session != nil || !errors.As(err, &sig) || sig.Signal != syscall.SIGTERM {
 		t.Errorf("got %v, %v; want TERM", session, err)

@@ -23,10 +23,10 @@ type manner struct {
 // errLeft says that something did not come back before its context ended.
 var errLeft = errors.New("did not come back")
 
-// hear is what f returns, unless a signal comes first that ends this process: then its
+// await is what f returns, unless a signal comes first that ends this process: then its
 // context ends with that tty.SignalError, which is the error, too. If f succeeds after
 // that, the value is returned with the error.
-func hear[T any](ctx context.Context, w *Waiter, m manner, f func(context.Context) (T, error)) (none T, err error) {
+func await[T any](ctx context.Context, w *Waiter, m manner, f func(context.Context) (T, error)) (none T, err error) {
 	type outcome struct {
 		v   T
 		err error
@@ -94,7 +94,7 @@ const (
 )
 
 // request is told of a TSTP, and returns after how much time this process is suspended; 0:
-// not by hear.
+// not by await.
 //
 // Where others stand behind us, we are suspended once they can pass. But a call to a server
 // may take as long as an outage: nobody waits for what we have in hand there, and to the
@@ -103,7 +103,7 @@ const (
 func (w *Waiter) request(m manner) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.asked.Requested() || !w.asked.Request(time.Now(), tty.Foreground()) {
+	if w.suspension.Requested() || !w.suspension.Request(time.Now(), tty.Foreground()) {
 		return 0
 	}
 	if m.aside == nil {
@@ -119,24 +119,24 @@ func (w *Waiter) request(m manner) time.Duration {
 // listener is what Ctrl-Z and fg have requested. The goroutine that stands in the line
 // reads it as well.
 type listener struct {
-	mu    sync.Mutex
-	asked tty.Suspension
+	mu         sync.Mutex
+	suspension tty.Suspension
 }
 
 func (l *listener) resume() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.asked.Resume(time.Now())
+	l.suspension.Resume(time.Now())
 }
 
 func (l *listener) requested() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.asked.Requested()
+	return l.suspension.Requested()
 }
 
 func (l *listener) take() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.asked.Take()
+	return l.suspension.Take()
 }

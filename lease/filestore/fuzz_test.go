@@ -134,6 +134,7 @@ func FuzzModel(f *testing.F) {
 	f.Add([]byte{0, 1, 10, 2, 20, 3, 30, 4, 40, 5, 50, 6})
 	f.Add([]byte{1, 1, 1, 2, 1, 3, 3, 0, 2, 0, 2, 1, 4, 0, 5, 3, 2, 2})
 	f.Add([]byte{0, 2, 1, 34, 1, 2, 4, 0, 2, 0, 6, 0, 2, 1, 7, 0})
+	f.Add([]byte("00201A$000")) // passes a line whose head has not yet corrected the index
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		if len(ops) > 60 {
 			ops = ops[:60]
@@ -179,7 +180,7 @@ func (m *model) do(t *testing.T, id string, op, arg byte) string {
 		r.Key = ""
 		h, v, err := m.s.TryAcquire(ctx, r)
 		check(err)
-		return m.got(h, v)
+		return m.got(t, h, v)
 	case 1:
 		p, err := m.s.Line(ctx, r)
 		check(err)
@@ -200,7 +201,7 @@ func (m *model) do(t *testing.T, id string, op, arg byte) string {
 		if h != nil {
 			m.places = append(m.places[:i:i], m.places[i+1:]...)
 		}
-		return m.got(h, v)
+		return m.got(t, h, v)
 	case 4:
 		if len(m.held) == 0 {
 			return "nobody holds"
@@ -243,16 +244,30 @@ func (m *model) do(t *testing.T, id string, op, arg byte) string {
 	return fmt.Sprintf("used %d limit %s line%s", v.Used, limit, line)
 }
 
-func (m *model) got(h lease.Holding, v lease.Verdict) string {
+// got leaves out which slots they are: the directory's index may still take a slot for
+// used that has just been freed, and then another one is granted. They must be free, and
+// below the limit.
+func (m *model) got(t *testing.T, h lease.Holding, v lease.Verdict) string {
+	t.Helper()
 	if h == nil {
 		return fmt.Sprintf("%s ahead %d", v.Reason, min(v.Ahead, 1))
 	}
-	m.held = append(m.held, h)
 	l := h.Lease()
+	for _, slot := range l.Slots {
+		if slot < 0 || slot >= l.InForce {
+			t.Fatalf("%T: slot %d with a limit of %d", m.s, slot, l.InForce)
+		}
+		for _, other := range m.held {
+			if slices.Contains(other.Lease().Slots, slot) {
+				t.Fatalf("%T: slot %d is held by %s and %s", m.s, slot, other.Lease().ID, l.ID)
+			}
+		}
+	}
+	m.held = append(m.held, h)
 	if m.first == 0 {
 		m.first = l.Token
 	}
-	return fmt.Sprintf("slots %v token +%d limit %d", l.Slots, l.Token-m.first, l.InForce)
+	return fmt.Sprintf("%d slots token +%d limit %d", len(l.Slots), l.Token-m.first, l.InForce)
 }
 
 // TestGarbageFromBefore: what is older than this boot belongs to no process. That it

@@ -13,7 +13,7 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// stepped starts a server whose clock a test may set.
+// stepped starts a server whose clock the test can set.
 func stepped(t *testing.T) (s *engine.Server, set func(time.Duration)) {
 	t.Helper()
 	gcc, err := exec.LookPath("gcc")
@@ -51,10 +51,11 @@ func stepped(t *testing.T) (s *engine.Server, set func(time.Duration)) {
 	}
 }
 
-// steps are where the clock is set to, one after the other.
+// steps are the settings of the clock, one after the other.
 var steps = []time.Duration{time.Hour, -2 * time.Hour, 24 * time.Hour, time.Minute, 0}
 
-// The clock is set while all slots are held and a line stands: nobody is dropped.
+// The clock is set while all slots are held and waiters stand in line: none of them is
+// dropped.
 func TestClockIsSet(t *testing.T) {
 	t.Parallel()
 	server, set := stepped(t)
@@ -78,8 +79,8 @@ func TestClockIsSet(t *testing.T) {
 	for _, at := range steps {
 		set(at)
 		was := beats()
-		// Each shows a sign of life between two steps, as they do between any two that
-		// a clock is ever set by.
+		// Each writes a heartbeat between two steps, as it does between any two settings
+		// of a real clock.
 		for _, h := range []lease.Holding{first, second} {
 			was := h.Expires()
 			eventually(t, "the lease is renewed", func() bool { return h.Expires() > was })
@@ -104,7 +105,7 @@ func TestClockIsSet(t *testing.T) {
 	empty(t, s)
 }
 
-// Who is gone is dropped in the end, wherever the clock is set.
+// A dead holder or waiter is dropped in the end, wherever the clock is set.
 func TestClockIsSetAndHolderIsDead(t *testing.T) {
 	t.Parallel()
 	for _, at := range []time.Duration{-2 * time.Hour, 24 * time.Hour} {
@@ -130,7 +131,7 @@ func TestClockIsSetAndHolderIsDead(t *testing.T) {
 	}
 }
 
-// A pace counts from a start that now lies in the future: it is not waited for.
+// A pace counts from a start that now lies in the future: nobody waits for that.
 func TestClockIsSetBackBehindAPace(t *testing.T) {
 	t.Parallel()
 	server, set := stepped(t)
@@ -148,8 +149,8 @@ func TestClockIsSetBackBehindAPace(t *testing.T) {
 	}
 }
 
-// Each answer tells what the server's clock says, also that to who lines up: what was
-// asked in between by somebody else of this client is not older for that.
+// Each answer tells the time of the server's clock, also the one to Line, so a clearance
+// that was read by another process of this client in between is not older for that.
 func TestLineTellsTheTime(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -175,8 +176,7 @@ func TestLineTellsTheTime(t *testing.T) {
 	}
 }
 
-// Who waits for holders that may have been forgotten waits a TTL, and not for a time of
-// day.
+// A recovery hold-off lasts a TTL, and not until a time of day.
 func TestClockIsSetBackWhileItRecovers(t *testing.T) {
 	t.Parallel()
 	server, set := stepped(t)

@@ -10,8 +10,8 @@ import (
 
 const shortTTL = time.Second
 
-// Whoever shows no sign of life is dropped, wherever he stands, and those who do have
-// their turn in order.
+// A holder or waiter without a heartbeat is dropped, wherever in the line it stands, and
+// the others have their turn in order.
 func TestDeadInEveryPlace(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -41,8 +41,8 @@ func TestDeadInEveryPlace(t *testing.T) {
 	}
 }
 
-// swept returns when nobody holds or waits any more: who is dead is dropped by whoever
-// comes.
+// swept returns when no holder or waiter is left: the next step of any caller drops the
+// dead.
 func swept(t testing.TB, s lease.Store, r lease.Request) {
 	t.Helper()
 	eventually(t, "the dead are swept", func() bool {
@@ -56,7 +56,7 @@ func swept(t testing.TB, s lease.Store, r lease.Request) {
 	})
 }
 
-// Given the slot while he was not looking, and never seen again.
+// A waiter was granted the slot without its knowledge, and never came back.
 func TestDeadWhenGranted(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -72,7 +72,7 @@ func TestDeadWhenGranted(t *testing.T) {
 	empty(t, s)
 }
 
-// A holder that is gone makes room for as many as it held slots.
+// A dead holder makes room for as many as it held slots.
 func TestDeadHolder(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -93,7 +93,7 @@ func keyed(ttl, grace time.Duration) lease.Request {
 	return r
 }
 
-// A place that is kept for a key is kept so long, and no longer, and leaves nothing.
+// A place is kept for a key for its grace and no longer, and leaves nothing behind.
 func TestGraceEnds(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -123,8 +123,8 @@ func TestGraceEnds(t *testing.T) {
 	}
 }
 
-// A waiter with a key that was killed has its place kept as one that gave up: from when
-// it is missed, and also long after that.
+// The place of a killed waiter with a key is kept like that of one that left: from when
+// its heartbeat is missed, and also long after that.
 func TestKeyOfTheDead(t *testing.T) {
 	t.Parallel()
 	for _, long := range []bool{false, true} {

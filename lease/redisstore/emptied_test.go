@@ -9,8 +9,8 @@ import (
 	"berth/lease/remote"
 )
 
-// A server that has been up for long is emptied, and its scripts with it; or whoever comes
-// first afterwards has other scripts than those before. Nobody new starts.
+// A server that has been up for long is emptied, with its scripts or without. Nobody new
+// starts.
 func TestEmptiedWithItsScripts(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -26,8 +26,7 @@ func TestEmptiedWithItsScripts(t *testing.T) {
 	release(t, h)
 }
 
-// Who says that nobody else has ever used a server waits for nobody, as long as that is
-// so: what it knows by then counts.
+// With ?fresh=1 there is no recovery hold-off, as long as no holder has been registered.
 func TestFreshServer(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -61,7 +60,7 @@ func TestFirstReplicaAttaches(t *testing.T) {
 	t.Parallel()
 	s := replicate(t)
 	command(t, s.replica, "REPLICAOF", "NO", "ONE")
-	// A backlog that nobody needs any more goes, and with it the history.
+	// A backlog that is no longer needed is freed, and the history with it.
 	command(t, s.master, "CONFIG", "SET", "repl-backlog-ttl", 1)
 	command(t, s.master, "FLUSHALL")
 	store := s.store()

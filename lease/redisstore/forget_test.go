@@ -26,7 +26,7 @@ func use(t testing.TB, s lease.Store, pool string) (token uint64) {
 
 var always = redisstore.Timings{Forget: time.Microsecond, Sweep: time.Microsecond}
 
-// TestForgetMany: there are more pools than a release looks at, and most of them stay.
+// TestForgetMany: there are more pools than a release checks, and most of them stay.
 func TestForgetMany(t *testing.T) {
 	t.Parallel()
 	const idle, kept = 150, 300
@@ -51,7 +51,7 @@ func TestForgetMany(t *testing.T) {
 	})
 }
 
-// TestForgetTheDead: who was killed in a pool that nobody uses any more does not keep it.
+// TestForgetTheDead: a killed holder or waiter does not keep a pool that nobody uses.
 func TestForgetTheDead(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -67,7 +67,7 @@ func TestForgetTheDead(t *testing.T) {
 	})
 }
 
-// TestForgetNotOurs: what somebody else has put there stays, and is in nobody's way.
+// TestForgetNotOurs: keys of another kind stay, and do no harm.
 func TestForgetNotOurs(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -150,8 +150,8 @@ func TestForgetOnceInAWhile(t *testing.T) {
 	}
 }
 
-// TestForgetWhenTheClockIsSet: a month ahead, what nobody uses goes, and nobody who is
-// alive; tokens do not fall when the clock is set back.
+// TestForgetWhenTheClockIsSet: a month ahead, pools without use are forgotten, and no
+// living holder or waiter is; tokens do not fall when the clock is set back.
 func TestForgetWhenTheClockIsSet(t *testing.T) {
 	t.Parallel()
 	const month = 30 * 24 * time.Hour

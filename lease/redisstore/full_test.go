@@ -14,8 +14,8 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// A server without memory takes nothing new. Who holds is not lost by that, and can
-// give back.
+// A server without memory grants nothing new. Holders are not lost by that, and can give
+// back.
 func TestNoMemory(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -41,7 +41,7 @@ func TestNoMemory(t *testing.T) {
 	empty(t, s)
 }
 
-// A replica that is nobody's master says so, to each step; none of them hangs.
+// A replica without a master says so at each step; no step hangs.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	master := known(t)
@@ -78,7 +78,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// A limit that no pool has is one all the same.
+// A limit that no pool has is a limit as well.
 func TestHugeNumbers(t *testing.T) {
 	t.Parallel()
 	const huge = 1_000_000_000_000_000

@@ -9,9 +9,9 @@ import (
 	"berth/limiter"
 )
 
-// A holder with a long TTL that was never cut off is back before somebody else starts on
-// a server that has forgotten it, however seldom it was asked to renew. (Both ran until
-// its next heartbeat.)
+// A holder with a long TTL whose connection never failed registers again before anybody
+// new starts on a server that has forgotten it, however seldom its caller renews. (Both
+// ran until its next heartbeat.)
 func TestForgottenBetweenHeartbeats(t *testing.T) {
 	t.Parallel()
 	server := known(t)

@@ -26,7 +26,7 @@ const deadline = 40 * time.Second
 
 const between = 5 * time.Millisecond
 
-// eventually asks again and again: what is asked for makes no event here.
+// eventually checks again and again: no event tells of what it checks.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(deadline); !ok(); time.Sleep(between) {
@@ -50,7 +50,7 @@ func job(n int, ttl time.Duration) lease.Request {
 	}
 }
 
-// openAt is a client of whatever listens there.
+// openAt is a client of the server at addr.
 func openAt(t testing.TB, addr string, change func(*remote.Address), timings redisstore.Timings) *redisstore.Store {
 	t.Helper()
 	d, err := remote.ParseURL("redis://" + addr)
@@ -71,7 +71,7 @@ func openAt(t testing.TB, addr string, change func(*remote.Address), timings red
 	return s
 }
 
-// known starts a server that has known us for long, with nothing on it.
+// known starts a server that has known berth for long, with nothing on it.
 func known(t testing.TB, args ...string) *engine.Server {
 	t.Helper()
 	server := engine.Redis(t, args...)
@@ -79,7 +79,7 @@ func known(t testing.TB, args ...string) *engine.Server {
 	return server
 }
 
-// command runs one on the server itself.
+// command runs a command of Redis on the server itself.
 func command(t testing.TB, server *engine.Server, words ...any) any {
 	t.Helper()
 	got, err := client(t, server).Do(within(t), words...).Result()
@@ -146,7 +146,7 @@ func empty(t testing.TB, s lease.Store) {
 	}
 }
 
-// sums tells where what the script keeps beside the holders does not fit them.
+// sums tells where what is derived from the holders does not fit them.
 var sums = redis.NewScript(`
 local off, pool = {}, ARGV[1]
 local function key(kind) return '{berth}:' .. kind .. ':' .. pool end
@@ -179,8 +179,8 @@ func sumsOff(t testing.TB, c *redis.Client, pool string) string {
 	return off
 }
 
-// A recorder knows who holds what by his own word: from when he was told until he
-// gives it back, or until Expires, which a store must keep to however it fares itself.
+// A recorder knows who holds what by the holders' own account: from when a holder is told
+// until it gives back, or until Expires, which a store must keep whatever happens to it.
 type recorder struct {
 	t     testing.TB
 	limit int
@@ -195,7 +195,7 @@ func record(t testing.TB, limit int) *recorder {
 	return &recorder{t: t, limit: limit, tokens: map[uint64]string{}, slots: map[int]uint64{}}
 }
 
-// enter checks a new lease against all that still hold. Tokens are compared slot by
+// enter checks a new lease against all that are still held. Tokens are compared slot by
 // slot: those of two slots may become known in another order than they were granted.
 func (r *recorder) enter(h lease.Holding) {
 	r.mu.Lock()
@@ -246,8 +246,8 @@ func (r *recorder) order(of []string) []string {
 	return ids
 }
 
-// keep renews a lease until the function that it returns is called, which gives the
-// lease back. A lease that is lost meanwhile fails the test.
+// keep renews a lease until the function that it returns is called, which gives the lease
+// back. A lease that is lost before that fails the test.
 func (r *recorder) keep(h lease.Holding, ttl time.Duration) (end func()) {
 	r.enter(h)
 	kept := limiter.NewSession(often{h, ttl / 10})
@@ -277,7 +277,7 @@ func (r *recorder) keep(h lease.Holding, ttl time.Duration) (end func()) {
 	})
 }
 
-// often is a holding that is renewed so often, and whose process is nobody's business.
+// often is a holding that is renewed at this interval, and whose process does not matter.
 type often struct {
 	lease.Holding
 	every time.Duration
@@ -291,8 +291,8 @@ func (o often) Lease() lease.Lease {
 
 func (o often) Running(context.Context, lease.Process) error { return nil }
 
-// push tries to get in past everybody until the function that it returns is called.
-// What it is given it gives back at once: what counts is who else holds by then.
+// push tries to overtake the line until the function that it returns is called. It gives
+// back at once what it is granted: what counts is who else holds by then.
 func (r *recorder) push(s lease.Store, want func() lease.Request) (end func()) {
 	ctx, cancel := context.WithCancel(within(r.t))
 	gone := make(chan struct{})
@@ -310,13 +310,13 @@ func (r *recorder) push(s lease.Store, want func() lease.Request) (end func()) {
 	return sync.OnceFunc(func() { cancel(); <-gone })
 }
 
-// queue are waiters who give back at once what they get.
+// queue are waiters that give back at once what they are granted.
 type queue struct {
 	ids  []string
 	done sync.WaitGroup
 }
 
-// wait lines up one of them, and returns when he has his place.
+// wait lines up one of them, and returns when it has its place.
 func (q *queue) wait(r *recorder, s lease.Store, req lease.Request) {
 	r.t.Helper()
 	p := line(r.t, s, req)
@@ -343,7 +343,7 @@ func (q *queue) served(r *recorder) {
 	}
 }
 
-// listening returns when so many waiters block in the server.
+// listening returns when this many waiters block in the server.
 func listening(t testing.TB, server *engine.Server, n int) {
 	t.Helper()
 	c := client(t, server)

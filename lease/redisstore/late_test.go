@@ -10,11 +10,11 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// quit ends a connection once all before it is done.
+// quit ends a connection when all before it is done.
 const quit = "*1\r\n$4\r\nQUIT\r\n"
 
-// The network keeps a step of whoever has left by the time that it is delivered: while it
-// could still be done, for its connection was cut, or long after. It takes nothing.
+// The network delivers a step after its caller has left: while it could still be done,
+// because its connection was cut, or long after. It takes nothing.
 func TestLateStepTakesNothing(t *testing.T) {
 	t.Parallel()
 	turn := func(ctx context.Context, _ lease.Store, p lease.Place) error {
@@ -63,7 +63,7 @@ func TestLateStepTakesNothing(t *testing.T) {
 	}
 }
 
-// What undoes a try may come after the same request was given its slots in the line.
+// What undoes a try may arrive after the same request was granted its slots in the line.
 func TestLateUndoTakesNothingBack(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -94,7 +94,7 @@ func TestLateUndoTakesNothingBack(t *testing.T) {
 	empty(t, look)
 }
 
-// Whoever has tried, and had no answer in its time, may line up with the same request.
+// After a try without an answer the same request may line up.
 func TestLineAfterATryInVain(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -113,8 +113,8 @@ func TestLineAfterATryInVain(t *testing.T) {
 	empty(t, look)
 }
 
-// A try that the network has kept comes when the same request stands in the line, or has been
-// granted its slots there.
+// A delayed try arrives when the same request stands in the line, or has been granted its
+// slots there.
 func TestLateTryOfAWaiter(t *testing.T) {
 	t.Parallel()
 	for _, holds := range []bool{false, true} {
@@ -149,7 +149,7 @@ func TestLateTryOfAWaiter(t *testing.T) {
 	}
 }
 
-// The server's clock is not ours: the first steps come too late by it, and are done.
+// The server's clock differs from ours: by it the first steps are late, and they are done.
 func TestClocksAreApart(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{time.Hour, -time.Hour} {

@@ -9,11 +9,11 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// lossTTL is longer than a server needs to come back where many tests run at once: a
-// lease that ends meanwhile is lost, and rightly so.
+// lossTTL is longer than a server needs to come back while many tests run: a lease that
+// ends before that would rightly be lost.
 const lossTTL = 5 * time.Second
 
-// A server that forgets, all or nothing, while its pool is full and a line stands.
+// A server forgets all or nothing while its pool is full and waiters stand in line.
 func TestStateLost(t *testing.T) {
 	crash := func(_ *testing.T, s *engine.Server) { s.Kill(); s.Start() }
 	for _, c := range []struct {
@@ -34,7 +34,8 @@ func TestStateLost(t *testing.T) {
 	}
 }
 
-// survive has a full pool and a line stay what they are while the store fails at addr.
+// survive checks that a full pool and a line stay what they are while the store at addr
+// fails.
 func survive(t *testing.T, addr string, fail func()) {
 	t.Helper()
 	const limit = 3
@@ -55,8 +56,8 @@ func survive(t *testing.T, addr string, fail func()) {
 		pools, err := look.List(within(t), "p")
 		return err == nil && len(pools[0].Holders) == limit && len(pools[0].Waiters) == len(q.ids)
 	})
-	// A slot that comes free brings the line on, but not before all have had the
-	// time to register.
+	// A slot that comes free moves the line, but not before all have had the time to
+	// register.
 	held[0]()
 	q.served(r)
 	stop()

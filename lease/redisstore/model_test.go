@@ -14,9 +14,9 @@ import (
 // TestModel does the same to a store and to the model, step by step at random, and wants
 // the same answers: the script and lease.Decide are one rule, written twice.
 //
-// A store that grants on release gives slots to who is not looking. So does the model
-// here: at each point where the script looks at the line, all in it are asked in order,
-// and who gets slots is handed them when he asks by himself.
+// A store that grants on release gives slots to waiters that do not know it yet. So does the
+// model here: where the script settles the line, all its places are tried in order, and a
+// waiter that was granted its slots gets them with its own next try.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -45,10 +45,10 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// opened is what the test calls a grant to who has asked his gates.
+// opened is what the test calls a grant to a request that has a clearance.
 const opened lease.Reason = "let through its gates"
 
-// both is one request in the two stores. It stands in the line with its places, or holds.
+// both is one request in the two stores. It has its places in the line, or its holdings.
 type both struct {
 	name             string
 	key              string
@@ -75,7 +75,7 @@ type model struct {
 func (m *model) tell(format string, args ...any) { m.story += fmt.Sprintf(format, args...) + "\n" }
 
 func (m *model) step() {
-	// what there is of each is how often it comes
+	// The number of each kind is how often it comes.
 	pick(m, []func(){
 		m.try, m.try, m.try, m.try, m.join, m.join, m.join, m.join, m.join, m.join,
 		m.turn, m.turn, m.turn, m.turn, m.turn, m.turn, m.turn, m.release, m.release, m.release, m.release,
@@ -88,7 +88,7 @@ var (
 	limits     = []int{0, 1, 2, 3, 5}
 	priorities = []int{0, 0, 0, -3, 4, 20, -20}
 	keys       = []string{"", "", "", "a", "b"}
-	// An hour, so that no run is long enough to see one end.
+	// An hour, so that none ends during a run.
 	rates = []lease.Pace{{}, {}, {}, {Every: time.Hour, Burst: 40}, {Every: time.Hour, Burst: 12}, {Every: 2 * time.Hour, Burst: 25}}
 	ramps = []time.Duration{0, 0, 0, 0, 0, 0, 0, time.Hour}
 	gates = []string{"", "", "", "g", "h"}
@@ -109,7 +109,7 @@ func (m *model) request() lease.Request {
 	if m.dice.IntN(3) == 0 {
 		r.Conditions = m.terms()
 	}
-	// Who of two with one key comes back is not said.
+	// Which of two requests with one key comes back is not specified.
 	for _, b := range m.line {
 		if b.key == r.Key && !b.kept {
 			r.Key = ""
@@ -118,7 +118,7 @@ func (m *model) request() lease.Request {
 	return r
 }
 
-// sort has the line in the order of the model's numbers.
+// sort puts the line into the order of the model's numbers.
 func (m *model) sort() {
 	slices.SortStableFunc(m.line, func(a, b *both) int {
 		s, t := a.mem.Ticket(), b.mem.Ticket()
@@ -129,7 +129,7 @@ func (m *model) sort() {
 	})
 }
 
-// settle asks the model's line in order, until somebody has to wait.
+// settle tries the places of the model in order, until one has to wait.
 func (m *model) settle() {
 	m.sort()
 	for _, b := range slices.Clone(m.line) {
@@ -157,7 +157,7 @@ func (m *model) stand(b *both, on bool) {
 	}
 }
 
-// same compares two answers. That of one who is behind has no numbers in the model.
+// same compares two answers. The model has no numbers for one that is behind.
 func (m *model) same(what string, h, g lease.Holding, v, w lease.Verdict) {
 	m.tell("%s: %v %+v", what, v.Reason, v.Limit)
 	m.said[v.Reason]++
@@ -207,7 +207,7 @@ func (m *model) join() {
 	m.stand(&both{name: r.ID, key: r.Key, real: p, mem: q}, true)
 }
 
-// waiting is somebody who waits, or has been granted and does not know it.
+// waiting is a request that waits, or has been granted its slots without its knowledge.
 func (m *model) waiting(ok func(*both) bool) *both {
 	var some []*both
 	for _, b := range slices.Concat(m.line, m.held) {
@@ -233,7 +233,7 @@ func (m *model) turn() {
 	}
 }
 
-// ask is a turn of one who waits, with the answers to his last verdict, or without.
+// ask tries the place of a waiter, with a clearance for its last verdict, or without.
 func (m *model) ask(b *both) {
 	realAsk, memAsk := lease.Clearance{}, lease.Clearance{}
 	if b.askable && m.dice.IntN(4) > 0 {

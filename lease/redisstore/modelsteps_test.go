@@ -116,7 +116,8 @@ func (m *model) renew() {
 	}
 }
 
-// compare wants the same holders with the same slots, the same line, and one limit.
+// compare checks that both have the same holders with the same slots, the same line, and
+// one limit.
 func (m *model) compare() {
 	a, b := m.look(m.real), m.look(m.mem)
 	if !maps.EqualFunc(a.slots, b.slots, slices.Equal) || !slices.Equal(a.line, b.line) || a.limit != b.limit {

@@ -13,7 +13,7 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// A pair of servers, and what stands before the master and between the two.
+// A pair of servers, with proxies before the master and between the two.
 type replicated struct {
 	t               *testing.T
 	master, replica *engine.Server
@@ -56,7 +56,7 @@ func (r *replicated) promote() {
 	command(r.t, r.replica, "REPLICAOF", "NO", "ONE")
 }
 
-// fail is promote, and leads the clients there.
+// fail is promote, and turns the clients to the new master.
 func (r *replicated) fail() {
 	r.t.Helper()
 	r.promote()
@@ -67,7 +67,7 @@ func (r *replicated) store() lease.Store {
 	return openAt(r.t, r.clients.Addr, nil, redisstore.Timings{Call: time.Second})
 }
 
-// What the replica has missed: a grant, a release, and a grant to one who still waits
+// The replica has missed a grant, a release, and a grant to a request that still waits
 // there.
 func TestLaggingReplicaIsPromoted(t *testing.T) {
 	t.Parallel()
@@ -124,8 +124,8 @@ func TestLaggingReplicaIsPromoted(t *testing.T) {
 	})
 }
 
-// The replica has room where the master had none left; or the master's last token was
-// of one who has given back, so that nobody brings it to the replica.
+// The replica has room where the master had none left; or the holder of the master's last
+// token has given back, so that it registers nowhere.
 func TestReplicaMissedGrants(t *testing.T) {
 	t.Parallel()
 	const limit = 3
@@ -177,7 +177,7 @@ func holds(p lease.Pool, h lease.Holding) bool {
 	return false
 }
 
-// A replica that never got anything of us has nevertheless something to forget.
+// A replica that never had anything of berth's still has something to forget.
 func TestReplicaThatNeverSawUsIsPromoted(t *testing.T) {
 	t.Parallel()
 	s := replicate(t)
@@ -207,7 +207,7 @@ func uptime(t testing.TB, s *engine.Server) time.Duration {
 	return up
 }
 
-// With --redis-wait a grant that no replica has is none, and leaves nothing behind.
+// With --redis-wait a grant that no replica has does not count, and leaves nothing behind.
 func TestWithoutReplicas(t *testing.T) {
 	t.Parallel()
 	s := replicate(t)

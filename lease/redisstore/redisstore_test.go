@@ -13,7 +13,7 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// open is a client of the server, whose database of that number it alone uses.
+// open is a client of the server; no other test uses its database of that number.
 func open(t testing.TB, server *engine.Server, settings string) *redisstore.Store {
 	t.Helper()
 	d, err := remote.ParseURL("redis://" + server.Addr + settings)
@@ -28,8 +28,8 @@ func open(t testing.TB, server *engine.Server, settings string) *redisstore.Stor
 	return s
 }
 
-// fresh empties the server, and has it know us for longer than any lease, so that
-// nobody waits for holders that it may have forgotten.
+// fresh empties the server, and makes it one that has known berth for longer than any
+// lease, so that there is no recovery hold-off.
 func fresh(t testing.TB, server *engine.Server) {
 	t.Helper()
 	c := client(t, server)

@@ -18,8 +18,8 @@ import (
 // longTTL outlives a test: a slot that leaks is seen at its end.
 const longTTL = time.Minute
 
-// Each step is done by the server and its answer lost, once: what the caller has then
-// is what he would have had, or nothing.
+// The server does each step and its answer is lost, once: what the caller has after that
+// is what it would have had, or nothing.
 func TestAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -83,8 +83,8 @@ func TestAnswerIsLost(t *testing.T) {
 	}
 }
 
-// Asked for again after a lost answer, and after an undoing that was lost as well, a
-// grant counts from the second time.
+// When an answer was lost, and what undoes the step as well, the grant counts from the
+// second time that it is requested.
 func TestGrantIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -101,7 +101,7 @@ func TestGrantIsAskedForAgain(t *testing.T) {
 	q.served(r)
 }
 
-// Connections are cut after the server has done what it was asked for, again and again.
+// Connections are cut after the server has done a step, again and again.
 func TestAnswersAreLost(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -141,8 +141,8 @@ func TestAnswersAreLost(t *testing.T) {
 	empty(t, look)
 }
 
-// The line to a waiter is dead and nobody says so: neither its listener, nor its steps
-// over the connections that it has.
+// The connections of a waiter are dead without a sign: that of its listener and those of
+// its steps.
 func TestHalfOpen(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -181,8 +181,8 @@ func TestHalfOpenHolder(t *testing.T) {
 	empty(t, open(t, server, ""))
 }
 
-// Through an outage a release, StepAside and Leave end with their own time, and say what
-// that leaves behind.
+// In an outage a release, StepAside and Leave end after their own time, and say what they
+// leave behind.
 func TestGivesUp(t *testing.T) {
 	t.Parallel()
 	server := known(t)

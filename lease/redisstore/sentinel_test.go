@@ -11,7 +11,7 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// The master is killed, and Sentinel has the replica take over: in more than a second,
+// The master is killed, and Sentinel promotes the replica: that takes more than a second,
 // so the leases are longer here.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,7 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// at opens what a URL names. Nobody holds anything there.
+// at opens the store of a URL. It has no holders.
 func at(t testing.TB, url string, change func(*remote.Address)) *redisstore.Store {
 	t.Helper()
 	d, err := remote.ParseURL(url)
@@ -38,7 +38,7 @@ func at(t testing.TB, url string, change func(*remote.Address)) *redisstore.Stor
 	return s
 }
 
-// fails is what a first step at url fails with.
+// fails is the error of a first step at url.
 func fails(t testing.TB, url string, change func(*remote.Address)) error {
 	t.Helper()
 	h, v, err := at(t, url, change).TryAcquire(within(t), job(1, time.Second))
@@ -48,7 +48,7 @@ func fails(t testing.TB, url string, change func(*remote.Address)) error {
 	return err
 }
 
-// refusedWith checks an error that waiting does not change: the fact, and the hint.
+// refusedWith checks an error that does not pass by itself: the fact, and the hint.
 func refusedWith(t testing.TB, err error, fact, hint string) {
 	t.Helper()
 	var r *lease.RefusedError
@@ -89,7 +89,7 @@ func secure(t testing.TB, c *engine.TLS) *engine.Server {
 	return engine.RedisWith(t, engine.Options{TLS: c})
 }
 
-// With the certificates that belong there, TLS is no obstacle.
+// With the right certificates TLS works.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	a := engine.NewAuthority(t)
@@ -146,7 +146,7 @@ func TestTLSTrouble(t *testing.T) {
 }
 
 // A server that takes connections and says nothing is not taken for one with TLS, or
-// without: it may pass.
+// without: it may recover.
 func TestSilent(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"redis", "rediss"} {
@@ -225,8 +225,8 @@ func TestServerTrouble(t *testing.T) {
 	outWith(t, fails(t, "rediss://"+fake(t, closing), nil), false, closes, "something other than Redis may listen there")
 }
 
-// Without replicas --redis-wait says so, also to one whose time is over before the
-// server's own is.
+// Without replicas --redis-wait says so, also when the caller's time ends before the
+// server's own.
 func TestNoReplicas(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -249,7 +249,7 @@ func unused(t testing.TB) string {
 
 const closing = "closing"
 
-// fake is a server that says the same to whatever it is asked, or nothing, or closes each
+// fake is a server that gives the same answer to everything, or none, or closes each
 // connection.
 func fake(t testing.TB, answer string) string {
 	t.Helper()

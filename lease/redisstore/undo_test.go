@@ -14,8 +14,8 @@ import (
 // inMicros is how the server writes an instant.
 func inMicros(i clock.Instant) string { return fmt.Sprint(time.Duration(i).Microseconds()) }
 
-// TestUndoIsTheRule takes starts back from pools with any past, and wants of the script
-// what lease.Starts.Undo says.
+// TestUndoIsTheRule takes starts back from pools with any past, and compares with
+// lease.Starts.Undo.
 func TestUndoIsTheRule(t *testing.T) {
 	server := known(t)
 	s, c := open(t, server, ""), client(t, server)
@@ -71,7 +71,7 @@ func TestUndoIsTheRule(t *testing.T) {
 	}
 }
 
-// starts are the fields that a script keeps them in.
+// starts are the fields in which the script keeps them.
 func starts(s lease.Starts) map[string]string {
 	var b strings.Builder
 	for _, k := range s.Buckets {

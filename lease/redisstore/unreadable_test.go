@@ -13,7 +13,7 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// notices are what a store says beside its answers.
+// notices are what a store says besides its answers.
 type notices struct {
 	mu   sync.Mutex
 	said []string
@@ -38,8 +38,8 @@ func (n *notices) about(what string) (count int) {
 	return count
 }
 
-// One record that nobody can read, of a hand or a newer version, makes no step fail: it is
-// set aside, and that is said once.
+// A record that cannot be read, written by hand or by a newer version, makes no step fail:
+// it is set aside, and that is said once.
 func TestUnreadableRecords(t *testing.T) {
 	t.Parallel()
 	const bad = "p/bad"
@@ -121,7 +121,7 @@ func TestUnreadableHolderIsDropped(t *testing.T) {
 	}
 }
 
-// A holder whose record is spoilt writes it anew, and keeps its slot.
+// A holder whose record is damaged writes it again, and keeps its slot.
 func TestSpoiltHolderRestores(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -144,7 +144,7 @@ func TestSpoiltHolderRestores(t *testing.T) {
 	}
 }
 
-// Who may write to the server can push to a wake list, and gets nothing by that.
+// Whatever is pushed to a wake list by others, nobody is granted anything by it.
 func TestWakeIsOnlyAHint(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -169,8 +169,8 @@ func TestWakeIsOnlyAHint(t *testing.T) {
 	release(t, h)
 }
 
-// The server is told of a child in the first moments of a job, and that is lost: the next
-// heartbeat tells it again.
+// What tells the server of a child in the first moments of a job is lost: the next
+// heartbeat repeats it.
 func TestChildIsToldAgain(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -196,7 +196,7 @@ func TestChildIsToldAgain(t *testing.T) {
 	release(t, h)
 }
 
-// A server that throws keys away when it is full forgets who holds: that is said.
+// A server that evicts keys when it is full forgets holders: that is said.
 func TestEvictingServer(t *testing.T) {
 	t.Parallel()
 	for policy, want := range map[string]int{"allkeys-lru": 1, "noeviction": 0} {
@@ -211,7 +211,7 @@ func TestEvictingServer(t *testing.T) {
 	}
 }
 
-// A long list comes in pieces, none of which is of more than some, and all are in it.
+// A long list is read in pieces of a bounded size, and is complete.
 func TestListComesInPieces(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -243,8 +243,8 @@ func TestListComesInPieces(t *testing.T) {
 	}
 }
 
-// Jobs of an older berth, which keeps no sums, count; and it starts none beside us, for it
-// would not count for us.
+// Jobs of an older berth, which keeps no sums, count; and the older berth starts none
+// beside ours, which it would not count.
 func TestOlderBerth(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -292,7 +292,8 @@ func TestOlderBerth(t *testing.T) {
 	}
 }
 
-// A heartbeat that finds a dead holder gives its slot on, and keeps to the pace as anybody else.
+// A heartbeat that drops a dead holder passes its slot on, and keeps to the pace like any
+// other step.
 func TestHeartbeatKeepsThePace(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -320,7 +321,7 @@ func TestHeartbeatKeepsThePace(t *testing.T) {
 	}
 }
 
-// What a hand deletes or puts in the way costs nobody its turn.
+// Keys that are deleted or put in the way by hand cost nobody its turn.
 func TestLineIsDeleted(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -350,7 +351,8 @@ func TestWakeListIsNone(t *testing.T) {
 	empty(t, s)
 }
 
-// What removes a record can be pasted into a shell, whatever its name.
+// The command that removes a record can be pasted into a shell, whatever the record's
+// name.
 func TestRemedyIsQuoted(t *testing.T) {
 	t.Parallel()
 	server, said := known(t), &notices{}

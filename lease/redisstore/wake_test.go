@@ -12,8 +12,8 @@ import (
 )
 
 // mostRequests bounds what one turn may cost. It costs five requests: to line up, to
-// look, to listen, to take and to give back. The sixth is room for some that look or
-// listen too early. What grows with the line is far over it: with 50 waiters 50 looks.
+// check, to listen, to take and to give back. The sixth is room for some that check or
+// listen too early. A cost that grows with the line is far higher: with 50 waiters 50 checks.
 const mostRequests = 6
 
 var calls = regexp.MustCompile(`cmdstat_(?:eval|evalsha|blpop):calls=(\d+)`)
@@ -54,8 +54,7 @@ func TestWakeUps(t *testing.T) {
 	}
 }
 
-// All connections are ended while the line moves: what was said meanwhile waits for who
-// was to hear it.
+// All connections are ended while the line moves: a wake-up waits for its waiter.
 func TestConnectionsAreEnded(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -85,12 +84,12 @@ func TestConnectionsAreEnded(t *testing.T) {
 
 func served(r *recorder, q *queue) int { return len(r.order(q.ids)) }
 
-// paceOf has no start for so long after the last one, which is far from a sign of life
+// paceOf allows no start for this time after the last one, which is far from a heartbeat
 // of longTTL.
 const paceOf = 50 * time.Millisecond
 
-// Whoever becomes the head while another is waited for is told so, also when nothing
-// comes free: he alone waits for what comes next.
+// A waiter that becomes the head while another is waited for is told so, also when no slot
+// comes free: it alone waits for what comes next.
 func TestNextHeadIsTold(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -116,8 +115,8 @@ func TestNextHeadIsTold(t *testing.T) {
 	}
 }
 
-// A head that does not ask again, as one of an older berth that is let in by nobody else, has
-// its turn when its pace lets it, and holds up nobody behind it.
+// The head does not check its turn again, like one of an older berth that nobody wakes. It
+// has its turn when its pace allows, and holds up nobody behind it.
 func TestHeadDoesNotAsk(t *testing.T) {
 	t.Parallel()
 	server := known(t)

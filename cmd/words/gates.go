@@ -19,9 +19,9 @@ import (
 func gateFlags() []Flag {
 	const gates = "Gates (start only while ...)"
 	return []Flag{
-		{Group: gates, Name: "max-cpu", Value: "P%", Kind: Number, Usage: "less than P% of the CPUs is busy"},
+		{Group: gates, Name: "max-cpu", Value: "P%", Kind: Number, Usage: "less than P% of the CPU time is in use"},
 		{Group: gates, Name: "max-mem", Value: "P%", Kind: Number, Usage: "less than P% of the memory is in use"},
-		{Group: gates, Name: "min-mem", Value: "SIZE", Kind: Number, Usage: "at least that much memory is available: like 2G, or 20%"},
+		{Group: gates, Name: "min-mem", Value: "SIZE", Kind: Number, Usage: "at least this much memory is available: like 2G, or 20%"},
 		{Group: gates, Name: "max-load", Value: "X", Kind: Number, Usage: "the 1-minute load average per CPU is below X"},
 		{Group: gates, Name: "max-pressure", Value: "LIST", Kind: Number, Usage: "in the last 10 s, tasks had to wait for each of these for less than that percentage of the time: like cpu=40,io=30,mem=10; io:full=20 counts when all tasks had to"},
 		{Group: gates, Name: "min-disk", Value: "PATH=SIZE", Kind: List, Usage: "at least SIZE is free on the disk of PATH; repeatable"},

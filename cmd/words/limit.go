@@ -67,8 +67,8 @@ func (p *parser) limits() *Limit {
 		l.gates = l.gates || p.isSet(f.Name)
 	}
 	if p.err == nil {
-		// What is wrong by itself touches nothing. Whether it goes with what is set
-		// already is seen under the pool's lock.
+		// A mistake in the words changes nothing. Conflicts with the settings that are there
+		// are found under the pool's lock.
 		l.given, p.err = l.on(terms{}, &lease.Settings{})
 	}
 	return l

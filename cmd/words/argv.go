@@ -45,15 +45,15 @@ func read(words []string, known []Flag, anywhere bool) *line {
 	return l
 }
 
-// isNegative tells -5, -1.5s and -5% from a flag: none of ours begins with a digit.
+// isNegative reports whether w is -5, -1.5s or -5%, and no flag: none begins with a digit.
 func isNegative(w string) bool {
 	digits := strings.TrimPrefix(w, "-")
 	digits = strings.TrimPrefix(digits, ".")
 	return w != digits && w[0] == '-' && digits != "" && '0' <= digits[0] && digits[0] <= '9'
 }
 
-// flag reads one word of flags and returns the words after it and its value. A
-// long name may have one dash, as it always could here.
+// flag reads one word of flags and returns the words after it and its value. A long name
+// may have a single dash.
 func (l *line) flag(word string, rest []string) []string {
 	body := strings.TrimPrefix(word[1:], "-")
 	name, value, attached := strings.Cut(body, "=")
@@ -71,7 +71,7 @@ func (l *line) flag(word string, rest []string) []string {
 	return rest
 }
 
-// cluster reads -qn2: switches of one letter, and last perhaps one with a value.
+// cluster reads -qn2: switches of one letter, of which the last may be a flag with a value.
 func (l *line) cluster(word string, rest []string) []string {
 	for i, letter := range word[1:] {
 		f := l.find(string(letter))
@@ -91,7 +91,7 @@ func (l *line) cluster(word string, rest []string) []string {
 	return rest
 }
 
-// take writes one flag down, with the next word for a value where none is attached.
+// take records one flag. Its value is the next word if none is attached.
 func (l *line) take(f *Flag, typed, value string, attached bool, rest []string) []string {
 	name := f.Name
 	switch {
@@ -122,7 +122,7 @@ func (l *line) take(f *Flag, typed, value string, attached bool, rest []string) 
 	return rest
 }
 
-// lacks refuses a value that is somebody's next word, and says how to mean it.
+// lacks refuses a value that looks like the next word, and says how to write such a value.
 func (l *line) lacks(f *Flag, typed, next string) {
 	err := fmt.Errorf("%s lacks its value: %q follows", typed, next)
 	switch missing := fmt.Sprintf("%s takes a %s; perhaps a variable there is not set", typed, f.Value); {

@@ -10,19 +10,19 @@ import (
 	"berth/lease"
 )
 
-// Choice is which jobs and waiters a command is about: either those that words name,
-// one each, or all of a pool (or of all pools) that have these labels.
+// Choice says which jobs and waiters a command is about: those that the words name, one
+// each, or all of a pool (or of all pools) with these labels.
 type Choice struct {
 	Words  []string
 	Pool   string
 	Labels map[string]string
 }
 
-// leastHex is how much of an id's hex part names it without its pool: less is soon
-// the beginning of another.
+// leastHex is how many digits of an id's hex part name it without its pool. Fewer would
+// soon be ambiguous.
 const leastHex = 4
 
-// IsID reports whether a word is an id from end to end.
+// IsID reports whether a word is a whole id.
 func IsID(word string) bool {
 	pool, err := lease.PoolOf(word)
 	return err == nil && len(word) == len(lease.NewID(pool)) && isHex(word[len(pool)+1:])
@@ -30,7 +30,7 @@ func IsID(word string) bool {
 
 func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
 
-// Pools are those that have to be looked at; none: all.
+// Pools are the pools that have to be listed; none: all.
 func (c Choice) Pools() (names []string) {
 	if c.Pool != "" {
 		return []string{c.Pool}
@@ -47,9 +47,12 @@ func (c Choice) Pools() (names []string) {
 	return names
 }
 
-// Among chooses from what was listed; is tells whose a pid is. Waiters come before
-// the holders of their pool, so that none of them starts meanwhile. "" stands for
-// each that has a record that cannot be read.
+// Among chooses from the pools that were listed. is reports whether a recorded process has
+// a pid on this machine. Waiters come before the holders of their pool, so that no waiter
+// starts when a holder is stopped. The id is "" for each record that cannot be read.
+//
+// unknown has an error for each word that leads nowhere. With err, which is about a word
+// that is ambiguous, nothing may be done.
 func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids []string, unknown []error, err error) {
 	if len(c.Words) == 0 {
 		for _, e := range entriesOf(pools) {
@@ -66,7 +69,7 @@ func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids
 				found = append(found, e)
 			}
 		}
-		id := w // one that is gone is the store's to say
+		id := w // the store says if it is gone
 		switch {
 		case IsID(w):
 		case isPool(w, pools): // also when it looks like a pid or an id
@@ -117,8 +120,8 @@ func ambiguous(word string, found []lease.Entry) error {
 	return Hinted(fmt.Errorf("%q may be any of %s: %s", word, text.Plural(len(found), "job"), strings.Join(which, ", ")), "name one by its whole id, or by more of it")
 }
 
-// isPool reports whether a word is a pool's name. With its slash it may have been
-// listed only because it was named.
+// isPool reports whether a word is a pool's name. NAME/ may have been listed only because
+// it was named.
 func isPool(word string, pools []lease.Pool) bool {
 	name := strings.TrimSuffix(word, "/")
 	return slices.ContainsFunc(pools, func(p lease.Pool) bool { return p.Name == name && (name == word || !MayBeNone(p)) })

@@ -2,6 +2,7 @@ package words
 
 import "berth/lease"
 
+// IDOf is the id of a holder or a waiter.
 func IDOf(e lease.Entry) string {
 	if e.Lease != nil {
 		return e.Lease.ID
@@ -33,7 +34,8 @@ func hasLabels(e lease.Entry, labels map[string]string) bool {
 	return true
 }
 
-// MayBeNone reports whether nothing shows that the pool is there.
+// MayBeNone reports whether nothing shows that the pool exists: it may have been listed only
+// because it was named.
 func MayBeNone(p lease.Pool) bool {
 	return p.Err == nil && p.LockHeldBy == "" && len(p.Holders)+len(p.Waiters) == 0 && p.Own.None() && p.Starts.Last == 0
 }

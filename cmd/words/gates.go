@@ -37,16 +37,16 @@ func gateFlags() []Flag {
 	}
 }
 
-// terms are lease.Terms in the words of those who ask the gates.
+// terms are a request's or a pool's conditions with their gates decoded.
 type terms struct {
 	machine gate.Gates
 	lease.Conditions
 }
 
-// defaultRamp is how long what was just started takes to show in the readings.
+// defaultRamp is the time that a job which has just started takes to show in the readings.
 const defaultRamp = time.Second
 
-// termsOf turns a pool's settings, or a request's, back into words.
+// termsOf decodes the gates of conditions.
 func termsOf(t lease.Conditions) (terms, error) {
 	v := terms{Conditions: t}
 	if t.Gates == "" {
@@ -57,8 +57,7 @@ func termsOf(t lease.Conditions) (terms, error) {
 	return v, err
 }
 
-// pack writes the gates into the terms. A declared need is a gate as well: there
-// must be room for it.
+// pack encodes the gates. A declared need is a gate as well: there must be room for it.
 func (t terms) pack() lease.Conditions {
 	t.Gates = ""
 	if t.machine.Any() || t.Need != (lease.Need{}) {
@@ -71,7 +70,7 @@ func (t terms) pack() lease.Conditions {
 	return t.Conditions
 }
 
-// Flags are terms as they would be typed.
+// Flags are conditions as they would be typed.
 func Flags(t lease.Conditions) []string {
 	v, err := termsOf(t)
 	if err != nil {
@@ -80,7 +79,7 @@ func Flags(t lease.Conditions) []string {
 	return append([]string{}, v.flags()...) // [] in JSON, not null
 }
 
-// flags are the terms as they would be typed.
+// flags are t as it would be typed.
 func (t terms) flags() []string {
 	f := t.machine.Flags()
 	if n := gate.Need(t.Need).String(); n != "" {
@@ -101,11 +100,11 @@ func (t terms) flags() []string {
 	return f
 }
 
-// maxGate bounds the command of a gate: it is in the record of each job, which is
-// read at every look.
+// maxGate bounds the command of a gate, in bytes: each read of a pool reads it in the
+// record of each job.
 const maxGate = 2048
 
-// terms reads the flags on top of t.
+// terms is t with the flags that were typed.
 func (p *parser) terms(t terms) terms {
 	read := t.machine.Resource()
 	parsed(p, "max-cpu", &t.machine.MaxCPU, gate.ParsePercent)
@@ -142,18 +141,18 @@ func (p *parser) terms(t terms) terms {
 	return t
 }
 
-// tiny refuses a size of a few bytes: its unit was forgotten.
+// tiny refuses a size of a few bytes, whose unit was probably forgotten.
 func (p *parser) tiny(name string, bytes uint64) {
 	if bytes > 0 && bytes < 1024 {
 		also := ""
 		if name == "min-mem" && bytes <= 100 {
 			also = fmt.Sprintf(", or a share: %d%%", bytes)
 		}
-		p.check(name, fmt.Errorf("%d bytes is hardly what is meant; with a unit: %dG, %dM%s", bytes, bytes, bytes, also))
+		p.check(name, fmt.Errorf("%d bytes is hardly what you mean; with a unit: %dG, %dM%s", bytes, bytes, bytes, also))
 	}
 }
 
-// disks reads --min-disk, each in the place of what g has for its path.
+// disks reads --min-disk. Each replaces what g has for the same path.
 func (p *parser) disks(g *gate.Gates) {
 	given := map[string]string{}
 	for _, s := range p.list("min-disk") {
@@ -172,9 +171,8 @@ func (p *parser) disks(g *gate.Gates) {
 	}
 }
 
-// auto are the terms of -n auto on top of t, and the number of slots it stands
-// for: as many as the machine carries are those that are started while its
-// targets are gates.
+// auto is t with the gates of -n auto, and the number of slots it stands for. Its targets
+// are gates, so as many jobs start as the machine carries.
 func (p *parser) auto(t terms) (terms, int) {
 	slots := 4 * gate.CPUs()
 	parsed(p, "max-slots", &slots, func(s string) (int, error) {
@@ -191,10 +189,10 @@ func (p *parser) auto(t terms) (terms, int) {
 	parsed(p, "target-mem", &mem, gate.ParsePercent)
 	for _, read := range []string{"cpu", "mem"} {
 		if m, t := "max-"+read, "target-"+read; p.err == nil && p.isSet(m) && p.isSet(t) {
-			p.err = fmt.Errorf("--%s %s and --%s %s are the same with auto: leave one out", m, p.text(m), t, p.text(t))
+			p.err = fmt.Errorf("--%s %s and --%s %s mean the same with auto: leave one out", m, p.text(m), t, p.text(t))
 		}
 	}
-	// What was asked for already stays, unless the target is stricter.
+	// A gate that is there already stays, unless the target is stricter.
 	if t.machine.MaxCPU == 0 || cpu < t.machine.MaxCPU || p.isSet("target-cpu") {
 		t.machine.MaxCPU = cpu
 	}
@@ -210,7 +208,7 @@ func (p *parser) auto(t terms) (terms, int) {
 	return t, slots
 }
 
-// onlyAuto says which flags have no meaning without -n auto.
+// onlyAuto refuses flags that have no meaning without -n auto; slots is what was typed.
 func (p *parser) onlyAuto(slots string) {
 	for _, f := range []string{"max-slots", "target-cpu", "target-mem"} {
 		if p.isSet(f) && p.err == nil {
@@ -219,10 +217,10 @@ func (p *parser) onlyAuto(slots string) {
 	}
 }
 
-// maxGates bounds all gates together, for the same reason.
+// maxGates bounds all gates of a job together, in bytes, for the same reason.
 const maxGates = 8192
 
-// agree says which of the terms do not go together.
+// agree finds conditions that contradict each other, or a limit of so many slots.
 func (p *parser) agree(t terms, limit int) {
 	switch packed := t.pack(); {
 	case p.err != nil:
@@ -231,9 +229,9 @@ func (p *parser) agree(t terms, limit int) {
 	case limit > 0 && t.MinSlots > limit:
 		p.err = fmt.Errorf("--min-slots %d is more than the %d slots there are", t.MinSlots, limit)
 	case t.MinSlots > 0 && packed.Gates == "":
-		p.err = fmt.Errorf("--min-slots %d has no gate to go with", t.MinSlots)
+		p.err = fmt.Errorf("--min-slots %d needs a gate", t.MinSlots)
 	case t.Rate.Burst > 0 && t.Rate.Every == 0:
-		p.err = fmt.Errorf("--burst %d has no --rate to go with", t.Rate.Burst)
+		p.err = fmt.Errorf("--burst %d needs a --rate", t.Rate.Burst)
 	case t.Rate.Burst > 1 && t.Rate.Every > lease.MaxEvery:
 		p.err = fmt.Errorf("--burst %d needs a --rate of at least 1 in %v", t.Rate.Burst, lease.MaxEvery)
 	}

@@ -8,7 +8,7 @@ import (
 	"berth/cmd/text"
 )
 
-// What other programs call what berth has under another name.
+// Names that other programs have for what berth has.
 var (
 	otherFlags = map[string]string{
 		"j": "slots", "jobs": "slots", "slot": "slots", "limit": "slots",
@@ -18,8 +18,8 @@ var (
 	otherCommands = map[string]string{"status": "ls", "list": "ls", "ps": "ls", "kill": "stop", "cancel": "stop"}
 )
 
-// meant is the flag that an unknown one seems to be, or nil: it has another name
-// elsewhere, or is one letter, or a few at its end, away from one of ours.
+// meant is the flag that an unknown one seems to stand for, or nil: other programs call it
+// so, or it differs by one letter, or it is the beginning of one name only.
 func meant(typed string, known []Flag) *Flag {
 	name := strings.TrimLeft(typed, "-")
 	short := typed == "-"+name && name != "" // may have its value attached
@@ -44,8 +44,8 @@ func meant(typed string, known []Flag) *Flag {
 	return begins
 }
 
-// isSlip reports whether a word of short flags is one letter off from a long name
-// that begins like it: -pools, but not -pstore.
+// isSlip reports whether a word of short flags differs by one letter from a long name with
+// the same first letter: -pools, but not -pstore.
 func isSlip(word string, known []Flag) bool {
 	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	for _, f := range known {
@@ -58,7 +58,7 @@ func isSlip(word string, known []Flag) bool {
 	return false
 }
 
-// CommandMeant is the same for the name of a command; "" for none.
+// CommandMeant is the command that an unknown name seems to stand for; "" for none.
 func CommandMeant(typed string, known []string) string {
 	if c, ok := otherCommands[typed]; ok {
 		return c

@@ -2,10 +2,10 @@ package words
 
 import "fmt"
 
-// UsageError is a mistake in the line that were typed.
+// UsageError is a mistake in the words that were typed. Its message is the fact alone.
 type UsageError struct {
 	Err error
-	Cmd string
+	Cmd string // whose --help tells more
 }
 
 func Mistake(err error, cmd string) error { return &UsageError{err, cmd} }
@@ -16,7 +16,7 @@ func Usagef(cmd, format string, args ...any) error {
 	return Mistake(fmt.Errorf(format, args...), cmd)
 }
 
-// HintedError says what to do next, where there is more to say than --help.
+// HintedError carries what to do next: a command that can be pasted, or a sentence.
 type HintedError struct {
 	Err  error
 	Next string

@@ -2,7 +2,7 @@ package words
 
 import "berth/lease"
 
-// Nowhere is an error for which lease.ErrNotFound stands in the table of exit codes.
+// Nowhere is an error that is a lease.ErrNotFound with a message of its own.
 type Nowhere string
 
 func (e Nowhere) Error() string { return string(e) }

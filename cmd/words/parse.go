@@ -1,5 +1,3 @@
-// Package words reads what people type: numbers of slots, durations, rates and labels
-// become plain values.
 package words
 
 import (

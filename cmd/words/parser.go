@@ -70,7 +70,7 @@ func parsed[T any](p *parser, name string, v *T, f func(string) (T, error)) {
 	p.check(name, err)
 }
 
-// switched is a switch that BERTH_NAME can set, too.
+// switched reports whether a switch is on that BERTH_NAME can set as well.
 func (p *parser) switched(name string) bool {
 	env := "BERTH_" + strings.ToUpper(name)
 	v := strings.ToLower(os.Getenv(env))
@@ -85,14 +85,14 @@ func (p *parser) switched(name string) bool {
 	return false
 }
 
-func (p *parser) oneOf(name string, words ...string) string {
+func (p *parser) oneOf(name string, allowed ...string) string {
 	v := p.text(name)
-	for _, w := range words {
+	for _, w := range allowed {
 		if v == w {
 			return v
 		}
 	}
-	p.check(name, fmt.Errorf("%q is none of %s", v, strings.Join(words, ", ")))
+	p.check(name, fmt.Errorf("%q is none of %s", v, strings.Join(allowed, ", ")))
 	return ""
 }
 
@@ -102,7 +102,7 @@ func (p *parser) duration(name string) time.Duration {
 	return d
 }
 
-// limit is 0 for a flag that was not given, and for none.
+// limit is a duration, 0 if the flag was not typed.
 func (p *parser) limit(name string) time.Duration {
 	if !p.isSet(name) {
 		return 0
@@ -113,7 +113,7 @@ func (p *parser) limit(name string) time.Duration {
 func (p *parser) positive(name string) time.Duration {
 	d := p.duration(name)
 	if d == 0 {
-		p.check(name, fmt.Errorf("%q is no time at all", p.text(name)))
+		p.check(name, fmt.Errorf("%q is not longer than 0", p.text(name)))
 	}
 	return d
 }
@@ -130,22 +130,22 @@ func (p *parser) signal(name string) syscall.Signal {
 	return sig
 }
 
-// maxKey bounds a ticket's key.
+// maxKey bounds a ticket's key, in bytes.
 const maxKey = 256
 
-// key is "" for a flag that was not given.
+// key is "" if the flag was not typed.
 func (p *parser) key(name string) string {
 	k := p.text(name)
 	switch {
 	case len(k) > maxKey || !utf8.ValidString(k):
-		p.check(name, fmt.Errorf("a KEY of %d bytes that is not UTF-8 or longer than %d bytes", len(k), maxKey))
+		p.check(name, fmt.Errorf("a KEY of %d bytes is not UTF-8 or longer than %d bytes", len(k), maxKey))
 	case k == "" && p.isSet(name):
-		p.check(name, fmt.Errorf("\"\" is not a KEY: it must not be empty"))
+		p.check(name, fmt.Errorf("the KEY is empty"))
 	}
 	return k
 }
 
-// maxLabels bounds what labels add to a record that is read at every look.
+// maxLabels bounds all labels of a job, in bytes: each read of a pool reads them.
 const maxLabels = 4096
 
 func (p *parser) labels(name string) map[string]string {

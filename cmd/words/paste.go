@@ -28,8 +28,8 @@ func (t *typedLine) note(l *line) {
 	}
 }
 
-// store is the flags that say which store, as they are typed. A password of a URL is
-// shown to nobody: of a URL that cannot be read nothing is.
+// store is --store and --store-owner as they are typed, without the password of a URL. It
+// is "" for a URL that cannot be parsed: the password could be anywhere in it.
 func (t *typedLine) store() string {
 	var b strings.Builder
 	for _, f := range t.own {
@@ -52,8 +52,8 @@ func (t *typedLine) store() string {
 	return b.String()
 }
 
-// before are the flags as they were typed before the last n words, without those of
-// the store, each with a blank behind it.
+// before is the flags as they were typed before the last n words, without those of the
+// store, each followed by a blank.
 func (t *typedLine) before(n int) string {
 	words := t.words[:max(0, len(t.words)-n)]
 	var b strings.Builder
@@ -69,11 +69,18 @@ func (t *typedLine) before(n int) string {
 	return b.String()
 }
 
-// takeStore are the commands that --store can be typed behind.
-var takeStore = []string{"run", "ls", "limit", "probe", "stop", "held", "keepalive"}
+// takesStore reports whether a command has the flag --store.
+func takesStore(command string) bool {
+	for _, c := range commands {
+		if c.name == command {
+			return slices.ContainsFunc(c.build().Flags, func(f Flag) bool { return f.Name == "store" })
+		}
+	}
+	return false
+}
 
-// InSameStore is a text in which each command of berth that can be pasted is about the
-// store that the flags named: without them it would tell of another, or change it.
+// InSameStore adds the --store and --store-owner that were typed to each command of berth
+// in a text that can be pasted. Without them the command would read or change another store.
 func InSameStore(text string) string { return typed.inSameStore(text) }
 
 func (t *typedLine) inSameStore(text string) string {
@@ -96,7 +103,7 @@ func (t *typedLine) inSameStore(text string) string {
 		rest := text[from+len(word):]
 		begins := before == "" || strings.HasSuffix(before, ", or ") || strings.HasSuffix(before, ": ") ||
 			strings.HasSuffix(before, " '") && strings.HasPrefix(rest, " ") // not the name of a command alone
-		if begins && slices.Contains(takeStore, word) && !strings.HasPrefix(rest, " --help") {
+		if begins && takesStore(word) && !strings.HasPrefix(rest, " --help") {
 			from += len(word)
 			text = text[:from] + store + rest
 		}

@@ -16,7 +16,7 @@ func parseReason(s string) (string, error) {
 	case !utf8.ValidString(s):
 		return "", fmt.Errorf("%q is not UTF-8", s)
 	case said == "":
-		return "", errors.New("the reason is empty; another limit ends a reason, and --clear removes it with the rest")
+		return "", errors.New("the reason is empty; a new limit removes the old reason, and --clear removes all settings")
 	case len(said) > maxReason:
 		return "", fmt.Errorf("a reason of %d bytes is too long (at most %d)", len(said), maxReason)
 	}

@@ -1,7 +1,6 @@
 package words
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,17 +11,16 @@ import (
 	"berth/cmd/text"
 	"berth/lease"
 	"berth/limiter/gate"
-	"berth/procwatch"
 )
 
-// Run is what the words of 'berth run' ask for.
+// Run is the request of 'berth run'.
 type Run struct {
 	Store       storename.Spec
 	Request     lease.Request
-	Wait        time.Duration // in the line; negative: as long as it takes
+	Wait        time.Duration // in the line; negative: without end
 	OnBusy      string        // fail, skip, run
-	Timeout     time.Duration // of the child; 0: none
-	IdleTimeout time.Duration // without keepalive; 0: none
+	Timeout     time.Duration // of the command; 0: none
+	IdleTimeout time.Duration // without a keepalive; 0: none
 	Signal      syscall.Signal
 	KillAfter   time.Duration // from signal to KILL
 	Hold        string        // command, tree
@@ -114,7 +112,7 @@ func (p *parser) run() Run {
 	return r
 }
 
-// request is what goes into the line, but for who asks.
+// request is the request for slots, without the process that makes it.
 func (p *parser) request() lease.Request {
 	r := lease.Request{
 		Pool:     p.text("pool"),
@@ -146,8 +144,8 @@ func (p *parser) request() lease.Request {
 	return r
 }
 
-// onLost is "warn" with a directory: only somebody who removes its files can take a
-// lease away there, and that is no reason to end a healthy job.
+// onLost is "warn" for a directory: a lease is lost there only when its files are removed,
+// and that is no reason to end a healthy job.
 func (p *parser) onLost() string {
 	switch {
 	case p.isSet("on-lost"):
@@ -158,7 +156,7 @@ func (p *parser) onLost() string {
 	return "warn"
 }
 
-// mostWeight bounds the work of one step of a server, which does one at a time.
+// mostWeight bounds the work of one step of a server, which takes one step at a time.
 const mostWeight = 10000
 
 const leastTTL, mostTTL = time.Second, 24 * time.Hour
@@ -171,7 +169,7 @@ func (p *parser) ttl() time.Duration {
 	return ttl
 }
 
-// heartbeat is how often a lease of that TTL is renewed: three times at least.
+// heartbeat is the interval at which a lease of that TTL is renewed: at most a third of it.
 func (p *parser) heartbeat(ttl time.Duration) time.Duration {
 	beat := p.duration("heartbeat")
 	if p.isSet("heartbeat") && beat > ttl/3 {
@@ -180,59 +178,8 @@ func (p *parser) heartbeat(ttl time.Duration) time.Duration {
 	return min(beat, ttl/3)
 }
 
-// disagree says which words, each right by itself, do not go together.
-func (p *parser) disagree(s *Run) error {
-	none := map[string]bool{"timeout": s.Timeout == 0, "idle-timeout": s.IdleTimeout == 0}
-	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "leftovers", "heartbeat"} {
-		if s.Exec && p.isSet(f) && !none[f] {
-			return fmt.Errorf("--exec: leaves nobody to take care of --%s; drop one of them", f)
-		}
-	}
-	remote := storename.IsURL(s.Store.Where)
-	switch r := s.Request; {
-	case !remote && p.isSet("ttl"):
-		return fmt.Errorf("--ttl %s: with a directory for a store a lease ends with its owner, and not by a clock; drop it", p.text("ttl"))
-	case s.Store.Replicas > 0 && !strings.Contains(storename.Scheme(s.Store.Where), "redis") && storename.Scheme(s.Store.Where) != "unix":
-		return fmt.Errorf("--redis-wait %d: the store is not on Redis; drop it", s.Store.Replicas)
-	case remote && r.Weight > mostWeight:
-		return fmt.Errorf("--weight %d: at most %d with a store on a server, which keeps a list of them", r.Weight, mostWeight)
-	case remote && s.Exec:
-		return fmt.Errorf("--exec: leaves nobody to renew the lease in a store on a server; drop it")
-	case len(s.Argv) == 0:
-		return p.noCommand()
-	case s.Argv[0] == "":
-		return fmt.Errorf("the command to run is an empty string")
-	case r.Limit > 0 && r.Weight > r.Limit:
-		return fmt.Errorf("--weight %d needs more than the %d slots that -n allows", r.Weight, r.Limit)
-	case s.Hold == "tree" && !procwatch.CanWaitTree():
-		return fmt.Errorf("--hold tree needs Linux: this system does not tell when the last descendant ends")
-	case s.Hold == "tree" && s.Leftovers == "kill":
-		return fmt.Errorf("--leftovers kill leaves nothing that --hold tree could wait for; drop one of them")
-	case s.Leftovers == "kill" && !procwatch.CanWaitTree():
-		return fmt.Errorf("--leftovers kill needs Linux: on this system what has lost its parent cannot be found")
-	case s.IdleTimeout > 0 && s.OnBusy == "run":
-		return fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", p.text("idle-timeout"))
-	case r.Key == "" && p.isSet("ticket-grace"):
-		return fmt.Errorf("--ticket-grace needs --ticket KEY")
-	}
-	return nil
-}
-
-// noCommand tells one who writes a crontab, where % ends the line, what has become
-// of '-n 50% -- COMMAND'. The flags are those with a % that can be cut off.
-func (p *parser) noCommand() error {
-	err := errors.New("no command to run")
-	for _, f := range []string{"slots", "max-cpu", "max-mem", "min-mem", "max-pressure", "target-cpu", "target-mem"} {
-		v := p.text(f)
-		if p.isSet(f) && strings.Trim(v[max(0, len(v)-1):], "0123456789") == "" {
-			return Hinted(err, fmt.Sprintf(`in a crontab %% ends the line; write \%% there: --%s %s\%%`, f, v))
-		}
-	}
-	return err
-}
-
-// wait is negative for as long as it takes. Who says what is to be done instead of
-// waiting does not wait.
+// wait is negative for a wait without end. With --on-busy skip or run the default is not to
+// wait.
 func (p *parser) wait() time.Duration {
 	env := os.Getenv("BERTH_WAIT")
 	switch {
@@ -250,9 +197,9 @@ func (p *parser) wait() time.Duration {
 	return d
 }
 
-// ShownCommand is what a lease tells of a command: enough to recognise it, and
-// never so much that a long one makes every look at the pool slow, and no password of a
-// URL, which everybody who may use the store would see.
+// ShownCommand is the part of a command that its lease records: enough to recognise it, not
+// so much that reading the pool becomes slow, and no password of a URL, because all users of
+// the store see it.
 func ShownCommand(argv []string) []string {
 	const most = 1024
 	out, room := []string{}, most

@@ -14,8 +14,8 @@ var (
 		"popd pushd readarray shopt source suspend time typeset")
 )
 
-// shellWords are the line that do what these seem to mean, where they are a shell's
-// own, a line for a shell in one word, or begin with a variable. Else nil.
+// shellWords are words that do what argv seems to mean, when it is a shell's own command, a
+// whole command line in one word, or begins with an assignment; else nil.
 func shellWords(argv, env []string, missing bool) []string {
 	name := argv[0]
 	line := strings.Join(append([]string{name}, text.Quoted(argv[1:])...), " ") // quoted, it were no word of the shell's
@@ -45,8 +45,8 @@ func isVariable(name string) bool {
 		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"+digits) == ""
 }
 
-// Advice is the command line that a caller seems to have meant whose command cannot be
-// run, in the environment env; "" for none. missing: nothing has its name.
+// Advice is what a caller seems to have meant by a command that cannot be run in the
+// environment env; "" if there is nothing to say. missing: no program has its name.
 func Advice(argv, env []string, missing bool) string {
 	if next := secondValue(argv); next != "" {
 		return next
@@ -57,8 +57,8 @@ func Advice(argv, env []string, missing bool) string {
 	return ""
 }
 
-// secondValue is for 'run --need mem=2G cpu=1 -- make': a flag has one value, and what
-// follows it is a command.
+// secondValue is for 'run --need mem=2G cpu=1 -- make': a flag takes one value, so cpu=1 was
+// taken for the command.
 func secondValue(argv []string) string {
 	end := slices.Index(argv, "--")
 	if end < 1 || len(typed.flags) == 0 || slices.ContainsFunc(argv[:end], func(w string) bool { return !strings.Contains(w, "=") }) {

@@ -1,0 +1,61 @@
+package words
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"berth/cmd/storename"
+	"berth/procwatch"
+)
+
+// disagree finds flags that are right each by itself and contradict each other.
+func (p *parser) disagree(s *Run) error {
+	none := map[string]bool{"timeout": s.Timeout == 0, "idle-timeout": s.IdleTimeout == 0}
+	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "leftovers", "heartbeat"} {
+		if s.Exec && p.isSet(f) && !none[f] {
+			return fmt.Errorf("--exec leaves no berth to take care of --%s; drop one of them", f)
+		}
+	}
+	remote := storename.IsURL(s.Store.Where)
+	switch r := s.Request; {
+	case !remote && p.isSet("ttl"):
+		return fmt.Errorf("--ttl %s: in a directory a lease ends with its berth, not by a clock; drop it", p.text("ttl"))
+	case s.Store.Replicas > 0 && !strings.Contains(storename.Scheme(s.Store.Where), "redis") && storename.Scheme(s.Store.Where) != "unix":
+		return fmt.Errorf("--redis-wait %d: the store is not on Redis; drop it", s.Store.Replicas)
+	case remote && r.Weight > mostWeight:
+		return fmt.Errorf("--weight %d: at most %d with a store on a server, which keeps a list of them", r.Weight, mostWeight)
+	case remote && s.Exec:
+		return fmt.Errorf("--exec leaves no berth to renew the lease in a store on a server; drop it")
+	case len(s.Argv) == 0:
+		return p.noCommand()
+	case s.Argv[0] == "":
+		return fmt.Errorf("the command to run is an empty string")
+	case r.Limit > 0 && r.Weight > r.Limit:
+		return fmt.Errorf("--weight %d needs more than the %d slots that -n allows", r.Weight, r.Limit)
+	case s.Hold == "tree" && !procwatch.CanWaitTree():
+		return fmt.Errorf("--hold tree needs Linux: this system does not report when the last descendant ends")
+	case s.Hold == "tree" && s.Leftovers == "kill":
+		return fmt.Errorf("--leftovers kill leaves nothing that --hold tree could wait for; drop one of them")
+	case s.Leftovers == "kill" && !procwatch.CanWaitTree():
+		return fmt.Errorf("--leftovers kill needs Linux: this system cannot find processes that have lost their parent")
+	case s.IdleTimeout > 0 && s.OnBusy == "run":
+		return fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", p.text("idle-timeout"))
+	case r.Key == "" && p.isSet("ticket-grace"):
+		return fmt.Errorf("--ticket-grace needs --ticket KEY")
+	}
+	return nil
+}
+
+// noCommand is the error when no command is named. In a crontab % ends the line, so of
+// '-n 50% -- COMMAND' only '-n 50' is left: the hint is for flags that may end with %.
+func (p *parser) noCommand() error {
+	err := errors.New("no command to run")
+	for _, f := range []string{"slots", "max-cpu", "max-mem", "min-mem", "max-pressure", "target-cpu", "target-mem"} {
+		v := p.text(f)
+		if p.isSet(f) && strings.Trim(v[max(0, len(v)-1):], "0123456789") == "" {
+			return Hinted(err, fmt.Sprintf(`in a crontab %% ends the line; write \%% there: --%s %s\%%`, f, v))
+		}
+	}
+	return err
+}

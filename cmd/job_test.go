@@ -29,7 +29,7 @@ import (
 //	job daemon FILE                   leaves a process behind in a session of its own that does 'hold FILE' with all it inherited
 //	job deaf FILE                     like hold, and ignores TERM, INT and HUP
 //	job eat FILE NAME BYTES AFTER FOR  like record; takes so much memory after the one time, for the other
-//	job unread - CMD [ARG...]         becomes CMD with a pipe for stderr that is full and open, and that nobody reads
+//	job unread - CMD [ARG...]         becomes CMD with a pipe for stderr that is full, open and not read
 //	job nounlock - CMD [ARG...]       becomes CMD, for which flock(2) gives no lock back (Linux)
 func actAsJob(args []string) int {
 	switch {

@@ -204,8 +204,8 @@ func (m *machine) count() error {
 	return m.write("stat", b.String())
 }
 
-// away is for how long a file that blinks is gone: more than no time, or nobody
-// would notice, and less than any reader should take for ever.
+// away is for how long a file that blinks is gone: long enough to be noticed,
+// and shorter than what a reader may take for gone.
 const away = 4 * time.Millisecond
 
 func (m *machine) blink() {
@@ -221,7 +221,7 @@ func (m *machine) blink() {
 
 func (m *machine) write(name, text string) error { return replace(filepath.Join(m.proc, name), text) }
 
-// replace writes a file whole: whoever reads it finds the old or the new one.
+// replace writes a file whole: a reader finds the old or the new one.
 func replace(file, text string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err

@@ -42,7 +42,7 @@ import (
 //	aside POOL N               until the others pass so many of its waiters
 //	stopped NAME|FILE          until that process is stopped
 //	silent NAME...             check that what 'start NAME' started said nothing on stderr,
-//	                           but how it goes when it waited for 30 s and more
+//	                           except that it waits, when it waited for 30 s or more
 //	crowd N TIMES CMD [ARG...] N callers at once, {} is the caller's number; each runs CMD TIMES
 //	                           times; every run must end with 0 and say nothing on stderr
 //	atmost N FILE [NAME]       check job records: never more than N slots at once, none unfinished;
@@ -50,8 +50,8 @@ import (
 //	order FILE NAME...         check job records: the starts came in this order
 //	machine KEY=VALUE...       make up, or change, the machine under HOST_PROC: see cmdMachine
 //	heldback POOL REGEXP       until that holds the head of its line back, as berth ls tells;
-//	                           nobody there holds a slot for it
-//	apart D POOL N [BURST]     check the leases of the N who hold: BURST and one more start per D
+//	                           no process there holds a slot for it
+//	apart D POOL N [BURST]     check the leases of the N holders: BURST and one more start per D
 //	cgroup VAR BYTES           a control group with so much memory, its directory in $VAR: [memcgroup]
 //	pids VAR N                 one with so many processes and threads: [pidscgroup]
 //	recipe FILE HEADING [N]    a block of commands of berth help recipes: the Nth below that heading

@@ -19,8 +19,8 @@ import (
 //	wire          put a wire before the store; from now on $BERTH_STORE leads through it,
 //	              and $wire_ADDR is its HOST:PORT
 //	wire reset N  it resets the next N connections once something has come
-//	wire cut      nobody listens there any more, and its connections are over
-//	wire mend     somebody does again
+//	wire cut      nothing listens there any more, and its connections are over
+//	wire mend     the store can be reached again
 func cmdWire(ts *testscript.TestScript, neg bool, args []string) {
 	r := remoteOf(ts)
 	what := strings.Join(args, " ")

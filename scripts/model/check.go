@@ -48,7 +48,7 @@ func (s *S) taken() (n, asked int) {
 	return
 }
 
-// lost says who could start and is not going to, "" for nobody. s has no fast step.
+// lost says which process could start and is not going to, "" for none. s has no fast step.
 func lost(s *S) (who int, class string) {
 	if s.g.lock != 0 {
 		return -1, ""

@@ -231,7 +231,7 @@ func scanned(n *S, p int) {
 	if m.f&fPassedNow != 0 {
 		set(m, fPassed)
 	}
-	if m.bpred != 0 || m.mode == mJoin { // who joins does not decide
+	if m.bpred != 0 || m.mode == mJoin { // a process that joins does not decide
 		m.pc = SAVE
 		return
 	}

@@ -61,7 +61,7 @@ func (x *step) take() {
 		if bits(m.has) == c.weight[p] {
 			g.mTok++
 			m.pc, m.vi = WLEASE, 0
-			// FIRST COME: nobody who lives, runs and stands before us
+			// FIRST COME: no process that lives, runs and stands before us
 			for o := 0; o < c.P; o++ {
 				if o == p || !s.fl(o, fFile) || !s.fl(o, fOwn) || !s.aliveBerth(o) || g.stopDuring&(1<<o) != 0 || s.p[o].asideSelf != 0 {
 					continue

@@ -15,7 +15,7 @@ func (x *step) wait() {
 			if q.bstate == 3 && q.blockedOn == q.pred {
 				m.blockedOn, m.bstate = 0, 0
 				m.pc, m.mode = LOCK, mTry
-				if mut("norecheck") { // who wakes takes itself for the head
+				if mut("norecheck") { // a process that wakes takes itself for the head
 					m.pred, m.some = 0, 0
 					set(m, fScanAll|fKnown)
 					m.change = g.sChange

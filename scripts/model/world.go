@@ -41,7 +41,7 @@ func (s *S) tickets() uint8 {
 
 func (s *S) ownLocked(i int) bool { return s.fl(i, fOwn) }
 
-// ended tells who follows it that a process is gone: p+1 a berth, 16+p+1 a child.
+// ended tells those that follow a process that it is gone: p+1 a berth, 16+p+1 a child.
 func (s *S) ended(who uint8) {
 	for i := 0; i < c.P; i++ {
 		for k := 0; k < c.N; k++ {
@@ -131,7 +131,7 @@ func (s *S) clearMem() {
 	g.stopDuring = 0
 }
 
-// tidy forgets what nobody can see any more, so that states meet.
+// tidy forgets what can no longer be seen, so that states meet.
 func (s *S) tidy(p int) {
 	m := &s.p[p]
 	if m.pc != GONE {

@@ -13,10 +13,10 @@ import (
 )
 
 // The checker of the storm: pure functions from what was recorded to what is
-// wrong with it. All times are CLOCK_MONOTONIC in ns, read by whoever acted.
+// wrong with it. All times are CLOCK_MONOTONIC in ns, read by the process that acted.
 //
-// It must never cry wolf, so of each instant that is not known exactly it uses
-// the side that cannot produce a false alarm:
+// It must never raise a false alarm. So where an instant is not known exactly, it uses
+// the bound that cannot produce one:
 //
 //   - A job holds its slots at least from its start record (berth took them
 //     before it started the job) until its end record. One that was killed
@@ -48,7 +48,7 @@ type Run struct {
 	takes                   bool // its job wants another slot of the same pool,
 	takesLimit              int  // with this -n
 
-	launch, ended int64 // ended 0: nobody waited for it (it ran inside a job)
+	launch, ended int64 // ended 0: its end is not known (it ran inside a job)
 	gone          int64 // 0: something of it may be alive
 	exit          int
 	killed        bool // its berth did not end by itself
@@ -348,8 +348,8 @@ func (v *Verdict) ownLimit(l *Log, pool string, grants []*Grant) {
 	}
 }
 
-// limitBetween is the pool's own limit if it had one and nobody was about to
-// change it in that time.
+// limitBetween is the pool's own limit if it had one and no change
+// of it was under way in that time.
 func (l *Log) limitBetween(pool string, from, to int64) *int {
 	var limit *int
 	for _, s := range l.limits {

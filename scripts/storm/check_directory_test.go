@@ -113,10 +113,10 @@ func TestChecker(t *testing.T) {
 			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{"a", "orphaned", 1, 2}}})
 			a.gone = 0
 		}},
-		{"slot of nobody", "leak: ", func(l *Log, _, _, _, _ *Run) {
+		{"slot of no known run", "leak: ", func(l *Log, _, _, _, _ *Run) {
 			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{"", "damaged", 1, 0}}})
 		}},
-		{"slot of nobody, left by a berth that was killed", "", func(l *Log, a, _, _, _ *Run) {
+		{"slot of no known run, left by a berth that was killed", "", func(l *Log, a, _, _, _ *Run) {
 			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{"", "damaged", 1, 0}}})
 			a.signal(203, syscall.SIGKILL, true)
 			a.exit, a.killed, a.gone = 137, true, 250

@@ -29,16 +29,16 @@ func TestCheckerFaults(t *testing.T) {
 	}
 	overtaken := func(c, d *Run) { d.give(3, 305*ms, 400*ms, 1); c.give(4, 320*ms, 330*ms, 0) }
 	for _, tt := range []checkCase{
-		{"somebody starts on an emptied server", "hold-off: ", func(l *Log, _, _, _, _ *Run) { add(l, "", "flushed", 140, 142) }},
-		{"somebody starts just before he may", "hold-off: ", func(l *Log, _, _, c, d *Run) {
+		{"a start on an emptied server", "hold-off: ", func(l *Log, _, _, _, _ *Run) { add(l, "", "flushed", 140, 142) }},
+		{"a start just before it is allowed", "hold-off: ", func(l *Log, _, _, c, d *Run) {
 			add(l, "", "flushed", 140, 142)
 			later(c, d, 30_100)
 		}},
-		{"and when he may", "", func(l *Log, _, _, c, d *Run) {
+		{"and when it is allowed", "", func(l *Log, _, _, c, d *Run) {
 			add(l, "", "flushed", 140, 142)
 			later(c, d, 30_150)
 		}},
-		{"who was not seen since may have been granted before", "", func(l *Log, _, _, _, _ *Run) { add(l, "", "flushed", 205, 206) }},
+		{"one that was not seen since may have been granted before", "", func(l *Log, _, _, _, _ *Run) { add(l, "", "flushed", 205, 206) }},
 		{"but not so long before", "hold-off: ", func(l *Log, _, _, c, d *Run) {
 			add(l, "", "flushed", 205, 206)
 			later(c, d, 5_300)
@@ -67,7 +67,7 @@ func TestCheckerFaults(t *testing.T) {
 			look(l, 30_200)
 		}},
 
-		{"a late step takes a slot for who has left", "leak: ", func(l *Log, _, _, _, _ *Run) {
+		{"a late step takes a slot for a run that has left", "leak: ", func(l *Log, _, _, _, _ *Run) {
 			add(l, "a", "late", 150, 4_200)
 			ghost(l, 4_000)
 		}},
@@ -75,7 +75,7 @@ func TestCheckerFaults(t *testing.T) {
 			add(l, "a", "late", 150, 4_200)
 			l.views = append(l.views, View{pool: "p", from: a.gone + 4_000*ms, to: a.gone + 4_001*ms, waiters: []Waiter{{"a", 1, 0}}})
 		}},
-		{"or a place for who has got what he waited for", "leak: ", func(l *Log, a, _, _, _ *Run) {
+		{"or a place for one that has got its slots", "leak: ", func(l *Log, a, _, _, _ *Run) {
 			add(l, "a", "late", 150, 4_200)
 			l.views[1].waiters = append(l.views[1].waiters, Waiter{"a", 3, 0})
 		}},
@@ -149,7 +149,7 @@ func TestCheckerFaults(t *testing.T) {
 		{"lease lost when its heartbeat was late", "", func(l *Log, a, _, _, _ *Run) { lost(a); add(l, "a", "late", 100, 700) }},
 		{"when its connection was half open", "", func(l *Log, a, _, _, _ *Run) { lost(a); add(l, "a", "deaf", 100, 700) }},
 		{"when it was broken", "exit: ", func(l *Log, a, _, _, _ *Run) { lost(a); add(l, "a", "reset", 150, 150) }},
-		{"when somebody else's was late", "exit: ", func(l *Log, a, _, _, _ *Run) { lost(a); add(l, "b", "late", 100, 700) }},
+		{"when that of another run was late", "exit: ", func(l *Log, a, _, _, _ *Run) { lost(a); add(l, "b", "late", 100, 700) }},
 		{"when the server was emptied", "exit: ", func(l *Log, a, _, c, d *Run) {
 			lost(a)
 			add(l, "", "flushed", 110, 115)

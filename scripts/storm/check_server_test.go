@@ -70,7 +70,7 @@ func TestCheckerServer(t *testing.T) {
 		{"lease of one that was not", "leak: ", func(l *Log, _, _, _, _ *Run) {
 			seen(l, time.Second, Holder{"a", "running", 1, 2})
 		}},
-		{"slot of nobody", "leak: ", func(l *Log, a, _, _, _ *Run) {
+		{"slot of no known run", "leak: ", func(l *Log, a, _, _, _ *Run) {
 			killed(a)
 			seen(l, 0, Holder{"", "damaged", 1, 0})
 		}},
@@ -97,7 +97,7 @@ func TestCheckerServer(t *testing.T) {
 		{"refused while it is frozen", "exit: ", func(l *Log, a, _, _, _ *Run) { unreachable(a); outage(l, "frozen", 80, 200) }},
 		{"refused while it restarts", "exit: ", func(l *Log, a, _, _, _ *Run) { unreachable(a); outage(l, "restarted", 80, 200) }},
 		{"refused while connections are cut", "exit: ", func(l *Log, a, _, _, _ *Run) { unreachable(a); outage(l, "cut", 80, 200) }},
-		{"refused for want of time", "", func(_ *Log, a, _, _, _ *Run) { unreachable(a); a.waits = true }},
+		{"refused because its time was over", "", func(_ *Log, a, _, _, _ *Run) { unreachable(a); a.waits = true }},
 		{"failed otherwise while it restarts", "exit: ", func(l *Log, a, _, _, _ *Run) {
 			unreachable(a)
 			a.said = "berth: error: something else"
@@ -138,7 +138,7 @@ func TestCheckerCluster(t *testing.T) {
 		{"lease lost while a member was frozen", "exit: ", lost("member", 5000*ms)},
 		{"lease lost in an election", "exit: ", lost("slow", 1300*ms)},
 		{"lease lost in an outage", "", lost("frozen", 1400*ms)},
-		{"somebody starts after a restart", "", func(l *Log, _, _, _, _ *Run) {
+		{"a start after a restart", "", func(l *Log, _, _, _, _ *Run) {
 			l.server.outages = append(l.server.outages, Outage{what: "restarted", from: 140 * ms, to: 142 * ms})
 		}},
 	} {

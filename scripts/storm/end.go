@@ -96,7 +96,7 @@ func (s *storm) slotsFree(pool string) {
 	}
 }
 
-// lineEmpty runs one more job, behind everybody who might still be in the line.
+// lineEmpty runs one more job, behind all that might still be in the line.
 // It sweeps what the killed have left. Tickets with a key are noted as left by
 // that run, and swept by the first one after their grace.
 func (s *storm) lineEmpty(pool string) {

@@ -121,7 +121,7 @@ func (s *Limit) forbids(r *Run) bool {
 	return s.limit != nil && *s.limit > 0 && *s.limit < r.weight && s.from <= r.ended
 }
 
-// mayEndEarly: somebody asked for the end of its job. The death of its berth
+// mayEndEarly: the end of its job was requested. The death of its berth
 // is no reason, unless it has to renew the lease: the job runs on. Nor is a frozen
 // process.
 func (l *Log) mayEndEarly(r *Run) bool {
@@ -131,8 +131,8 @@ func (l *Log) mayEndEarly(r *Run) bool {
 		r.exit == codeLost && l.mayLose(r)
 }
 
-// inner checks a run inside a job that nobody disturbed: only then is it known
-// how it ended, and that nobody ended it with the tree of that job.
+// inner checks a run inside a job that was not disturbed: only then is it known
+// how it ended, and that it was not ended with the tree of that job.
 func (v *Verdict) inner(l *Log, r *Run) {
 	end, p := r.record("inner"), l.byID[r.parent]
 	if end == nil || l.mayEndEarly(p) || p.got(true, syscall.SIGKILL) || l.stopped(r, never) {
@@ -166,7 +166,7 @@ func (v *Verdict) views(l *Log) {
 			r := l.byID[h.run]
 			switch {
 			case h.state == "damaged" && (l.server != nil || !l.halfGone(w)):
-				v.badf("leak", "pool %s: a slot is held by nobody that is known, and no berth was killed that could have left it", w.pool)
+				v.badf("leak", "pool %s: no known run holds a slot, and no berth was killed that could have left it", w.pool)
 			case r != nil && l.over(r) < w.from:
 				v.badf("leak", "pool %s: run %s still holds %d slots (%s) after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v, server %v, it said: %s)",
 					w.pool, r.id, h.slots, h.state, r.exit, r.story(), r.launch, r.ended, r.gone, w.from, r.signals, l.server.weather(r, r.launch, r.gone), r.said)
@@ -189,11 +189,11 @@ func (v *Verdict) views(l *Log) {
 	}
 }
 
-// servedBefore: it had got what it waited for, before that instant. On an emptied server
-// nobody remembers that.
+// servedBefore: it had got what it waited for, before that instant. An emptied server
+// does not remember that.
 func (l *Log) servedBefore(r *Run, at int64) bool {
 	s := r.record("start")
-	return s != nil && s.Token != 0 && s.At < at && (r.gone == 0 || at < r.gone) && l.server.cameAnew(r) == 0
+	return s != nil && s.Token != 0 && s.At < at && (r.gone == 0 || at < r.gone) && l.server.reappears(r) == 0
 }
 
 // halfGone: a berth that was killed between emptying its record and unlocking

@@ -33,7 +33,7 @@ var faultsOf = map[string][]string{
 }
 
 // bigFaults are the faults that need a long storm: after the first of them a Redis lets
-// nobody new in for a while, and the others take longer than a short one lasts.
+// no new job start for a while, and the others take longer than a short one lasts.
 var bigFaults = []string{"restart", "flush", "scripts", "late", "deaf", "long"}
 
 // choose picks the faults of a storm.
@@ -131,7 +131,7 @@ func (s *storm) network(p *Planner) {
 	})
 }
 
-// forgetsEvery is how often the server forgets, or is killed: nobody new starts in
+// forgetsEvery is how often the server forgets, or is killed: no new job starts in
 // about half of that time.
 const forgetsEvery = 65 * time.Second
 
@@ -170,7 +170,7 @@ func (s *storm) forgetNow(what string) {
 		over()
 		return
 	}
-	s.settings.Lock() // else nobody knows whether a limit that is being set has gone
+	s.settings.Lock() // else it is not known whether a limit that is being set is gone
 	defer s.settings.Unlock()
 	s.mu.Lock()
 	limits := len(s.log.limits)

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// order: whoever stood in the line goes before those that came later and are
+// order: a run that stood in the line goes before those that came later and are
 // not more urgent. Two witnesses: one list in which both stand, and a list from
 // before the other was even launched.
 func (v *Verdict) order(l *Log, pool string, grants []*Grant) {
@@ -35,7 +35,7 @@ func (v *Verdict) order(l *Log, pool string, grants []*Grant) {
 		for _, e := range w.waiters {
 			g := of[e.run]
 			if w.pool != pool || e.place < 1 || g == nil || w.from >= g.run.record("start").At {
-				continue // or it is no place of who was served before
+				continue // or it is the place of a run that was served before
 			}
 			for _, a := range line {
 				check(a, g, "which stood before it in the line")

@@ -91,7 +91,7 @@ func (p *Planner) next() *Plan {
 	r.code = job.Code
 	attack := p.attack()
 	if p.server != nil && attack != nil && attack.started && attack.berth && attack.sig == syscall.SIGKILL {
-		job.For += 2 * timerLate // else it is over before anybody sees that it should be
+		job.For += 2 * timerLate // else it may end by itself before the end of its berth can end it
 	}
 	plan, _ := json.Marshal(job)
 	return &Plan{run: r, args: append(args, "--", "JOB", "job", "RECORDS", string(plan)), attack: attack}
@@ -105,9 +105,9 @@ func (p *Planner) ofStore() []string {
 	return nil
 }
 
-// long is a run whose job shows several times that it lives, and that nobody disturbs.
+// long is a run whose job writes several heartbeats, and that is not disturbed.
 // On Redis every other one has a lease and heartbeats much longer than usual, and
-// outlasts the time in which nobody new starts: such a lease would block its slot for
+// outlasts the time in which no new job starts: such a lease would block its slot for
 // minutes if it were killed. The others ask for their turn more often.
 func (p *Planner) long(kind string) *Plan {
 	p.runs++
@@ -156,12 +156,12 @@ func (p *Planner) waiting(r *Run) (args []string) {
 func (p *Planner) running(r *Run, job *Job) (args []string) {
 	job.Closed = p.chance(10)
 	switch n := p.IntN(100); {
-	case n < 8 && p.server != nil: // --exec would leave nobody to renew the lease
+	case n < 8 && p.server != nil: // with --exec no berth is left to renew the lease
 	case n < 8:
 		r.exec = true
 		job.Closed = p.chance(50)
 		return []string{"--exec"}
-	case n < 16: // whoever closes the slot's descriptor cannot leave it to another
+	case n < 16: // a job that closes the slot's descriptor cannot leave it to another process
 		job.Closed = false
 		job.Daemon = p.between(50*time.Millisecond, 500*time.Millisecond)
 	case n < 24:
@@ -217,7 +217,7 @@ func (p *Planner) attack() *Attack {
 	case n < 65:
 		a.after = p.between(0, time.Second)
 	}
-	if p.chance(2) && p.server == nil { // which cannot tell who is frozen from who is gone
+	if p.chance(2) && p.server == nil { // which cannot tell a frozen berth from one that is gone
 		a.gap = 3 * time.Second // longer than berth waits for a frozen pool without a word
 	}
 	a.berth = !a.started || p.chance(60)

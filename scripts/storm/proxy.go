@@ -46,7 +46,7 @@ type Pair struct {
 	run        string // "": not known yet, and nothing happens to it till then
 	until      time.Time
 	deaf, mute bool
-	over       func() // of being deaf or mute; nil: nobody has met that yet
+	over       func() // of being deaf or mute; nil: no run has met that yet
 }
 
 type Piece struct {
@@ -85,7 +85,7 @@ func (p *Proxy) serve(near *net.TCPConn) {
 	defer near.Close()
 	far, err := net.DialTimeout("tcp", p.target, time.Second)
 	if err != nil {
-		return // as if nobody were there
+		return // as if no server were there
 	}
 	c := &Pair{near: near, far: far.(*net.TCPConn), pieces: make(chan Piece, 1000)}
 	p.mu.Lock()
@@ -212,7 +212,7 @@ func (p *Proxy) answer(c *Pair) {
 		p.meets(c)
 		p.mu.Unlock()
 		if !mute {
-			_, _ = c.near.Write(buf[:n]) // nobody may be there: what is on its way goes on
+			_, _ = c.near.Write(buf[:n]) // the run may be gone: what is on its way goes on
 		}
 	}
 }

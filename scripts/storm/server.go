@@ -15,7 +15,7 @@ import (
 )
 
 // longStorm is how long a storm lasts in which all faults happen: when a Redis has been
-// restarted or emptied, it lets nobody new in for so long.
+// restarted or emptied, it lets no new job start for so long.
 const longStorm = 30 * time.Second
 
 // onServer moves the store of a storm to a server of its own.
@@ -90,7 +90,7 @@ func (s *storm) slow(from, to int64) {
 }
 
 // excused: a subcommand failed as it may, with a server. An answer that was lost is
-// for the caller to ask for again. And where nobody asks for slots, nothing ends the
+// for the caller to ask for again. And where no slots are requested, nothing ends the
 // lease of a berth that was killed, which 'berth stop' then waits for in vain.
 func (s *storm) excused(since int64, said string) bool {
 	switch {
@@ -127,7 +127,7 @@ func (s *storm) cutOff(since int64) bool {
 }
 
 // emptied waits until a pool of a server is empty. Leases of the killed end by a
-// clock, but a dead one may be dropped only when somebody else asks for something.
+// clock, but a dead one may be dropped only at the next request.
 func (s *storm) emptied(pool string) {
 	for end := s.allFree(); ; time.Sleep(100 * time.Millisecond) {
 		s.oneMore(pool, "-n", fmt.Sprint(mostAsked), "--priority", "20")
@@ -240,7 +240,7 @@ func (s *storm) reportServer(v *Verdict) {
 			stayed++
 		}
 	}
-	s.t.Logf("%s frozen %d times, connections cut %d, restarted %d, for %v at most, slow %d; berths killed %d (jobs outlived them by %v), leases lost %d, refused for want of a server %d (%d of them though nothing was wrong with it), stops in vain %d",
+	s.t.Logf("%s frozen %d times, connections cut %d, restarted %d, for %v at most, slow %d; berths killed %d (jobs outlived them by %v), leases lost %d, refused without a server %d (%d of them though nothing was wrong with it), stops in vain %d",
 		s.kind, n["frozen"], n["cut"], n["restarted"], longest.Round(time.Millisecond), n["slow"], stayed, v.late, lost, out, hasty, s.stuck)
 	if s.cluster != nil {
 		s.t.Logf("one member frozen or restarted %d times while the others went on, hung for good %d (the leader: %v)", n["member"], n["hung"], s.hungLeader)

@@ -13,14 +13,14 @@ import (
 
 // Server is what the checker has to know of a store on a server. There leases
 // end by a clock, so the instant at which a slot is free again is certain only for
-// who gives it back. nil: the store is a directory.
+// the holder that gives it back. nil: the store is a directory.
 type Server struct {
 	// ttl is short, so that a storm sees leases end: of those that are killed.
 	ttl time.Duration
 	// In TTLs: how long after the last heartbeat a lease ends at the latest, and a
-	// waiter is passed; and how long nobody answers before a lease may be lost.
+	// waiter is passed; and how long the server may not answer before a lease may be lost.
 	frees, passes, endures float64
-	holdOff                time.Duration // nobody new starts for so long after it has forgotten all
+	holdOff                time.Duration // no new job starts for so long after it has forgotten all
 	elects                 bool          // each leader that is chosen gives every lease a whole TTL again
 	outages                []Outage
 }
@@ -46,11 +46,11 @@ var saysUnreachable = regexp.MustCompile(`cannot reach store|store \S+ cannot do
 
 // Outage is what happened between two instants, to the server:
 //
-//	frozen     nobody answered
+//	frozen     it did not answer
 //	cut        it closed all connections
 //	restarted  after a kill
 //	flushed    it forgot all that it knew
-//	slow       somebody waited long for an answer, on a machine that may be starved
+//	slow       an answer took long, on a machine that may be starved
 //
 // to one member of a cluster whose others went on, which excuses nothing:
 //
@@ -81,13 +81,13 @@ func (s *Server) met(r *Run, from, to int64, is func(Outage) bool) bool {
 	return s.during(from, to, func(o Outage) bool { return (o.run == "" || o.run == r.id) && is(o) })
 }
 
-// cutOff: whoever had a connection may have lost it, or found nobody.
+// cutOff: a connection may have been lost, or refused.
 func (s *Server) cutOff(from, to int64) bool {
 	return s.during(from, to, func(o Outage) bool { return o.what == "cut" || o.what == "restarted" })
 }
 
-// mayRefuse: it may have given up for want of an answer, if it had --wait: when the
-// first answer takes longer than that, on a machine that is merely busy. Who waits for
+// mayRefuse: it may have given up without an answer, if it had --wait: when the
+// first answer takes longer than that, on a machine that is merely busy. One that waits for
 // as long as it takes waits through any outage.
 func (l *Log) mayRefuse(r *Run) bool {
 	if l.server == nil || r.record("start") != nil || !r.waits {
@@ -106,7 +106,7 @@ func (s *Server) weather(r *Run, from, to int64) (all []string) {
 	return all
 }
 
-// passedOver: a waiter gives a sign of life every third of the TTL. One that comes
+// passedOver: a waiter writes a heartbeat every third of the TTL. One that comes
 // late because of the server may find that others were served first. A server that
 // has forgotten all waits for all of them.
 func (s *Server) passedOver(r *Run, from, to int64) bool {
@@ -126,10 +126,10 @@ func (l *Log) over(r *Run) int64 {
 	case l.server != nil && l.leftLease(r):
 		return l.server.freed(r)
 	}
-	return max(r.gone, l.server.cameAnew(r))
+	return max(r.gone, l.server.reappears(r))
 }
 
-// freed is when a lease that nobody gave back has ended at the latest.
+// freed is when a lease that was not given back has ended at the latest.
 func (s *Server) freed(r *Run) int64 {
 	most := int64(s.of(r, s.frees) + slack)
 	until := r.gone + most
@@ -144,10 +144,10 @@ func (s *Server) freed(r *Run) int64 {
 // electionTime is how long after a leader is away another one is chosen, as a rule.
 const electionTime = 2 * time.Second
 
-// cameAnew is until when there may be something of a run again, 0 never: what it had
-// sent arrived when the server had forgotten all, so that nothing tells it from what
-// somebody new asks for.
-func (s *Server) cameAnew(r *Run) (until int64) {
+// reappears is until when there may be something of a run again, 0 never: what it had
+// sent arrived when the server had forgotten all, so that nothing tells it from a
+// new request.
+func (s *Server) reappears(r *Run) (until int64) {
 	s.met(r, r.launch, r.gone, func(o Outage) bool {
 		if o.what == "late" && s.during(o.from, o.to, func(f Outage) bool { return f.what == "flushed" }) {
 			until = max(until, o.to+int64(s.of(r, s.frees)+slack))
@@ -190,12 +190,12 @@ func (s *Server) keptFromTelling(r *Run) bool {
 // givesUpAfter at most.
 const tellsFor, givesUpAfter = time.Second, 5 * time.Second
 
-// refused: it gave up for want of a server, and could tell that server nothing of it.
+// refused: it gave up because no server answered, and so could not tell the server.
 func (r *Run) refused() bool {
 	return r.exit == codeFailed && saysUnreachable.MatchString(r.said)
 }
 
-// mayLose: a lease is lost only by who could not renew it. That is tried every third
+// mayLose: a lease is lost only when it could not be renewed. That is tried every third
 // of the TTL, and the job is ended when somewhat more than a third is left. What was
 // over a TTL before that end is no reason.
 func (l *Log) mayLose(r *Run) bool { return l.lostBy(r, r.ended) }
@@ -208,8 +208,8 @@ func (l *Log) lostBy(r *Run, at int64) bool {
 	return l.server.met(r, since, at, func(o Outage) bool { return o.lasted() > l.server.of(r, l.server.endures) })
 }
 
-// holdOff: whoever was certainly granted slots after the server had forgotten all was
-// so only when all that live had had the time to register again. A run whose start
+// holdOff: a run that was certainly granted slots after the server had forgotten all
+// was granted them only when all that live had had the time to register again. A run whose start
 // record is late may have been granted before.
 func (v *Verdict) holdOff(l *Log, pool string, grants []*Grant) {
 	for _, g := range grants {
@@ -232,7 +232,7 @@ func (s *Server) hold() time.Duration {
 }
 
 // shown: a run that certainly held slots for all of a look is in it. After the server
-// has forgotten all it is there again before anybody new may start.
+// has forgotten all it is there again before any new job may start.
 func (v *Verdict) shown(l *Log, pool string, grants []*Grant) {
 	if l.server == nil {
 		return
@@ -252,8 +252,8 @@ func (v *Verdict) shown(l *Log, pool string, grants []*Grant) {
 	}
 }
 
-// outlived: with a server nobody would renew the lease of a job whose berth was
-// killed, so the kernel kills it, too, before anybody hears of that berth's end. A job
+// outlived: with a server, no process would renew the lease of a job whose berth was
+// killed. So the kernel kills the job as well, before the end of that berth is seen. A job
 // without a slot (--on-busy run) has no lease.
 func (v *Verdict) outlived(l *Log, r *Run) {
 	if s := r.record("start"); l.server == nil || !r.killed || s == nil || s.Token == 0 {

@@ -45,7 +45,7 @@ const mostAlive = 32
 type storm struct {
 	t          engine.T
 	dir, store string
-	direct     string           // the store for who looks on; runs may be led through the proxy
+	direct     string           // the store for the storm itself; runs may be led through the proxy
 	kind       string           // of the server, "": the store is a directory
 	server     *engine.Server   // a Redis
 	proxy      *Proxy           // before it
@@ -178,7 +178,7 @@ func (s *storm) rage(lasts time.Duration) {
 	s.noMoreLongs()
 }
 
-// planner is for one who acts beside the runs.
+// planner is for what acts beside the runs.
 func (s *storm) planner(number int) *Planner {
 	return &Planner{Rand: rand.New(rand.NewPCG(s.seed, uint64(number))), server: s.log.server}
 }

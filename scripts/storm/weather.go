@@ -64,7 +64,7 @@ type listed struct {
 	LockHeld string `json:"lock_held_by"`
 }
 
-// list takes one look at one pool.
+// list lists one pool.
 func (s *storm) list(p *Planner) {
 	time.Sleep(p.between(20*time.Millisecond, 80*time.Millisecond))
 	pool := pick(p, s.pools).name
@@ -104,7 +104,7 @@ func (s *storm) list(p *Planner) {
 	}
 }
 
-// limit sets a pool's own limit; one that lets nobody in does not stay long.
+// limit sets a pool's own limit; one of 0 does not stay long.
 func (s *storm) limit(p *Planner) {
 	time.Sleep(p.between(50*time.Millisecond, 400*time.Millisecond))
 	pool := pick(p, s.pools)
@@ -257,7 +257,7 @@ func runIn(env []byte) (run string) {
 	return run
 }
 
-// signalMarked signals a process that is not our child, and nobody else: the
+// signalMarked signals a process that is not our child, and no other: the
 // descriptor pins the process before its environment is looked at. It reports
 // false when that process was gone.
 func (s *storm) signalMarked(pid int, run string, sig syscall.Signal) bool {

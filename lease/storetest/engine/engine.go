@@ -58,8 +58,8 @@ type Server struct {
 	args    []string
 	env     []string
 	tls     *TLS
-	// answers is nil once the process that we started answers at Addr, and nobody
-	// else does.
+	// answers is nil once the process that we started answers at Addr, and no other
+	// process does.
 	answers func() error
 
 	mu    sync.Mutex
@@ -258,8 +258,8 @@ func (s *Server) await() error {
 // another test can take one.
 const tries = 10
 
-// place starts servers that belong together, all or none: prepare gives them their
-// ports and arguments, anew for each try.
+// place starts servers that belong together, all or none: prepare gives them new
+// ports and arguments for each try.
 func place(t T, prepare func() error, servers ...*Server) {
 	t.Helper()
 	var err error
@@ -274,7 +274,7 @@ func place(t T, prepare func() error, servers ...*Server) {
 			if s.running() {
 				err = errors.Join(err, s.end((*os.Process).Kill))
 			}
-			err = errors.Join(err, empty(s.Dir)) // of what it wrote as somebody else
+			err = errors.Join(err, empty(s.Dir)) // of what it wrote at its last address
 		}
 	}
 	t.Fatalf("no server in %d tries: %v", tries, err)
@@ -300,7 +300,7 @@ func empty(dir string) error {
 
 const host = "127.0.0.1"
 
-// freePort is a port that nobody listens on now.
+// freePort is a port that no process listens on now.
 func freePort() (string, error) {
 	var err error
 	for range 2 * tries {

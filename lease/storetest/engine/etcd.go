@@ -97,8 +97,8 @@ func prepare(members []*member, args []string) error {
 	return nil
 }
 
-// answers waits for a leader only when there can be one: who starts the first of
-// three members again has it back, although it serves nobody yet.
+// answers waits for a leader only when there can be one: the first of
+// three members that is started again is back, although it cannot serve yet.
 func (m *member) answers() error {
 	if err := m.isOurs(); err != nil {
 		return err

@@ -26,7 +26,7 @@ type TLS struct {
 // Pair is the files of a certificate and of its key.
 type Pair struct{ Cert, Key string }
 
-// Authority signs certificates for one test. Nobody else knows it.
+// Authority signs certificates for one test. No other program trusts it.
 type Authority struct {
 	CA string // the file of its own certificate
 

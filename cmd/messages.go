@@ -14,8 +14,8 @@ import (
 	"berth/lease"
 )
 
-// messages turns what happens to a job into what berth says of it. The speaker has the
-// queue, and so nothing waits for a reader.
+// messages turns the records of a job into what berth says. The speaker has a queue, so the
+// job waits for no reader.
 type messages struct {
 	say   *speaker
 	spec  *words.Run
@@ -34,7 +34,7 @@ func (m *messages) taken() {
 func (m *messages) sink(r job.Record) {
 	pool := m.spec.Request.Pool
 	switch r.Kind {
-	case job.Started: // no sooner: a slot is held, and its command does not wait for a note
+	case job.Started: // not before: a held slot does not wait for a note
 		m.limit()
 	case job.NotRecorded:
 		m.say.notef("cannot record the child of %s: %v", r.Lease, r.Err)
@@ -63,7 +63,7 @@ func (m *messages) sink(r job.Record) {
 	}
 }
 
-// leftoversNamed are so many of what a command left; a job may leave a thousand.
+// leftoversNamed is how many processes are named; a command may leave a thousand.
 const leftoversNamed = 3
 
 func (m *messages) leftovers(left []string) {
@@ -71,8 +71,8 @@ func (m *messages) leftovers(left []string) {
 		text.Some(left, leftoversNamed), text.Duration(m.spec.KillAfter), tty.SignalName(m.spec.Signal))
 }
 
-// limit says once when the caller's number is not the one in force. The store tells whose
-// that is, and nothing waits for the store.
+// limit says once when the caller's -n is not the limit in force. Whose limit that is has to
+// be read from the store, beside the job.
 func (m *messages) limit() {
 	l, n := m.lease, m.spec.Request.Limit
 	if l == nil || n == 0 || l.InForce >= n || m.say.quiet {
@@ -86,9 +86,9 @@ func (m *messages) limit() {
 	})
 }
 
-// whose says who has set the limit that was in force for l.
+// whose says where the limit comes from that was in force for l.
 func whose(l *lease.Lease, p *lease.Pool, err error) string {
-	const unknown = "a job that was running asked for it"
+	const unknown = "a job that was running requested it"
 	if err != nil {
 		return unknown
 	}
@@ -101,7 +101,7 @@ func whose(l *lease.Lease, p *lease.Pool, err error) string {
 	}
 	for _, h := range p.Holders {
 		if h.Lease.RequestedLimit == l.InForce && h.Lease.ID != l.ID {
-			return fmt.Sprintf("a job that runs asked for it: %s", view.Describe(h.Lease))
+			return fmt.Sprintf("a running job requests it: %s", view.Describe(h.Lease))
 		}
 	}
 	return unknown

@@ -11,22 +11,22 @@ import (
 	"berth/cmd/tty"
 )
 
-// sink writes what is said, in the order in which it was said, on a goroutine of
-// its own that is there only while there is something to write. A pipe that is full
-// and not read, or a terminal stopped by Ctrl-S, blocks that goroutine alone, and
-// neither a start, a signal nor a release.
+// sink writes lines in the order in which they were said, on a goroutine of its own that
+// exists only while there is something to write. A pipe that is full and not read, or a
+// terminal that Ctrl-S has stopped, blocks only that goroutine, and never a start, a signal
+// or a release.
 type sink struct {
 	w io.Writer
 
 	mu      sync.Mutex
 	queue   []entry
 	writing bool
-	shown   bool // a live line is on the terminal, or on its way there
-	lost    int  // lines that found no room, since we last said so
-	todo    int  // goroutines that write, or will have something to say
-	quiet   chan struct{}
+	shown   bool          // a live line is on the terminal, or on its way there
+	lost    int           // lines that were dropped and not reported yet
+	todo    int           // goroutines that write, or will have something to say
+	quiet   chan struct{} // closed when todo is 0 again
 
-	drawn bool // a live line is on the terminal; the writer's alone
+	drawn bool // a live line is on the terminal; only the writer uses it
 }
 
 // entry is a line with its end, or the text of a live one.
@@ -38,24 +38,24 @@ type entry struct {
 type entryKind int
 
 const (
-	told  entryKind = iota // how it goes: may be dropped
+	told  entryKind = iota // may be dropped
 	vital                  // an error, or its hint
-	live
-	wipe // the live line goes
+	live                   // replaced by what follows
+	wipe                   // removes the live line
 )
 
 var stderr = &sink{w: tty.Stderr{}}
 
 const (
-	// sinkRoom bounds what nobody reads: some ten thousand bytes.
+	// sinkRoom is how many lines are kept that nobody reads: some ten thousand bytes.
 	sinkRoom = 100
-	// beforeStart is how long the command waits for words that were said before it,
-	// so that they stand before its own. Who reads at all has read them in
-	// microseconds; the command itself would block on the first line it writes.
+	// beforeStart is how long the command waits for lines that were said before it, so that
+	// they come before its own. A reader has read them in microseconds; if there is none,
+	// the command itself would block on the first line that it writes.
 	beforeStart = 100 * time.Millisecond
-	// lastWords is how long the end of berth waits for who reads: longer than any
-	// reader that lives takes to get a CPU, and short for a person who looks at a
-	// terminal that does not move. Everything is given back by then.
+	// lastWords is how long the end of berth waits for a reader: longer than any reader takes
+	// to get a CPU, and short for a person at a terminal that does not move. Everything is
+	// given back by then.
 	lastWords = time.Second
 )
 
@@ -66,7 +66,7 @@ func (s *sink) put(e entry) {
 		return
 	}
 	s.shown = e.kind == live
-	// What is not written yet and would be gone with this one.
+	// This one would remove it at once.
 	if n := len(s.queue); n > 0 && (s.queue[n-1].kind == live || s.queue[n-1].kind == wipe) {
 		s.queue = s.queue[:n-1]
 	}
@@ -82,8 +82,8 @@ func (s *sink) put(e entry) {
 	}
 }
 
-// makeRoom drops the oldest line that may go. An error is never dropped; the same
-// one is not kept twice.
+// makeRoom drops the oldest line that may be dropped. An error never is, but the same one
+// is not kept twice.
 func (s *sink) makeRoom(e entry) bool {
 	if i := slices.IndexFunc(s.queue, func(q entry) bool { return q.kind == told }); i >= 0 {
 		s.queue = slices.Delete(s.queue, i, i+1)
@@ -133,8 +133,8 @@ func (s *sink) next() (out string, more bool) {
 	return erase + e.text, true
 }
 
-// later has f say something that it has to find out first. The end of berth waits
-// for it as for what was said.
+// later runs f, which has to find out first what it says. The end of berth waits for it as
+// for a line.
 func (s *sink) later(f func()) {
 	s.mu.Lock()
 	s.begin()
@@ -161,7 +161,7 @@ func (s *sink) end() {
 	}
 }
 
-// flush waits until all is written that was said, but no longer than that.
+// flush waits until everything is written, but no longer than that.
 func (s *sink) flush(atMost time.Duration) {
 	s.mu.Lock()
 	todo, quiet := s.todo, s.quiet

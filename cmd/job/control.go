@@ -11,52 +11,52 @@ import (
 type controlState int
 
 const (
-	together         controlState = iota // the command runs, as far as its events tell
-	apart                                // the command is suspended, and this process is not
-	keystroke                            // it was suspended, and a TSTP for us may be on its way
-	settling                             // this process is about to be suspended after the command
+	together         controlState = iota // the command runs, as far as we were told
+	apart                                // the command is stopped, and this process is not
+	keystroke                            // the same, and a TSTP that was typed may be on its way to us
+	settling                             // the same, and this process is suspended unless a CONT comes
 	leftover                             // the command has exited
-	leftoverSettling                     // it has, and this process is about to be suspended
+	leftoverSettling                     // the same, and this process is suspended unless a CONT comes
 	controlStates                        // how many there are
 )
 
-// control decides when this process is suspended after its command, and when the command
-// is resumed after this process. It is plain data like life.
+// control decides when this process is suspended after its command has stopped, and when
+// the command is continued after this process was resumed. It is plain data like life.
 //
-// A shell has to see a suspended job when this process was requested to suspend itself,
-// or when the job is in the foreground: there its program may have suspended itself to
-// give the terminal back. Else somebody suspended the command alone and will resume it
-// leftover, and nothing would ever resume us.
+// The shell has to see a suspended job when it was this process that was to be suspended,
+// and when the job is in the foreground: there a program may stop itself to give the
+// terminal back. Otherwise someone has stopped the command alone and will continue it
+// alone: nothing would ever resume this process.
 type control struct {
 	state      controlState
-	suspension tty.Suspension
-	by         syscall.Signal // that suspended the command, in keystroke
-	stops      int            // how often the command was suspended
-	atCont     int            // stops when a CONT came to us
-	session    bool           // there is a terminal, whose shell sends CONT to the whole group
-	ending     bool           // the tree is being ended: suspended, we could not kill what is left
+	suspension tty.Suspension // what was requested of this process
+	by         syscall.Signal // the signal that stopped the command
+	stops      int            // how often the command has stopped
+	atCont     int            // what stops was when the last CONT came
+	terminal   bool           // there is one, whose shell sends CONT to the whole group
+	ending     bool           // the tree is being ended: a suspended berth could not kill what is left
 }
 
 const (
-	// keystrokeDelay is how much later than the command we may hear of what was typed.
+	// keystrokeDelay is how much later than the command this process may hear of a key.
 	keystrokeDelay = 50 * time.Millisecond
-	// contDelay is how much later than of our own CONT we may hear that the command
-	// was resumed.
+	// contDelay is how much later than its own CONT this process may hear that the command
+	// goes on.
 	contDelay = 20 * time.Millisecond
-	// requestAge is how long a program may take to suspend itself after a TSTP. One that
-	// never does (it ignores TSTP, or its group is an orphaned one, which the kernel does
-	// not suspend) may be suspended by somebody else later, leftover.
+	// requestAge is how long a command may take to stop after a TSTP. One that never does
+	// (it ignores TSTP, or its process group is orphaned and the kernel does not stop it)
+	// may later be stopped alone by someone else.
 	requestAge = 5 * time.Second
 )
 
-// stopped: the command was suspended.
+// stopped: the command has stopped.
 func (c control) stopped(e event) (control, []effect) {
 	switch c.state {
 	case together, apart:
 		c.stops++
 		c.state = apart
-		return c.consider(e.at, e.signal, e.typed)
-	case keystroke, settling: // a resumption in between went unseen
+		return c.consider(e.at, e.signal, e.foreground)
+	case keystroke, settling: // we were not told that it went on in between
 		c.stops++
 		return c, nil
 	default:
@@ -64,10 +64,9 @@ func (c control) stopped(e event) (control, []effect) {
 	}
 }
 
-// consider is whether this process is to be suspended after the command. A typed TSTP
-// that suspended the command must have come to us, too, before that: found after we went
-// on, perhaps in the background, it would look like somebody's 'kill -TSTP' and suspend
-// the command once more.
+// consider decides whether this process follows the command. A TSTP that was typed has to
+// have come to this process as well before that: if it came after we were resumed, perhaps
+// in the background, it would look like a 'kill -TSTP' and stop the command once more.
 func (c control) consider(at time.Time, by syscall.Signal, foreground bool) (control, []effect) {
 	switch {
 	case c.ending:
@@ -79,7 +78,7 @@ func (c control) consider(at time.Time, by syscall.Signal, foreground bool) (con
 	return c, []effect{after(keystrokeTimer, keystrokeDelay)}
 }
 
-// follow suspends this process after the command, if it is to be, once no CONT comes.
+// follow has this process suspended after the command, if the shell is to see that.
 func (c control) follow(at time.Time, by syscall.Signal, foreground bool) (control, []effect) {
 	c.state = apart
 	if !c.requested(at) && by != tty.TTIN && by != tty.TTOU && (by != tty.TSTP || !foreground) {
@@ -98,13 +97,15 @@ func (c control) requested(at time.Time) bool {
 	return c.suspension.RequestedSince(at.Add(-requestAge))
 }
 
-// continued: the command was resumed.
+// continued: the command goes on.
 func (c control) continued(event) (control, []effect) {
 	switch c.state {
 	case apart, keystroke, settling:
 		c.state = together
+		return c, nil
+	default:
+		return c, nil
 	}
-	return c, nil
 }
 
 // suspend: a TSTP came.
@@ -117,7 +118,7 @@ func (c control) suspend(e event) (control, []effect) {
 		effects = []effect{{do: forward, signal: e.signal}}
 	}
 	switch c.state {
-	case apart: // the command was quicker than we, or suspended before
+	case apart: // the command was quicker, or stopped before
 		c, more := c.consider(e.at, e.signal, e.typed)
 		return c, append(effects, more...)
 	case keystroke:
@@ -147,31 +148,34 @@ func (c control) resume(e event) (control, []effect) {
 		return c, effects
 	case settling:
 		c.state = apart
+	default:
 	}
-	if !c.session {
+	if !c.terminal {
 		return c, append(effects, effect{do: forward, signal: e.signal})
 	}
 	c.atCont = c.stops
 	return c, append(effects, after(contTimer, contDelay))
 }
 
-// contDue: the command is resumed, if it was not by whoever resumed us: a shell's fg is for
-// the whole group, and another CONT that comes late would undo a Ctrl-Z typed since.
+// contDue: the command is continued, unless the CONT that this process got was for both, as
+// that of a shell's fg is. A second one would come late and undo a Ctrl-Z typed since.
 func (c control) contDue(event) (control, []effect) {
 	switch c.state {
 	case apart, keystroke, settling:
-		if c.stops == c.atCont {
-			return c, []effect{{do: forward, signal: tty.CONT}}
+		if c.stops > c.atCont {
+			return c, nil
 		}
+		return c, []effect{{do: forward, signal: tty.CONT}}
+	default:
+		return c, nil
 	}
-	return c, nil
 }
 
 // keystrokeDue: no TSTP came.
 func (c control) keystrokeDue(e event) (control, []effect) {
 	switch c.state {
 	case keystroke:
-		return c.follow(e.at, c.by, e.typed)
+		return c.follow(e.at, c.by, e.foreground)
 	default:
 		return c, nil
 	}
@@ -182,14 +186,16 @@ func (c control) settled(e event) (control, []effect) {
 	switch c.state {
 	case settling:
 		c.state = apart
-		if e.stopped {
-			return c, []effect{{do: suspendSelf}}
+		if !e.stillStopped {
+			return c, nil
 		}
+		return c, []effect{{do: suspendSelf}}
 	case leftoverSettling:
 		c.state = leftover
 		return c, []effect{{do: suspendSelf}}
+	default:
+		return c, nil
 	}
-	return c, nil
 }
 
 // exited: the command is gone.
@@ -206,6 +212,7 @@ func (c control) endBegun() control {
 		c.state = apart
 	case leftoverSettling:
 		c.state = leftover
+	default:
 	}
 	return c
 }

@@ -17,7 +17,7 @@ func (s controlState) String() string {
 // controlIn is in that state, in a session with a terminal, with a command that was
 // suspended once, before the last CONT.
 func controlIn(s controlState) control {
-	return control{state: s, session: true, by: tty.TSTP, stops: 1, atCont: 1}
+	return control{state: s, terminal: true, by: tty.TSTP, stops: 1, atCont: 1}
 }
 
 // controlEvents are what can happen, each in the ways that make a difference.
@@ -27,15 +27,15 @@ var controlEvents = []struct {
 	e    event
 }{
 	{"stopped", control.stopped, event{signal: tty.STOP}},
-	{"stopped in the foreground", control.stopped, event{signal: tty.TSTP, typed: true}},
+	{"stopped in the foreground", control.stopped, event{signal: tty.TSTP, foreground: true}},
 	{"continued", control.continued, event{}},
 	{"Ctrl-Z", control.suspend, event{signal: tty.TSTP, typed: true}},
 	{"TSTP", control.suspend, event{signal: tty.TSTP}},
 	{"CONT", control.resume, event{signal: tty.CONT}},
 	{"contDue", control.contDue, event{}},
 	{"keystrokeDue", control.keystrokeDue, event{}},
-	{"keystrokeDue in the foreground", control.keystrokeDue, event{typed: true}},
-	{"settled", control.settled, event{stopped: true}},
+	{"keystrokeDue in the foreground", control.keystrokeDue, event{foreground: true}},
+	{"settled", control.settled, event{stillStopped: true}},
 	{"settled, and resumed", control.settled, event{}},
 	{"exited", control.exited, event{}},
 	{"endBegun", func(c control, _ event) (control, []effect) { return c.endBegun(), nil }, event{}},
@@ -131,7 +131,7 @@ func TestControlHasARowForEachEvent(t *testing.T) {
 func TestControlStories(t *testing.T) {
 	const ms = time.Millisecond
 	typed := event{kind: signalled, signal: tty.TSTP, typed: true}
-	byCtrlZ := event{kind: stopped, signal: tty.TSTP, typed: true}
+	byCtrlZ := event{kind: stopped, signal: tty.TSTP, foreground: true}
 	cont := event{kind: signalled, signal: tty.CONT}
 	later := func(e event, d time.Duration) event { e.at = now.Add(d); return e }
 	for _, c := range []struct {
@@ -142,17 +142,17 @@ func TestControlStories(t *testing.T) {
 		want    string // the last state, and what was done at the last event
 		forward int    // how many signals were passed on in all
 	}{
-		{"Ctrl-Z", false, false, []event{typed, byCtrlZ, {kind: settled, stopped: true}}, "apart; suspend", 0},
-		{"the command is quicker", false, false, []event{byCtrlZ, later(typed, 9*ms), {kind: settled, stopped: true}}, "apart; suspend", 0},
-		{"Ctrl-Z is undone", false, false, []event{typed, byCtrlZ, cont, {kind: settled, stopped: true}}, "apart", 0},
-		{"a program gives the terminal back", false, false, []event{byCtrlZ, later(event{kind: keystrokeDue, typed: true}, 50*ms), {kind: settled, stopped: true}}, "apart; suspend", 0},
-		{"it reads in the background", false, false, []event{{kind: stopped, signal: tty.TTIN}, {kind: settled, stopped: true}}, "apart; suspend", 0},
+		{"Ctrl-Z", false, false, []event{typed, byCtrlZ, {kind: settled, stillStopped: true}}, "apart; suspend", 0},
+		{"the command is quicker", false, false, []event{byCtrlZ, later(typed, 9*ms), {kind: settled, stillStopped: true}}, "apart; suspend", 0},
+		{"Ctrl-Z is undone", false, false, []event{typed, byCtrlZ, cont, {kind: settled, stillStopped: true}}, "apart", 0},
+		{"a program gives the terminal back", false, false, []event{byCtrlZ, later(event{kind: keystrokeDue, foreground: true}, 50*ms), {kind: settled, stillStopped: true}}, "apart; suspend", 0},
+		{"it reads in the background", false, false, []event{{kind: stopped, signal: tty.TTIN}, {kind: settled, stillStopped: true}}, "apart; suspend", 0},
 		{"somebody suspends the command alone", false, false, []event{{kind: stopped, signal: tty.STOP}}, "apart", 0},
 		{"kill -TSTP", false, false, []event{{kind: signalled, signal: tty.TSTP}, {kind: stopped, signal: tty.TSTP}}, "settling; settle in 5ms", 1},
 		{"a request that is old", false, false, []event{{kind: signalled, signal: tty.TSTP}, later(event{kind: stopped, signal: tty.STOP}, requestAge+1)}, "apart", 1},
-		{"fg resumes both", false, false, []event{byCtrlZ, typed, {kind: settled, stopped: true}, cont, {kind: continued}, {kind: contDue}}, "together", 0},
-		{"fg resumes us alone", false, false, []event{byCtrlZ, typed, {kind: settled, stopped: true}, cont, {kind: contDue}}, "apart; forward CONT", 1},
-		{"fg, and Ctrl-Z again", false, false, []event{byCtrlZ, typed, {kind: settled, stopped: true}, cont, {kind: continued}, byCtrlZ, {kind: contDue}}, "keystroke", 0},
+		{"fg resumes both", false, false, []event{byCtrlZ, typed, {kind: settled, stillStopped: true}, cont, {kind: continued}, {kind: contDue}}, "together", 0},
+		{"fg resumes us alone", false, false, []event{byCtrlZ, typed, {kind: settled, stillStopped: true}, cont, {kind: contDue}}, "apart; forward CONT", 1},
+		{"fg, and Ctrl-Z again", false, false, []event{byCtrlZ, typed, {kind: settled, stillStopped: true}, cont, {kind: continued}, byCtrlZ, {kind: contDue}}, "keystroke", 0},
 		{"no terminal", true, false, []event{cont}, "together; renew; forward CONT", 1},
 		{"being ended", false, true, []event{typed, byCtrlZ}, "apart", 0},
 		{"ended in between", false, false, []event{byCtrlZ, {kind: timedOut}, later(typed, ms)}, "apart", 0},
@@ -162,7 +162,7 @@ func TestControlStories(t *testing.T) {
 	} {
 		spec := plain
 		spec.HoldTree = true
-		m := machine{life: lifeIn(running, spec), control: control{session: !c.no}}
+		m := machine{life: lifeIn(running, spec), control: control{terminal: !c.no}}
 		if c.ending {
 			m.life = lifeIn(ending, spec)
 		}

@@ -8,32 +8,30 @@ import (
 	"berth/lease/clock"
 )
 
-// state is where a job is on its way. Whether its command is suspended is another
-// matter: see control.
+// state is how far a job has come. Whether its command is stopped is another matter: see
+// control.
 type state int
 
 const (
 	starting state = iota // nothing runs yet
 	running               // the command runs
 	ending                // the command's whole tree is being ended
-	reaping               // the tree is ended, and the command's exit has to come
-	stuck                 // it does not come: something protects the command from KILL
+	reaping               // the tree was ended, and the exit of the command is due
+	stuck                 // the exit does not come: KILL does not end the command
 	draining              // the command has exited, and the slot waits for its descendants
 	clearing              // the command has exited, and its descendants are being ended
 	done                  // nothing is left to wait for
 	states                // how many there are
 )
 
-// life is a job from its start to its end: plain data, which each event turns into the
-// next with the effects that go with it. Nothing here waits, reads a clock or sends a
-// signal.
+// life is a job from its start to its end. It is plain data: each event gives the next life
+// and the effects that are due. Nothing here waits, reads a clock or sends a signal.
 type life struct {
 	*Spec
-	state  state
-	result Result
-	// killAt is when the tree is killed that is being ended.
-	killAt   time.Time
-	exitedAt time.Time     // of the command
+	state    state
+	result   Result
+	killAt   time.Time     // of a tree that is being ended
+	exitedAt time.Time     // when the command exited
 	busyAt   clock.Instant // the start or the last keepalive, on the store's clock
 }
 
@@ -82,19 +80,18 @@ func (l life) exited(e event) (life, []effect) {
 	return l, nil
 }
 
-// nameLeftoversAfter is how long what a command left may take to go before a person
-// wonders why berth does not end.
+// nameLeftoversAfter is how long leftovers may take to end before a person wonders why berth
+// does not.
 const nameLeftoversAfter = time.Second
 
-// terminate: a signal is to end what this process does, and there is no command that it
-// could be for.
+// terminate: a signal came that has no command to go to.
 func (l life) terminate(e event) (life, []effect) {
 	switch l.state {
 	case draining:
 		return l.end(e.at, nil, l.KillAfter)
 	case clearing:
-		// A second signal means at once. The Ctrl-C that ended the command is none, though
-		// this process may hear of it after the exit.
+		// A second signal means at once. A Ctrl-C that ended the command is not the second
+		// one, even when this process hears of it after the exit.
 		if e.typed && e.at.Sub(l.exitedAt) <= keystrokeDelay {
 			return l, nil
 		}
@@ -109,8 +106,8 @@ func (l life) timedOut(e event) (life, []effect) {
 	return l.end(e.at, &TimeLimitError{"--timeout", l.Timeout, l.Signal, l.KillAfter}, l.KillAfter)
 }
 
-// idleOver: the idle time is over, unless 'berth keepalive' was called: what the lease says
-// now decides, in renewed.
+// idleOver: the idle time is over, unless the job has called 'berth keepalive': the next
+// renewal tells.
 func (l life) idleOver(event) (life, []effect) {
 	switch l.state {
 	case starting, done:
@@ -142,14 +139,15 @@ func (l life) checkIdle(e event) (life, []effect) {
 	switch left := l.busyAt.Add(l.IdleTimeout).Sub(e.clock); {
 	case left > 0:
 		return l, []effect{after(idleTimer, left)}
-	case e.err != nil: // it may have been busy, and we could not hear of it
+	case e.err != nil: // the job may have been busy, and nobody could tell us
 		return l, []effect{after(idleTimer, time.Second)}
 	default:
 		return l.end(e.at, &TimeLimitError{"--idle-timeout", l.IdleTimeout, l.Signal, l.KillAfter}, l.KillAfter)
 	}
 }
 
-// lost: the lease is lost, or is given up in time to end the job before another may start.
+// lost: the lease is lost, or it is given up while there is time to end the job before
+// another one may start.
 func (l life) lost(e event) (life, []effect) {
 	switch l.state {
 	case starting, done:
@@ -209,11 +207,13 @@ func (l life) exitOverdue(event) (life, []effect) {
 	switch l.state {
 	case reaping:
 		l.state = stuck
+		return l, nil
+	default:
+		return l, nil
 	}
-	return l, nil
 }
 
-// end ends the whole tree. Once that is under way, it can only shorten the grace.
+// end ends the whole tree. Once that has begun, another call can only shorten the grace.
 func (l life) end(at time.Time, why error, grace time.Duration) (life, []effect) {
 	killAt := at.Add(grace)
 	switch l.state {

@@ -24,7 +24,7 @@ func Run(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks ..
 	l := newLoop(ctx, s, spec, in, sinks)
 	l.child, l.fromChild = child, child.Events()
 	l.terminal = tty.NewTerminal()
-	l.machine.control.session = l.terminal.Exists()
+	l.machine.control.terminal = l.terminal.Exists()
 	in.Signals.Catch(tty.Others)
 	l.handle(event{kind: started, clock: in.Clock()})
 	for l.life.state != done {
@@ -129,7 +129,7 @@ func (l *loop) nextTimer() (first timer, fires <-chan time.Time) {
 func (l *loop) ofChild(ev procwatch.Event) event {
 	switch ev.Kind {
 	case procwatch.Stopped:
-		return event{kind: stopped, signal: ev.Signal, typed: tty.Foreground()}
+		return event{kind: stopped, signal: ev.Signal, foreground: tty.Foreground()}
 	case procwatch.Continued:
 		return event{kind: continued}
 	default:
@@ -156,9 +156,9 @@ func (l *loop) ofTimer(t timer) event {
 	e := event{kind: fires[t]}
 	switch e.kind {
 	case keystrokeDue:
-		e.typed = tty.Foreground()
+		e.foreground = tty.Foreground()
 	case settled:
-		e.stopped = l.child.ID().State() == procwatch.Stopped
+		e.stillStopped = l.child.ID().State() == procwatch.Stopped
 	}
 	return e
 }

@@ -9,8 +9,8 @@ import (
 	"berth/lease/clock"
 )
 
-// machine is all that is known of a job while it runs: its life, and beside that job
-// control. It is data: on has no effect of its own, it says which are due.
+// machine is the state of a job: its life and, independent of that, its job control. It is
+// plain data: on returns the effects that are due, and has none itself.
 type machine struct {
 	life    life
 	control control
@@ -18,12 +18,14 @@ type machine struct {
 
 // event is what happened: to the command, to this process, to the lease, or a timer.
 type event struct {
-	kind    eventKind
-	at      time.Time
-	signal  syscall.Signal // that came, or that suspended or ended the command
-	code    int            // of exited
-	typed   bool           // of signalled: the terminal sent it; else our group has the terminal
-	stopped bool           // of settled: the command is suspended still
+	kind   eventKind
+	at     time.Time
+	signal syscall.Signal // that came, or that stopped or ended the command
+	code   int            // of exited
+
+	typed        bool // of signalled: the terminal sent it, also to the command
+	foreground   bool // of stopped and keystrokeDue: our process group has the terminal
+	stillStopped bool // of settled: the command is
 
 	clock     clock.Instant // the store's, of what comes from the lease
 	keepalive clock.Instant
@@ -66,16 +68,16 @@ type effect struct {
 type deed int
 
 const (
-	setTimer      deed = iota // timer fires after that time, and at no earlier one
-	bind                      // the lease to the command
-	renew                     // the lease, now
-	forward                   // the signal to the command
-	suspendSelf               // this process
-	endTree                   // as the spec says, with KILL after that time
-	killTree                  // after that time
-	waitTree                  // until nothing is left of it
-	nameLeftovers             // after that time, if there are any
-	tell                      // the sinks
+	setTimer      deed = iota // has the timer fire after that time, and not before
+	bind                      // binds the lease to the command
+	renew                     // renews the lease now
+	forward                   // sends the signal to the command
+	suspendSelf               // suspends this process
+	endTree                   // ends the tree as the spec says, with KILL after that time
+	killTree                  // sends KILL to the tree after that time
+	waitTree                  // waits until nothing is left of the tree
+	nameLeftovers             // makes a record of the leftovers after that time, if there are any
+	tell                      // gives the record to the sinks
 )
 
 type timer int
@@ -90,7 +92,7 @@ const (
 	timers // how many there are
 )
 
-// fires is what a timer makes happen.
+// fires is the event of each timer.
 var fires = [timers]eventKind{
 	timeoutTimer: timedOut, idleTimer: idleOver, exitTimer: exitOverdue,
 	contTimer: contDue, keystrokeTimer: keystrokeDue, settleTimer: settled,
@@ -140,7 +142,7 @@ func (m machine) on(e event) (machine, []effect) {
 	return m, effects
 }
 
-// phase is what signals are for.
+// phase decides what signals are for.
 func (l life) phase() tty.Phase {
 	switch l.state {
 	case draining, clearing, done:

@@ -23,12 +23,12 @@ func TestRandomWalks(t *testing.T) {
 		coin := func() bool { return r.IntN(2) == 0 }
 		spec := Spec{Signal: syscall.SIGTERM, KillAfter: 10 * time.Second, HoldTree: coin(), RunOnWhenLost: coin(), IdleTimeout: 1000}
 		spec.EndLeftovers = !spec.HoldTree && coin()
-		m := machine{life: life{Spec: &spec}, control: control{session: coin()}}
+		m := machine{life: life{Spec: &spec}, control: control{terminal: coin()}}
 		m, _ = m.on(event{kind: started, at: now})
 		ends := 0
 		for at := now; m.life.state != done && at.Before(now.Add(time.Minute)); at = at.Add(time.Second) {
 			e := event{
-				kind: eventKind(r.IntN(int(eventKinds))), at: at, signal: signals[r.IntN(len(signals))], typed: coin(), stopped: coin(),
+				kind: eventKind(r.IntN(int(eventKinds))), at: at, signal: signals[r.IntN(len(signals))], typed: coin(), foreground: coin(), stillStopped: coin(),
 				clock: clock.Instant(r.IntN(2000)), stop: &lease.Stop{}, grace: time.Duration(r.IntN(20)) * time.Second,
 			}
 			before := m

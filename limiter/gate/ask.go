@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease/clock"
 	"context"
 	"encoding/json"
 	"slices"
@@ -74,18 +75,18 @@ type Timings struct {
 type Asker struct {
 	Timings
 
-	clock    func() time.Duration // nil: the machine's
+	clock    func() clock.Instant // nil: the boot clock
 	samples  *history
-	limited  map[string]map[string]time.Duration // by controller, group: those with a limit, and since when it is missing
+	limited  map[string]map[string]clock.Instant // by controller, group: those with a limit, and since when it is missing
 	lasting  map[string]string                   // by reading: the failure that outlived all tries
 	commands map[string]*asked
 }
 
-func (a *Asker) now() time.Duration {
+func (a *Asker) now() clock.Instant {
 	if a.clock != nil {
 		return a.clock()
 	}
-	return uptime()
+	return clock.Now()
 }
 
 func (a *Asker) timings() Timings {
@@ -123,11 +124,11 @@ func (a *Asker) Ask(ctx context.Context, q Question) Answer {
 	began := a.now()
 	a.askCommands(ctx, q, &ans)
 	ans.Open = !ans.Measuring && ctx.Err() == nil && !slices.ContainsFunc(ans.Verdicts, func(v Verdict) bool { return !v.Open })
-	if ans.Open && a.now()-began > a.timings().Interval {
+	if ans.Open && a.now().Sub(began) > a.timings().Interval {
 		// The command took its time, and the machine is not what was read before. Its
 		// own answer is good for a second; of several, the first one's as well.
 		for _, c := range a.commands {
-			c.next = a.now() + commandEvery
+			c.next = a.now().Add(commandEvery)
 		}
 		ans.Open, ans.Measuring, wait = false, true, time.Millisecond
 	}

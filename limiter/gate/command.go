@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease/clock"
 	"context"
 	"fmt"
 	"os/exec"
@@ -95,8 +96,8 @@ func (h *head) line() string {
 
 // asked is what is known of one command from asking it before.
 type asked struct {
-	at      time.Duration // when it began
-	next    time.Duration // it is not run before this
+	at      clock.Instant // when it began
+	next    clock.Instant // it is not run before this
 	backoff time.Duration // since it fails; 0: it does not
 	told    string        // how it fails, as it was told; "": it does not
 	verdict Verdict
@@ -117,7 +118,7 @@ func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v V
 	}
 	began := a.now()
 	if c.at > 0 && began < c.next {
-		if c.verdict.Open && q.LastStart > 0 && began-q.LastStart > c.at {
+		if c.verdict.Open && q.LastStart > 0 && began.Add(-q.LastStart) > c.at {
 			// it did not know of that job
 			return notAsked(s, "a job has started since it was asked"), ""
 		}
@@ -133,13 +134,13 @@ func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v V
 		v.Says = fmt.Sprintf("command %q had not answered when the wait for it ended", brief(s.Command))
 		return v, ""
 	}
-	c.at, c.next, c.verdict = began, a.now()+commandEvery, said(s, got)
+	c.at, c.next, c.verdict = began, a.now().Add(commandEvery), said(s, got)
 	if got.err == nil {
 		c.backoff, c.told = 0, ""
 		return c.verdict, ""
 	}
 	c.backoff = min(max(2*c.backoff, commandEvery), a.timings().Slowest)
-	c.next = a.now() + c.backoff
+	c.next = a.now().Add(c.backoff)
 	if c.told == got.err.Error() { // whatever it prints
 		return c.verdict, ""
 	}

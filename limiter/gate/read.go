@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease/clock"
 	"errors"
 	"fmt"
 	"maps"
@@ -112,10 +113,10 @@ const goneFor = time.Second
 // same, and overlooking the group opens the gate.
 func (a *Asker) lost(name string, here []bound) error {
 	if a.limited == nil {
-		a.limited = map[string]map[string]time.Duration{}
+		a.limited = map[string]map[string]clock.Instant{}
 	}
 	if a.limited[name] == nil {
-		a.limited[name] = map[string]time.Duration{}
+		a.limited[name] = map[string]clock.Instant{}
 	}
 	known, now := a.limited[name], a.now()
 	for of, missed := range known {
@@ -124,7 +125,7 @@ func (a *Asker) lost(name string, here []bound) error {
 		case missed == 0:
 			known[of] = now
 			return fmt.Errorf("%s has lost its limit", of)
-		case now-missed < goneFor:
+		case now.Sub(missed) < goneFor:
 			return fmt.Errorf("%s has lost its limit", of)
 		default:
 			delete(known, of)

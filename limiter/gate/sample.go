@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease/clock"
 	"encoding/json"
 	"os"
 	"path"
@@ -15,7 +16,7 @@ type Sample struct {
 	Machine string        `json:"machine"` // the boot it is of, or the host's name where boots have none
 	Proc    string        `json:"proc"`
 	Sys     string        `json:"sys"`
-	At      time.Duration `json:"at_ns"` // on a clock that all processes of the boot share
+	At      clock.Instant `json:"at_ns"` // on the boot clock
 	Levels  []Counter     `json:"levels"`
 	// Jobs is how much CPU the trees of the jobs that declared a need of CPU had used.
 	Jobs map[string]time.Duration `json:"jobs_ns,omitempty"`
@@ -81,7 +82,7 @@ const stepBack = 50 * time.Millisecond
 // span is two samples of one machine.
 type span struct{ from, to Sample }
 
-func (w span) length() time.Duration { return w.to.At - w.from.At }
+func (w span) length() time.Duration { return w.to.At.Sub(w.from.At) }
 
 // used is how many of a level's CPUs were in use. It is not known when the
 // counters stood still or went back.
@@ -131,18 +132,18 @@ const startTolerance = 50 * time.Millisecond
 // start, or the new job is not in it. What is to be kept and shared is nil when
 // nothing changes; without a window it returns how long it takes to get one.
 func (h *history) measure(now Sample, t Timings, sinceStart time.Duration) (w *span, keep *history, wait time.Duration) {
-	begin := time.Duration(0)
+	begin := clock.Instant(0)
 	if sinceStart >= 0 {
-		begin = now.At - sinceStart - startTolerance
+		begin = now.At.Add(-sinceStart - startTolerance)
 	}
 	good := func(w span) bool {
 		return w.from.At >= begin && w.length() >= t.Window && w.length() <= t.Stale && w.from.comparable(now) && w.known(now)
 	}
 	anew := &history{Latest: now}
-	if h == nil || !h.Latest.comparable(now) || h.Latest.At > now.At || now.At-h.Latest.At > t.Stale {
+	if h == nil || !h.Latest.comparable(now) || h.Latest.At > now.At || now.At.Sub(h.Latest.At) > t.Stale {
 		return nil, anew, t.Window
 	}
-	age := now.At - h.Latest.At
+	age := now.At.Sub(h.Latest.At)
 	if age >= t.Window {
 		if w := (span{h.Latest, now}); good(w) {
 			return &w, &history{Latest: now, Before: &w.from}, 0
@@ -163,7 +164,7 @@ func (h *history) measure(now Sample, t Timings, sinceStart time.Duration) (w *s
 // standsStill reports whether time has passed and nothing was counted, as in a
 // sandbox that only pretends to have counters.
 func (h *history) standsStill(now Sample, t Timings) bool {
-	if h == nil || !h.Latest.comparable(now) || now.At-h.Latest.At < t.Window {
+	if h == nil || !h.Latest.comparable(now) || now.At.Sub(h.Latest.At) < t.Window {
 		return false
 	}
 	return slices.ContainsFunc(now.Levels, func(c Counter) bool {

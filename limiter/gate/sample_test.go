@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease/clock"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -12,7 +13,7 @@ const ms = time.Millisecond
 
 // at is a sample of a machine of which the host and a group are half busy.
 func at(when time.Duration) Sample {
-	return Sample{Machine: "m", Proc: "/proc", Sys: "/sys", At: when, Levels: []Counter{
+	return Sample{Machine: "m", Proc: "/proc", Sys: "/sys", At: clock.Instant(when), Levels: []Counter{
 		{Of: "host", ID: 1, Busy: when, Total: 2 * when}, {Of: "cgroup v2 /a", ID: 7, Busy: when / 2},
 	}}
 }
@@ -29,8 +30,9 @@ func TestMeasure(t *testing.T) {
 		b := at(before)
 		return &history{Latest: at(latest), Before: &b}
 	}
-	now := at(100 * time.Second)
-	only := func(age time.Duration) *history { return &history{Latest: at(now.At - age)} }
+	end := 100 * time.Second
+	now := at(end)
+	only := func(age time.Duration) *history { return &history{Latest: at(end - age)} }
 	for _, c := range []struct {
 		why    string
 		h      *history
@@ -45,14 +47,14 @@ func TestMeasure(t *testing.T) {
 		{"one as old as can be", only(3 * time.Second), -1, 3 * time.Second, 0, "pair"},
 		{"one too old", only(3*time.Second + 1), -1, 0, 500 * ms, "anew"},
 		{"one of the future", only(-1), -1, 0, 500 * ms, "anew"},
-		{"a finished pair", before(now.At-200*ms, now.At-900*ms), -1, 700 * ms, 0, "nothing"},
-		{"a pair too short", before(now.At-200*ms, now.At-600*ms), -1, 0, 300 * ms, "nothing"},
-		{"a pair too long", before(now.At-200*ms, now.At-4*time.Second), -1, 0, 300 * ms, "nothing"},
+		{"a finished pair", before(end-200*ms, end-900*ms), -1, 700 * ms, 0, "nothing"},
+		{"a pair too short", before(end-200*ms, end-600*ms), -1, 0, 300 * ms, "nothing"},
+		{"a pair too long", before(end-200*ms, end-4*time.Second), -1, 0, 300 * ms, "nothing"},
 		{"a start after the window began", only(500 * ms), 449 * ms, 0, 500 * ms, "anew"},
 		{"a start within the tolerance", only(500 * ms), 450 * ms, 500 * ms, 0, "pair"},
-		{"a start after the finished pair began", before(now.At-200*ms, now.At-900*ms), 700 * ms, 0, 300 * ms, "nothing"},
-		{"a start after the latest", before(now.At-200*ms, now.At-900*ms), 50 * ms, 0, 500 * ms, "anew"},
-		{"a start long ago", before(now.At-200*ms, now.At-900*ms), time.Hour, 700 * ms, 0, "nothing"},
+		{"a start after the finished pair began", before(end-200*ms, end-900*ms), 700 * ms, 0, 300 * ms, "nothing"},
+		{"a start after the latest", before(end-200*ms, end-900*ms), 50 * ms, 0, 500 * ms, "anew"},
+		{"a start long ago", before(end-200*ms, end-900*ms), time.Hour, 700 * ms, 0, "nothing"},
 	} {
 		w, keep, wait := c.h.measure(now, ts, c.since)
 		length, kept := time.Duration(0), "nothing"
@@ -83,12 +85,12 @@ func TestMeasureForeign(t *testing.T) {
 		"counters stood":     func(s *Sample) { s.Levels[0] = now.Levels[0] },
 		"a group went back":  func(s *Sample) { s.Levels[1].Busy = now.Levels[1].Busy + 1 },
 	} {
-		h := &history{Latest: with(at(now.At-time.Second), change)}
+		h := &history{Latest: with(at(end-time.Second), change)}
 		if w, keep, _ := h.measure(now, ts, -1); w != nil || keep == nil || keep.Before != nil {
 			t.Errorf("%s: a window of %v, kept %+v", why, w, keep)
 		}
 	}
-	if w, _, _ := (&history{Latest: at(now.At - time.Second)}).measure(now, ts, -1); w == nil {
+	if w, _, _ := (&history{Latest: at(end - time.Second)}).measure(now, ts, -1); w == nil {
 		t.Error("its own sample makes no window")
 	}
 }
@@ -132,7 +134,7 @@ func TestNewest(t *testing.T) {
 		{"foreign", own, share(with(at(60*time.Second), func(s *Sample) { s.Machine = "n" })), 50 * time.Second},
 	} {
 		h := newest(c.own, c.shared, now)
-		if got := h; (got == nil) != (c.want == 0) || got != nil && got.Latest.At != c.want {
+		if got := h; (got == nil) != (c.want == 0) || got != nil && got.Latest.At != clock.Instant(c.want) {
 			t.Errorf("%s: %+v, want %v", c.why, h, c.want)
 		}
 	}
@@ -141,8 +143,8 @@ func TestNewest(t *testing.T) {
 func TestSetAside(t *testing.T) {
 	const g = 1 << 30
 	w := span{
-		from: Sample{At: 10 * time.Second, Jobs: map[string]time.Duration{"half": time.Second, "back": 2 * time.Second, "all": 0}},
-		to:   Sample{At: 11 * time.Second, Jobs: map[string]time.Duration{"half": 1500 * ms, "back": time.Second, "all": 5 * time.Second, "new": 9 * time.Second}},
+		from: Sample{At: clock.Instant(10 * time.Second), Jobs: map[string]time.Duration{"half": time.Second, "back": 2 * time.Second, "all": 0}},
+		to:   Sample{At: clock.Instant(11 * time.Second), Jobs: map[string]time.Duration{"half": 1500 * ms, "back": time.Second, "all": 5 * time.Second, "new": 9 * time.Second}},
 	}
 	for _, c := range []struct {
 		why string

@@ -8,20 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// uptime is a clock that all processes of this boot share. It does not step
-// with the time of day, and it counts a suspended machine's sleep, after which
-// a sample is stale.
-func uptime() time.Duration {
-	var t unix.Timespec
-	// it cannot fail: kernels since 2.6.39 have this clock
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t)
-	return time.Duration(t.Nano())
-}
 
 func affinity() allowed {
 	var set unix.CPUSet

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease/clock"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -88,7 +89,7 @@ func (c *fakeClock) asker() *Asker {
 	if c.now == 0 {
 		c.now = time.Hour
 	}
-	return &Asker{Timings: Timings{Window: 500 * ms}, clock: func() time.Duration { return c.now }}
+	return &Asker{Timings: Timings{Window: 500 * ms}, clock: func() clock.Instant { return clock.Instant(c.now) }}
 }
 
 func TestCPUs(t *testing.T) {

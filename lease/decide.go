@@ -13,8 +13,8 @@ type PoolState struct {
 	Used int // slots in use
 	// RequestedLimit is the smallest limit that a holder requests; 0: none does.
 	RequestedLimit int
-	// Ahead are the waiters that go before the request. A store may stop counting at
-	// the first.
+	// Ahead is above 0 when a waiter goes before the request. How many do is for people:
+	// a store may stop counting at the first, or count those that are passed for now.
 	Ahead  int
 	Starts Starts
 	Clock  clock.Instant // now, on the store's clock

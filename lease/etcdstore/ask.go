@@ -2,6 +2,7 @@ package etcdstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -63,7 +64,10 @@ func (s *Store) tell(ctx context.Context, id string, m lease.Message) (lease.Ent
 	}
 	for {
 		p, h, w, err := s.find(ctx, id)
-		if err != nil {
+		switch {
+		case errors.Is(err, lease.ErrNotFound) && m.Kind == lease.MessageStop && p.name != "":
+			return s.dropKept(ctx, p, id)
+		case err != nil:
 			return lease.Entry{}, err
 		}
 		key, rev, on, e := "", int64(0), int64(0), lease.Entry{HeartbeatAge: -1}
@@ -95,6 +99,31 @@ func (s *Store) tell(ctx context.Context, id string, m lease.Message) (lease.Ent
 		}
 		return e, nil
 	}
+}
+
+// dropKept removes a place that only its key keeps: it has no waiter that could leave.
+func (s *Store) dropKept(ctx context.Context, p pool, id string) (lease.Entry, error) {
+	resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.kept(), clientv3.WithPrefix())}})
+	if err != nil {
+		return lease.Entry{}, err
+	}
+	for _, kv := range kvs(resp.Responses[0]) {
+		w, err := decode[waiting](kv)
+		if err != nil || w.value.Ticket.ID != id {
+			continue
+		}
+		gone, err := s.commit(ctx, txn{
+			when: []clientv3.Cmp{unchanged(string(kv.Key), kv.ModRevision)},
+			then: []clientv3.Op{clientv3.OpDelete(string(kv.Key)), clientv3.OpDelete(p.asideKey(w.value.Ticket))},
+		})
+		switch {
+		case err != nil:
+			return lease.Entry{}, err
+		case gone.Succeeded:
+			return lease.Entry{Ticket: &w.value.Ticket, HeartbeatAge: -1, Aside: true}, nil
+		}
+	}
+	return lease.Entry{}, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 }
 
 // find finds a holder or a waiter: exactly one of them is there.

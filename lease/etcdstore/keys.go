@@ -58,7 +58,8 @@ func (p pool) placeKey(id string) string { return p.dir + "ids/" + p.short(id) }
 func (p pool) lineKey(t lease.Ticket) string  { return p.line() + p.rank(t) }
 func (p pool) asideKey(t lease.Ticket) string { return p.aside() + p.rank(t) }
 
-func (p pool) graceKeys(key string) string    { return p.dir + "keys/" + url.PathEscape(key) + "/" }
+func (p pool) kept() string                   { return p.dir + "keys/" }
+func (p pool) graceKeys(key string) string    { return p.kept() + url.PathEscape(key) + "/" }
 func (p pool) graceKey(t lease.Ticket) string { return p.graceKeys(t.Key) + p.rank(t) }
 func (p pool) behind(priority int) string     { return p.line() + priorityPart(priority+1) }
 func (p pool) rank(t lease.Ticket) string {

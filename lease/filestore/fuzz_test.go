@@ -5,7 +5,6 @@ package filestore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,6 @@ import (
 
 	"berth/lease"
 	"berth/lease/clock"
-	"berth/lease/memstore"
 	"berth/lease/storetest"
 )
 
@@ -126,148 +124,6 @@ func FuzzSlot(f *testing.F) {
 			}
 		}
 	})
-}
-
-// FuzzModel: any sequence of operations has the same answers here and in the
-// model.
-func FuzzModel(f *testing.F) {
-	f.Add([]byte{0, 1, 10, 2, 20, 3, 30, 4, 40, 5, 50, 6})
-	f.Add([]byte{1, 1, 1, 2, 1, 3, 3, 0, 2, 0, 2, 1, 4, 0, 5, 3, 2, 2})
-	f.Add([]byte{0, 2, 1, 34, 1, 2, 4, 0, 2, 0, 6, 0, 2, 1, 7, 0})
-	f.Add([]byte("00201A$000")) // passes a line whose head has not yet corrected the index
-	f.Fuzz(func(t *testing.T, ops []byte) {
-		if len(ops) > 60 {
-			ops = ops[:60]
-		}
-		a := &model{s: &memstore.Store{}}
-		b := &model{s: newStore(t)}
-		for i := 0; i+1 < len(ops); i += 2 {
-			id := fmt.Sprintf("p/%012d", i)
-			if want, got := a.do(t, id, ops[i], ops[i+1]), b.do(t, id, ops[i], ops[i+1]); got != want {
-				t.Fatalf("step %d (%d %d): %s, the model says %s", i/2, ops[i], ops[i+1], got, want)
-			}
-		}
-	})
-}
-
-// model drives a store by numbers.
-type model struct {
-	s      lease.Store
-	held   []lease.Holding
-	places []lease.Place
-	aside  map[lease.Place]bool
-	first  uint64 // token of all
-}
-
-func (m *model) do(t *testing.T, id string, op, arg byte) string {
-	ctx := context.Background()
-	r := storetest.Request("p", int(arg%4))
-	r.ID, r.Weight, r.Priority = id, 1+int(arg/4%3), int(arg/16%3)-1
-	if arg/64 == 1 {
-		r.Key = "k"
-	}
-	check := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatalf("%T: operation %d %d: %v", m.s, op, arg, err)
-		}
-	}
-	if m.aside == nil {
-		m.aside = map[lease.Place]bool{}
-	}
-	switch op % 8 {
-	case 0:
-		r.Key = ""
-		h, v, err := m.s.TryAcquire(ctx, r)
-		check(err)
-		return m.got(t, h, v)
-	case 1:
-		p, err := m.s.Line(ctx, r)
-		check(err)
-		m.places = append(m.places, p)
-		return fmt.Sprint("seq ", p.Ticket().Seq, " priority ", p.Ticket().Priority)
-	case 2, 3: // the likeliest, for the line to move
-		if len(m.places) == 0 {
-			return "nobody waits"
-		}
-		i := int(arg) % len(m.places)
-		p := m.places[i]
-		if m.aside[p] {
-			check(p.Return(ctx))
-			delete(m.aside, p)
-		}
-		h, v, err := p.TryAcquire(ctx, lease.Clearance{})
-		check(err)
-		if h != nil {
-			m.places = append(m.places[:i:i], m.places[i+1:]...)
-		}
-		return m.got(t, h, v)
-	case 4:
-		if len(m.held) == 0 {
-			return "nobody holds"
-		}
-		i := int(arg) % len(m.held)
-		check(m.held[i].Release(ctx))
-		m.held = append(m.held[:i:i], m.held[i+1:]...)
-	case 5:
-		own := int(arg % 5)
-		if own == 4 {
-			check(setLimit(ctx, m.s, nil))
-		} else {
-			check(setLimit(ctx, m.s, &own))
-		}
-	case 6:
-		if len(m.places) > 0 {
-			i := int(arg) % len(m.places)
-			check(m.places[i].Leave(ctx))
-			m.places = append(m.places[:i:i], m.places[i+1:]...)
-		}
-	case 7:
-		if len(m.places) > 0 {
-			if p := m.places[int(arg)%len(m.places)]; !m.aside[p] {
-				check(p.StepAside(ctx))
-				m.aside[p] = true
-			}
-		}
-	}
-	pools, err := m.s.List(ctx, "p")
-	check(err)
-	v := pools[0]
-	line := ""
-	for _, w := range v.Waiters {
-		line += fmt.Sprintf(" %d%v", w.Ticket.Seq, w.Aside)
-	}
-	limit := "none"
-	if v.Limit != nil {
-		limit = fmt.Sprint(*v.Limit)
-	}
-	return fmt.Sprintf("used %d limit %s line%s", v.Used, limit, line)
-}
-
-// got leaves out which slots they are: the directory's index may still take a slot for
-// used that has just been freed, and then another one is granted. They must be free, and
-// below the limit.
-func (m *model) got(t *testing.T, h lease.Holding, v lease.Verdict) string {
-	t.Helper()
-	if h == nil {
-		return fmt.Sprintf("%s ahead %d", v.Reason, min(v.Ahead, 1))
-	}
-	l := h.Lease()
-	for _, slot := range l.Slots {
-		if slot < 0 || slot >= l.InForce {
-			t.Fatalf("%T: slot %d with a limit of %d", m.s, slot, l.InForce)
-		}
-		for _, other := range m.held {
-			if slices.Contains(other.Lease().Slots, slot) {
-				t.Fatalf("%T: slot %d is held by %s and %s", m.s, slot, other.Lease().ID, l.ID)
-			}
-		}
-	}
-	m.held = append(m.held, h)
-	if m.first == 0 {
-		m.first = l.Token
-	}
-	return fmt.Sprintf("%d slots token +%d limit %d", len(l.Slots), l.Token-m.first, l.InForce)
 }
 
 // TestGarbageFromBefore: what is older than this boot belongs to no process. That it

@@ -30,8 +30,8 @@ type place struct {
 	blocked     map[string]chan struct{} // see blockOn
 	head        head                     // used once at.pred is ""
 
-	size    int64 // of the ticket's file, as far as we wrote or read it
-	stopped bool  // a stop was requested
+	size int64       // of the ticket's file, as far as we wrote or read it
+	stop *lease.Stop // it was told to leave the line
 }
 
 // position is where a waiter stood at its last scan of the line.
@@ -98,13 +98,14 @@ func (t *place) readNotes(ix *index) error {
 		return t.writeTicket(creatingNew)
 	case err != nil:
 		return err
-	case st.Size == t.size:
-		return nil
+	case st.Size != t.size:
+		t.size = st.Size
+		if own, err := t.pool.readTicket(t.name, false); err == nil {
+			t.stop = own.stop
+		}
 	}
-	t.size = st.Size
-	if own, err := t.pool.readTicket(t.name, false); err == nil && own.stop != nil {
-		t.stopped = true
-		return &lease.StoppedError{Stop: *own.stop}
+	if t.stop != nil {
+		return &lease.StoppedError{Stop: *t.stop}
 	}
 	return nil
 }
@@ -161,7 +162,7 @@ func (t *place) remove(ix *index) error {
 // Leave implements lease.Place.
 func (t *place) Leave(ctx context.Context) error {
 	err := t.pool.locked(ctx, func(ix *index) error {
-		if t.ticket.Key != "" && t.readNotes(ix) == nil && !t.stopped {
+		if t.ticket.Key != "" && t.readNotes(ix) == nil {
 			if err := t.pool.note(t.name, t.pool.asideNow(true)); err != nil {
 				return err
 			}

@@ -29,7 +29,11 @@ func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.E
 				return f.pool.drop(f)
 			}
 		}
-		file, _, err := f.pool.openID(f.location, id, writing)
+		at := f.location
+		if f.lease != nil { // its owner reads the record of its first slot alone
+			at.name = strconv.Itoa(f.lease.Slots[0])
+		}
+		file, _, err := f.pool.openID(at, id, writing)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@
 package filestore
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -57,4 +58,24 @@ func TestKindOfMessageOfANewerBerth(t *testing.T) {
 		t.Fatalf("%v, %v; want the slot", next, err)
 	}
 	giveBack(t, next)
+}
+
+// TestTellAHeavyJob: it reads what it was told in the first of its slots, whichever its
+// record was found in.
+func TestTellAHeavyJob(t *testing.T) {
+	s := newStore(t)
+	h := takeSlot(t, s, request(3, 3))
+	for slot := range 3 {
+		s.opts.SlotOf = func(string) (int, bool) { return slot, true }
+		reason := fmt.Sprint("found in ", slot)
+		for _, m := range []lease.Message{{Kind: lease.MessageStop, Stop: lease.Stop{Reason: reason}}, {Kind: lease.MessageKeepalive}} {
+			if _, err := s.Tell(t.Context(), h.lease.ID, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if in, err := h.Renew(t.Context(), 0); err != nil || in.Stop == nil || in.Stop.Reason != reason || in.Keepalive == 0 {
+			t.Errorf("slot %d: %+v, %v; want it told", slot, in, err)
+		}
+	}
+	giveBack(t, h)
 }

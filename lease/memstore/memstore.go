@@ -226,9 +226,13 @@ func (s *Store) Tell(_ context.Context, id string, m lease.Message) (lease.Entry
 	case m.ForHolder():
 		return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
 	}
+	e := t.entry()
 	t.inbox.Put(m, s.Clock())
+	if t.kept {
+		t.remove()
+	}
 	t.p.wake()
-	return t.entry(), nil
+	return e, nil
 }
 
 // find returns with s.mu locked.

@@ -48,8 +48,13 @@ function step.tell(id, kind, text)
     if role == 'waiter' then return { 'waits', int(now), server.run } end
     text = int(now)
   end
-  call('HSET', K.data, BOX[kind] .. id, text)
-  if role == 'waiter' then line.wake(id) end
+  local w = role == 'waiter' and line.known(id)
+  if w and w.aside == 2 then
+    line.expire(id, w) -- only its key keeps the place: no waiter could leave
+  else
+    call('HSET', K.data, BOX[kind] .. id, text)
+    if w then line.wake(id) end
+  end
   return { 'ok', int(now), server.run, role, found, pool.text }
 end
 

@@ -77,6 +77,7 @@ func Run(t *testing.T, shape Shape) {
 		{"Stop", stop},
 		{"Keepalive", keepalive},
 		{"LastMessageCounts", told},
+		{"StopOfAKeptPlace", stopOfKept},
 		{"TokensRise", tokens},
 		{"ReleaseTwice", releaseTwice},
 		{"CancelledWaitLeavesNothing", cancelled},

@@ -1,6 +1,37 @@
 package job
 
-import "testing"
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"berth/lease"
+)
+
+// TestEnviron: what a command finds of its own lease, of one around it, and of its caller.
+func TestEnviron(t *testing.T) {
+	l := &lease.Lease{Request: lease.Request{ID: "p-1", Pool: "p"}, Slots: []int{2, 3}, Token: 7, InForce: 4}
+	own := []string{"BERTH_LEASE=p-1", "BERTH_LIMIT=4", "BERTH_POOL=p", "BERTH_SLOT=2", "BERTH_SLOTS=2,3", "BERTH_STORE=/s", "BERTH_TOKEN=7"}
+	for _, c := range []struct {
+		name    string
+		callers []string
+		l       *lease.Lease
+		told    Told
+		want    []string
+	}{
+		{"a lease", []string{"A=1", "A=2", ""}, l, Told{Store: "/s"}, append([]string{"A=1", "A=2", ""}, own...)},
+		{"no lease", []string{"A=1", "BERTH_POOL=mine"}, nil, Told{Store: "/s"}, []string{"A=1", "BERTH_POOL=mine"}},
+		{"a store of an owner", nil, l, Told{Store: "/s", StoreOwner: "root"}, slices.Insert(slices.Clone(own), 6, "BERTH_STORE_OWNER=root")},
+		{"labels and a deadline", []string{"BERTH_LABEL_a=0"}, nil, Told{Labels: map[string]string{"a": "1"}, Deadline: time.Unix(9, 0)}, []string{"BERTH_DEADLINE=9", "BERTH_LABEL_a=1"}},
+		{"the caller's own", []string{"BERTH_LABEL_x=1", "BERTH_DEADLINE=1"}, l, Told{Store: "/s"}, append([]string{"BERTH_LABEL_x=1", "BERTH_DEADLINE=1"}, own...)},
+		{"those of a job around it", []string{"BERTH_LEASE=o-1", "BERTH_LABEL_x=1", "BERTH_DEADLINE=1"}, l, Told{Store: "/s"}, own},
+		{"in the slot of a job around it", []string{"BERTH_LEASE=p-0", "BERTH_LABEL_x=1"}, nil, Told{}, []string{"BERTH_LEASE=p-0", "BERTH_LABEL_x=1"}},
+	} {
+		if got := Environ(c.callers, c.l, c.told); !slices.Equal(got, c.want) {
+			t.Errorf("%s:\ngot  %q\nwant %q", c.name, got, c.want)
+		}
+	}
+}
 
 // TestExtends: a block is trusted only when it is ours, and of now.
 func TestExtends(t *testing.T) {

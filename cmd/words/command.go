@@ -119,10 +119,9 @@ func (c Command) read(words []string) (any, error) {
 		return nil, Mistake(l.err, "berth "+c.Name)
 	}
 	typed.note(l)
-	p := &parser{line: l}
-	request := c.parse(p)
-	if p.err != nil {
-		return nil, Mistake(p.err, "berth "+c.Name)
+	request, err := c.run(l)
+	if err != nil {
+		return nil, Mistake(err, "berth "+c.Name)
 	}
 	return request, nil
 }

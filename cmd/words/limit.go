@@ -181,7 +181,7 @@ func (l *Limit) Baseless() error {
 
 // on adds the flags to t, and what is said of the limit to own.
 func (l *Limit) on(t terms, own *lease.Settings) (terms, error) {
-	p := parser{line: l.parser.line}
+	p := parser{cli: l.parser.cli}
 	t = p.terms(t)
 	switch l.word {
 	case "":

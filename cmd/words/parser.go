@@ -3,19 +3,20 @@ package words
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
 
 	"berth/cmd/tty"
 )
 
 // parser turns the words of one command into a request. It keeps the first error.
 type parser struct {
-	line *line
-	err  error
+	cli *cli.Context
+	err error
 }
 
 func (p *parser) fail(err error) {
@@ -30,33 +31,17 @@ func (p *parser) check(name string, err error) {
 	}
 }
 
-func (p *parser) operands() []string { return p.line.operands }
+func (p *parser) operands() []string { return p.cli.Args().Slice() }
 
-func (p *parser) isSet(name string) bool { return len(p.line.given[name]) > 0 }
+func (p *parser) isSet(name string) bool { return p.cli.IsSet(name) }
 
 // text is the value of a flag, or its default.
-func (p *parser) text(name string) string {
-	if g := p.line.given[name]; len(g) > 0 {
-		return g[len(g)-1].value
-	}
-	if f := p.line.find(name); f != nil {
-		return f.Default
-	}
-	return ""
-}
+func (p *parser) text(name string) string { return p.cli.String(name) }
 
-func (p *parser) list(name string) (values []string) {
-	for _, g := range p.line.given[name] {
-		values = append(values, g.value)
-	}
-	return values
-}
+func (p *parser) list(name string) []string { return p.cli.StringSlice(name) }
 
 // on reports whether a switch is on.
-func (p *parser) on(name string) bool {
-	on, _ := strconv.ParseBool(p.text(name))
-	return on
-}
+func (p *parser) on(name string) bool { return p.cli.Bool(name) }
 
 // parsed has f parse a flag into v, if it is there.
 func parsed[T any](p *parser, name string, v *T, f func(string) (T, error)) {

@@ -14,7 +14,7 @@ import (
 // release is.
 func Build(dir, pkg string) (program string, err error) {
 	program = filepath.Join(dir, filepath.Base(pkg))
-	build := exec.Command("go", "build", "-o", program)
+	build := exec.Command("go", "build", "-o", program, "-tags", "urfave_cli_no_docs")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if race {
 		build.Args = append(build.Args, "-race")

@@ -41,6 +41,7 @@ func (r *runner) run(ctx context.Context) (int, error) {
 	if err := r.open(ctx); err != nil {
 		return 0, err
 	}
+	r.introduce()
 	r.noteSudo()
 	session, err := r.slots(ctx)
 	switch busy := (*limiter.BusyError)(nil); {
@@ -56,25 +57,26 @@ func (r *runner) run(ctx context.Context) (int, error) {
 	return r.job(ctx, session)
 }
 
-// open opens the store. Some have to ask a server for that, and a request that waits for a
-// slot waits for it. No signal is caught yet: each does what it does to any process.
+// open opens the store. That may need a server: a request that waits for a slot waits for
+// the server, too. No signal is caught yet, so each does what it does to any process.
 func (r *runner) open(ctx context.Context) error {
 	try := func(context.Context) (err error) {
 		r.store, err = open.Open(r.spec.Store, r.say.opening(true))
 		return err
 	}
-	cancel := context.CancelFunc(func() {})
 	if r.spec.Wait > 0 {
+		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, r.spec.Wait)
+		defer cancel()
 	}
-	defer cancel()
-	err := try(ctx)
-	if err != nil && r.spec.Wait != 0 {
-		err = retry.Do(ctx, r.say.trouble, try)
+	if r.spec.Wait != 0 {
+		return retry.Do(ctx, r.say.trouble, try)
 	}
-	if err != nil {
-		return err
-	}
+	return try(ctx)
+}
+
+// introduce says in the request who we are, and begins to catch signals.
+func (r *runner) introduce() {
 	q := &r.spec.Request
 	q.ID, q.Owner, q.UID, q.Command = lease.NewID(q.Pool), lease.Process(r.store.Self), os.Getuid(), words.ShownCommand(r.spec.Argv)
 	if r.spec.Exec {
@@ -82,12 +84,11 @@ func (r *runner) open(ctx context.Context) error {
 	} else {
 		r.catch()
 	}
-	return nil
 }
 
-// catch begins to catch what would end or suspend this process, beside the way to the
-// slots. A gate may let it be suspended before there is a command: then the CONT that
-// cancels that is caught first.
+// catch begins to catch, in the background, the signals that would end or suspend this
+// process. While a gate is waited for it can be suspended before there is a command, so
+// CONT, which cancels that, is caught first.
 func (r *runner) catch() {
 	var first []os.Signal
 	if r.spec.Request.Gates != "" {
@@ -96,11 +97,11 @@ func (r *runner) catch() {
 	r.signals.Start(first, tty.Fatal, r.mark)
 }
 
-// mark shows 'berth stop' who we are. Without it a request to stop is heard of later.
+// mark shows 'berth stop' which job this is. Without the mark a request to stop takes longer.
 func (r *runner) mark() { _ = procwatch.Mark(job.Mark(r.spec.Request.ID)) }
 
-// slots gets the slots. Without an error and a session the job has none of its own: it is
-// inside another one of its pool.
+// slots gets the slots. No session and no error: the job has no slots of its own, because it
+// runs inside another job of its pool.
 func (r *runner) slots(ctx context.Context) (*limiter.Session, error) {
 	asker := newAsker(r.store, r.spec.Request, r.say)
 	w := r.waiter(asker)
@@ -155,7 +156,7 @@ func (r *runner) progress() *wait.Progress {
 	return p
 }
 
-// inside reports whether this runs in the slot of a job of its pool around it.
+// inside reports whether the job runs in the slot of a job of its pool around it.
 func (r *runner) inside(ctx context.Context, w *wait.Waiter) (bool, error) {
 	pool, err := w.Pool(ctx)
 	if err != nil {
@@ -181,10 +182,10 @@ func (r *runner) skipped(busy *limiter.BusyError, err error) {
 	}
 }
 
-// job runs the command, with the slots of a session or (nil) without, and returns its exit
+// job runs the command, with the slots of a session or without (nil), and returns the exit
 // code.
 func (r *runner) job(ctx context.Context, s *limiter.Session) (int, error) {
-	r.signals.Ready() // before there is a child that would miss them, and before a word
+	r.signals.Ready() // before there is a child that would miss them, and before a line is written
 	m := &messages{say: r.say, spec: r.spec, store: r.store}
 	if s != nil {
 		held := s.Lease()

@@ -1,6 +1,6 @@
-// Package gates asks the gates of one request, the caller's own and its pool's: it puts
-// the question of package limiter to package limiter/gate. What a gate needs to know of the
-// pool is read there, and what was learned is left there for the next process that asks.
+// Package gates asks the gates of one request, its own and those of its pool: it takes the
+// question of package limiter to package limiter/gate. What the gates need to know of the pool
+// is read from the store, and what was measured is left there for the next process that asks.
 package gates
 
 import (
@@ -22,33 +22,33 @@ type Asker struct {
 	Where    string // the store, as BERTH_STORE says it
 	Boot     string // the boot id of this machine
 	Request  lease.Request
-	Failed   func(why string) // a gate's command could not tell
+	Failed   func(why string) // is told why a gate's command gave no answer
 	UserName func(uid int) string
 
 	gate      gate.Asker
-	checked   map[string]bool // gates whose readings can be had
+	checked   map[string]bool // gates that can be answered here
 	closed    refusal
 	reported  time.Time
 	usedSlots int       // when they were last asked
 	freed     time.Time // when fewer slots were in use than before
 }
 
-// refusal is an answer that stays the same for a moment.
+// refusal is a no, and what it was an answer to.
 type refusal struct {
 	limiter.Answer
 	to lease.Verdict
 	at time.Time // zero: there is none
 }
 
-// refusalHolds is how long a no stays one, when nothing has changed in the pool: a slot
-// that frees has the pool decided on several times.
+// refusalHolds is how long a no is repeated without asking, if nothing has changed in the
+// pool: one slot that frees makes limiter ask several times.
 const refusalHolds = 100 * time.Millisecond
 
 func (r refusal) holds(v lease.Verdict) bool {
 	return v.Used == r.to.Used && v.Last == r.to.Last && slices.Equal(v.Gates, r.to.Gates) && time.Since(r.at) < refusalHolds
 }
 
-// Check is an error when the caller's own gates can never be answered here.
+// Check fails if the caller's own gates can never be answered here.
 func (a *Asker) Check() error {
 	return a.check(lease.Verdict{Gates: []string{a.Request.Gates}}, a.Request.Gates)
 }
@@ -119,9 +119,9 @@ func (a *Asker) Ask(ctx context.Context, v lease.Verdict) (limiter.Answer, error
 	return answer, nil
 }
 
-// sinceChange is the time since the last start or end of a job in the pool: what was read
-// before that has the wrong jobs in it. The process that waits sees the ends itself: nobody
-// starts while it is the first, so there are only so many of them.
+// sinceChange is the time since the last start or end of a job in the pool: an earlier reading
+// is one of other jobs. This process sees each end, because the number of slots in use only
+// falls while it is the first in the line: no other job starts.
 func (a *Asker) sinceChange(v lease.Verdict) time.Duration {
 	now := time.Now()
 	if v.Used < a.usedSlots {
@@ -138,8 +138,8 @@ func (a *Asker) sinceChange(v lease.Verdict) time.Duration {
 // reportEvery is how often the head of the line repeats what holds it back.
 const reportEvery = time.Second
 
-// report is what was learned: counters for the next process that asks, and what is closed,
-// for people. Nil: nothing new.
+// report is what to leave in the pool: counters for the next process that asks, and which gate
+// is closed, for people. Nil: nothing new.
 func (a *Asker) report(said gate.Answer, before json.RawMessage) *lease.Report {
 	if said.Share == nil && (said.Open || time.Since(a.reported) < reportEvery) {
 		return nil
@@ -154,9 +154,9 @@ func (a *Asker) report(said gate.Answer, before json.RawMessage) *lease.Report {
 // measureAtMost ends a measurement whose CPU counters stand still.
 const measureAtMost = 5 * time.Second
 
-// Measure asks all gates of the request and of its pool, also behind one that is closed, and
-// waits for readings that take two samples. sinceStart is the time since the last start in the
-// pool, negative: there was none.
+// Measure asks all gates of the request and of its pool, also after one that is closed, and
+// waits for readings that need two samples. sinceStart is the time since the last start in the
+// pool; negative: there was none.
 func (a *Asker) Measure(ctx context.Context, pool *lease.Pool, sinceStart time.Duration) (gate.Answer, error) {
 	v := lease.Verdict{Own: pool.Own, Used: pool.Used, SinceStart: sinceStart}
 	if pool.Limit != nil {

@@ -9,23 +9,21 @@ import (
 	"berth/cmd/tty"
 )
 
-// manner is how something is waited for. The zero value is for what may never come back:
-// it is left to itself when a signal ends this process, or when its context ends.
+// manner is how await waits for a function. The zero value is for one that may never return:
+// it is abandoned when a signal ends this process, or when its context ends.
 type manner struct {
 	returns     bool          // it returns soon after the end of its context, and is waited for
-	afterSignal time.Duration // so long is it waited for after a signal; negative: as long as it takes
-	// aside lets others pass before this process is suspended; nil: nobody stands behind it.
-	aside func()
-	// resumed is told of a CONT; nil: it does not matter.
-	resumed func()
+	afterSignal time.Duration // how long it may take to return after a signal; negative: as long as it takes
+	aside       func()        // lets others pass before this process is suspended; nil: nobody stands behind it
+	resumed     func()        // is told of a CONT; nil: nothing has to be told
 }
 
-// errLeft says that something did not come back before its context ended.
+// errLeft says that a function was abandoned because its context had ended.
 var errLeft = errors.New("did not come back")
 
-// await is what f returns, unless a signal comes first that ends this process: then its
-// context ends with that tty.SignalError, which is the error, too. If f succeeds after
-// that, the value is returned with the error.
+// await returns what f returns, and hears signals until then. A signal that ends this process
+// ends the context of f, and its tty.SignalError is the error. If f succeeds after that, its
+// value is returned together with the error.
 func await[T any](ctx context.Context, w *Waiter, m manner, f func(context.Context) (T, error)) (none T, err error) {
 	type outcome struct {
 		v   T
@@ -85,21 +83,21 @@ func await[T any](ctx context.Context, w *Waiter, m manner, f func(context.Conte
 }
 
 const (
-	// suspendWithin is how soon after a Ctrl-Z the shell's prompt is to be back, whatever
-	// the store does.
+	// suspendWithin is how soon after a Ctrl-Z the shell's prompt is back, whatever the
+	// store does.
 	suspendWithin = 300 * time.Millisecond
-	// endWithin is how soon a signal ends the wait where a server does not answer: then
-	// nothing can be given back, and what it has of us ends with its TTL.
+	// endWithin is how soon a signal ends the wait when a server does not answer: nothing
+	// can be given back then, and our ticket or lease ends with its TTL.
 	endWithin = time.Second
 )
 
-// request is told of a TSTP, and returns after how much time this process is suspended; 0:
-// not by await.
+// request is told of a TSTP, and returns after how much time await is to suspend this
+// process; 0: not at all.
 //
-// Where others stand behind us, we are suspended once they can pass. But a call to a server
-// may take as long as an outage: nobody waits for what we have in hand there, and to the
-// server we are then a process that was frozen, which has its place again when it goes on. In
-// a directory the call may have the pool's lock.
+// When others stand behind it, this process is suspended once they can pass. But a call to a
+// server may take as long as an outage. It holds up nobody, so this process is suspended
+// within it: the server takes it for frozen, and it has its place again when it goes on. In a
+// directory the call may hold the pool's lock.
 func (w *Waiter) request(m manner) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,8 +114,8 @@ func (w *Waiter) request(m manner) time.Duration {
 	return 0
 }
 
-// listener is what Ctrl-Z and fg have requested. The goroutine that stands in the line
-// reads it as well.
+// listener holds what Ctrl-Z and fg have requested. The goroutine that stands in the line
+// reads it, too.
 type listener struct {
 	mu         sync.Mutex
 	suspension tty.Suspension

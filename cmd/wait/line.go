@@ -10,8 +10,8 @@ import (
 	"berth/limiter"
 )
 
-// stand stands in the line until the slots are ours, with what was seen before. Most
-// signals end that; Ctrl-Z suspends it, and the others pass until it goes on.
+// stand stands in the line until the slots are ours. before is what the first try has found
+// out. Most signals end the wait; Ctrl-Z suspends it, and the others pass until it goes on.
 func (w *Waiter) stand(ctx context.Context, gated bool, before seen) (*limiter.Session, error) {
 	ctx, cancel := w.allowed(ctx, gated)
 	defer cancel()
@@ -34,7 +34,7 @@ func (w *Waiter) stand(ctx context.Context, gated bool, before seen) (*limiter.S
 	})
 	display.end()
 	switch {
-	case err == nil && w.requested(): // too late for the wait: the job gets it
+	case err == nil && w.requested(): // too late for the wait: the job gets the TSTP
 		w.Signals.Requeue(tty.TSTP)
 	case s != nil && err != nil: // too late for the wait and too early for the command
 		return nil, errors.Join(err, s.Unused(context.Background()))
@@ -42,19 +42,19 @@ func (w *Waiter) stand(ctx context.Context, gated bool, before seen) (*limiter.S
 	return s, w.withState(err)
 }
 
-// stepAside suspends this process, and lets the others pass until it goes on. The goroutine
-// that has the place calls it.
+// stepAside suspends this process, and lets the others pass until it goes on. It is called by
+// the goroutine that has the place.
 func (w *Waiter) stepAside(ctx context.Context, p lease.Place) error {
 	if !w.requested() {
 		return nil // a CONT has come
 	}
 	err := p.StepAside(ctx)
 	time.Sleep(tty.ContGrace)
-	if w.take() { // else a CONT has come, or this process was suspended without us
+	if w.take() { // else a CONT has come, or await has suspended this process
 		w.Suspend()
 	}
 	if err != nil {
-		return nil // then the others passed us within a minute
+		return nil // the others have passed a frozen process within a minute
 	}
 	return p.Return(ctx)
 }

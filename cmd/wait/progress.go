@@ -9,10 +9,10 @@ import (
 	"berth/lease"
 )
 
-// Progress tells a person why nothing happens: on a terminal one line that is kept up to
-// date and is gone afterwards, elsewhere a line after 30 s and then after twice as long each
-// time. It reads the pool only when it has something to show, and nothing waits for that: a
-// store may take its time.
+// Progress tells a person why nothing happens: on a terminal with one line that is kept up to
+// date and removed at the end, elsewhere with a line after 30 s, another one a minute later,
+// and so on, with pauses that double. It reads the pool only to show something, and nothing
+// waits for that: a store may take its time.
 type Progress struct {
 	Live  bool // it is on a terminal
 	Text  func(p *lease.Pool, err error, waited time.Duration) string

@@ -1,8 +1,8 @@
-// Package wait gets slots for a process that can be signalled and suspended: at once where
-// that is possible, else by standing in the line. Whatever may take time on the way is
-// waited for in one place, which hears signals.
+// Package wait gets slots for a process that can be signalled and suspended: at once if that
+// is possible, otherwise by standing in the line. Everything on the way that may take long is
+// waited for in one place, await, where signals are heard.
 //
-// It prints nothing. What a person is told of a long wait goes through Progress.
+// It prints nothing: Progress is given what a person should read during a long wait.
 package wait
 
 import (
@@ -17,7 +17,7 @@ import (
 	"berth/limiter"
 )
 
-// Waiter gets the slots of one request. It is for one goroutine.
+// Waiter gets the slots of one request. It is for one goroutine at a time.
 type Waiter struct {
 	Store   lease.Store
 	Request lease.Request
@@ -26,27 +26,27 @@ type Waiter struct {
 	Signals *tty.Signals
 	Suspend func() // suspends this process, not within a call to the store
 
-	Catch      func()                     // has Signals started before the line, where they were not before; nil: they were
-	Ask        limiter.Ask                // asks gates
-	Check      func(lease.Settings) error // whether the pool's own gates can be answered here
-	First      func()                     // this process is the first in the line, and has to wait
-	Trouble    func(error)                // the store cannot be reached, and is tried again
-	Recovering func(lease.Verdict)        // nobody starts yet, for the server may have lost leases
-	Progress   *Progress                  // nil: nobody is told
+	Catch      func()                     // starts Signals; nil: they are started already
+	Ask        limiter.Ask                // asks the gates
+	Check      func(lease.Settings) error // fails if the pool's own gates can never be answered here
+	First      func()                     // is called when this process is the first in the line and has to wait
+	Trouble    func(error)                // is told that the store cannot be reached and is tried again
+	Recovering func(lease.Verdict)        // is told that no job may start yet because the server may have lost leases
+	Progress   *Progress                  // nil: a person is told nothing
 
 	listener
 }
 
 const (
-	// firstTry is how long the first try may take, during which no signal is heard: a
-	// process may keep the pool's lock.
+	// firstTry is how long the first try may take, which hears no signal: another process
+	// may keep the pool's lock.
 	firstTry = 500 * time.Millisecond
-	// notWaiting is how long "at once" may take when a process is frozen in the pool's
-	// lock; answers is the same for a server, which may be far away.
+	// notWaiting is how long "at once" may take when a frozen process holds the pool's lock;
+	// answers is the same for a server, which may be far away.
 	notWaiting = time.Second
 	answers    = 5 * time.Second
-	// decideWithin is how much longer it may take when gates have to decide first: CPU
-	// use needs two samples, and a command of the user's takes its time.
+	// decideWithin is how much longer it may take when gates have to decide first: CPU use
+	// needs two samples, and a gate's command takes its time.
 	decideWithin = 12 * time.Second
 )
 
@@ -61,15 +61,15 @@ type BusyError struct {
 func (e *BusyError) Error() string { return e.Err.Error() }
 func (e *BusyError) Unwrap() error { return e.Err }
 
-// seen is what a first try has found out.
+// seen is what the first try has found out.
 type seen struct {
 	verdict lease.Verdict
-	out     error // the store could not be reached; nil: it could, or nobody knows
+	out     error // why the store could not be reached; nil: it could, or nobody knows
 }
 
-// Acquire takes the slots. Its errors are those of limiter.Acquire, with *BusyError for
-// *limiter.BusyError, and tty.SignalError when a signal ended the wait. Nothing is held
-// then.
+// Acquire takes the slots. Its errors are those of limiter.Acquire, with *BusyError around
+// *limiter.BusyError, and tty.SignalError when a signal ended the wait. After an error
+// nothing is held.
 func (w *Waiter) Acquire(ctx context.Context) (*limiter.Session, error) {
 	s, before, err := w.try(ctx)
 	if s != nil || err != nil {
@@ -90,10 +90,10 @@ func (w *Waiter) Acquire(ctx context.Context) (*limiter.Session, error) {
 	return w.stand(ctx, gated, before)
 }
 
-// try takes the slots if that is possible at once. It hears no signals, and so it does not
-// take long. Without a session and an error the request has to wait.
+// try takes the slots if that is possible at once. It hears no signals, so it does not take
+// long. No session and no error: the request has to wait.
 func (w *Waiter) try(ctx context.Context) (*limiter.Session, seen, error) {
-	if w.Request.Key != "" { // which wants its place in the line, however short the visit
+	if w.Request.Key != "" { // it wants a place in the line, even for a moment
 		own, err := w.ownSettings(ctx)
 		return nil, seen{verdict: lease.Verdict{Own: own}}, err
 	}
@@ -117,7 +117,7 @@ func (w *Waiter) try(ctx context.Context) (*limiter.Session, seen, error) {
 	return nil, seen{verdict: busy.Verdict}, nil
 }
 
-// ownSettings are the pool's, empty when they cannot be read: the line tells them.
+// ownSettings are the pool's, none when they cannot be read: the line will tell.
 func (w *Waiter) ownSettings(ctx context.Context) (lease.Settings, error) {
 	atMost := firstTry
 	if w.Remote {
@@ -134,7 +134,7 @@ func (w *Waiter) ownSettings(ctx context.Context) (lease.Settings, error) {
 }
 
 // heldUp reports whether a request that does not wait has met a process that keeps the
-// pool's lock: it has been told so, and does not line up for it.
+// pool's lock: then it does not stand in the line for that lock either.
 func (w *Waiter) heldUp(err error) bool {
 	return w.AtMost == 0 && errors.As(err, new(*lease.LockHeldError))
 }
@@ -155,8 +155,8 @@ func (w *Waiter) allowed(ctx context.Context, gated bool) (context.Context, cont
 	}
 }
 
-// Answerable runs check, which finds out whether gates can be answered here at all. A disk
-// whose server is gone may never answer. gated is whether they are to decide after that.
+// Answerable runs check, which finds out whether gates can be answered here at all: a disk
+// whose server is gone never answers. gated says whether gates decide after that.
 func (w *Waiter) Answerable(ctx context.Context, gated bool, check func() error) error {
 	ctx, cancel := w.allowed(ctx, gated)
 	defer cancel()
@@ -167,8 +167,8 @@ func (w *Waiter) Answerable(ctx context.Context, gated bool, check func() error)
 	return err
 }
 
-// Pool reads the pool before anything else is done with it. A request that waits for a
-// slot waits for a server, too; one that does not wait, not for a pool's lock.
+// Pool reads the pool before anything else is done with it. A request that waits for a slot
+// waits for the server, too; one that does not wait does not wait for the pool's lock either.
 func (w *Waiter) Pool(ctx context.Context) (lease.Pool, error) {
 	if w.Remote && w.AtMost != 0 {
 		var cancel context.CancelFunc
@@ -196,7 +196,7 @@ func (w *Waiter) Pool(ctx context.Context) (lease.Pool, error) {
 	return pool, err
 }
 
-// read reads the pool for people. It takes as long as the store does, but for that limit.
+// read reads the pool for people, for as long as it may take at most.
 func (w *Waiter) read(ctx context.Context, t lease.Ticket, atMost time.Duration) (*lease.Pool, error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
@@ -211,21 +211,21 @@ func (w *Waiter) read(ctx context.Context, t lease.Ticket, atMost time.Duration)
 	return &p, err
 }
 
-// withState adds to a *limiter.BusyError what the caller should know of the pool. A signal
-// that comes during that is the error: a shell goes on with its loop after Ctrl-C unless
-// we die of it.
+// withState adds the state of the pool to a *limiter.BusyError. A signal that comes while it
+// is read takes the place of the error: a shell only ends its loop at a Ctrl-C if berth dies
+// of it.
 func (w *Waiter) withState(err error) error {
 	var busy *limiter.BusyError
 	if !errors.As(err, &busy) {
 		return err
 	}
 	if out := (*lease.UnreachableError)(nil); w.AtMost == 0 && errors.As(busy.Err, &out) {
-		return out // a request that does not wait has waited for the store, and not for a slot
+		return out // there was no answer, so nobody knows whether a slot is free
 	}
-	if errors.As(err, new(*lease.LockHeldError)) { // nothing more can be seen behind it
+	if errors.As(err, new(*lease.LockHeldError)) { // the pool cannot be read
 		return &BusyError{Err: err, Request: w.Request}
 	}
-	// Not the whole line: a thousand waiters may ask at the same time.
+	// Without the tickets: a thousand waiters may do this at the same time.
 	state, rerr := await(context.Background(), w, manner{}, func(ctx context.Context) (*lease.Pool, error) {
 		return w.read(ctx, lease.Ticket{}, time.Second)
 	})

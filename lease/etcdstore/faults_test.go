@@ -133,7 +133,11 @@ func TestGivesUp(t *testing.T) {
 		"cannot reach store":                      p.StepAside,
 		"cannot leave the line of pool p: cannot": p.Leave,
 	} {
-		err := step(soon(t))
+		ctx := soon(t)
+		err := step(ctx)
+		if ctx.Err() != nil {
+			t.Errorf("%s: it went on until its caller's time was over", want)
+		}
 		if !errors.As(err, new(*lease.UnreachableError)) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want an UnreachableError that says %q", err, want)
 		}

@@ -68,7 +68,7 @@ func TestLateUndoTakesNothingBack(t *testing.T) {
 	t.Parallel()
 	server := known(t)
 	p, look := engine.NewProxy(t, server.Addr), open(t, server, "")
-	s := openAt(t, p.Addr, nil, redisstore.Timings{Call: 300 * time.Millisecond})
+	s := openAt(t, p.Addr, nil, redisstore.Timings{Call: time.Second})
 	release(t, try(t, s, job(1, longTTL)))
 	r := job(1, longTTL)
 	lost := false

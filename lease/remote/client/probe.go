@@ -66,18 +66,7 @@ func (k *Kind) Other() Fault {
 
 func (k *Kind) look(ctx context.Context, host string, c *tls.Config) error {
 	if c == nil {
-		// The certificate does not matter: nothing is sent.
-		conn, err := handshake(ctx, host, &tls.Config{InsecureSkipVerify: true})
-		if err == nil {
-			conn.Close()
-		}
-		switch {
-		case err == nil || alert(err) != "":
-			return errWantsTLS
-		case isDial(err):
-			return err
-		}
-		return k.greet(ctx, host)
+		return k.lookPlainly(ctx, host)
 	}
 	conn, err := handshake(ctx, host, c)
 	if _, known := k.TLS(c, err); err != nil && !known && !isDial(err) {
@@ -95,6 +84,24 @@ func (k *Kind) look(ctx context.Context, host string, c *tls.Config) error {
 	// That it wants a certificate of ours it says only after the handshake.
 	_, err = conn.Read(make([]byte, 1))
 	return err
+}
+
+// lookPlainly tries both at once: a server without TLS may say nothing to a handshake.
+func (k *Kind) lookPlainly(ctx context.Context, host string) error {
+	greeted := make(chan error, 1)
+	go func() { greeted <- k.greet(ctx, host) }()
+	// The certificate does not matter: nothing is sent.
+	conn, err := handshake(ctx, host, &tls.Config{InsecureSkipVerify: true})
+	if err == nil {
+		conn.Close()
+	}
+	switch {
+	case err == nil || alert(err) != "":
+		return errWantsTLS
+	case isDial(err):
+		return err
+	}
+	return <-greeted
 }
 
 // handshake connects with TLS.

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"berth/cmd/manual"
+	"berth/cmd/tokenfile"
 	"berth/cmd/words"
 )
 
@@ -46,7 +47,7 @@ func do(request any) (code int, err error) {
 	case words.Held:
 		return held(r)
 	case words.Token:
-		return codeOK, checkToken(r.File, r.Token)
+		return codeOK, tokenfile.Check(r.File, r.Token)
 	case words.Completion:
 		return codeOK, complete(r.Words)
 	case words.Man:

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"berth/cmd/job"
+	"berth/cmd/tokenfile"
 	"berth/cmd/tty"
 	"berth/lease"
 	"berth/limiter"
@@ -32,7 +33,7 @@ func code(err error) int {
 		sig     tty.SignalError
 		busy    *limiter.BusyError
 		stopped *lease.StoppedError
-		stale   *staleError
+		stale   *tokenfile.StaleError
 	)
 	switch {
 	case err == nil:

@@ -8,6 +8,7 @@ import (
 	"berth/cmd/job"
 	"berth/cmd/open"
 	"berth/cmd/text"
+	"berth/cmd/tokenfile"
 	"berth/cmd/tty"
 	"berth/cmd/view"
 	"berth/cmd/wait"
@@ -19,90 +20,94 @@ import (
 
 // explain says what an error means and what to do next.
 func (s *speaker) explain(err error) {
-	var (
-		usage   *words.UsageError
-		busy    *wait.BusyError
-		nested  *job.NestedError
-		sig     tty.SignalError
-		damaged *lease.DamagedError
-		held    *lease.LockHeldError
-		remote  *open.NoRemoteError
-		parent  *open.NoParentError
-		name    *open.NameError
-		out     *lease.UnreachableError
-		refused *lease.RefusedError
-		foreign *lease.ForeignStoreError
-		hinted  *words.HintedError
-		other   *strangerError
-		noProc  *procwatch.NoProcError
-		none    words.Nowhere
-		heavy   *limiter.TooHeavyError
-	)
-	switch {
-	case errors.As(err, &sig): // whoever sent it knows
-	case errors.As(err, &remote):
-		s.errorf("%v", err)
-		s.hintf("go build -o %s ./cmd/berth-remote, where berth was built", open.RemoteProgram)
-	case errors.As(err, &parent):
-		s.errorf("%v", err)
-		s.hintf("mkdir -p %s if %s is right", text.Quoted([]string{parent.Dir})[0], parent.From)
-	case errors.As(err, &name):
-		s.errorf("%v", err)
-		s.hintf("%s", nameHint(name))
-	case errors.As(err, &out):
-		s.errorf("%v", err)
-		s.advise(outageHint(out))
-	case errors.As(err, &refused):
-		s.errorf("%v", err)
-		s.advise(refused.Hint)
-	case errors.As(err, &usage):
-		s.errorf("%v", err)
-		next := usage.Cmd + " --help"
-		if errors.As(usage.Err, &hinted) {
-			next = hinted.Next
-		}
-		s.hintf("%s", next)
-	case errors.As(err, &hinted):
-		s.errorf("%v", err)
-		s.hintf("%s", hinted.Next)
-	case errors.As(err, &noProc):
-		s.errorf("%v", err)
-		s.hintf("mount -t proc proc /proc, or before a chroot: mount --bind /proc DIR/proc")
-	case errors.As(err, &busy):
-		s.errorf("%s", busyText(busy))
-		s.hintf("%s", busyHint(busy))
-	case errors.As(err, &nested):
-		s.errorf("%v", err)
-		s.hintf("%s", nestedHint(nested))
-	case errors.As(err, &other):
-		s.errorf("%v", err)
-		s.hintf("%s", other.hint())
-	case errors.As(err, &damaged):
-		s.errorf("%v; it counts as taken, because its job may still run", err)
-		s.hintf("if no job of pool %s runs any more: rm %s", damaged.Pool, text.Quoted([]string{damaged.Path})[0])
-	case errors.As(err, &foreign) && foreign.Default:
-		s.errorf("%v", err)
-		s.hintf("as root: rm -r '%s'; and 'd %s 0700 %s - -' in /etc/tmpfiles.d/berth.conf makes it at every boot", foreign.Dir, foreign.Dir, foreign.Me)
-	case errors.As(err, &foreign):
-		s.errorf("%v", err)
-		s.hintf("if that is the store you mean: --store-owner %s, or BERTH_STORE_OWNER=%s", foreign.Owner, foreign.Owner)
-	case errors.As(err, &held):
-		s.errorf("%v", err)
-		s.hintf("%s", heldHint(held))
-	case errors.As(err, &none):
-		s.errorf("%v", err)
-	case errors.Is(err, lease.ErrNotFound):
-		s.errorf("%v (never was, or is over)", err)
-		s.hintf("berth ls")
-	case errors.As(err, &heavy):
-		s.errorf("%v", err)
-		s.hintf("%s", heavyHint(heavy))
-	case storeHint(err) != "":
-		s.errorf("%v", err)
-		s.hintf("%s", storeHint(err))
-	default:
-		s.errorf("%v", err)
+	if errors.As(err, new(tty.SignalError)) {
+		return // its sender knows
 	}
+	s.errorf("%s", factOf(err))
+	s.advise(hintTo(err))
+}
+
+func factOf(err error) string {
+	var busy *wait.BusyError
+	switch {
+	case errors.As(err, &busy):
+		return busyText(busy)
+	case errors.As(err, new(*lease.DamagedError)):
+		return fmt.Sprintf("%v; it counts as taken, because its job may still run", err)
+	case errors.Is(err, lease.ErrNotFound) && !errors.As(err, new(words.Nowhere)):
+		return fmt.Sprintf("%v (it never existed or is over)", err)
+	}
+	return err.Error()
+}
+
+// hintTo is the hint of the first entry of the table that is about err; "" for none.
+func hintTo(err error) string {
+	for _, entry := range hints {
+		if hint, is := entry(err); is {
+			return hint
+		}
+	}
+	return storeHint(err)
+}
+
+// about is an entry for errors of one type.
+func about[E error](hint func(E) string) func(error) (string, bool) {
+	return func(err error) (string, bool) {
+		var e E
+		if !errors.As(err, &e) {
+			return "", false
+		}
+		return hint(e), true
+	}
+}
+
+// hints are what to do about errors. An error may wrap several of these: the first counts.
+var hints = []func(error) (string, bool){
+	about(func(*open.NoRemoteError) string {
+		return fmt.Sprintf("go build -o %s ./cmd/berth-remote, where berth was built", open.RemoteProgram)
+	}),
+	about(func(e *open.NoParentError) string {
+		return fmt.Sprintf("mkdir -p %s if %s is right", text.Quoted([]string{e.Dir})[0], e.From)
+	}),
+	about(nameHint),
+	about(outageHint),
+	about(func(e *lease.RefusedError) string { return e.Hint }),
+	about(usageHint),
+	about(func(e *words.HintedError) string { return e.Next }),
+	about(func(*procwatch.NoProcError) string {
+		return "mount -t proc proc /proc, or before a chroot: mount --bind /proc DIR/proc"
+	}),
+	about(busyHint),
+	about(nestedHint),
+	about(strangerHint),
+	about(func(*tokenfile.UnusableError) string {
+		return "FILE is a regular file that each of the jobs can write, beside what it protects; it is created if that is possible"
+	}),
+	about(func(e *tokenfile.OtherError) string {
+		return "name another FILE, or, when no job writes to what it protects: rm " + text.Quoted([]string{e.File})[0]
+	}),
+	about(func(e *lease.DamagedError) string {
+		return fmt.Sprintf("if no job of pool %s runs any more: rm %s", e.Pool, text.Quoted([]string{e.Path})[0])
+	}),
+	about(foreignHint),
+	about(heldHint),
+	about(func(words.Nowhere) string { return "" }),
+	func(err error) (string, bool) { return "berth ls", errors.Is(err, lease.ErrNotFound) },
+	about(heavyHint),
+}
+
+func usageHint(e *words.UsageError) string {
+	if hinted := (*words.HintedError)(nil); errors.As(e.Err, &hinted) {
+		return hinted.Next
+	}
+	return e.Cmd + " --help"
+}
+
+func foreignHint(e *lease.ForeignStoreError) string {
+	if e.Default {
+		return fmt.Sprintf("as root: rm -r '%s'; and 'd %s 0700 %s - -' in /etc/tmpfiles.d/berth.conf makes it at every boot", e.Dir, e.Dir, e.Me)
+	}
+	return fmt.Sprintf("if that is the store you mean: --store-owner %s, or BERTH_STORE_OWNER=%s", e.Owner, e.Owner)
 }
 
 // busyText says why no slot could be had, and what can be seen of the pool.

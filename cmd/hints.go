@@ -7,10 +7,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"berth/cmd/open"
+	"berth/cmd/stopping"
 	"berth/cmd/storename"
 	"berth/cmd/text"
 	"berth/lease"
@@ -138,4 +141,22 @@ func freshHint(where string) string {
 		return ""
 	}
 	return "if nobody else has ever used this server, ?fresh=1 behind its URL waits for nobody"
+}
+
+// strangerHint is how to end a job that this user cannot end, or that nothing but its record shows.
+func strangerHint(e *stopping.StrangerError) string {
+	words := []string{"berth", "stop", "--store", e.Where, e.Lease.ID}
+	switch owner := text.UserName(e.Lease.UID); {
+	case !e.Hidden() && e.Lease.Child.PID == 1:
+		return "ps -fp 1"
+	case !e.Hidden():
+		return fmt.Sprintf("check with ps -fp %d; if it is the job: kill %d", e.Lease.Child.PID, e.Lease.Child.PID)
+	case e.Lease.UID == os.Geteuid():
+		words = append([]string{"sudo"}, slices.Insert(words, 4, "--store-owner", owner)...)
+	case owner == strconv.Itoa(e.Lease.UID): // it has no name here
+		words = append([]string{"sudo", "-u", "#" + owner}, words...)
+	default:
+		words = append([]string{"sudo", "-u", owner}, words...)
+	}
+	return strings.Join(text.Quoted(words), " ")
 }

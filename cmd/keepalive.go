@@ -14,7 +14,7 @@ func keepalive(r words.Keepalive) error {
 		return err
 	}
 	st.HandleSuspend()
-	ctx, cancel := asking(st)
+	ctx, cancel := telling(st)
 	defer cancel()
 	id := r.Lease
 	switch {

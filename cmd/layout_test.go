@@ -16,7 +16,7 @@ import (
 // meet, but for cmd/text, cmd/storename and cmd/tty, which others of cmd may use.
 var edges = map[string][]string{
 	"berth":                  {"berth/cmd"},
-	"berth/cmd":              {"berth/cmd/gates", "berth/cmd/job", "berth/cmd/wait", "berth/cmd/manual", "berth/cmd/open", "berth/cmd/storename", "berth/cmd/text", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd":              {"berth/cmd/gates", "berth/cmd/job", "berth/cmd/wait", "berth/cmd/manual", "berth/cmd/open", "berth/cmd/stopping", "berth/cmd/storename", "berth/cmd/text", "berth/cmd/tokenfile", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/manual":       {},
 	"berth/cmd/gates":        {"berth/cmd/text", "berth/lease", "berth/limiter", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/job":          {"berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/lease/clock", "berth/limiter", "berth/procwatch"},
@@ -25,6 +25,8 @@ var edges = map[string][]string{
 	"berth/cmd/wait":         {"berth/cmd/tty", "berth/lease", "berth/lease/clock", "berth/lease/retry", "berth/limiter"},
 	"berth/cmd/view":         {"berth/cmd/text", "berth/lease", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/open":         {"berth/cmd/storename", "berth/cmd/tty", "berth/lease", "berth/lease/filestore", "berth/lease/remote", "berth/procwatch"},
+	"berth/cmd/stopping":     {"berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/procwatch"},
+	"berth/cmd/tokenfile":    {},
 	"berth/cmd/storename":    {"berth/cmd/text", "berth/lease", "berth/lease/remote"},
 	"berth/cmd/words":        {"berth/cmd/storename", "berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/lease/remote", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/berth-remote": {"berth/cmd", "berth/cmd/open", "berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore"},
@@ -51,8 +53,7 @@ var edges = map[string][]string{
 
 // only says who alone may import a package from elsewhere.
 var only = map[string][]string{
-	"github.com/urfave/cli/v2":              {"berth/cmd/words"},
-	"github.com/gofrs/flock":                {"berth/cmd"},
+	"github.com/gofrs/flock":                {"berth/cmd/tokenfile"},
 	"github.com/redis/go-redis/v9":          {"berth/lease/redisstore"},
 	"go.etcd.io/etcd":                       {"berth/lease/etcdstore"},
 	"google.golang.org/grpc":                {"berth/lease/etcdstore"},

@@ -10,6 +10,7 @@ import (
 
 	"berth/cmd/gates"
 	"berth/cmd/open"
+	"berth/cmd/text"
 	"berth/cmd/tty"
 	"berth/cmd/view"
 	"berth/cmd/words"
@@ -51,7 +52,7 @@ func limit(l *words.Limit) error {
 
 // change is what l makes of the settings that were.
 func change(l *words.Limit, old lease.Settings, err error) (lease.Settings, error) {
-	own, err := l.Change(old, err, func(own lease.Settings) error { return gates.Trusted(l.Pool, own, view.UserName) })
+	own, err := l.Change(old, err, func(own lease.Settings) error { return gates.Trusted(l.Pool, own, text.UserName) })
 	switch {
 	case err != nil || own.None():
 		return own, err
@@ -101,7 +102,7 @@ func showLimit(st *open.Store, pool string) error {
 func noted(own lease.Settings, was *int, reason string) lease.Settings {
 	same := was == nil && own.Limit == nil || was != nil && own.Limit != nil && *was == *own.Limit
 	if reason != "" || !same || own.Limit == nil && own.Reason == "" {
-		own.SetBy, own.SetAt, own.Reason = view.Me(), time.Now(), reason
+		own.SetBy, own.SetAt, own.Reason = text.Me(), time.Now(), reason
 	}
 	return own
 }

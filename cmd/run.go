@@ -9,6 +9,7 @@ import (
 	"berth/cmd/gates"
 	"berth/cmd/job"
 	"berth/cmd/open"
+	"berth/cmd/text"
 	"berth/cmd/tty"
 	"berth/cmd/view"
 	"berth/cmd/wait"
@@ -227,7 +228,7 @@ func callersEnviron() []string { return job.CallersEnviron(open.Becoming) }
 
 func newAsker(st *open.Store, q lease.Request, say *speaker) *gates.Asker {
 	return &gates.Asker{
-		Store: st, Where: st.Where, Boot: st.Self.Boot, Request: q, UserName: view.UserName,
+		Store: st, Where: st.Where, Boot: st.Self.Boot, Request: q, UserName: text.UserName,
 		Failed: func(why string) { say.errorf("%s", why) },
 	}
 }

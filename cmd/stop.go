@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
+	"berth/cmd/job"
 	"berth/cmd/open"
-	"berth/cmd/view"
+	"berth/cmd/stopping"
+	"berth/cmd/text"
 	"berth/cmd/words"
 	"berth/lease"
 )
@@ -27,7 +30,7 @@ func stop(r words.Stop) error {
 	if len(ids) == 0 && all {
 		say.notef("%s", r.Choice.None())
 	}
-	r.Stop.By = fmt.Sprintf("%s (pid %d)", view.Me(), os.Getpid())
+	r.Stop.By = fmt.Sprintf("%s (pid %d)", text.Me(), os.Getpid())
 	return stopAll(st, say, ids, unknown, all, r.Stop)
 }
 
@@ -42,7 +45,7 @@ func stopAll(st *open.Store, say *speaker, ids []string, errs []error, gone bool
 			say.notef("cannot stop a job whose record cannot be read")
 			continue
 		}
-		ctx, cancel := asking(st)
+		ctx, cancel := telling(st)
 		entry, err := st.Tell(ctx, id, stopMessage(stop))
 		cancel()
 		switch {
@@ -55,9 +58,20 @@ func stopAll(st *open.Store, say *speaker, ids []string, errs []error, gone bool
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, enforce(st, asked, stop)...)
+	errs = append(errs, stopping.Enforce(stopping.Store{Store: st, Remote: st.Remote, Where: st.Where, Self: st.Self, Mark: job.Mark}, asked, stop)...)
 	if len(errs) > 0 {
 		return several(errs)
 	}
 	return nil
+}
+
+// tellTime bounds telling a lease in a directory: a process that is frozen may hold the
+// pool's lock. A store on a server says itself that it is out of reach.
+const tellTime = 10 * time.Second
+
+func telling(st *open.Store) (context.Context, context.CancelFunc) {
+	if st.Remote {
+		return context.WithCancel(context.Background())
+	}
+	return context.WithTimeoutCause(context.Background(), tellTime, fmt.Errorf("no answer in %v", tellTime))
 }

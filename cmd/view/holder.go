@@ -35,7 +35,7 @@ func StalledNotes(p *lease.Pool, longest *lease.Entry) []string {
 // Describe names a job: its command, pid, and for how long.
 func Describe(l *lease.Lease) string {
 	where := ""
-	if l.Owner.Host != "" && l.Owner.Host != Host() {
+	if l.Owner.Host != "" && l.Owner.Host != text.Host() {
 		where = " on " + text.OneLine(l.Owner.Host)
 	}
 	return fmt.Sprintf("%s (pid %d%s, %s)", text.Shorten(text.CommandLine(l.Command), 40), describedPID(l), where, text.Since(l.Since))

@@ -193,7 +193,7 @@ func (v *viewer) process(j *Holder, id procwatch.ID) {
 
 func (v *viewer) user(uid int) string {
 	if _, known := v.users[uid]; !known {
-		v.users[uid] = UserName(uid)
+		v.users[uid] = text.UserName(uid)
 	}
 	return v.users[uid]
 }

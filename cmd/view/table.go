@@ -83,7 +83,7 @@ func setUsual(rows []*row) {
 			all[r.user+"@"+r.host] = true
 		}
 	}
-	us := text.OneLine(Me())
+	us := text.OneLine(text.Me())
 	for _, r := range rows {
 		who := r.user + "@" + r.host
 		r.usual = r.host != "" && (len(all) == 1 || who == us)

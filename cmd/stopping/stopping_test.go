@@ -1,4 +1,4 @@
-package cmd
+package stopping
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"berth/cmd/open"
 	"berth/lease"
 	"berth/procwatch"
 )
@@ -37,8 +36,8 @@ func TestOneLookForAll(t *testing.T) {
 			State: lease.Running, Slots: []int{i}, Request: lease.Request{ID: id, Pool: "p", Heartbeat: time.Second},
 		}})
 	}
-	st := open.Guarded(deaf)
-	if errs := enforce(st, deaf.holders, lease.Stop{}); len(errs) > 0 {
+	st := Store{Store: deaf, Mark: func(id string) string { return id }}
+	if errs := Enforce(st, deaf.holders, lease.Stop{}); len(errs) > 0 {
 		t.Error(errs)
 	}
 	if deaf.looks != -1 {
@@ -53,9 +52,9 @@ func TestKillThatEndsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &chase{id: "p/000000000000", ending: make(chan error), tree: []procwatch.ID{self}, killed: time.Now().Add(time.Hour)}
+	c := &ending{id: "p/000000000000", done: make(chan error), tree: []procwatch.ID{self}, killed: time.Now().Add(time.Hour)}
 	e := &lease.Entry{Lease: &lease.Lease{State: lease.Orphaned}}
-	st := &open.Store{}
+	st := Store{}
 	if over, err := follow(st, c, e, lease.Stop{}); over || err != nil {
 		t.Errorf("over %v, %v, before KILL has had its time", over, err)
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package cmd
+package tokenfile
 
 import (
 	"errors"
@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile waits for the lock of an open file, until unlock. The lock is another
+// lock waits for the lock of an open file, until unlock. The lock is another
 // descriptor's, so a file that took the other's place before it is refused.
-func lockFile(f *os.File) (unlock func(), err error) {
+func lock(f *os.File) (unlock func(), err error) {
 	l := flock.New(f.Name(), flock.SetFlag(os.O_RDONLY))
 	for err = l.Lock(); errors.Is(err, unix.EINTR); {
 		err = l.Lock()

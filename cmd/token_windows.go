@@ -1,8 +1,0 @@
-package cmd
-
-import (
-	"errors"
-	"os"
-)
-
-func lockFile(*os.File) (func(), error) { return nil, errors.ErrUnsupported }

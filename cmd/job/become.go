@@ -9,9 +9,9 @@ import (
 	"berth/procwatch"
 )
 
-// Become turns this process into the command, which inherits the descriptor of its slot:
-// nothing supervises it. It returns only with an error, and nothing was started then: a
-// tty.SignalError when a signal came before.
+// Become turns this process into the command, which inherits the descriptor of its slot and
+// is not supervised. It returns only with an error, a tty.SignalError if a signal came before:
+// then nothing was started, and the slots are given back.
 func Become(ctx context.Context, s *limiter.Session, argv, env []string, signals *tty.Signals) error {
 	if s == nil {
 		return become(argv, env, signals)
@@ -20,7 +20,7 @@ func Become(ctx context.Context, s *limiter.Session, argv, env []string, signals
 	if err == nil {
 		err = become(argv, env, signals)
 	}
-	return errors.Join(err, s.Unused(ctx))
+	return errors.Join(err, s.Unused(context.WithoutCancel(ctx)))
 }
 
 func become(argv, env []string, signals *tty.Signals) error {

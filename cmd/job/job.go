@@ -1,11 +1,11 @@
-// Package job runs one command under one session, from its start to a definite end: it
-// supervises the command, passes signals on, follows Ctrl-Z and fg, keeps the time
-// limits, ends the tree, and gives the slots back after that.
+// Package job runs one command under one session, from its start to a definite end. It
+// forwards signals, follows Ctrl-Z and fg, keeps the time limits, ends the command's tree
+// where that has to be, and gives the slots back after that.
 //
-// What is to be done about an event is decided by two state machines without effects of
-// their own, life and control. One loop turns what comes from the kernel, the session and
-// the clock into events, and does what the machines say. What happened goes to sinks,
-// which must not block: nothing here prints.
+// Two state machines decide what an event means: life and control (job control). They are
+// data and have no effects of their own. One loop turns what comes from the kernel, the
+// session and the clock into events, and does what the machines return. What happened goes to
+// sinks, which do not block: nothing here prints.
 package job
 
 import (
@@ -34,9 +34,9 @@ type Spec struct {
 	RunOnWhenLost bool // do not end the job when its lease is lost
 }
 
-// Inputs are what a job needs to hear and to know of its surroundings.
+// Inputs are what a job needs of the process that it runs in.
 type Inputs struct {
-	Signals *tty.Signals         // those of tty.Fatal are caught already
+	Signals *tty.Signals         // tty.Fatal are caught already
 	Suspend func()               // suspends this process, not within a call to the store
 	Clock   func() clock.Instant // on which keepalives are counted
 }
@@ -45,8 +45,8 @@ type Inputs struct {
 type Result struct {
 	Code   int            // of the command
 	Signal syscall.Signal // that ended the command, or 0
-	// Why the job was ended: *TimeLimitError, *lease.StoppedError, *limiter.LostError. nil:
-	// it ended by itself, or by a signal to this process.
+	// Why berth ended the job: *TimeLimitError, *lease.StoppedError or *limiter.LostError.
+	// nil: it ended by itself, or a signal to berth ended what the command had left.
 	Why error
 	// First is the signal that the command was ended with first; 0: it had exited before.
 	First syscall.Signal

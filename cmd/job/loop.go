@@ -12,10 +12,10 @@ import (
 	"berth/procwatch"
 )
 
-// Run starts the command and returns when it has ended, with what its Spec has it wait for
-// or end besides. Without a session (nil) it has no slot. After an error nothing was
-// started, and the slots are given back. ctx is for calls to the store: it does not end
-// the job.
+// Run starts the command and returns when the job is over: when the command has exited, and
+// whatever its Spec has it wait for or end, too. A job without a session (nil) has no slot.
+// After an error nothing was started. The slots are given back in any case. ctx is for calls
+// to the store, and does not end the job.
 func Run(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks ...Sink) (Result, error) {
 	child, err := start(ctx, s, spec)
 	if err != nil {
@@ -48,7 +48,7 @@ func start(ctx context.Context, s *limiter.Session, spec Spec) (child *procwatch
 		child, err = begin(spec.Argv, spec.Env)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.Unused(ctx))
+		return nil, errors.Join(err, s.Unused(context.WithoutCancel(ctx)))
 	}
 	return child, nil
 }
@@ -68,7 +68,7 @@ type loop struct {
 	fromSession <-chan limiter.Event
 	tree        chan error        // End or WaitTree has returned
 	due         [timers]time.Time // when each timer fires; zero: it does not
-	later       []event           // that came already
+	later       []event           // that were received, but not handled
 }
 
 func newLoop(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks []Sink) *loop {
@@ -81,9 +81,9 @@ func newLoop(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sink
 	return l
 }
 
-// next is the next event. What the command did comes before all else: on a busy machine a
-// CONT is found together with a stop that was typed after it, and a request to end a job
-// together with the job's own end.
+// next waits for the next event. What the command did comes before everything else: on a busy
+// machine a CONT is found together with a Ctrl-Z that was typed after it, and a request to end
+// the job together with the job's own end.
 func (l *loop) next() event {
 	for {
 		select {
@@ -137,7 +137,7 @@ func (l *loop) ofChild(ev procwatch.Event) event {
 	}
 }
 
-// ofSession puts a request to end the job first: it comes with the renewal that found it.
+// ofSession has a request to end the job come before the renewal that has found it.
 func (l *loop) ofSession(ev limiter.Event) (all []event) {
 	if ev.Stop != nil {
 		all = append(all, event{kind: told, stop: ev.Stop})
@@ -194,7 +194,7 @@ func (l *loop) perform(f effect) {
 		time.AfterFunc(f.after, func() { _ = l.child.End(context.Background(), syscall.SIGKILL, 0) })
 	case waitTree:
 		go func() { l.tree <- l.child.WaitTree(context.Background()) }()
-	case nameLeftovers: // not here: on a busy machine it takes its time to read all processes
+	case nameLeftovers: // on another goroutine: reading all processes takes long on a busy machine
 		time.AfterFunc(f.after, func() {
 			if left := l.child.Left(); len(left) > 0 {
 				l.tell(Record{Kind: Leftovers, Left: left})
@@ -224,12 +224,12 @@ func (l *loop) suspend() {
 	}
 }
 
-// close gives the slots back. Of a lost lease nothing can be.
+// close gives the slots back. Those of a lost lease are gone already.
 func (l *loop) close() {
 	if l.session == nil {
 		return
 	}
-	switch err := l.session.Close(l.ctx); {
+	switch err := l.session.Close(context.WithoutCancel(l.ctx)); {
 	case err == nil:
 		l.tell(Record{Kind: Released})
 	case !errors.Is(err, lease.ErrLost):

@@ -36,7 +36,7 @@ const (
 	Ended                       // the job is over (Code, Signal, and why it was ended: Err)
 )
 
-// Sink takes records. It must not block, because the job waits for it: what is slow, as a
-// terminal, a hook or a file, needs a bounded queue of its own. It may be called by several
-// goroutines at once.
+// Sink takes records. It must not block, because the job waits for it: a sink that may be
+// slow, such as a terminal, a hook or a file, needs a bounded queue of its own. It may be
+// called by several goroutines at once.
 type Sink func(Record)

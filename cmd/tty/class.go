@@ -1,5 +1,6 @@
-// Package tty knows what a signal means to this process, suspends it and resumes it as
-// Ctrl-Z and fg request, and knows its terminal.
+// Package tty holds what this process has to do with its terminal and with signals: what each
+// signal means, how it is caught, what Ctrl-Z and fg request, how to be suspended, and how to
+// die of a signal.
 //
 // It knows nothing of jobs or stores, and prints nothing.
 package tty

@@ -31,7 +31,7 @@ var edges = map[string][]string{
 	"berth/cmd/words":        {"berth/cmd/storename", "berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/lease/remote", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/berth-remote": {"berth/cmd", "berth/cmd/open", "berth/lease", "berth/lease/remote", "berth/lease/redisstore", "berth/lease/etcdstore"},
 	"berth/limiter":          {"berth/lease", "berth/lease/retry"},
-	"berth/limiter/gate":     {"berth/lease/clock"},
+	"berth/limiter/gate":     {"berth/lease"},
 	"berth/lease":            {"berth/lease/clock"},
 	"berth/lease/clock":      {},
 	"berth/lease/filestore":  {"berth/lease"},

@@ -15,7 +15,7 @@ import (
 // nothing.
 func (a *Asker) question(v lease.Verdict, pool *lease.Pool) (gate.Question, error) {
 	q := gate.Question{
-		Need: gate.Need(a.Request.Needs(v.Own)), SinceStart: v.SinceStart,
+		Need: a.Request.Needs(v.Own), SinceStart: v.SinceStart,
 		Env: a.environ(v),
 	}
 	for _, text := range v.Gates {
@@ -81,7 +81,7 @@ func (a *Asker) uses(pool *lease.Pool) []gate.Use {
 	used, _ := procwatch.TreeUsages(trees...) // what cannot be seen is kept free as a whole
 	var all []gate.Use
 	for i, l := range jobs {
-		u := gate.Use{ID: l.ID, Need: gate.Need(l.Need)}
+		u := gate.Use{ID: l.ID, Need: l.Need}
 		if t, ok := used[trees[i]]; ok {
 			u.Mem, u.CPU, u.Known = t.Anon, t.CPU, true
 		}

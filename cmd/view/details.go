@@ -8,6 +8,7 @@ import (
 
 	"berth/cmd/text"
 	"berth/lease"
+	"berth/limiter/gate"
 )
 
 // The long form: a few lines a job, with all that is known of it.
@@ -126,7 +127,7 @@ func holderFacts(h *Holder) []string {
 		d = append(d, "dir "+text.OneLine(h.dir))
 	}
 	if h.Need != nil {
-		d = append(d, "need "+text.OneLine(h.Need.String()))
+		d = append(d, "need "+text.OneLine(gate.FormatNeed(*h.Need)))
 	}
 	if h.Priority != 0 {
 		d = append(d, fmt.Sprintf("priority %d", h.Priority))

@@ -9,7 +9,6 @@ import (
 	"berth/cmd/text"
 	"berth/lease"
 	"berth/lease/clock"
-	"berth/limiter/gate"
 	"berth/procwatch"
 )
 
@@ -57,7 +56,7 @@ type Holder struct {
 	Weight   int               `json:"weight"`
 	Priority int               `json:"priority"`
 	Limit    *int              `json:"asks_for_limit"`
-	Need     *gate.Need        `json:"need"`
+	Need     *lease.Need       `json:"need"`
 	Note     string            `json:"note,omitempty"`
 
 	dir string // where it runs, as far as that is seen from here
@@ -154,7 +153,7 @@ func (v *viewer) holder(e lease.Entry) Holder {
 		Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.RequestedLimit), Note: e.Note,
 	}
 	if l.Need != (lease.Need{}) {
-		j.Need = (*gate.Need)(&l.Need)
+		j.Need = &l.Need
 	}
 	if e.HeartbeatAge >= 0 {
 		j.Beat = inSeconds(e.HeartbeatAge)

@@ -82,7 +82,7 @@ func Flags(t lease.Conditions) []string {
 // flags are t as it would be typed.
 func (t terms) flags() []string {
 	f := t.machine.Flags()
-	if n := gate.Need(t.Need).String(); n != "" {
+	if n := gate.FormatNeed(t.Need); n != "" {
 		f = append(f, "--need", n)
 	}
 	if t.Ramp > 0 || t.machine.Resource() {
@@ -125,7 +125,7 @@ func (p *parser) terms(t terms) terms {
 		}
 		return s, nil
 	})
-	parsed(p, "need", (*gate.Need)(&t.Need), gate.ParseNeed)
+	parsed(p, "need", &t.Need, gate.ParseNeed)
 	p.tiny("need", t.Need.Mem)
 	parsed(p, "ramp", &t.Ramp, ParseDuration)
 	parsed(p, "rate", &t.Rate, ParseRate)

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease"
 	"berth/lease/clock"
 	"context"
 	"encoding/json"
@@ -11,7 +12,7 @@ import (
 // Use is a job of the pool that declared a need, as it is seen now.
 type Use struct {
 	ID    string
-	Need  Need
+	Need  lease.Need
 	Mem   uint64        // bytes that its tree uses now
 	CPU   time.Duration // that its tree has used so far
 	Known bool          // false: it cannot be seen from here, or has not started: its whole need is set aside
@@ -26,7 +27,7 @@ type Set struct {
 // Question is all that an answer depends on besides the machine.
 type Question struct {
 	Sets       []Set         // all must be open
-	Need       Need          // of the job that asks
+	Need       lease.Need    // of the job that asks
 	Others     []Use         // the jobs of the pool that declared a need
 	SinceStart time.Duration // since the last start or end in the pool; negative: unknown
 	LastStart  time.Duration // since the last start alone, which makes a command's yes old

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease"
 	"context"
 	"errors"
 	"slices"
@@ -179,11 +180,11 @@ func TestAskNeeds(t *testing.T) {
 	const g = 1 << 30
 	f, clock := newTree(t), &fakeClock{} // 12G are available, 4 CPUs
 	a := clock.asker()
-	q := Question{SinceStart: -1, Need: Need{Mem: 3 * g, CPU: 1}}
+	q := Question{SinceStart: -1, Need: lease.Need{Mem: 3 * g, CPU: 1}}
 	others := func(cpu time.Duration) []Use {
 		return []Use{
-			{ID: "seen", Need: Need{4 * g, 2}, Mem: g, CPU: cpu, Known: true}, // 3G aside
-			{ID: "unseen", Need: Need{6 * g, 1}},                              // 6G and 1 CPU aside
+			{ID: "seen", Need: lease.Need{Mem: 4 * g, CPU: 2}, Mem: g, CPU: cpu, Known: true}, // 3G aside
+			{ID: "unseen", Need: lease.Need{Mem: 6 * g, CPU: 1}},                              // 6G and 1 CPU aside
 		}
 	}
 	q.Others = others(10 * time.Second)
@@ -202,11 +203,11 @@ func TestAskNeeds(t *testing.T) {
 	if ans := ask(t, a, q); ans.Open || !strings.Contains(ans.Why(), "need: 3G free, less than the needed 3G of 16G (host; 9G of it set aside for jobs that have not used it yet)") {
 		t.Errorf("a byte too much: %q", ans.Why())
 	}
-	q.Need = Need{CPU: 1.5}
+	q.Need = lease.Need{CPU: 1.5}
 	if ans := ask(t, a, q); ans.Open || !strings.HasPrefix(ans.Why(), "need: 1 free, less than the needed 1.5 of 4 CPUs") {
 		t.Errorf("half a CPU too much: %q", ans.Why())
 	}
-	q.Need = Need{}
+	q.Need = lease.Need{}
 	q.Sets = []Set{{Gates: Gates{MinMem: Amount{Bytes: 4 * g}}}}
 	if ans := ask(t, a, q); ans.Open || *ans.Verdicts[0].Value != 3*g {
 		t.Errorf("a gate does not see what is set aside: %+v", ans.Verdicts)
@@ -231,14 +232,14 @@ func TestCheck(t *testing.T) {
 		{"no file of one pressure", "proc/pressure/io", gates(Gates{MaxPressure: []Pressure{{"cpu", false, 3}}}), ""},
 		{"no disk", "", gates(Gates{MinDisk: []Disk{{"/", 1}, {"/not/here", 1}}}), "cannot ask --min-disk /not/here=1: it cannot be read: statfs /not/here: no such file or directory; give a path"},
 		{"a command does not need it", "proc/stat", gates(Gates{Command: "exit 1"}), ""},
-		{"a need of memory unread", "proc/meminfo", Question{Need: Need{Mem: 1}}, "--need mem=1"},
-		{"a need of CPU unread", "proc/stat", Question{Need: Need{CPU: 1}, Sets: []Set{{Gates: Gates{MaxMem: 0.9}}}}, "--need cpu=1"},
-		{"a need that fits", "", Question{Need: Need{Mem: 16 * g, CPU: 4}}, ""},
-		{"a need of too much memory", "", Question{Need: Need{Mem: 17 * g}}, "--need mem=17G is more than the 16G of memory there are (host)"},
-		{"a need of too many CPUs", "", Question{Need: Need{CPU: 4.5}}, "--need cpu=4.5 is more than the 4 CPUs there are (host)"},
-		{"a need that no gate lets in", "", Question{Need: Need{Mem: 9 * g}, Sets: []Set{{Gates: Gates{MaxMem: 0.5}, From: "pool"}}}, "--need mem=9G never goes with the pool's --max-mem 50%"},
-		{"a need that leaves too little", "", Question{Need: Need{Mem: 9 * g}, Sets: []Set{{Gates: Gates{MinMem: Amount{Bytes: 8 * g}}}}}, "never goes with --min-mem 8G"},
-		{"a need of CPU that no gate lets in", "", Question{Need: Need{CPU: 3}, Sets: []Set{{Gates: Gates{MaxCPU: 0.5}}}}, "never goes with --max-cpu 50%"},
+		{"a need of memory unread", "proc/meminfo", Question{Need: lease.Need{Mem: 1}}, "--need mem=1"},
+		{"a need of CPU unread", "proc/stat", Question{Need: lease.Need{CPU: 1}, Sets: []Set{{Gates: Gates{MaxMem: 0.9}}}}, "--need cpu=1"},
+		{"a need that fits", "", Question{Need: lease.Need{Mem: 16 * g, CPU: 4}}, ""},
+		{"a need of too much memory", "", Question{Need: lease.Need{Mem: 17 * g}}, "--need mem=17G is more than the 16G of memory there are (host)"},
+		{"a need of too many CPUs", "", Question{Need: lease.Need{CPU: 4.5}}, "--need cpu=4.5 is more than the 4 CPUs there are (host)"},
+		{"a need that no gate lets in", "", Question{Need: lease.Need{Mem: 9 * g}, Sets: []Set{{Gates: Gates{MaxMem: 0.5}, From: "pool"}}}, "--need mem=9G never goes with the pool's --max-mem 50%"},
+		{"a need that leaves too little", "", Question{Need: lease.Need{Mem: 9 * g}, Sets: []Set{{Gates: Gates{MinMem: Amount{Bytes: 8 * g}}}}}, "never goes with --min-mem 8G"},
+		{"a need of CPU that no gate lets in", "", Question{Need: lease.Need{CPU: 3}, Sets: []Set{{Gates: Gates{MaxCPU: 0.5}}}}, "never goes with --max-cpu 50%"},
 		{"busy is no error", "", gates(Gates{MaxMem: 0.01, MaxLoad: 0.01, MaxCPU: 0.01}), ""},
 	} {
 		t.Run(c.why, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,8 +28,8 @@ func (a *Asker) Check(q Question) error {
 }
 
 // flagOf is the flag that a verdict is on, as it was written.
-func flagOf(s Set, need Need, v Verdict) string {
-	flag := "--need " + need.String()
+func flagOf(s Set, need lease.Need, v Verdict) string {
+	flag := "--need " + FormatNeed(need)
 	for f := range slices.Chunk(s.Flags(), 2) {
 		if f[0] == "--"+v.Gate && (v.Gate != "min-disk" || strings.HasPrefix(f[1], v.Of+"=")) {
 			flag = f[0] + " " + f[1]
@@ -76,11 +77,11 @@ func (q Question) fits(r Readings) error {
 	for _, s := range q.Sets {
 		bounded := Set{From: s.From, Gates: Gates{MaxCPU: s.MaxCPU, MaxMem: s.MaxMem, MinMem: s.MinMem}}
 		for _, v := range decide(Question{Sets: []Set{bounded}, Need: q.Need}, idle, aside{}) {
-			if !v.Open && q.Need == (Need{}) {
+			if !v.Open && q.Need == (lease.Need{}) {
 				return fmt.Errorf("%s is never open here: with nothing running, %s; ask for less", flagOf(bounded, q.Need, v), v.Says)
 			}
 			if !v.Open {
-				return fmt.Errorf("--need %v never goes with %s: with nothing else running, %s; ask for less of one", q.Need, flagOf(bounded, q.Need, v), v.Says)
+				return fmt.Errorf("--need %s never goes with %s: with nothing else running, %s; ask for less of one", FormatNeed(q.Need), flagOf(bounded, q.Need, v), v.Says)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease"
 	"math"
 	"slices"
 )
@@ -22,7 +23,7 @@ func slack(cpus, need float64) float64 {
 
 // judge has what the gates of a question are judged by.
 type judge struct {
-	need  Need
+	need  lease.Need
 	r     Readings
 	aside aside
 }

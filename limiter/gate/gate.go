@@ -13,6 +13,7 @@
 package gate
 
 import (
+	"berth/lease"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,12 +60,6 @@ func (p Pressure) name() string {
 type Disk struct {
 	Path string `json:"path"` // absolute
 	Free uint64 `json:"free"` // bytes
-}
-
-// Need is what a job declares it will use.
-type Need struct {
-	Mem uint64  `json:"mem,omitempty"` // bytes
-	CPU float64 `json:"cpu,omitempty"`
 }
 
 // Any reports whether there is at least one gate.
@@ -125,8 +120,8 @@ func pressures(all []Pressure) string {
 	return strings.Join(parts, ",")
 }
 
-// String is the need as --need takes it: mem=2G,cpu=2; "" for none.
-func (n Need) String() string {
+// FormatNeed writes a need so that [ParseNeed] gives the same: mem=2G,cpu=2; "" for none.
+func FormatNeed(n lease.Need) string {
 	var parts []string
 	if n.Mem > 0 {
 		parts = append(parts, "mem="+size(n.Mem))

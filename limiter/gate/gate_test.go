@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -81,12 +82,12 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func TestNeedString(t *testing.T) {
+func TestFormatNeed(t *testing.T) {
 	for _, c := range []struct {
-		n    Need
+		n    lease.Need
 		want string
-	}{{Need{}, ""}, {Need{Mem: 2 << 30, CPU: 2}, "mem=2G,cpu=2"}, {Need{Mem: 3 << 19}, "mem=1.5M"}, {Need{CPU: 0.5}, "cpu=0.5"}} {
-		if got := c.n.String(); got != c.want {
+	}{{lease.Need{}, ""}, {lease.Need{Mem: 2 << 30, CPU: 2}, "mem=2G,cpu=2"}, {lease.Need{Mem: 3 << 19}, "mem=1.5M"}, {lease.Need{CPU: 0.5}, "cpu=0.5"}} {
+		if got := FormatNeed(c.n); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.n, got, c.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease"
 	"fmt"
 	"math/big"
 	"path/filepath"
@@ -173,8 +174,8 @@ func ParseDisk(s string) (Disk, error) {
 const maxCPUs = 1_000_000
 
 // ParseNeed reads mem=2G,cpu=2, each part optional but not both.
-func ParseNeed(s string) (Need, error) {
-	var n Need
+func ParseNeed(s string) (lease.Need, error) {
+	var n lease.Need
 	for part := range strings.SplitSeq(s, ",") {
 		key, value, _ := strings.Cut(part, "=")
 		var err error
@@ -189,7 +190,7 @@ func ParseNeed(s string) (Need, error) {
 			err = fmt.Errorf("%q is not mem=SIZE or cpu=NUMBER", part)
 		}
 		if err != nil {
-			return Need{}, fmt.Errorf("%q is not a need like mem=2G,cpu=2: %w", s, err)
+			return lease.Need{}, fmt.Errorf("%q is not a need like mem=2G,cpu=2: %w", s, err)
 		}
 	}
 	return n, nil

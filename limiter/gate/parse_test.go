@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -151,7 +152,7 @@ func TestParseDisk(t *testing.T) {
 }
 
 func TestParseNeed(t *testing.T) {
-	for s, want := range map[string]Need{"mem=2G,cpu=2": {2 << 30, 2}, "cpu=0.5": {0, 0.5}, "cpu=1,mem=1": {1, 1}} {
+	for s, want := range map[string]lease.Need{"mem=2G,cpu=2": {Mem: 2 << 30, CPU: 2}, "cpu=0.5": {Mem: 0, CPU: 0.5}, "cpu=1,mem=1": {Mem: 1, CPU: 1}} {
 		if got, err := ParseNeed(s); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", s, got, err)
 		}
@@ -160,7 +161,7 @@ func TestParseNeed(t *testing.T) {
 		"": "not a need", "2G": "mem=SIZE", "mem=2G,mem=3G": "mem twice", "cpu=1,cpu=1": "cpu twice", "cpu=1000001": "CPUs", "mem=2X": "not a size",
 		"mem=20%": "not a size", "mem=2G,": "not a need", "gpu=1": "gpu=1",
 	} {
-		if got, err := ParseNeed(s); err == nil || got != (Need{}) || !strings.Contains(err.Error(), want) {
+		if got, err := ParseNeed(s); err == nil || got != (lease.Need{}) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v; want %q", s, got, err, want)
 		}
 	}
@@ -199,7 +200,7 @@ func FuzzRoundTrip(f *testing.F) {
 			}
 		}
 		if v, err := ParseNeed(s); err == nil {
-			if w, err := ParseNeed(v.String()); err != nil || w != v {
+			if w, err := ParseNeed(FormatNeed(v)); err != nil || w != v {
 				t.Errorf("need %q: %v, %v, %v", s, v, w, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"berth/lease"
 	"berth/lease/clock"
 	"encoding/json"
 	"fmt"
@@ -152,17 +153,17 @@ func TestSetAside(t *testing.T) {
 		mem float64
 		cpu float64
 	}{
-		{"uses half of it", Use{ID: "half", Need: Need{2 * g, 1}, Mem: g, Known: true}, g, 0.5},
-		{"uses more than it said", Use{ID: "all", Need: Need{2 * g, 1}, Mem: 3 * g, Known: true}, 0, 0},
-		{"was not there when the window began", Use{ID: "new", Need: Need{CPU: 1}, Known: true}, 0, 1},
-		{"went back", Use{ID: "back", Need: Need{CPU: 1}, Known: true}, 0, 1},
-		{"cannot be seen", Use{ID: "half", Need: Need{2 * g, 1}, Mem: g}, 2 * g, 1},
+		{"uses half of it", Use{ID: "half", Need: lease.Need{Mem: 2 * g, CPU: 1}, Mem: g, Known: true}, g, 0.5},
+		{"uses more than it said", Use{ID: "all", Need: lease.Need{Mem: 2 * g, CPU: 1}, Mem: 3 * g, Known: true}, 0, 0},
+		{"was not there when the window began", Use{ID: "new", Need: lease.Need{CPU: 1}, Known: true}, 0, 1},
+		{"went back", Use{ID: "back", Need: lease.Need{CPU: 1}, Known: true}, 0, 1},
+		{"cannot be seen", Use{ID: "half", Need: lease.Need{Mem: 2 * g, CPU: 1}, Mem: g}, 2 * g, 1},
 	} {
 		if got := setAside([]Use{c.u}, w.rates()); got.mem != c.mem || math.Abs(got.cpu-c.cpu) > 1e-9 {
 			t.Errorf("%s: %+v, want %v and %v", c.why, got, c.mem, c.cpu)
 		}
 	}
-	two := []Use{{ID: "x", Need: Need{g, 1}}, {ID: "y", Need: Need{g, 2}}}
+	two := []Use{{ID: "x", Need: lease.Need{Mem: g, CPU: 1}}, {ID: "y", Need: lease.Need{Mem: g, CPU: 2}}}
 	if got := setAside(two, nil); got != (aside{2 * g, 3}) {
 		t.Errorf("a sum of %+v", got)
 	}
@@ -171,12 +172,12 @@ func TestSetAside(t *testing.T) {
 func TestJobsAreBounded(t *testing.T) {
 	var many []Use
 	for i := range 1000 {
-		many = append(many, Use{ID: fmt.Sprint(i), Need: Need{CPU: 1}, Known: true})
+		many = append(many, Use{ID: fmt.Sprint(i), Need: lease.Need{CPU: 1}, Known: true})
 	}
 	if got := len(jobs(many)); got != maxJobs {
 		t.Errorf("%d jobs in a sample", got)
 	}
-	none := []Use{{ID: "mem", Need: Need{Mem: 1}, Known: true}, {ID: "unseen", Need: Need{CPU: 1}}}
+	none := []Use{{ID: "mem", Need: lease.Need{Mem: 1}, Known: true}, {ID: "unseen", Need: lease.Need{CPU: 1}}}
 	if got := jobs(none); len(got) != 0 {
 		t.Errorf("counts %v", got)
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// MaxPoolName is the longest name of a pool, in bytes: it becomes a directory,
-// and with what is added to it stays under the 255 that file systems allow.
+// MaxPoolName is the longest name of a pool, in bytes: a directory has that name, and
+// with the suffixes that are added it stays under the 255 bytes of file systems.
 const MaxPoolName = 100
 
 // CheckPool returns an error that names what is wrong with a pool's name.
@@ -33,8 +33,8 @@ func isAlnum(c rune) bool {
 }
 
 // NewID returns a fresh id for a request on a pool. The pool is part of it, so
-// that an id alone leads to its record; 48 random bits make two equal ones in
-// a pool of a thousand a matter of one in 500 million.
+// that an id alone leads to its record. Among a thousand ids of 48 random bits,
+// two are equal with a probability of 1 in 500 million.
 func NewID(pool string) string {
 	return fmt.Sprintf("%s/%012x", pool, rand.Uint64()>>16)
 }

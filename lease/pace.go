@@ -9,60 +9,60 @@ import (
 )
 
 // Pace bounds how fast starts follow each other in a pool: one Every so often,
-// and up to Burst at once after a quiet time. It is a token bucket of that size,
-// kept as its virtual schedule (GCRA, ITU-T I.371), so that all a pool has to
-// remember of it is one instant.
+// and up to Burst at once after a quiet time. It is a token bucket of Burst tokens,
+// kept as a virtual schedule (GCRA, ITU-T I.371), so a pool has to remember only
+// one instant of it.
 type Pace struct {
 	Every time.Duration `json:"every_ns"`
 	Burst int           `json:"burst"` // from 1
 }
 
-// MaxBurst and MaxEvery bound a Pace whose Burst is over 1: their product fits.
+// MaxBurst and MaxEvery bound a Pace whose Burst is over 1, so that their product fits.
 const (
 	MaxBurst = 1000
 	MaxEvery = 30 * 24 * time.Hour
 )
 
-// Starts is what a pool remembers of its starts, on its store's clock. Each
-// start counts, also of those who keep to no pace: whoever keeps to one asks for
-// it of the pool.
+// Starts is what a pool remembers of its starts, on its store's clock. Every start
+// counts, also of a request that keeps to no pace: a pace is about the whole pool.
 type Starts struct {
 	Last    clock.Instant `json:"last_ns,omitempty"` // when the last one was; 0: not known
 	Buckets []Bucket      `json:"buckets,omitempty"` // of the paces with a Burst
-	// Count is how many there were, and Over when one was last that found a bucket
-	// empty, for Undo.
+	// Count is the number of starts, and Overdrawn when one last found a bucket
+	// empty: for Undo.
 	Count     uint64        `json:"count,omitempty"`
 	Overdrawn clock.Instant `json:"over_ns,omitempty"`
 	// Slow is the slowest pace without a burst that a start kept to, if it is slower
-	// than one in a day, and Used is when the last one was, also if it was taken back:
-	// for those who forget a pool.
+	// than one in a day. LastUse is when the last start was, even if it was taken back.
+	// Both decide when a pool may be forgotten.
 	Slow    time.Duration `json:"slow_ns,omitempty"`
 	LastUse clock.Instant `json:"used_ns,omitempty"`
-	// BucketsLost is when the last start was that is in buckets which nobody has any more: one
-	// that is not there was empty then.
+	// BucketsLost is when the last start was whose buckets cannot be read any more:
+	// a missing bucket counts as empty at that moment.
 	BucketsLost clock.Instant `json:"lost_ns,omitempty"`
 }
 
-// Start is what a lease remembers of its own one, so that it can be taken back.
+// Start is what a lease remembers of its own start, so that it can be taken back.
 type Start struct {
-	At     clock.Instant `json:"at_ns"`               // Last since then
-	Before clock.Instant `json:"before_ns,omitempty"` // and what it was; 0: not known
-	Nth    uint64        `json:"nth,omitempty"`       // Count since then; 0: nobody counted
+	At     clock.Instant `json:"at_ns"`               // what Last became
+	Before clock.Instant `json:"before_ns,omitempty"` // what Last was; 0: not known
+	Nth    uint64        `json:"nth,omitempty"`       // what Count became; 0: not counted
 }
 
-// Bucket is empty, and the pace lets nobody start, until Next - (Burst-1)*Every.
+// Bucket has no token, and so lets nobody start, before Next - (Burst-1)*Every: GCRA's
+// theoretical arrival time minus its burst tolerance.
 type Bucket struct {
 	Pace
-	Next    clock.Instant `json:"next_ns"`  // when it would have been the next one's turn, without a burst
-	LastUse clock.Instant `json:"asked_ns"` // when somebody last kept to this pace
+	Next    clock.Instant `json:"next_ns"`  // when the next start would be due without a burst
+	LastUse clock.Instant `json:"asked_ns"` // when a start last kept to this pace
 }
 
 const (
-	// A bucket is remembered for so long after somebody kept to its pace, and until
-	// it is full again: others' starts count in it only as long as it is there.
+	// bucketKept is how long a bucket is kept at least after a start that kept to its
+	// pace; longer, if it takes longer to fill. Other starts count in it only while it
+	// is kept.
 	bucketKept = 24 * time.Hour
-	// More different paces than this, and the one that is longest out of use is
-	// forgotten.
+	// maxBuckets bounds the paces that are remembered: the least recently used goes.
 	maxBuckets = 16
 )
 
@@ -76,8 +76,8 @@ func (p Pace) String() string {
 	return fmt.Sprintf("one in %v", p.Every)
 }
 
-// Wait is how long the paces let the next start wait, and which of them does for
-// the longest; 0: not at all.
+// Wait is how long the next start has to wait for these paces, 0 if it need not, and
+// which of them takes longest.
 func (s *Starts) Wait(now clock.Instant, paces ...Pace) (wait time.Duration, by Pace) {
 	for _, p := range paces {
 		if w := s.next(now, p).Sub(now) - p.times(p.Burst-1); w > wait {
@@ -87,12 +87,12 @@ func (s *Starts) Wait(now clock.Instant, paces ...Pace) (wait time.Duration, by 
 	return wait, by
 }
 
-// next is when, by its schedule, it is the turn of p's next start. An instant
-// that this clock has not seen yet is of another boot: nothing is known then.
+// next is when the next start is due by p's schedule, without a burst. An instant that
+// this clock has not reached is of another boot, and says nothing.
 func (s *Starts) next(now clock.Instant, p Pace) clock.Instant {
 	for _, b := range s.Buckets {
 		if b.Pace == p && b.LastUse <= now {
-			return min(b.Next, now.Add(p.times(p.Burst))) // empty is empty, whoever emptied it
+			return min(b.Next, now.Add(p.times(p.Burst))) // a bucket cannot be emptier than empty
 		}
 	}
 	next := now
@@ -105,17 +105,17 @@ func (s *Starts) next(now clock.Instant, p Pace) clock.Instant {
 	return next
 }
 
-// ClampTo is what is remembered as a clock has it that shows now: what a clock ahead of
-// it has written of the same boot, as another time namespace's is, was now.
+// ClampTo moves what lies after now to now: a clock that is ahead of ours has written it
+// in the same boot, as that of another time namespace is.
 func (s *Starts) ClampTo(now clock.Instant) {
 	s.Last, s.Overdrawn, s.BucketsLost = min(s.Last, now), min(s.Overdrawn, now), min(s.BucketsLost, now)
 	for i, b := range s.Buckets {
 		s.Buckets[i].LastUse = min(b.LastUse, now)
-		s.Buckets[i].Next = min(b.Next, now.Add(b.times(b.Burst))) // empty is empty
+		s.Buckets[i].Next = min(b.Next, now.Add(b.times(b.Burst))) // as in next
 	}
 }
 
-// Add counts a start of somebody who keeps to these paces.
+// Add counts a start that keeps to these paces.
 func (s *Starts) Add(now clock.Instant, paces ...Pace) Start {
 	for _, p := range paces {
 		if p.Burst <= 1 && p.Every > bucketKept {
@@ -130,7 +130,7 @@ func (s *Starts) Add(now clock.Instant, paces ...Pace) Start {
 	s.Buckets = slices.DeleteFunc(s.Buckets, func(b Bucket) bool {
 		return b.LastUse > now || b.LastUse.Add(max(bucketKept, b.times(b.Burst))) < now
 	})
-	s.Buckets = s.Buckets[max(0, len(s.Buckets)-maxBuckets):] // the last asked for is the last
+	s.Buckets = s.Buckets[max(0, len(s.Buckets)-maxBuckets):] // in the order of their last use
 	for i, b := range s.Buckets {
 		empty := now.Add(b.times(b.Burst - 1))
 		if b.Next > empty {
@@ -143,12 +143,12 @@ func (s *Starts) Add(now clock.Instant, paces ...Pace) Start {
 	return start
 }
 
-// StillCount reports whether a start still counts for a pace that somebody kept to, and that
-// has a burst or is slower than one in a day. A pool that is forgotten when none does,
-// and nobody has started for a day, lets nobody start too soon.
+// StillCount reports whether a start still counts for a pace that a start kept to, and
+// that has a burst or is slower than one in a day. A pool may be forgotten once none does
+// and nobody has started for a day: then nobody starts too soon.
 func (s *Starts) StillCount(now clock.Instant) bool {
 	if s.BucketsLost > 0 && s.BucketsLost <= now {
-		return true // for a pace that nobody knows
+		return true // for a pace that is not known
 	}
 	if s.Slow > 0 && s.Last > 0 && s.Last <= now && now < s.Last.Add(s.Slow) {
 		return true
@@ -156,23 +156,23 @@ func (s *Starts) StillCount(now clock.Instant) bool {
 	return slices.ContainsFunc(s.Buckets, func(b Bucket) bool { return b.LastUse <= now && now < b.Next })
 }
 
-// Undo takes a start back: nothing ran. If nobody has started since, all is as if it
-// had not been; else what others may still take is never more than that, and mostly
-// the same.
+// Undo takes a start back, because nothing ran. If nobody has started since, everything
+// is as if it had not been. Otherwise others can take no more than then, and mostly the
+// same.
 //
-// A bucket's Next is the latest of t + n*Every over all its starts, with t the instant
-// of one and n how many there were from it on. Without ours it is no earlier than one
-// Every before, and no later than if all n that came since had come with the last of
-// them, or right after the one before ours, which is all that a bucket knows of the
-// time before it was made. A start that found a bucket empty took nothing from it, and
-// nobody knows what it would have found: then nothing is given back.
+// A bucket's Next is the latest of t + n*Every over all its starts, where t is the instant
+// of a start and n the number of starts from it on. Without our start, Next would be at
+// most one Every earlier. It would be no later than if the n starts since ours had all
+// come together with the last of them, or right after the start before ours: that is all
+// the bucket knows of the time before it was made. A start that found a bucket empty took
+// nothing from it, and what it would have found is not known: then nothing is given back.
 func (s *Starts) Undo(u Start) {
 	last := s.Last == u.At && (u.Nth == 0 || u.Nth == s.Count)
 	if u.Nth > 0 && s.Overdrawn < u.At && (last || s.Count > u.Nth) {
 		n := s.Count - u.Nth
 		for i, b := range s.Buckets {
 			if n >= uint64(b.Burst) {
-				continue // all that is missing was taken since; and below, the product fits
+				continue // later starts took every token; and the product below fits
 			}
 			since := b.times(int(n))
 			latest := max(b.Next.Add(-b.Every), s.Last.Add(since))

@@ -1,6 +1,7 @@
-// Package memstore keeps pools in memory: the reference model of lease.Store,
-// for tests and fuzzing. It has no crashes, no other processes and nothing that ends
-// by a clock, so what it answers is the contract and nothing else.
+// Package memstore keeps pools in memory: the reference model of lease.Store, for tests
+// and fuzzing. It has no crashes and no other processes, no lease or kept place of it
+// ends by a clock, and its clock serves only paces, reports and keepalives. So what it
+// answers is the contract and nothing else.
 package memstore
 
 import (
@@ -256,12 +257,11 @@ func (s *Store) find(id string) (*holding, *place, error) {
 	return nil, nil, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 }
 
-// begun is one moment for all stores: a clock that begins with the first pool has no
-// time before it.
+// begun is one moment for all stores: a clock that began with the first pool would have
+// no time before it.
 var begun = time.Now()
 
-// Clock implements lease.Store. It is above 0, which is no time: Starts.Last then
-// means none.
+// Clock implements lease.Store. It is above 0, which is no instant.
 func (s *Store) Clock() clock.Instant { return clock.Instant(time.Since(begun) + 1) }
 
 type holding struct {
@@ -327,9 +327,9 @@ type place struct {
 	ticket lease.Ticket
 	inbox  lease.Inbox
 	aside  bool
-	kept   bool          // its waiter has gone, its key keeps the place
+	kept   bool          // its waiter is gone, and its key keeps the place
 	seen   chan struct{} // p.changed at the last TryAcquire
-	after  time.Duration // the pace has us wait so long since then
+	after  time.Duration // from then to when the pace lets it start
 }
 
 // entry describes a waiter; the caller has locked s.mu.

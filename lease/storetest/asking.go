@@ -127,8 +127,8 @@ func stopOfKept(t *testing.T, s *suite) {
 	empty(t, s, "p")
 }
 
-// told: of each kind the last message counts, one kind leaves the other alone, and what
-// nobody can be told leaves nothing.
+// told: the last message of each kind counts, the kinds do not disturb each other, and a
+// message that is refused leaves nothing.
 func told(t *testing.T, s *suite) {
 	h := s.take(Request("p", 1))
 	p := s.line(Request("p", 1))

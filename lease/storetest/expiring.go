@@ -10,8 +10,8 @@ import (
 	"berth/lease/clock"
 )
 
-// repeated: a step that has happened, though the caller saw an error, is asked for
-// once more with the same id.
+// repeated: a step that has happened, though the caller saw an error, is repeated
+// with the same id.
 func repeated(t *testing.T, s *suite) {
 	if s.shape.NoLostReply != "" {
 		return
@@ -43,7 +43,7 @@ func repeated(t *testing.T, s *suite) {
 	empty(t, s, "p")
 }
 
-// mortal is a request whose lease ends soon without a sign of life.
+// mortal is a request whose lease ends soon without a heartbeat.
 func (s *suite) mortal(n int) lease.Request {
 	return with(Request("p", n), func(r *lease.Request) { r.TTL = s.shape.TTL })
 }
@@ -77,8 +77,8 @@ func expires(t *testing.T, s *suite) {
 	empty(t, s, "p")
 }
 
-// renewed leases stay, however long, and one that was renewed for longer stays so
-// long without another Renew.
+// renewed: a lease that is renewed stays, and one that was renewed for longer stays for
+// that long without another Renew.
 func renewed(t *testing.T, s *suite) {
 	if s.shape.NoTTL != "" {
 		return

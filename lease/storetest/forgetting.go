@@ -9,8 +9,8 @@ import (
 	"berth/lease"
 )
 
-// aging is a suite on a store that forgets what nobody has used for that long, and a
-// way to see what there is of a pool in it.
+// aging is a suite on a store that forgets pools which were not used for that long, and
+// a way to see what is left of one.
 func (s *suite) aging(age time.Duration) (*suite, func(pool string) []string) {
 	if s.shape.NoForget != "" {
 		return nil, nil
@@ -33,8 +33,8 @@ func atRate(every time.Duration, burst int) func(*lease.Request) {
 
 const day = 24 * time.Hour
 
-// forgets: a pool that nobody has used for long goes, with all that there is of it, and
-// no other one. Whoever makes it again gets a greater token.
+// forgets: a pool that was not used for long goes, with all its keys or files, and no
+// other pool. When it is made again its tokens are greater.
 func forgets(t *testing.T, s *suite) {
 	s, left := s.aging(time.Millisecond)
 	if s == nil {
@@ -122,7 +122,7 @@ func forgets(t *testing.T, s *suite) {
 	s.release(s.get(aside))
 }
 
-// remembers: a pool is there until nobody has used it for as long as that.
+// remembers: a pool stays until it was not used for that long.
 func remembers(t *testing.T, s *suite) {
 	s, left := s.aging(time.Hour)
 	if s == nil {
@@ -140,7 +140,7 @@ func remembers(t *testing.T, s *suite) {
 	}
 }
 
-// forgottenInUse: pools that are forgotten all the time are still counted right.
+// forgottenInUse: in pools that are forgotten all the time the limit still holds.
 func forgottenInUse(t *testing.T, s *suite) {
 	s, _ = s.aging(time.Microsecond)
 	if s == nil {

@@ -11,7 +11,7 @@ import (
 	"berth/lease"
 )
 
-// newcomers who all come at once, and never stand in the line.
+// newcomers: they all come at once, and never stand in the line.
 func newcomers(t *testing.T, s *suite) {
 	const callers, limit = 8, 2
 	rounds := make(chan struct{}, 60)
@@ -48,7 +48,7 @@ func newcomers(t *testing.T, s *suite) {
 	empty(t, s, "p")
 }
 
-// inside are those who hold slots at this moment.
+// inside are the holders of this moment.
 type inside struct {
 	*testing.T
 	limit int
@@ -77,8 +77,8 @@ func (in *inside) during(h lease.Holding, f func()) {
 	}
 }
 
-// drainsAtOnce: once Set has returned with a limit of 0, nobody new starts, whoever
-// was deciding just then.
+// drainsAtOnce: once Set has returned with a limit of 0, no new job starts, not even one
+// that was being decided about just then.
 func drainsAtOnce(t *testing.T, s *suite) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
@@ -121,7 +121,7 @@ func drainsAtOnce(t *testing.T, s *suite) {
 	empty(t, s, "p")
 }
 
-// takeEither asks at once or from the line; nil when ctx is over, or there is none.
+// takeEither takes slots as a newcomer or from the line; nil: it got none.
 func takeEither(ctx context.Context, store lease.Store, r lease.Request) lease.Holding {
 	if rand.IntN(2) == 0 {
 		h, _, err := store.TryAcquire(ctx, r)

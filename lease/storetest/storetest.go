@@ -16,7 +16,7 @@ import (
 // Deadline ends a wait that hangs.
 const Deadline = 20 * time.Second
 
-// Shape is how a store is to be had, and what it cannot do by its nature.
+// Shape says how to open a store, and what it cannot do by its nature.
 type Shape struct {
 	// Open makes an empty store. Another opens the same one once more, as a second
 	// client; nil: the first one is all there is.
@@ -26,14 +26,17 @@ type Shape struct {
 	// not end by a clock.
 	TTL   time.Duration
 	NoTTL string
-	// Grants: whoever gives a slot back grants it to the head of the line, who has it
-	// before he looks.
+	// Grants: a release grants the freed slots to the head of the line, which has them
+	// before its next TryAcquire. In other stores that call takes them, and until then
+	// they are free. A newcomer with a higher priority is refused in the one case and
+	// goes first in the other. Both keep the order, because the head is served at the
+	// release in the one case and at its own call in the other.
 	Grants bool
 	// NoLostReply says why a step cannot have happened when the caller saw an error.
 	NoLostReply string
-	// Forgets makes an empty store that forgets a pool which nobody has used for that
-	// long, and looks for such at each release. left is what there is of a pool where the
-	// store keeps it: keys, files. Or NoForget says why there is nothing to forget.
+	// Forgets makes an empty store that forgets a pool which was not used for that long,
+	// and checks for such pools at each release. left is what is left of a pool: keys,
+	// files. Or NoForget says why there is nothing to forget.
 	Forgets  func(t *testing.T, age time.Duration) (s lease.Store, left func(pool string) []string)
 	NoForget string
 }

@@ -17,7 +17,7 @@ func gatedRequest(gates string) lease.Request {
 	return with(Request("p", 3), func(r *lease.Request) { r.Gates = gates })
 }
 
-// asked is as if these gates had been asked now.
+// asked is a clearance as if these gates had been asked now.
 func (s *suite) asked(gates ...string) lease.Clearance {
 	s.Helper()
 	p, err := s.Summary(s.ctx, "p", lease.Ticket{})
@@ -27,7 +27,7 @@ func (s *suite) asked(gates ...string) lease.Clearance {
 	return lease.Clearance{Gates: gates, Last: p.Starts.Last, At: s.Clock()}
 }
 
-// get1 asks a place once, as one who has asked these gates, and wants its slots.
+// get1 takes the slots of a place in one call, after these gates were asked.
 func (s *suite) get1(p lease.Place, asked ...string) lease.Holding {
 	s.Helper()
 	h, v, err := p.TryAcquire(s.ctx, s.asked(asked...))
@@ -96,7 +96,7 @@ func gated(t *testing.T, s *suite) {
 	empty(t, s, "p")
 }
 
-// staleAnswer: what was asked before somebody else started says nothing.
+// staleAnswer: an answer from before another start is not valid.
 func staleAnswer(t *testing.T, s *suite) {
 	p := s.line(gatedRequest("g"))
 	_, v, err := p.TryAcquire(s.ctx, lease.Clearance{})
@@ -144,7 +144,7 @@ func newGates(t *testing.T, s *suite) {
 	s.release(h)
 }
 
-// every is the pace of these tests: not so short that a step takes as long.
+// every is the pace of these tests, longer than a step takes.
 const every = 80 * time.Millisecond
 
 func pacedRequest() lease.Request {
@@ -168,8 +168,8 @@ func paced(t *testing.T, s *suite) {
 	s.release(h)
 }
 
-// pacedTogether: starts are apart, whoever makes them, and who waits for the pace
-// wakes up by itself.
+// pacedTogether: starts of several waiters are apart, and a waiter wakes by itself when
+// its pace lets it start.
 func pacedTogether(t *testing.T, s *suite) {
 	var mu sync.Mutex
 	var at []clock.Instant

@@ -15,12 +15,12 @@ func (s *suite) unused(h lease.Holding) {
 	}
 }
 
-// hourly is a request that lets one start an hour, and so many at once.
+// hourly is a request that allows one start an hour, and so many at once.
 func hourly(burst int) lease.Request {
 	return with(Request("p", 100), func(r *lease.Request) { r.Rate = lease.Pace{Every: time.Hour, Burst: burst} })
 }
 
-// unused: what was given back unused counts for no pace.
+// unused: a lease that was given back unused counts for no pace.
 func unused(t *testing.T, s *suite) {
 	ramp := func() lease.Request {
 		return with(Request("p", 100), func(r *lease.Request) { r.Ramp = time.Hour })
@@ -44,8 +44,8 @@ func unused(t *testing.T, s *suite) {
 	}
 }
 
-// unusedOfABurst: of three at once one is given back, whichever it is, and one more
-// may start. Those that are given back twice, or were used, give nothing.
+// unusedOfABurst: when any of three at once is given back unused, one more may start.
+// Given back twice, or after use, a lease gives nothing.
 func unusedOfABurst(t *testing.T, s *suite) {
 	for i := range 3 {
 		pool := []string{"first", "second", "third"}[i]
@@ -72,7 +72,7 @@ func unusedOfABurst(t *testing.T, s *suite) {
 	}
 }
 
-// unusedWakes: who waits for the pace may start at once.
+// unusedWakes: a waiter that the pace held back may start at once.
 func unusedWakes(t *testing.T, s *suite) {
 	h := s.take(hourly(1))
 	p := s.line(hourly(1))
@@ -92,8 +92,8 @@ func unusedWakes(t *testing.T, s *suite) {
 	s.refused(hourly(1), lease.Paced)
 }
 
-// unseen: what was granted to a waiter who leaves, or steps aside, without having seen
-// it counts no more than what was not.
+// unseen: a grant that its waiter has not seen when it leaves, or steps aside, does not
+// count.
 func unseen(t *testing.T, s *suite) {
 	for _, pool := range []string{"left", "aside"} {
 		r := func(limit, priority int) lease.Request {
@@ -119,7 +119,8 @@ func unseen(t *testing.T, s *suite) {
 	}
 }
 
-// unusedAndLost: a lease that is gone by then counts no more, as long as it was the last.
+// unusedAndLost: a lost lease that is given back unused counts for no pace, if it was the
+// last.
 func unusedAndLost(t *testing.T, s *suite) {
 	if s.shape.NoTTL != "" {
 		return

@@ -114,8 +114,8 @@ func TestFlagsInTexts(t *testing.T) {
 	}
 	typed := strings.ReplaceAll(texts(t), "\\\n", " ")
 	for _, m := range regexp.MustCompile(`berth ([a-z]+)((?: [^\s|;&`+"`"+`]+)*)`).FindAllStringSubmatch(typed, -1) {
-		known, before, _ := of[m[1]], m[2], ""
-		before, _, _ = strings.Cut(m[2]+" ", " -- ")
+		known := of[m[1]]
+		before, _, _ := strings.Cut(m[2]+" ", " -- ")
 		for _, f := range flag.FindAllStringSubmatch(before, -1) {
 			if known != nil && !known[f[1]] {
 				t.Errorf("berth %s has no flag %s: %s", m[1], f[1], m[0])

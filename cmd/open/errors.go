@@ -15,7 +15,7 @@ type NoParentError struct {
 func (e *NoParentError) Error() string { return e.err.Error() }
 func (e *NoParentError) Unwrap() error { return e.err }
 
-// NameError says that a name is hardly the one of a store.
+// NameError says that a name is hardly the name of a store.
 type NameError struct {
 	Spec storename.Spec
 	Kind storename.Kind
@@ -34,7 +34,7 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("%s: %q is no directory's name and no URL", e.Spec.From, shown)
 }
 
-// NoRemoteError says that there is no berth-remote.
+// NoRemoteError says that berth-remote cannot be run.
 type NoRemoteError struct {
 	store string
 	err   error

@@ -16,8 +16,8 @@ import (
 	"berth/procwatch"
 )
 
-// Open opens what --store names: the store of a URL or a directory, or the
-// default one; create makes a directory when it is missing.
+// Open opens the store of a URL or a directory, or the default one. For a URL berth replaces
+// itself by berth-remote, and Open does not return.
 func Open(o storename.Spec, with Options) (*Store, error) {
 	self, err := procwatch.Self()
 	if err != nil {
@@ -79,7 +79,7 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 	return &Store{suspendGuard: &suspendGuard{Store: s}, Where: s.Dir(), Owner: o.Owner, Self: self, Inherits: s.Inherits, Changes: s.Changes}, nil
 }
 
-// lookUp returns the uid of the owner; nil when none was named.
+// lookUp returns the uid of the owner, nil if none was named.
 func lookUp(o storename.Spec) (*uint32, error) {
 	if o.Owner == "" && !o.OwnerByFlag { // as a variable that is not set
 		return nil, nil
@@ -96,18 +96,17 @@ func lookUp(o storename.Spec) (*uint32, error) {
 	return &uid, nil
 }
 
-// ownSlot is the slot of the job that we run in, which is nearly always the one
-// that somebody asks for here.
+// ownSlot is the slot of the job that this process runs in, if id is that job. It nearly
+// always is.
 func ownSlot(id string) (int, bool) {
 	slot, err := strconv.Atoi(os.Getenv("BERTH_SLOT"))
 	return slot, err == nil && id == os.Getenv("BERTH_LEASE")
 }
 
-// lives reports whether a recorded process lives on this machine, and with
-// stopped set, whether it is stopped as well. What cannot be seen from here
-// (another machine, another container) does not count: its kernel lock speaks
-// for it where one can reach. With stopped set, a bare pid stands for whoever
-// has it now; else it stands for nobody.
+// lives reports whether a recorded process lives on this machine, and with stopped set,
+// whether it is stopped as well. A process that cannot be seen from here (on another machine,
+// in another container) does not count: its kernel lock shows that it lives. With stopped set,
+// a pid without a start time means the process that has it now; else it means none.
 func lives(p lease.Process, stopped bool) bool {
 	id := procwatch.ID(p)
 	if id.Start == 0 && stopped {

@@ -29,11 +29,12 @@ func Register(open Opener, schemes ...string) {
 
 const RemoteProgram = "berth-remote"
 
-// Becoming is set in the environment of a berth that was replaced by another program.
+// Becoming is set in the environment of the program that replaces berth.
 const Becoming = "BERTH_BECOMING_REMOTE"
 
-// checkStore refuses what only looks like a directory. One that is made for a slip
-// is a store of its own, in which nobody is counted, and its name is a password.
+// checkStore refuses a name that is hardly the name of a directory. A directory that is made
+// after a slip would be a store of its own, which counts no other job, and its name could show
+// a password.
 func checkStore(o storename.Spec) error {
 	if kind := storename.Check(o); kind != storename.Fine {
 		return &NameError{o, kind}
@@ -41,7 +42,7 @@ func checkStore(o storename.Spec) error {
 	return nil
 }
 
-// openRemote opens the store of a URL, or has berth-remote do what was asked of us.
+// openRemote opens the store of a URL, or replaces this process by berth-remote.
 func openRemote(o storename.Spec, with Options) (lease.Store, error) {
 	d, err := remote.ParseURL(o.Where)
 	if err != nil {
@@ -52,7 +53,7 @@ func openRemote(o storename.Spec, with Options) (lease.Store, error) {
 	d.Notice = func(err error) { with.Note("%v", err) }
 	open := openers[d.Scheme]
 	again := os.Getenv(Becoming) != ""
-	_ = os.Unsetenv(Becoming) // no business of the job's
+	_ = os.Unsetenv(Becoming) // the job must not see it
 	switch {
 	case open != nil:
 		return open(d)
@@ -62,8 +63,8 @@ func openRemote(o storename.Spec, with Options) (lease.Store, error) {
 	return nil, fmt.Errorf("%s: %q is not a store: a directory, or a URL that begins with one of %s", o.From, d.Name(), strings.Join(storename.Schemes, ", "))
 }
 
-// beRemote replaces this process by berth-remote, which has the same command line,
-// from beside us or from PATH.
+// beRemote replaces this process by the berth-remote beside it, or else by that in PATH, with
+// the same command line.
 func beRemote(d remote.Address, again bool, environ []string) error {
 	if again {
 		return &NoRemoteError{d.Name(), errors.New("what is there by that name is berth itself")}

@@ -1,5 +1,5 @@
-// Package open turns the name of a store into the store: that of a directory or of a
-// URL. It says nothing itself: what is worth a line goes to a function of its caller.
+// Package open opens a store by its name, a directory or a URL. It prints nothing: notes go to
+// functions of its caller, and its errors are typed.
 package open
 
 import (
@@ -14,34 +14,34 @@ import (
 	"berth/procwatch"
 )
 
-// Options are what opening a store needs of its program.
+// Options are what Open needs of its caller.
 type Options struct {
-	Create  bool                             // a directory that is missing
-	Note    func(format string, args ...any) // of what is worth a line
-	Trouble func(error)                      // of a server that is out of reach and tried again
-	Environ func() []string                  // as our caller passed it, for berth-remote
+	Create  bool                             // create a missing directory
+	Note    func(format string, args ...any) // prints a note
+	Trouble func(error)                      // prints that a server cannot be reached and is tried again
+	Environ func() []string                  // the environment that berth-remote gets
 }
 
-// Store is an open store and who we are in it.
+// Store is an open store, and this process as it appears there.
 type Store struct {
 	*suspendGuard
-	Where  string // as BERTH_STORE says it
-	Owner  string // as BERTH_STORE_OWNER does
+	Where  string // its name, for BERTH_STORE
+	Owner  string // for BERTH_STORE_OWNER
 	Remote bool   // leases end by a clock, and owners may be on other machines
 	Self   procwatch.ID
-	// changes tells when there may be something new to list; nil: nothing does.
+	// Changes sends when there may be something new to list; nil: it never does.
 	Changes func(ctx context.Context, pools []string) <-chan struct{}
-	// inherits reports whether we hold the lock of a lease's slot by a
-	// descriptor that a parent left us.
+	// Inherits reports whether this process holds the lock of a lease's slot through a
+	// descriptor that it inherited.
 	Inherits func(*lease.Lease) bool
 }
 
-// Guarded is a store that is open already, as one in a directory.
+// Guarded wraps a store that is open already.
 func Guarded(s lease.Store) *Store {
 	return &Store{suspendGuard: &suspendGuard{Store: s}, Inherits: func(*lease.Lease) bool { return false }}
 }
 
-// Shown is where, for people: without the password of a URL.
+// Shown is the name of the store without a password.
 func (st *Store) Shown() string {
 	if !st.Remote {
 		return storename.DiscreetPath(st.Where)
@@ -107,8 +107,8 @@ func (s *suspendGuard) Tell(ctx context.Context, id string, m lease.Message) (le
 	return s.Store.Tell(ctx, id, m)
 }
 
-// BehindSudo is the store of our caller, where sudo has cleared BERTH_STORE and it is
-// another one, and the variables that sudo would have to pass on; "" and "": it is not so.
+// BehindSudo is the store of the process that called sudo, if sudo has cleared BERTH_STORE and
+// that store is another one, and the variables that sudo would have to keep. Else both are "".
 func (st *Store) BehindSudo() (theirs, pass string) {
 	above, err := procwatch.Ancestors()
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 	"berth/lease/remote"
 )
 
-// A password is in the URL of a store, and by a slip in any other word: behind a flag
-// that is none, as a pool, as a directory. Those who know that a word is a store show
-// discreet(word); all that is said goes through hidden as well, because the messages
-// about wrong words quote them.
+// A password may stand in the URL of a store and, after a slip, in any other word: behind an
+// unknown flag, as a pool, as a directory. Code that knows that a word is a store shows
+// Discreet(word). All messages go through HidePasswords as well, because messages about wrong
+// words quote the words.
 
-// Discreet is what may be shown of what a store is named by.
+// Discreet is the name of a store without its password.
 func Discreet(where string) string {
 	switch scheme, rest, ok := Cut(where); {
 	case isPath(where), strings.HasPrefix(where, "~"):
@@ -41,8 +41,7 @@ func DiscreetPath(path string) string {
 	return path[:colon+1] + "…" + path[at:]
 }
 
-// Suspects are the words that we were given, typed or in our variables, and that may hold a
-// password.
+// Suspects are the words of the command line and of our variables that may hold a password.
 var Suspects = sync.OnceValue(func() []string {
 	words := slices.Clone(os.Args[1:])
 	for _, e := range os.Environ() {
@@ -56,8 +55,8 @@ var Suspects = sync.OnceValue(func() []string {
 	})
 })
 
-// HidePasswords is a text in which words that were given may be quoted, without what may be a
-// password in them.
+// HidePasswords removes from a text, which may quote some of the words, what may be a password
+// in them.
 func HidePasswords(text string, words []string) string {
 	for _, w := range words {
 		text = withoutLogin(text, w)
@@ -70,8 +69,8 @@ func HidePasswords(text string, words []string) string {
 	return text
 }
 
-// asQuoted is a word as it stands in a message: as it is, as Go quotes it, as a shell
-// wants it, and both.
+// asQuoted are the forms in which a word stands in a message: as it is, quoted by Go, quoted
+// for a shell, and both.
 func asQuoted(w string) []string {
 	in := func(w string) string {
 		q := strconv.Quote(w)
@@ -83,12 +82,12 @@ func asQuoted(w string) []string {
 	return slices.Compact(forms)
 }
 
-// betweenParts are what we take words apart at.
+// betweenParts are the characters at which words are split.
 const betweenParts = ":/,=?#& "
 
-// withoutLogin is text without what stands in it as it does in word before the last @:
-// as much of that as agrees, and not by chance: its last part, or some of a long one,
-// which a flag may be attached to. A name with an @, as a pool's may be, is none.
+// withoutLogin removes from a text what stands before the last @ of word. The text may have
+// only the end of that, so the longest common end is removed, if it is long enough not to be
+// chance. A word that is a pool's name with an @ has no login.
 func withoutLogin(text, word string) string {
 	at := strings.LastIndexByte(word, '@')
 	if at < 0 || lease.CheckPool(word) == nil || isPath(word) && DiscreetPath(word) == word {
@@ -120,7 +119,7 @@ func withoutLogin(text, word string) string {
 	}
 }
 
-// schemeOfLogin is what is kept of it, with its colon.
+// schemeOfLogin is the scheme of a login with its colon, which is kept.
 func schemeOfLogin(login string) string {
 	if scheme, _, ok := Cut(login); ok {
 		return login[:len(scheme)+1]
@@ -135,9 +134,8 @@ func commonEnd(a, b string) (n int) {
 	return n
 }
 
-// WithoutLogins is a word of somebody's command without the user and the password of the
-// URLs in it. Who looks at a pool is not told more than ps tells on the same machine, and
-// less on another.
+// WithoutLogins is a word of a command without the user names and passwords of the URLs in it.
+// The users of a store see it, also on other machines.
 func WithoutLogins(word string) string {
 	for from := 0; ; {
 		i := strings.Index(word[from:], "://")
@@ -155,11 +153,11 @@ func WithoutLogins(word string) string {
 	}
 }
 
-// leastSecret is how long a part of a word is that is hidden wherever it stands.
+// leastSecret is the shortest part of a word that is hidden wherever it stands.
 const leastSecret = 4
 
-// secretsIn are those parts of a word that may be a password, or a part of one, and
-// need not stand before an @ where they are quoted.
+// secretsIn are the parts of a word that may be a password, or a part of one, and that may be
+// quoted without an @ behind them.
 func secretsIn(word string) (secrets []string) {
 	at := strings.LastIndexByte(word, '@')
 	_, settings, _ := strings.Cut(word[at+1:], "?")
@@ -181,8 +179,8 @@ func secretsIn(word string) (secrets []string) {
 	return slices.DeleteFunc(secrets, func(s string) bool { return len(s) < leastSecret || s[0] == '-' && !strings.Contains(s, ":") })
 }
 
-// behindScheme is what a word has behind a scheme that stands anywhere in it: a flag,
-// or the name of a variable, may be before that.
+// behindScheme is what follows a scheme anywhere in a word. A flag or the name of a variable may
+// stand before the scheme.
 func behindScheme(word string) (rest string, ok bool) {
 	for i := range len(word) {
 		if word[i] != ':' {

@@ -1,5 +1,5 @@
-// Package storename reads the names of stores, as --store has them, and keeps the
-// passwords in them out of what is said.
+// Package storename parses the names of stores, as they stand behind --store, and hides the
+// passwords in them.
 package storename
 
 import (
@@ -10,7 +10,7 @@ import (
 	"berth/cmd/text"
 )
 
-// Spec are the flags that say which store, and how it is used.
+// Spec names a store.
 type Spec struct {
 	Where       string // a directory, a URL, or ""
 	Owner       string // whose directory it has to be, "" not said
@@ -26,12 +26,12 @@ func Scheme(where string) string {
 	return strings.ToLower(scheme)
 }
 
-// Schemes are the schemes of the stores that berth-remote has clients for. They
-// would cost every start of berth some milliseconds and megabytes.
+// Schemes are the URL schemes for which berth-remote has clients. In berth itself the clients
+// would cost every start some milliseconds and megabytes.
 var Schemes = []string{"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "etcd", "etcds"}
 
-// Cut cuts a known scheme, or one that is a letter away from it, and what stands
-// between it and the host: :// was meant.
+// Cut splits a name into a known scheme, or one that differs from it by one letter, and the
+// rest behind what was typed in place of ://.
 func Cut(where string) (scheme, rest string, ok bool) {
 	end := strings.IndexAny(where, ":;/")
 	if end < 0 || where[end] == '/' && !strings.HasPrefix(where[end:], "//") {
@@ -44,7 +44,7 @@ func Cut(where string) (scheme, rest string, ok bool) {
 	return scheme, rest, Meant(scheme) != ""
 }
 
-// Meant is the known one, "" for none.
+// Meant is the known scheme that was meant, "" for none.
 func Meant(typed string) string {
 	typed = strings.ToLower(typed)
 	if slices.Contains(Schemes, typed) {
@@ -56,9 +56,9 @@ func Meant(typed string) string {
 	return ""
 }
 
-// IsAddress reports whether where is HOST:PORT, an IP address, or a list of them with
-// commas, perhaps with a path or settings behind, or has an @ in it. What begins with a
-// dot or one / is a path.
+// IsAddress reports whether where is HOST:PORT, an IP address, or a list of them with commas,
+// with or without a path or settings, or has an @ in it. A name that begins with a dot or a
+// single / is a path.
 func IsAddress(where string) bool {
 	where = strings.Trim(where, "\"' \t\r\n")
 	if isPath(where) {
@@ -82,8 +82,7 @@ func IsAddress(where string) bool {
 	return false
 }
 
-// isPath reports whether where says by its beginning that it is a path. //u:pw@host has
-// lost its scheme.
+// isPath reports whether where begins like a path. //u:pw@host is a URL without its scheme.
 func isPath(where string) bool {
 	return where == "" || where[0] == '.' || where[0] == '/' && !(strings.HasPrefix(where, "//") && strings.Contains(where, "@"))
 }
@@ -99,7 +98,7 @@ const (
 	Address      // of a server
 )
 
-// Check finds names that only look like those of a directory.
+// Check finds names that are hardly the name of a directory.
 func Check(s Spec) Kind {
 	_, _, ok := Cut(s.Where)
 	switch {

@@ -37,8 +37,8 @@ func Columns(s string) int {
 	return n
 }
 
-// runeColumns is 2 for the wide characters of East Asia and for pictures, 0 for marks
-// on the letter before them. A terminal may think otherwise of the newest ones.
+// runeColumns is 2 for the wide characters of East Asia and for emoji, 0 for combining marks.
+// Terminals may differ on the newest characters.
 func runeColumns(r rune) int {
 	switch {
 	case r < 0x300:
@@ -57,8 +57,8 @@ func PadRight(s string, n int) string { return s + strings.Repeat(" ", max(0, n-
 
 func PadLeft(s string, n int) string { return strings.Repeat(" ", max(0, n-Columns(s))) + s }
 
-// ShortenMiddle cuts s to n columns in the middle: what tells labels apart is mostly at their
-// end, and what they are at their beginning.
+// ShortenMiddle cuts the middle out of s, down to n columns. Labels mostly differ at their end,
+// and tell what they are at their beginning.
 func ShortenMiddle(s string, n int) string {
 	if Columns(s) <= n || n < 3 {
 		return Shorten(s, n)
@@ -75,8 +75,8 @@ func ShortenMiddle(s string, n int) string {
 	return front + s[from:]
 }
 
-// Wrapped breaks text at the last blank that fits, and where a word is wider than all
-// there is within it. Nothing is left out but the blanks where it breaks.
+// Wrapped breaks text at the last blank that fits, or within a word that is wider than a
+// line. Only the blanks at the breaks are dropped.
 func Wrapped(text string, columns int) []string {
 	if columns < 2 { // not even a wide character
 		return []string{Shorten(text, columns)}

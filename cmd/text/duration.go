@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Duration prints a duration with the two units that matter.
+// Duration is d in its two largest units.
 func Duration(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
@@ -21,5 +21,6 @@ func Duration(d time.Duration) string {
 	}
 }
 
-// Since is the time since t, never negative: somebody may have set the clock.
+// Since is the time since t as Duration writes it. It is never negative, also after the clock
+// was set back.
 func Since(t time.Time) string { return Duration(max(0, time.Since(t))) }

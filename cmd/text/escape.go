@@ -1,5 +1,5 @@
-// Package text makes text fit for people: escaped, cut to the columns of a terminal,
-// quoted for a shell.
+// Package text makes text fit to be shown: it escapes it, cuts it to the columns of a terminal
+// and quotes it for a shell.
 package text
 
 import (
@@ -13,13 +13,12 @@ import (
 	"unicode/utf8"
 )
 
-// All that comes from elsewhere goes through this file before it is shown: names,
-// commands, labels and whole records are written by whoever may write to the store,
-// and a terminal obeys what it is sent.
+// Names, commands, labels and whole records are written by anyone who may write to the store,
+// and a terminal obeys what it is sent. So all of it goes through this file before it is shown.
 
-// OneLine makes text from elsewhere safe for a terminal and a log. What ends a line
-// or a word becomes a blank; what else would not be seen, moves the cursor, or has
-// the text around it shown in another order becomes visible.
+// OneLine makes foreign text safe for a terminal and a log. Line ends and tabs become blanks;
+// invisible characters, and those that move the cursor or change the order of the text, are
+// shown as escapes.
 func OneLine(s string) string {
 	if plain(s) {
 		return s
@@ -44,7 +43,7 @@ func OneLine(s string) string {
 	return b.String()
 }
 
-// plain is quick for what nearly all text is.
+// plain is the fast path: nearly all text is plain.
 func plain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] >= 0x7f {
@@ -54,10 +53,9 @@ func plain(s string) bool {
 	return true
 }
 
-// Unseen reports whether a character is no mark on the screen. It asks for what is
-// known to be one, and not for a list of evil ones: that would be complete until the
-// next version of Unicode. Variation selectors and fillers count as letters and marks
-// there, and are as invisible.
+// Unseen reports whether a character is invisible on a screen. It looks for characters that are
+// known to be visible, because a list of bad ones would be complete only until the next version
+// of Unicode. Variation selectors and fillers are letters and marks to Unicode, but invisible.
 func Unseen(r rune) bool {
 	if r < 0x7f {
 		return r < ' '
@@ -65,8 +63,8 @@ func Unseen(r rune) bool {
 	return !unicode.IsGraphic(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// WriteJSON writes v as one line. encoding/json leaves DEL, the second set of control
-// characters, and those that change the order of text as they are.
+// WriteJSON writes v as one line. It escapes what encoding/json leaves as it is: DEL, the C1
+// control characters, and those that change the order of text.
 func WriteJSON(w io.Writer, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -78,7 +76,7 @@ func WriteJSON(w io.Writer, v any) error {
 	return err
 }
 
-// escapeJSON escapes what is not seen. Outside of its strings JSON is ASCII.
+// escapeJSON escapes invisible characters. Outside of its strings JSON is ASCII.
 func escapeJSON(text []byte) []byte {
 	out := make([]byte, 0, len(text))
 	for _, r := range string(text) {

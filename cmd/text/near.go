@@ -1,7 +1,7 @@
 package text
 
-// Near reports whether one letter more, less or other, or two that have changed
-// places, make a of b. Of two letters nothing is left that could be recognised.
+// Near reports whether a differs from b by one letter that was added, dropped or changed, or by
+// two letters that were swapped. Names of two letters are too short for that.
 func Near(a, b string) bool {
 	if len(b) < 3 || len(a) < 2 || a == b {
 		return false

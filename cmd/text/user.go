@@ -6,6 +6,7 @@ import (
 	"strconv"
 )
 
+// UserName is the name of a user, or the number if it has none here.
 func UserName(uid int) string {
 	id := strconv.Itoa(uid)
 	if u, err := user.LookupId(id); err == nil {
@@ -14,7 +15,7 @@ func UserName(uid int) string {
 	return id
 }
 
-// Me is who types, for others to read.
+// Me is the user of this process and its machine.
 func Me() string { return UserName(os.Getuid()) + "@" + Host() }
 
 // Host is the name of this machine, "" if it has none.

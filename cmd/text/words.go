@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Quoted are words as a shell reads them.
+// Quoted are words quoted for a shell where that is necessary.
 func Quoted(words []string) []string {
 	out := slices.Clone(words)
 	for i, w := range out {

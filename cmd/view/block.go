@@ -7,7 +7,7 @@ import (
 	"berth/cmd/text"
 )
 
-// Table is what people see of the pools, cut to so many columns; 0: whole.
+// Table is what people see of the pools, in so many columns; 0: whole.
 func Table(pools []Pool, idleToo, long bool, columns int) []Block {
 	shown := pools
 	if !idleToo {
@@ -29,15 +29,14 @@ func Table(pools []Pool, idleToo, long bool, columns int) []Block {
 	return []Block{{Head: []Line{{Text: "nothing runs and nobody waits: there is no pool yet"}}}}
 }
 
-// idle: there is nothing to tell of the pool. One that lets nobody start is not: it
-// may have been forgotten so.
+// idle reports whether there is nothing to show of the pool. A drained pool is shown: it may
+// have been forgotten.
 func (p *Pool) idle() bool {
 	drained := p.OwnLimit != nil && *p.OwnLimit == 0
 	return len(p.Holders)+len(p.Waiters) == 0 && !p.unread && p.LockHeld == "" && !drained
 }
 
-// Line is a line of the screen, already cut and escaped, of which one part may
-// have a colour.
+// Line is a line of the screen, already cut and escaped. One part of it may have a colour.
 type Line struct {
 	Text     string
 	Color    string // "" none
@@ -55,10 +54,10 @@ func (t Line) paint(color bool) string {
 type Block struct {
 	Head    []Line
 	jobs    [][]Line
-	holders int // so many of the jobs; the others wait
+	holders int // how many of the jobs hold slots; the others wait
 }
 
-// Flat are the lines of the blocks, with an empty one between two.
+// Flat are the lines of the blocks, with an empty line between two blocks.
 func Flat(blocks []Block) []Line {
 	var out []Line
 	for i, b := range blocks {
@@ -73,6 +72,7 @@ func Flat(blocks []Block) []Line {
 	return out
 }
 
+// Print writes lines.
 func Print(w io.Writer, lines []Line, color bool) error {
 	var b strings.Builder
 	for _, l := range lines {

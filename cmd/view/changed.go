@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// Essence is what is shown of pools, without what changes while nothing happens: times,
-// what processes use, and the numbers in what a waiter waits for.
+// Essence is the part of pools that changes only when something happens: no times, no use of
+// CPU and memory, no numbers in the reason of a wait.
 func Essence(pools []Pool) string {
 	var b strings.Builder
 	for _, p := range pools {

@@ -11,11 +11,11 @@ import (
 	"berth/limiter/gate"
 )
 
-// The long form: a few lines a job, with all that is known of it.
+// The long form has a few lines per job, with all that is known of it.
 
 const (
 	detailIndent = "       "
-	// detailColumns is where lines end when there is no terminal to say so.
+	// detailColumns is the width of lines that go to no terminal.
 	detailColumns = 80
 )
 
@@ -54,7 +54,7 @@ func waiterLines(w *Waiter, columns int) []Line {
 	return append(lines, details(waiterFacts(w), columns)...)
 }
 
-// hanging is text whose first line may be wider than the indented ones that it goes on in.
+// hanging wraps text: its first line is not indented, the others are.
 func hanging(fact string, columns int) []Line {
 	if columns == 0 || text.Columns(fact) <= columns {
 		return []Line{{Text: fact}}
@@ -67,7 +67,7 @@ func hanging(fact string, columns int) []Line {
 	return append([]Line{{Text: first}}, indented(rest, columns)...)
 }
 
-// indented breaks text into lines below a job's first one.
+// indented wraps text into indented lines.
 func indented(fact string, columns int) []Line {
 	if columns == 0 {
 		return []Line{{Text: detailIndent + fact}}
@@ -86,8 +86,8 @@ func orDetail(columns int) int {
 	return columns
 }
 
-// details fills indented lines with facts, two blanks between them. None is broken but
-// one that is wider than a line.
+// details fills indented lines with facts, two blanks between them. A fact is broken only if
+// it is wider than a line.
 func details(facts []string, columns int) []Line {
 	var lines []Line
 	line := ""
@@ -117,10 +117,10 @@ func holderFacts(h *Holder) []string {
 	}
 	d := []string{text.OneLine(h.Lease), pid, text.OneLine(h.User + "@" + h.Host), fmt.Sprintf("token %d", h.Token)}
 	if h.CPU != nil {
-		d = append(d, "cpu "+text.Duration(seconds(*h.CPU)), "mem "+size(*h.RSS), fmt.Sprintf("procs %d", *h.Procs))
+		d = append(d, "cpu "+text.Duration(seconds(*h.CPU)), "mem "+gate.Bytes(*h.RSS), fmt.Sprintf("procs %d", *h.Procs))
 	}
 	if h.Beat != nil {
-		d = append(d, "beat "+text.Duration(seconds(*h.Beat))+" ago")
+		d = append(d, "heartbeat "+text.Duration(seconds(*h.Beat))+" ago")
 	}
 	d = append(d, limitFacts(h)...)
 	if h.dir != "" {
@@ -135,7 +135,7 @@ func holderFacts(h *Holder) []string {
 	return append(d, text.Labels(h.Labels)...)
 }
 
-// limitFacts are when the job is ended.
+// limitFacts tell when the job will be ended.
 func limitFacts(h *Holder) (d []string) {
 	if h.Deadline != nil {
 		left := time.Until(*h.Deadline)

@@ -2,7 +2,6 @@ package view
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,13 +25,3 @@ func orDash(s *float64) string {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-func size(n uint64) string {
-	for _, u := range []string{"B", "K", "M", "G"} {
-		if n < 1024*10 || u == "G" {
-			return strconv.FormatUint(n, 10) + u
-		}
-		n /= 1024
-	}
-	return ""
-}

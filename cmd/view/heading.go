@@ -8,7 +8,7 @@ import (
 	"berth/lease"
 )
 
-// heading is what is said of a pool before its jobs.
+// heading is what is shown of a pool above its jobs.
 func heading(p *Pool, columns int) []Line {
 	name := text.OneLine(p.Pool)
 	switch {
@@ -44,8 +44,8 @@ func heading(p *Pool, columns int) []Line {
 	return lines
 }
 
-// whyFirst is why the first in the line waits, where the numbers above do not tell. The
-// others wait for him.
+// whyFirst is why the first waiter waits, if the numbers above do not tell. The others wait
+// for it.
 func whyFirst(p *Pool) string {
 	for _, w := range p.Waiters {
 		switch {
@@ -65,7 +65,7 @@ func summary(v *Pool) string {
 	s := fmt.Sprintf("%d in use", v.Used)
 	switch {
 	case v.Limit == nil:
-	case *v.Limit == 0 && v.LimitFrom == "pool": // "1 of 0" reads like a mistake of ours
+	case *v.Limit == 0 && v.LimitFrom == "pool": // "1 of 0" reads like a bug
 		s += ", draining (limit 0)"
 	case v.LimitFrom == "pool":
 		s = fmt.Sprintf("%d of %d in use (the pool's own limit)", v.Used, *v.Limit)
@@ -95,5 +95,5 @@ func summary(v *Pool) string {
 	return s
 }
 
-// stoppedWaiter is what a store says of one that Ctrl-Z has stopped in the line.
+// stoppedWaiter is the note of a store on a waiter that Ctrl-Z has suspended.
 const stoppedWaiter = "stopped"

@@ -7,7 +7,7 @@ import (
 	"berth/lease"
 )
 
-// Longest is who has held a slot for the longest time.
+// Longest is the holder that has had its slots for the longest time.
 func Longest(p *lease.Pool) *lease.Entry {
 	var l *lease.Entry
 	for _, h := range p.Holders {
@@ -18,8 +18,8 @@ func Longest(p *lease.Pool) *lease.Entry {
 	return l
 }
 
-// StalledNotes say of the longest holder, or else of another one, that it is stopped,
-// long and short: then it is no use to wait for it. "" and "": nobody is.
+// StalledNotes are a long and a short note that the longest holder is stopped, or else that
+// another one is: it may hold its slots forever. Both are "" if none is stopped.
 func StalledNotes(p *lease.Pool, longest *lease.Entry) []string {
 	if longest.Lease.State == lease.Stalled {
 		return []string{", " + orElse(longest.Note, "stalled"), ", stopped"}
@@ -32,7 +32,7 @@ func StalledNotes(p *lease.Pool, longest *lease.Entry) []string {
 	return []string{"", ""}
 }
 
-// Describe names a job: its command, pid, and for how long.
+// Describe names a job by its command, its pid and its age.
 func Describe(l *lease.Lease) string {
 	where := ""
 	if l.Owner.Host != "" && l.Owner.Host != text.Host() {
@@ -41,7 +41,7 @@ func Describe(l *lease.Lease) string {
 	return fmt.Sprintf("%s (pid %d%s, %s)", text.Shorten(text.CommandLine(l.Command), 40), describedPID(l), where, text.Since(l.Since))
 }
 
-// describedPID is of the command, or of its berth before there is one.
+// describedPID is the pid of the command, or of its berth before the command has started.
 func describedPID(l *lease.Lease) int {
 	if l.Child != nil {
 		return l.Child.PID

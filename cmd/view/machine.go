@@ -19,7 +19,7 @@ type Probe struct {
 	Readings gate.Readings  `json:"readings"`
 }
 
-// WriteProbe prints for people.
+// WriteProbe writes p for people.
 func WriteProbe(w io.Writer, p *Probe) error {
 	var b strings.Builder
 	row := func(what, of, format string, args ...any) {

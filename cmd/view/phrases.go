@@ -6,23 +6,23 @@ import (
 	"berth/cmd/text"
 )
 
-// phrases are a line whose words can be made fewer where it does not fit.
+// phrases are a line that can be shortened phrase by phrase until it fits.
 type phrases []phrase
 
 type phrase struct {
 	forms []string // from the longest to the shortest
 	rank  int      // the highest is shortened first
-	gives bool     // at last it is cut by what is too much
+	gives bool     // it is cut when nothing else can be shortened
 }
 
-// giveUpTo is what a phrase that gives keeps.
+// giveUpTo is how many columns a phrase that gives keeps.
 const giveUpTo = 10
 
-// and adds what stays as it is.
+// and adds a phrase with one form.
 func (p phrases) and(s string) phrases { return append(p, phrase{forms: []string{s}}) }
 
-// Fit is the line, for a terminal behind berth's name and in so many columns; 0: whole,
-// and without the name, which whoever prints it adds.
+// Fit is the line with berth's name before it, in so many columns. With 0 it is whole and
+// without the name, which its printer adds.
 func (p phrases) Fit(columns int) string {
 	if columns == 0 {
 		return p.line()
@@ -45,7 +45,7 @@ func (p phrases) Fit(columns int) string {
 	}
 }
 
-// given is the line with so many columns less in the phrase that gives.
+// given is the line after the phrase that gives has lost so many columns.
 func (p phrases) given(columns int) string {
 	for i, f := range p {
 		if f.gives {

@@ -1,5 +1,5 @@
-// Package view shows pools and the readings of gates: as tables for people, as JSON for
-// programs, as a line for those who wait. It reads no store.
+// Package view turns pools and the readings of gates into text: tables and a waiting line for
+// people, JSON for programs. It reads no store.
 package view
 
 import (
@@ -12,11 +12,11 @@ import (
 	"berth/procwatch"
 )
 
-// Pool is the stable schema of 'berth ls --json': fields are added, never
-// renamed or given another meaning.
+// Pool is the stable schema of 'berth ls --json': fields may be added, but none is renamed or
+// changes its meaning.
 type Pool struct {
 	Pool      string     `json:"pool"`
-	Limit     *int       `json:"limit"`      // in force; null: nobody asks for one
+	Limit     *int       `json:"limit"`      // in force; null: none
 	LimitFrom string     `json:"limit_from"` // "pool", a lease id, or ""
 	OwnLimit  *int       `json:"own_limit"`  // set by 'berth limit'; null: none
 	OwnGates  []string   `json:"own_gates"`  // the same, as its flags
@@ -43,7 +43,7 @@ type Holder struct {
 	Host     string            `json:"host"`
 	Since    *time.Time        `json:"since"`
 	Held     *float64          `json:"held_seconds"`
-	Beat     *float64          `json:"heartbeat_age_seconds"` // null: does not beat
+	Beat     *float64          `json:"heartbeat_age_seconds"` // null: it sends none
 	Busy     *float64          `json:"keepalive_age_seconds"` // null: there was none
 	Timeout  *float64          `json:"timeout_seconds"`       // null: none
 	Idle     *float64          `json:"idle_timeout_seconds"`
@@ -91,7 +91,7 @@ func WriteJSON(w io.Writer, pools []Pool) error {
 	return text.WriteJSON(w, out)
 }
 
-// Sources is what a view of pools needs besides the pools.
+// Sources is what Pools needs besides the pools.
 type Sources struct {
 	Now   clock.Instant                    // on the store's clock
 	Flags func(lease.Conditions) []string  // conditions as they are typed
@@ -99,13 +99,13 @@ type Sources struct {
 	Dir   func(procwatch.ID) string        // where a process runs; nil: it is not shown
 }
 
-// viewer makes of what a store tells what is shown.
+// viewer turns what a store tells into what is shown.
 type viewer struct {
 	Sources
-	users map[int]string // by their number: looking one up may ask a server
+	users map[int]string // by uid; a look-up may ask a server
 }
 
-// Pools shows pools at one moment.
+// Pools are the pools as they are shown.
 func Pools(pools []lease.Pool, s Sources) []Pool {
 	v := &viewer{Sources: s, users: map[int]string{}}
 	out := []Pool{}
@@ -180,7 +180,7 @@ func (v *viewer) holder(e lease.Entry) Holder {
 	return j
 }
 
-// process adds what is seen of a job's processes.
+// process adds what can be seen of a job's processes.
 func (v *viewer) process(j *Holder, id procwatch.ID) {
 	if u, ok := v.Usage[id]; ok {
 		j.CPU, j.RSS, j.Procs = inSeconds(u.CPU), &u.RSS, &u.Procs

@@ -9,9 +9,8 @@ import (
 	"berth/cmd/text"
 )
 
-// Screen is all of a terminal, which is given back as it was: the alternate one, with
-// the cursor hidden, and without lines that go on in the next one when a character is
-// wider than we think.
+// Screen is the alternate screen of a terminal, so that the terminal is afterwards as it was.
+// The cursor is hidden, and lines do not wrap if a character is wider than expected.
 type Screen struct {
 	W       io.Writer
 	Color   bool
@@ -23,8 +22,8 @@ const (
 	LeaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 )
 
-// Draw writes all lines with one write, over the old ones: nothing is erased that is
-// not written again, so nothing flickers.
+// Draw writes all lines over the old ones, in one write. Only what is written again is erased,
+// so nothing flickers.
 func (s *Screen) Draw(lines []Line, columns int) error {
 	var b strings.Builder
 	if !s.Entered {
@@ -53,9 +52,8 @@ func (s *Screen) Leave() {
 	}
 }
 
-// FitRows are the lines of the blocks that fit. What is said of each pool comes before
-// the jobs of another: one pool with a hundred jobs does not hide that the next one is
-// full.
+// FitRows are the lines of the blocks that fit into so many rows. All headings come before
+// any job, so that a pool with a hundred jobs does not hide that the next one is full.
 func FitRows(blocks []Block, rows int) []Line {
 	whole := Flat(blocks)
 	if len(whole) <= rows {
@@ -66,7 +64,7 @@ func FitRows(blocks []Block, rows int) []Line {
 		heads += len(b.Head)
 		want[i] = len(slices.Concat(b.jobs...))
 	}
-	if rows < heads+len(blocks) { // not even these
+	if rows < heads+len(blocks) { // not even the headings
 		keep := max(0, rows-1)
 		return append(whole[:keep:keep], Line{Text: fmt.Sprintf("and %s more", text.Plural(len(whole)-keep, "line"))})
 	}
@@ -78,8 +76,8 @@ func FitRows(blocks []Block, rows int) []Line {
 	return out
 }
 
-// shares gives each as much as it wants, or, where that is more than there is, all who
-// want more than that the same.
+// shares divides room: each gets what it wants, or, if that is too much, no more than any other
+// that wants more.
 func shares(want []int, room int) []int {
 	given := make([]int, len(want))
 	for more := true; more && room > 0; {
@@ -95,8 +93,8 @@ func shares(want []int, room int) []int {
 	return given
 }
 
-// upTo are the jobs that fit into n lines, and how many do not. Of those who wait the
-// first are always among them.
+// upTo are the jobs that fit into n lines, and a count of the others. The first waiters are
+// always among them.
 func (b *Block) upTo(n, want int) (out []Line) {
 	if n >= want {
 		return slices.Concat(b.jobs...)

@@ -7,11 +7,11 @@ import (
 	"berth/lease"
 )
 
-// maxReason bounds what is said to everybody who is refused, in one line.
+// maxReason bounds a reason, in columns.
 const maxReason = 200
 
-// SetBy says who has set a pool's settings, when and why; "" if nobody knows, as of
-// those that an older berth has set.
+// SetBy says who has set a pool's settings, when and why. It is "" for settings of an older
+// berth, which did not record that.
 func SetBy(own lease.Settings) string {
 	if own.SetBy == "" || own.SetAt.IsZero() {
 		return ""
@@ -23,7 +23,7 @@ func SetBy(own lease.Settings) string {
 	return s
 }
 
-// Drained says of a pool in which nobody new starts what is known of that.
+// Drained says who has drained a pool, "" if that is unknown or it is not drained.
 func Drained(own lease.Settings) string {
 	if by := SetBy(own); by != "" && own.Limit != nil && *own.Limit == 0 {
 		return ", " + by
@@ -31,7 +31,7 @@ func Drained(own lease.Settings) string {
 	return ""
 }
 
-// ownWords say it of a pool that is drained, or has a reason: first why.
+// ownWords say why a pool has its limit, and who has set it, if it is drained or has a reason.
 func ownWords(v *Pool) string {
 	own := lease.Settings{Limit: v.OwnLimit}
 	if v.OwnSetAt != nil { // and so the others
@@ -50,8 +50,8 @@ func ownWords(v *Pool) string {
 	return ""
 }
 
-// LimitLines are settings as they would be typed, and for a person who set them: what
-// is pasted into a command line has no use for that.
+// LimitLines are settings as they would be typed. For a person a comment adds who has set
+// them.
 func LimitLines(own lease.Settings, flags []string, person bool) []string {
 	words := "none"
 	if own.Limit != nil {

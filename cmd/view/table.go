@@ -10,7 +10,7 @@ import (
 	"berth/lease"
 )
 
-// The table: one row a job, so that grep finds all of it.
+// The table has one row per job, so that grep finds all of it.
 
 const (
 	inPlace = iota
@@ -26,21 +26,20 @@ const (
 
 type cells [cellsOfARow]string
 
-// row is what a row's cells are made of, escaped.
+// row is what the cells of a row are made of, escaped.
 type row struct {
 	place, state, time, user, host, pid, child, lease, labels, command, note string
 
-	odd   bool // its state is worth a look
-	usual bool // whose it is tells nothing: the same in all rows, or ours
+	odd   bool // its state deserves attention
+	usual bool // its user and host are ours, or the same in all rows
 }
 
-// levels are how narrow a row can be made, one after the other.
+// levels is how many steps there are to make a row narrower.
 const levels = 10
 
-// at are the cells of a row at a level. What is left out first is what the line above
-// says (the pool), what tells no row from another, and what a person finds elsewhere
-// (-l); last the labels, which people give to tell jobs apart. Where something is left
-// out there is a mark, but for the pool.
+// at are the cells of a row at a level. The first to go is what the heading says (the pool),
+// what is the same in all rows, and what -l shows; the last are the labels, by which people
+// tell jobs apart. A mark shows that something is left out, except for the pool.
 func (r *row) at(level int) cells {
 	c := cells{r.place, r.state, r.time, r.user, r.pid, r.lease, r.labels, r.command}
 	if r.child != "" {
@@ -75,11 +74,11 @@ func (r *row) at(level int) cells {
 	return c
 }
 
-// setUsual says of each row whether it matters whose it is.
+// setUsual finds the rows whose user and host are no news.
 func setUsual(rows []*row) {
 	all := map[string]bool{}
 	for _, r := range rows {
-		if r.host != "" { // else nobody knows
+		if r.host != "" { // else it is unknown
 			all[r.user+"@"+r.host] = true
 		}
 	}
@@ -92,14 +91,14 @@ func setUsual(rows []*row) {
 
 const (
 	gap = "  "
-	// leastCommand is how much of a command is worth more than other columns whole, and
-	// besideLabels the same where labels would have to give way.
+	// leastCommand is how many columns a command keeps before other cells are cut, and
+	// besideLabels the same before labels are cut.
 	leastCommand, besideLabels = 24, 6
-	// mostCell is how far one odd cell pushes those of all rows to the right.
+	// mostCell bounds how far one long cell pushes the next column to the right.
 	mostCell = 64
 )
 
-// widths are those of the columns at a level; the last is what the longest command has.
+// widths are the widths of the columns at a level. The last is that of the longest command.
 func widths(rows []*row, level int) (w [cellsOfARow]int) {
 	for _, r := range rows {
 		for i, c := range r.at(level) {
@@ -113,8 +112,7 @@ func widths(rows []*row, level int) (w [cellsOfARow]int) {
 	return w
 }
 
-// fit finds the first level at which what comes before the commands leaves room for
-// enough of them.
+// fit finds the first level that leaves enough room for the commands.
 func fit(rows []*row, columns int) (level int, w [cellsOfARow]int) {
 	for level = range levels {
 		w = widths(rows, level)
@@ -137,8 +135,7 @@ func fit(rows []*row, columns int) (level int, w [cellsOfARow]int) {
 	return level, w
 }
 
-// lines are those of a row: one, and more on a terminal on which its note does not fit
-// behind the command.
+// lines are the lines of a row: one, and more if its note does not fit behind the command.
 func (r *row) lines(level int, w [cellsOfARow]int, columns int) []Line {
 	t := r.line(level, w)
 	if r.note == "" {
@@ -153,7 +150,7 @@ func (r *row) lines(level int, w [cellsOfARow]int, columns int) []Line {
 	return append([]Line{t}, indented(r.note, columns)...)
 }
 
-// line writes a row, whole.
+// line is a row that is not cut.
 func (r *row) line(level int, w [cellsOfARow]int) Line {
 	var t Line
 	for i, c := range r.at(level) {
@@ -175,7 +172,7 @@ func (r *row) line(level int, w [cellsOfARow]int) Line {
 
 const colorPool, ColorOdd = "1", "33"
 
-// cut is shorten, where there is a width.
+// cut shortens s to a width, if there is one.
 func cut(s string, columns int) string {
 	if columns == 0 {
 		columns = math.MaxInt

@@ -7,8 +7,8 @@ import (
 	"berth/lease/clock"
 )
 
-// verdict is what would be decided now, with what the gates last said: to the one
-// who asks, or a moment ago to another.
+// verdict is what would be decided now, with what the gates last said to this request or, a
+// moment ago, to another.
 func verdict(p *lease.Pool, r lease.Request, ahead int, now clock.Instant) lease.Verdict {
 	v := lease.Decide(p.State(ahead, now), r, lease.Clearance{})
 	if p.Report != nil && p.Report.By == r.ID {
@@ -19,12 +19,11 @@ func verdict(p *lease.Pool, r lease.Request, ahead int, now clock.Instant) lease
 	return v
 }
 
-// staleReport is when the head of the line is no longer there to have said it: its
-// report is repeated every second.
+// staleReport is the age at which a report of the first waiter is out of date. It is repeated
+// every second.
 const staleReport = 3 * time.Second
 
-// WhyOfHead is what holds back whoever is at the head of the line, "" if it is not
-// his gates: he says so again every reportEvery.
+// WhyOfHead is which gates hold back the first waiter, "" if none do.
 func WhyOfHead(p *lease.Pool, now clock.Instant) string {
 	if p.Report == nil || now.Sub(p.Report.At) > staleReport {
 		return ""

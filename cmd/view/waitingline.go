@@ -9,7 +9,7 @@ import (
 	"berth/lease/clock"
 )
 
-// WaitingLine is the waiting line: place, slots in use and why, the longest holder.
+// WaitingLine tells why a request waits: place, slots in use, the longest holder.
 func WaitingLine(p *lease.Pool, err error, r lease.Request, waited time.Duration, now clock.Instant) phrases {
 	msg := phrases{
 		{forms: []string{"waiting " + text.Duration(waited)}},
@@ -60,7 +60,7 @@ func drainedPhrases(v lease.Verdict, own lease.Settings) phrases {
 	return append(out, phrase{forms: []string{": " + text.Shorten(own.Reason, maxReason)}, gives: true}, phrase{forms: []string{" (" + by + ")", ""}, rank: 5})
 }
 
-// longestPhrases name a job, of which at last the pid is left, and that it is stopped.
+// longestPhrases name the longest holder and say if it is stopped. Its pid goes last.
 func longestPhrases(p *lease.Pool, h *lease.Entry) phrases {
 	pid := fmt.Sprintf(", longest pid %d", describedPID(h.Lease))
 	out := phrases{{forms: []string{", longest " + Describe(h.Lease), pid + " (" + text.Since(h.Lease.Since) + ")", pid}, rank: 3}}

@@ -9,11 +9,11 @@ import (
 	"berth/procwatch"
 )
 
-// find tells of a command that cannot be run before anybody waits for its slot. One
-// that comes while we wait would be too late; one that goes is missed at the start.
+// find reports a command that cannot be run before the wait for a slot. A command that
+// disappears during the wait is reported at the start.
 func (r *runner) find() error { return procwatch.Find(r.spec.Argv, os.Environ()) }
 
-// advised adds to an error of the look-up what a shell would have made of the words.
+// advised adds to an error of the look-up a command line that a shell understands.
 func (r *runner) advised(err error) error {
 	if !errors.Is(err, procwatch.ErrNotFound) && !errors.Is(err, procwatch.ErrCannotExec) {
 		return err
@@ -33,8 +33,8 @@ func (r *runner) advised(err error) error {
 	return err
 }
 
-// noteSudo says when sudo, which clears the environment, has us count in another
-// store than who called it.
+// noteSudo prints a note if sudo has cleared the environment, so that this berth uses another
+// store than its caller.
 func (r *runner) noteSudo() {
 	if os.Getenv("SUDO_UID") != "" && r.spec.Store.Where == "" && !r.say.quiet {
 		r.say.out.later(func() { // it reads processes

@@ -14,9 +14,9 @@ import (
 	"berth/procwatch"
 )
 
-// ids finds what c names. What a word does not lead to is in unknown, an error each;
-// err is a mistake because of which nothing at all may be done.
-func ids(st *open.Store, ctx context.Context, c words.Choice) (ids []string, unknown []error, err error) {
+// ids are the ids of what c names. unknown has an error for each word that leads nowhere;
+// with err nothing may be done.
+func ids(ctx context.Context, st *open.Store, c words.Choice) (ids []string, unknown []error, err error) {
 	if len(c.Words) > 0 && !slices.ContainsFunc(c.Words, func(w string) bool { return !words.IsID(w) }) {
 		return c.Words, nil, nil // the store finds each faster than its pool is listed
 	}
@@ -25,7 +25,7 @@ func ids(st *open.Store, ctx context.Context, c words.Choice) (ids []string, unk
 		return nil, nil, err
 	}
 	if c.Pool != "" {
-		if _, err := known(st, ctx, pools); err != nil {
+		if _, err := known(ctx, st, pools); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -36,17 +36,17 @@ func ids(st *open.Store, ctx context.Context, c words.Choice) (ids []string, unk
 	return ids, unknown, mistake
 }
 
-// is reports whether p has that pid here, and lives: what it had may be another's now.
+// isProcess reports whether the recorded process p lives on this machine and has that pid.
 func isProcess(p lease.Process, pid int) bool {
 	return p.PID == pid && slices.Contains([]procwatch.State{procwatch.Alive, procwatch.Stopped}, procwatch.ID(p).State())
 }
 
-// one is the id that a word names, for what is asked of a single job.
-func one(st *open.Store, ctx context.Context, word string) (string, error) {
-	ids, unknown, err := ids(st, ctx, words.Choice{Words: []string{word}})
+// one is the id of the job that a word names.
+func one(ctx context.Context, st *open.Store, word string) (string, error) {
+	ids, unknown, err := ids(ctx, st, words.Choice{Words: []string{word}})
 	var pool *words.HintedError
 	switch err = errors.Join(append(unknown, err)...); {
-	case errors.As(err, &pool) && strings.HasPrefix(pool.Next, "berth stop "): // how to stop it is not what is asked
+	case errors.As(err, &pool) && strings.HasPrefix(pool.Next, "berth stop "): // the caller does not want to stop it
 		return "", words.Hinted(pool.Err, "berth ls "+strings.TrimSuffix(word, "/"))
 	case err != nil:
 		return "", err
@@ -54,9 +54,8 @@ func one(st *open.Store, ctx context.Context, word string) (string, error) {
 	return ids[0], nil
 }
 
-// known are the pools that are there, of those that were listed by name; err names
-// the others.
-func known(st *open.Store, ctx context.Context, listed []lease.Pool) ([]lease.Pool, error) {
+// known are those of the pools, listed by name, that exist. err names the others.
+func known(ctx context.Context, st *open.Store, listed []lease.Pool) ([]lease.Pool, error) {
 	if !slices.ContainsFunc(listed, words.MayBeNone) {
 		return listed, nil
 	}
@@ -89,9 +88,9 @@ func known(st *open.Store, ctx context.Context, listed []lease.Pool) ([]lease.Po
 	return there, words.Hinted(words.Nowhere(fmt.Sprintf("%s in store %s", what, st.Shown())), poolMeant(not[0], all))
 }
 
-// missing are the names of those that are not there, of those that were listed by
-// name. If that cannot be read, none.
-func missing(st *open.Store, ctx context.Context, listed []lease.Pool) map[string]bool {
+// missing are the names of those of the pools, listed by name, that do not exist, as far as
+// that can be read.
+func missing(ctx context.Context, st *open.Store, listed []lease.Pool) map[string]bool {
 	if !slices.ContainsFunc(listed, words.MayBeNone) {
 		return nil
 	}

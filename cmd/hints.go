@@ -21,8 +21,8 @@ import (
 	"berth/limiter"
 )
 
-// storeHint is what to do about a store in a directory that the system does not let us
-// use, "" if err is not about that.
+// storeHint is the hint if the system does not let this process use a store's directory, else
+// "".
 func storeHint(err error) string {
 	var at *fs.PathError
 	known := errors.As(err, &at)
@@ -47,7 +47,7 @@ func storeHint(err error) string {
 	return ""
 }
 
-// nameHint is what to type in the place of a name that is none of a store.
+// nameHint is what to type instead of a name that is not the name of a store.
 func nameHint(e *open.NameError) string {
 	where, shown := e.Spec.Where, storename.Discreet(e.Spec.Where)
 	scheme, rest, _ := storename.Cut(where)
@@ -74,7 +74,7 @@ func nameHint(e *open.NameError) string {
 	return hint
 }
 
-// atHome is the path that a shell makes of ~/DIR, as far as we know it.
+// atHome is the path that a shell makes of ~/DIR, "" if that is unknown.
 func atHome(where string) string {
 	home, rest := os.Getenv("HOME"), where[1:]
 	if home == "" || rest != "" && rest[0] != '/' {
@@ -83,8 +83,8 @@ func atHome(where string) string {
 	return ", " + text.Quoted([]string{home + rest})[0]
 }
 
-// outageHint is what to do about a server that cannot be reached or cannot do it now, ""
-// when there is nothing but to wait.
+// outageHint is the hint if a server cannot be reached or cannot answer now, "" if one can only
+// wait.
 func outageHint(e *lease.UnreachableError) string {
 	if e.Hint == "" && !e.Answers {
 		return "is the server there, and reachable from here? --store or BERTH_STORE names it"
@@ -92,8 +92,8 @@ func outageHint(e *lease.UnreachableError) string {
 	return e.Hint
 }
 
-// trouble says that a store is out of reach and is tried again: the first time with what
-// to do about it, for the caller may have mistyped its address, and waits for ever.
+// trouble prints that a store cannot be reached and is tried again. The first time it adds the
+// hint: if the address is mistyped, the wait never ends.
 func (s *speaker) trouble(err error) {
 	s.notef("%v; trying again", err)
 	var out *lease.UnreachableError
@@ -103,15 +103,15 @@ func (s *speaker) trouble(err error) {
 	s.hinted.Do(func() { s.advise(outageHint(out)) })
 }
 
-// advise gives a hint, if there is one.
+// advise prints a hint, if there is one.
 func (s *speaker) advise(hint string) {
 	if hint != "" {
 		s.hintf("%s", hint)
 	}
 }
 
-// heldHint is what to do about a pool's lock that is not given back: no berth has it
-// for longer than a moment, unless it is stopped.
+// heldHint is the hint for a pool's lock that stays held. A berth holds it only for a moment,
+// unless it is stopped.
 func heldHint(e *lease.LockHeldError) string {
 	switch {
 	case e.Frozen:
@@ -122,7 +122,7 @@ func heldHint(e *lease.LockHeldError) string {
 	return fmt.Sprintf("as root, on each machine and in each container that has the store: fuser -v %s", text.Quoted([]string{e.Path})[0])
 }
 
-// heavyHint tells where the limit comes from that a weight is over.
+// heavyHint is the hint for a weight above the limit, according to who has set the limit.
 func heavyHint(e *limiter.TooHeavyError) string {
 	switch {
 	case e.Own:
@@ -133,17 +133,17 @@ func heavyHint(e *limiter.TooHeavyError) string {
 	return fmt.Sprintf("a smaller --weight, or -n %d, or for all callers: berth limit %s %d", e.Weight, e.Pool, e.Weight)
 }
 
-// freshHint is how nobody waits for jobs that a new server cannot have forgotten, "" for
-// a store that forgets none, or that was told so.
+// freshHint is how to skip the wait for jobs that a new server may have forgotten, "" for a
+// store that forgets none or that was told to skip it.
 func freshHint(where string) string {
 	d, err := remote.ParseURL(where)
 	if err != nil || strings.HasPrefix(d.Scheme, "etcd") || d.Settings.Has("fresh") {
 		return ""
 	}
-	return "if nobody else has ever used this server, ?fresh=1 behind its URL waits for nobody"
+	return "if no berth has ever used this server, ?fresh=1 behind its URL skips this wait"
 }
 
-// strangerHint is how to end a job that this user cannot end, or that nothing but its record shows.
+// strangerHint is how to end a job that this user cannot end, or that only a record shows.
 func strangerHint(e *stopping.StrangerError) string {
 	words := []string{"berth", "stop", "--store", e.Where, e.Lease.ID}
 	switch owner := text.UserName(e.Lease.UID); {

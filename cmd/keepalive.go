@@ -19,7 +19,7 @@ func keepalive(r words.Keepalive) error {
 	id := r.Lease
 	switch {
 	case r.Named:
-		id, err = one(st, ctx, id)
+		id, err = one(ctx, st, id)
 	case !words.IsID(id):
 		err = fmt.Errorf("BERTH_LEASE: %q is not a lease id: %w", id, lease.ErrNotFound)
 	}

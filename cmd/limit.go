@@ -39,7 +39,7 @@ func limit(l *words.Limit) error {
 		}
 		return noteNone(st, say, l.Pool)
 	case !l.Sets() && nothingSet(st, l.Pool):
-		// No pool is made for it.
+		// No pool is created for that.
 		if err := l.Baseless(); err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func limit(l *words.Limit) error {
 	})
 }
 
-// change is what l makes of the settings that were.
+// change applies l to the settings that were.
 func change(l *words.Limit, old lease.Settings, err error) (lease.Settings, error) {
 	own, err := l.Change(old, err, func(own lease.Settings) error { return gates.Trusted(l.Pool, own, text.UserName) })
 	switch {
@@ -62,20 +62,20 @@ func change(l *words.Limit, old lease.Settings, err error) (lease.Settings, erro
 	return noted(own, old.Limit, l.Reason()), nil
 }
 
-// nothingSet reports whether a pool has no settings; one that cannot be read has.
+// nothingSet reports whether a pool has no settings. Settings that cannot be read count as some.
 func nothingSet(st *open.Store, pool string) bool {
 	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
 	return err == nil && p.Own.None()
 }
 
-// noteNone says when there is no such pool: it may be a slip, and it may be early.
+// noteNone prints a note if the pool does not exist: its name may be mistyped.
 func noteNone(st *open.Store, say *speaker, pool string) error {
 	p, err := st.Summary(context.Background(), pool, lease.Ticket{})
 	if err != nil {
 		return err
 	}
 	var hinted *words.HintedError
-	_, err = known(st, context.Background(), []lease.Pool{p})
+	_, err = known(context.Background(), st, []lease.Pool{p})
 	switch {
 	case errors.As(err, &hinted):
 		say.notef("%v: %s", err, hinted.Next)
@@ -96,9 +96,8 @@ func showLimit(st *open.Store, pool string) error {
 	return err
 }
 
-// noted are settings as they are now changed, from that limit: by us, and with that
-// reason. Who adds a gate to a pool that somebody has drained, or drains it once more,
-// has not drained it.
+// noted adds this user and the reason to settings whose limit was was. A user that adds a gate
+// to a drained pool, or drains it again, is not the one that has drained it.
 func noted(own lease.Settings, was *int, reason string) lease.Settings {
 	same := was == nil && own.Limit == nil || was != nil && own.Limit != nil && *was == *own.Limit
 	if reason != "" || !same || own.Limit == nil && own.Reason == "" {

@@ -41,12 +41,12 @@ type lister struct {
 	out             io.Writer
 }
 
-// read looks at the pools. What could be read is there also with an error.
+// read reads the pools. With an error it still returns what could be read.
 func (l *lister) read(ctx context.Context) ([]view.Pool, error) {
 	found, err := l.store.List(ctx, l.pools...)
 	pools := l.view(found)
-	if len(l.pools) > 0 && !l.json { // to a program it is an idle one
-		not := missing(l.store, ctx, found)
+	if len(l.pools) > 0 && !l.json { // a program gets an idle pool
+		not := missing(ctx, l.store, found)
 		for i := range pools {
 			pools[i].Missing = not[pools[i].Pool]
 		}
@@ -65,7 +65,7 @@ func (l *lister) view(found []lease.Pool) []view.Pool {
 	return view.Pools(found, s)
 }
 
-// usage is what the jobs' processes use, as far as that is seen from here.
+// usage is the CPU and memory of the jobs' processes, as far as they can be seen from here.
 func usage(pools []lease.Pool) map[procwatch.ID]procwatch.Usage {
 	var children []procwatch.ID
 	for _, p := range pools {
@@ -82,14 +82,14 @@ func usage(pools []lease.Pool) map[procwatch.ID]procwatch.Usage {
 func (l *lister) once() error {
 	if l.json {
 		pools, err := l.read(context.Background())
-		if err != nil && len(pools) == 0 { // an empty list would say that nobody runs
+		if err != nil && len(pools) == 0 { // an empty list would mean that nothing runs
 			return err
 		}
 		return errors.Join(err, view.WriteJSON(l.out, pools))
 	}
 	found, err := l.store.List(context.Background(), l.pools...)
-	if len(l.pools) > 0 { // to a program, and to who watches, one that is not there yet is an idle one
-		there, none := known(l.store, context.Background(), found)
+	if len(l.pools) > 0 { // for a program, and with --watch, a missing pool is an idle one
+		there, none := known(context.Background(), l.store, found)
 		found, err = there, errors.Join(err, none)
 	}
 	pools := l.view(found)

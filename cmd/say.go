@@ -10,23 +10,24 @@ import (
 	"berth/cmd/words"
 )
 
-// Everything berth says goes through this file, to stderr:
+// Everything that berth prints on stderr goes through this file:
 //
-//   - "berth: error: FACT" says what is the case, with the pool, the numbers and
-//     who holds; no period, no capital, no "failed to".
-//   - "berth: hint: NEXT COMMAND" follows where there is something to do. It can be
-//     pasted as it is: no "…", and with the --store that was typed.
-//   - "berth: note: FACT" is said when all is well and yet worth a line.
-//   - "berth: FACT" tells how it goes: while waiting, and with --verbose.
-//   - Success is silent. --quiet silences notes and waiting, never errors.
-//   - No password, whatever word it was typed in: see hidden.
-//   - No newlines from elsewhere: a command or a label could forge a line.
-//   - Nobody waits for whoever reads it: a sink does the writing.
+//   - "berth: error: FACT" states the fact, with the pool, the numbers and the holder. It
+//     has no period, no capital and no "failed to".
+//   - "berth: hint: NEXT COMMAND" follows if there is something to do. The command can be
+//     pasted: it has no "…", and it has the --store that was typed.
+//   - "berth: note: FACT" tells what is no error and still worth a line.
+//   - "berth: FACT" tells of progress: during a wait, and with --verbose.
+//   - Success is silent. --quiet silences notes and progress, never errors.
+//   - No message shows a password, whatever word it was typed in: see
+//     storename.HidePasswords.
+//   - No message has a newline from elsewhere: a command or a label could forge a line.
+//   - Nothing waits for the reader of a message: a sink writes it.
 
 type speaker struct {
 	out            *sink
 	quiet, verbose bool
-	hinted         sync.Once // what to do about a store that cannot be reached
+	hinted         sync.Once // the hint for a store that cannot be reached
 }
 
 func newSpeaker(quiet, verbose bool) *speaker {
@@ -41,12 +42,12 @@ func (s *speaker) line(kind, format string, args ...any) {
 	s.out.put(e)
 }
 
-// draw shows one line that the next draw, or any other word, replaces.
+// draw shows a line that the next draw or message replaces.
 func (s *speaker) draw(text string) { s.out.put(entry{live, text}) }
 
 func (s *speaker) erase() { s.out.put(entry{kind: wipe}) }
 
-// opening is what a store says while it is opened and used.
+// opening connects a store that is opened with what berth prints.
 func (s *speaker) opening(create bool) open.Options {
 	return open.Options{Create: create, Note: s.notef, Trouble: s.trouble, Environ: callersEnviron}
 }

@@ -22,7 +22,7 @@ func stop(r words.Stop) error {
 		return err
 	}
 	st.HandleSuspend()
-	ids, unknown, err := ids(st, context.Background(), r.Choice)
+	ids, unknown, err := ids(context.Background(), st, r.Choice)
 	if err != nil {
 		return err
 	}
@@ -36,8 +36,8 @@ func stop(r words.Stop) error {
 
 func stopMessage(s lease.Stop) lease.Message { return lease.Message{Kind: lease.MessageStop, Stop: s} }
 
-// stopAll stops these, all at the same time, for each may take its grace; errs is what
-// went wrong before. With gone, one may have ended meanwhile.
+// stopAll stops all ids at the same time, because each may take its grace period. errs are the
+// errors so far. With gone, an id may have ended since it was found.
 func stopAll(st *open.Store, say *speaker, ids []string, errs []error, gone bool, stop lease.Stop) error {
 	var asked []lease.Entry
 	for _, id := range ids {

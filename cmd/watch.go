@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// watchEvery is how often we look when nothing tells us to: for the times, and for
-	// what makes no event.
+	// watchEvery is the longest time between two reads: times change, and some changes
+	// cause no event.
 	watchEvery = time.Second
-	// watchPause is how long we look at most once, whatever happens in the pools.
+	// watchPause is the shortest time between two reads, whatever happens in the pools.
 	watchPause = 250 * time.Millisecond
 )
 
-// watch shows the pools until it is interrupted. What cannot be read at first is an
-// error; later it is said, and passes.
+// watch shows the pools until it is interrupted. If the first read fails, it returns the error;
+// later errors are printed.
 func (l *lister) watch() error {
 	if _, err := l.store.List(context.Background(), l.pools...); err != nil {
 		return err
@@ -37,7 +37,7 @@ func (l *lister) watch() error {
 	return l.watchStream(changes)
 }
 
-// watchStream prints at every change.
+// watchStream prints the pools after each change.
 func (l *lister) watchStream(changes <-chan struct{}) error {
 	l.store.HandleSuspend()
 	last, trouble := "", ""
@@ -78,21 +78,21 @@ func (l *lister) print(pools []view.Pool, again bool) error {
 
 var watchSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, tty.TSTP, tty.CONT, tty.WINCH}
 
-// screenWatch keeps one screen. Reading, which a frozen process or a server may hold
-// up, goes on beside it, so that keys and signals always count.
+// screenWatch keeps one screen up to date. A frozen process or a server may hold up a read, so
+// reads run on a goroutine of their own, and signals are always served.
 type screenWatch struct {
 	*lister
 	screen  view.Screen
 	signals *tty.Signals
 	ctl     tty.Suspension
 	read    chan looked
-	cancel  context.CancelFunc // of the reading that goes on; nil: none does
+	cancel  context.CancelFunc // ends the read that is running; nil: none is
 	due     bool               // there may be something new
-	rests   <-chan time.Time   // until then nobody looks again
+	rests   <-chan time.Time   // no read begins before that
 	last    looked
 }
 
-// looked is what came of a look at the pools.
+// looked is the result of a read.
 type looked struct {
 	pools []view.Pool
 	err   error
@@ -117,7 +117,7 @@ func (l *lister) watchScreen(changes <-chan struct{}) error {
 		case seen := <-w.read:
 			w.cancel()
 			w.cancel = nil
-			if w.due = errors.Is(seen.err, context.Canceled); !w.due { // else we were stopped
+			if w.due = errors.Is(seen.err, context.Canceled); !w.due { // else this process was suspended
 				w.last = seen
 				err = w.draw()
 			}
@@ -134,7 +134,7 @@ func (l *lister) watchScreen(changes <-chan struct{}) error {
 	}
 }
 
-// look begins to read the pools, if it is time to.
+// look begins to read the pools if it is time to.
 func (w *screenWatch) look() {
 	if !w.due || w.rests != nil || w.cancel != nil {
 		return
@@ -167,12 +167,12 @@ func (w *screenWatch) draw() error {
 	return w.screen.Draw(view.FitRows(blocks, rows), columns)
 }
 
-// heed does what a signal asks for. The error ends the watch.
+// heed handles a signal. An error ends the watch.
 func (w *screenWatch) heed(sig syscall.Signal) error {
 	if ended := w.ctl.Follow(sig, w.signals.Next(), w.suspend); ended != 0 {
 		return tty.SignalError{Signal: ended}
 	}
-	if tty.ClassOf(sig, tty.Alone) == tty.Resume { // what somebody else left on the screen is not ours
+	if tty.ClassOf(sig, tty.Alone) == tty.Resume { // the screen shows what others have written
 		w.screen.Entered, w.due = false, true
 	}
 	return w.draw()
@@ -181,7 +181,7 @@ func (w *screenWatch) heed(sig syscall.Signal) error {
 func (w *screenWatch) suspend() {
 	w.screen.Leave()
 	if w.cancel != nil {
-		w.cancel() // what holds up the reading must not hold up the stop
+		w.cancel() // what holds up the read must not hold up the suspend
 	}
 	w.store.Suspend()
 }

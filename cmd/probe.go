@@ -53,8 +53,8 @@ func probeMachine(st *open.Store, a *gates.Asker, mine lease.Conditions) (*view.
 	if err != nil {
 		return nil, err
 	}
-	out := &view.Probe{Pool: a.Request.Pool, Open: true, Gates: []gate.Verdict{}, Readings: said.Readings}
-	out.Gates = append(append(out.Gates, said.Verdicts...), paceVerdicts(&pool, mine, st.Clock())...)
+	out := &view.Probe{Pool: a.Request.Pool, Open: true, Gates: []gate.Finding{}, Readings: said.Readings}
+	out.Gates = append(append(out.Gates, said.Findings...), paceVerdicts(&pool, mine, st.Clock())...)
 	for i, g := range out.Gates {
 		t := mine
 		if g.From == "pool" {
@@ -70,15 +70,15 @@ func probeMachine(st *open.Store, a *gates.Asker, mine lease.Conditions) (*view.
 }
 
 // paceVerdicts are what the pool's paces say, for which no machine is read.
-func paceVerdicts(p *lease.Pool, own lease.Conditions, now clock.Instant) []gate.Verdict {
-	var all []gate.Verdict
+func paceVerdicts(p *lease.Pool, own lease.Conditions, now clock.Instant) []gate.Finding {
+	var all []gate.Finding
 	add := func(name, from string, pace lease.Pace) {
 		if pace.Every == 0 {
 			return
 		}
 		wait, _ := p.Starts.Wait(now, pace)
 		every := pace.Every.Seconds()
-		v := gate.Verdict{Gate: name, From: from, Open: wait == 0, Threshold: &every, Unit: "seconds", Says: fmt.Sprintf("%v, and the next may be at once", pace)}
+		v := gate.Finding{Gate: name, From: from, Open: wait == 0, Threshold: &every, Unit: "seconds", Says: fmt.Sprintf("%v, and the next may be at once", pace)}
 		if p.Starts.Last > 0 && p.Starts.Last <= now {
 			since := now.Sub(p.Starts.Last).Seconds()
 			v.Value = &since

@@ -12,10 +12,10 @@ import (
 // Ask asks the gates of a verdict that is lease.Gated, for who is at the head of
 // the line. Nobody holds a lock or a slot meanwhile. It runs beside the wait, one
 // at a time, and soon returns when ctx ends. An error ends the wait.
-type Ask func(context.Context, lease.Verdict) (Answer, error)
+type Ask func(context.Context, lease.Verdict) (GateState, error)
 
-// Answer is what the gates said.
-type Answer struct {
+// GateState is what the gates said.
+type GateState struct {
 	Open bool
 	// Undecided: neither open nor closed, until Again is over.
 	Undecided bool
@@ -31,7 +31,7 @@ type question struct {
 	at     clock.Instant // when it began, on the store's clock
 	done   context.Context
 	cancel context.CancelFunc
-	answer Answer // once done
+	answer GateState // once done
 	err    error
 	// dropped: nobody wants the answer any more, but it has not come back.
 	dropped bool

@@ -284,8 +284,8 @@ func oneJob(t *testing.T, f *faulty, free, unused bool, acquire, closes error) e
 			return p.Return(ctx)
 		})
 	})
-	answers := []Answer{{Why: "no memory", Again: time.Second, Report: &lease.Report{Why: "no memory"}}, {Open: true}}
-	ask := func(context.Context, lease.Verdict) (Answer, error) {
+	answers := []GateState{{Why: "no memory", Again: time.Second, Report: &lease.Report{Why: "no memory"}}, {Open: true}}
+	ask := func(context.Context, lease.Verdict) (GateState, error) {
 		a := answers[0]
 		answers = answers[len(answers)-1:]
 		return a, nil

@@ -170,12 +170,12 @@ func TestInterruptAtTheEnd(t *testing.T) {
 
 // gates are asked one after the other; each answer counts once.
 type gates struct {
-	answers []Answer
+	answers []GateState
 	at      []time.Duration // since the first was asked
 	start   time.Time
 }
 
-func (g *gates) ask(context.Context, lease.Verdict) (Answer, error) {
+func (g *gates) ask(context.Context, lease.Verdict) (GateState, error) {
 	if len(g.at) == 0 {
 		g.start = time.Now()
 	}
@@ -202,7 +202,7 @@ func TestGates(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.AfterFunc(time.Minute, func() { _ = other.Close(context.Background()) })
-		g := &gates{answers: []Answer{{Again: time.Second}, {Undecided: true, Again: 2 * time.Second}, {Again: time.Hour}, {Open: true}}}
+		g := &gates{answers: []GateState{{Again: time.Second}, {Undecided: true, Again: 2 * time.Second}, {Again: time.Hour}, {Open: true}}}
 		h, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: g.ask})
 		if err != nil {
 			t.Fatal(err)
@@ -219,11 +219,11 @@ func TestGatesNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memstore.Store{}
 		for _, c := range []struct {
-			answers []Answer
+			answers []GateState
 			open    bool
 		}{
-			{[]Answer{{Undecided: true, Again: time.Second}, {Open: true}}, true},
-			{[]Answer{{Undecided: true, Again: time.Second}, {Why: "no memory", Again: time.Second}}, false},
+			{[]GateState{{Undecided: true, Again: time.Second}, {Open: true}}, true},
+			{[]GateState{{Undecided: true, Again: time.Second}, {Why: "no memory", Again: time.Second}}, false},
 		} {
 			g := &gates{answers: c.answers}
 			h, err := Acquire(t.Context(), s, gatedRequest(), Options{Now: true, Ask: g.ask})
@@ -247,12 +247,12 @@ func TestGatesAndTheTimeAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memstore.Store{}
 		n := 0
-		ask := func(ctx context.Context, _ lease.Verdict) (Answer, error) {
+		ask := func(ctx context.Context, _ lease.Verdict) (GateState, error) {
 			if n++; n == 2 {
 				<-ctx.Done() // as a command that hangs
-				return Answer{}, nil
+				return GateState{}, nil
 			}
-			return Answer{Why: "no memory", Again: time.Second}, nil
+			return GateState{Why: "no memory", Again: time.Second}, nil
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -261,7 +261,7 @@ func TestGatesAndTheTimeAllowed(t *testing.T) {
 			t.Errorf("%v, want a BusyError: no memory", err)
 		}
 		boom := errors.New("no pressure in this kernel")
-		ask = func(context.Context, lease.Verdict) (Answer, error) { return Answer{}, boom }
+		ask = func(context.Context, lease.Verdict) (GateState, error) { return GateState{}, boom }
 		if _, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: ask}); !errors.Is(err, boom) {
 			t.Errorf("%v, want %v", err, boom)
 		}
@@ -278,12 +278,12 @@ func TestInterruptWhileAsking(t *testing.T) {
 		s := &memstore.Store{}
 		var in Interrupts
 		n, did := 0, false
-		ask := func(ctx context.Context, _ lease.Verdict) (Answer, error) {
+		ask := func(ctx context.Context, _ lease.Verdict) (GateState, error) {
 			if n++; n == 1 {
 				<-ctx.Done()
-				return Answer{Open: true}, nil
+				return GateState{Open: true}, nil
 			}
-			return Answer{Open: true}, nil
+			return GateState{Open: true}, nil
 		}
 		time.AfterFunc(time.Second, func() {
 			in.Do(func(context.Context, lease.Place) error { did = true; return nil })
@@ -309,13 +309,13 @@ func TestAnswerIsNotWaitedFor(t *testing.T) {
 		}
 		set(lease.Conditions{Gates: "slow"})
 		var got []string
-		ask := func(ctx context.Context, v lease.Verdict) (Answer, error) {
+		ask := func(ctx context.Context, v lease.Verdict) (GateState, error) {
 			got = append(got, v.Gates[0])
 			select {
 			case <-ctx.Done():
-				return Answer{Open: true}, nil
+				return GateState{Open: true}, nil
 			case <-time.After(time.Hour):
-				return Answer{Open: true}, nil
+				return GateState{Open: true}, nil
 			}
 		}
 		time.AfterFunc(time.Minute, func() { set(lease.Conditions{Gates: "slow", Ramp: time.Hour}) })
@@ -341,10 +341,10 @@ func TestAnswerThatNeverComes(t *testing.T) {
 		s := &memstore.Store{}
 		never := make(chan struct{})
 		var asked atomic.Int32
-		ask := func(context.Context, lease.Verdict) (Answer, error) {
+		ask := func(context.Context, lease.Verdict) (GateState, error) {
 			asked.Add(1)
 			<-never // as a disk whose server is gone
-			return Answer{Open: true}, nil
+			return GateState{Open: true}, nil
 		}
 		var in Interrupts
 		time.AfterFunc(time.Second, func() { in.Do(func(context.Context, lease.Place) error { return nil }) })
@@ -372,7 +372,7 @@ func TestGatesAddedWhileAsking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memstore.Store{}
 		var got []string
-		ask := func(_ context.Context, v lease.Verdict) (Answer, error) {
+		ask := func(_ context.Context, v lease.Verdict) (GateState, error) {
 			got = append(got, fmt.Sprint(v.Gates))
 			if len(got) == 1 {
 				_ = s.Set(context.Background(), "p", func(own lease.Settings, _ error) (lease.Settings, error) {
@@ -380,7 +380,7 @@ func TestGatesAddedWhileAsking(t *testing.T) {
 					return own, nil
 				})
 			}
-			return Answer{Open: len(got) < 10}, nil
+			return GateState{Open: len(got) < 10}, nil
 		}
 		h, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: ask, Now: true})
 		if err != nil || fmt.Sprint(got) != "[[g] [pool g]]" {
@@ -394,7 +394,7 @@ func TestGatesAddedWhileAsking(t *testing.T) {
 func TestOneAnswerOneStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memstore.Store{}
-		g := &gates{answers: []Answer{{Open: true}}}
+		g := &gates{answers: []GateState{{Open: true}}}
 		for range 2 {
 			h, err := Acquire(t.Context(), s, gatedRequest(), Options{Ask: g.ask})
 			if err != nil {

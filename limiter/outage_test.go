@@ -96,11 +96,11 @@ func TestGatesInAnOutage(t *testing.T) {
 		r := storetest.Request("p", 1)
 		r.Gates = "g"
 		asked := 0
-		ask := func(context.Context, lease.Verdict) (Answer, error) {
+		ask := func(context.Context, lease.Verdict) (GateState, error) {
 			if asked++; asked < 3 {
-				return Answer{}, errAway
+				return GateState{}, errAway
 			}
-			return Answer{Open: true}, nil
+			return GateState{Open: true}, nil
 		}
 		h, err := Acquire(t.Context(), &memstore.Store{}, r, Options{Ask: ask})
 		if err != nil || asked != 3 {

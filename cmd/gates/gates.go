@@ -35,7 +35,7 @@ type Asker struct {
 
 // refusal is a no, and what it was an answer to.
 type refusal struct {
-	limiter.Answer
+	limiter.GateState
 	to lease.Verdict
 	at time.Time // zero: there is none
 }
@@ -78,23 +78,23 @@ func (a *Asker) note(gates string) {
 }
 
 // Ask is a limiter.Ask.
-func (a *Asker) Ask(ctx context.Context, v lease.Verdict) (limiter.Answer, error) {
+func (a *Asker) Ask(ctx context.Context, v lease.Verdict) (limiter.GateState, error) {
 	if a.closed.holds(v) {
-		return limiter.Answer{Undecided: a.closed.Undecided, Why: a.closed.Why, Again: a.closed.Again}, nil
+		return limiter.GateState{Undecided: a.closed.Undecided, Why: a.closed.Why, Again: a.closed.Again}, nil
 	}
 	since, decided := a.sinceChange(v), time.Now()
 	pool, err := a.Store.Summary(ctx, a.Request.Pool, lease.Ticket{})
 	if err != nil {
-		return limiter.Answer{}, err
+		return limiter.GateState{}, err
 	}
 	q, err := a.question(v, &pool)
 	if err != nil {
-		return limiter.Answer{}, err
+		return limiter.GateState{}, err
 	}
 	for _, g := range v.Gates {
 		if !a.checked[g] {
 			if err := a.gate.Check(q); err != nil {
-				return limiter.Answer{}, err
+				return limiter.GateState{}, err
 			}
 			a.note(g)
 		}
@@ -109,7 +109,7 @@ func (a *Asker) Ask(ctx context.Context, v lease.Verdict) (limiter.Answer, error
 	if said.Failure != "" {
 		a.Failed(said.Failure)
 	}
-	answer := limiter.Answer{
+	answer := limiter.GateState{
 		Open: said.Open, Undecided: said.Measuring, Why: said.Why(), Again: said.Again, Report: a.report(said, q.Shared),
 	}
 	a.closed = refusal{}

@@ -15,7 +15,7 @@ import (
 type Probe struct {
 	Pool     string         `json:"pool"`
 	Open     bool           `json:"open"`
-	Gates    []gate.Verdict `json:"gates"`
+	Gates    []gate.Finding `json:"gates"`
 	Readings gate.Readings  `json:"readings"`
 }
 

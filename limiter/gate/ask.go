@@ -36,8 +36,8 @@ type Question struct {
 	All        bool          // read all there is, though no gate needs it: for showing it
 }
 
-// Verdict is one gate's answer with the numbers that led to it.
-type Verdict struct {
+// Finding is one gate's answer with the numbers that led to it.
+type Finding struct {
 	Gate      string   `json:"gate"`           // its flag: max-cpu, max-mem, min-mem, max-load, max-pressure, min-disk, gate, need
 	From      string   `json:"from,omitempty"` // "pool", when it is the pool's
 	Open      bool     `json:"open"`
@@ -53,8 +53,8 @@ type Verdict struct {
 // Answer is the answer to a [Question].
 type Answer struct {
 	Open      bool          // every gate is open
-	Measuring bool          // CPU use needs a second sample; the other verdicts stand
-	Verdicts  []Verdict     // in the order of Verdict.Gate above
+	Measuring bool          // CPU use needs a second sample; the other findings hold
+	Findings  []Finding     // in the order of Finding.Gate above
 	Readings  Readings      // what they are from
 	Again     time.Duration // when not open: when to ask again
 	Share     []byte        // for the next caller's Question.Shared; nil: nothing new
@@ -80,7 +80,7 @@ type Asker struct {
 	samples  *history
 	limited  map[string]map[string]clock.Instant // by controller, group: those with a limit, and since when it is missing
 	lasting  map[string]string                   // by reading: the failure that outlived all tries
-	commands map[string]*asked
+	commands map[string]*commandState
 }
 
 func (a *Asker) now() clock.Instant {
@@ -121,10 +121,10 @@ func (a *Asker) Ask(ctx context.Context, q Question) Answer {
 		rates, ans.Share, wait = a.measure(q, now, &r)
 	}
 	ans.Measuring = wait > 0
-	ans.Readings, ans.Verdicts = r, decide(q, r, setAside(q.Others, rates))
+	ans.Readings, ans.Findings = r, decide(q, r, reserve(q.Others, rates))
 	began := a.now()
 	a.askCommands(ctx, q, &ans)
-	ans.Open = !ans.Measuring && ctx.Err() == nil && !slices.ContainsFunc(ans.Verdicts, func(v Verdict) bool { return !v.Open })
+	ans.Open = !ans.Measuring && ctx.Err() == nil && !slices.ContainsFunc(ans.Findings, func(v Finding) bool { return !v.Open })
 	if ans.Open && a.now().Sub(began) > a.timings().Interval {
 		// The command took its time, and the machine is not what was read before. Its
 		// own answer is good for a second; of several, the first one's as well.
@@ -155,7 +155,7 @@ func (a *Asker) measure(q Question, now Sample, r *Readings) (rates map[string]f
 	a.samples = h
 	if keep != nil {
 		a.samples = keep
-		// plain numbers and strings: it cannot fail
+		// Plain numbers and strings: it cannot fail.
 		share, _ = json.Marshal(keep)
 	}
 	if w == nil {
@@ -169,19 +169,19 @@ func (a *Asker) measure(q Question, now Sample, r *Readings) (rates map[string]f
 	return w.rates(), share, 0
 }
 
-// askCommands adds the verdicts on commands, before those on the need. They
+// askCommands adds the findings on commands, before those on the need. They
 // run only when all else is open, so that they are not run for nothing.
 func (a *Asker) askCommands(ctx context.Context, q Question, ans *Answer) {
-	open := !ans.Measuring && !slices.ContainsFunc(ans.Verdicts, func(v Verdict) bool { return !v.Open })
-	place := slices.IndexFunc(ans.Verdicts, func(v Verdict) bool { return v.Gate == "need" })
+	open := !ans.Measuring && !slices.ContainsFunc(ans.Findings, func(v Finding) bool { return !v.Open })
+	place := slices.IndexFunc(ans.Findings, func(v Finding) bool { return v.Gate == "need" })
 	if place < 0 {
-		place = len(ans.Verdicts)
+		place = len(ans.Findings)
 	}
 	for _, s := range q.Sets {
 		if s.Command == "" {
 			continue
 		}
-		var v Verdict
+		var v Finding
 		switch {
 		case ans.Measuring:
 			v = notAsked(s, measuring)
@@ -196,7 +196,7 @@ func (a *Asker) askCommands(ctx context.Context, q Question, ans *Answer) {
 			}
 		}
 		open = open && v.Open
-		ans.Verdicts = slices.Insert(ans.Verdicts, place, v)
+		ans.Findings = slices.Insert(ans.Findings, place, v)
 		place++
 	}
 }
@@ -207,7 +207,7 @@ func (a Answer) Why() string {
 	if a.Open {
 		return ""
 	}
-	for _, v := range a.Verdicts {
+	for _, v := range a.Findings {
 		if !v.Open && !v.pending {
 			return v.Gate + ": " + v.Says
 		}
@@ -215,7 +215,7 @@ func (a Answer) Why() string {
 	if a.Measuring {
 		return measuring
 	}
-	for _, v := range a.Verdicts {
+	for _, v := range a.Findings {
 		if !v.Open {
 			return v.Gate + ": " + v.Says
 		}

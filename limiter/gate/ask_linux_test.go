@@ -53,7 +53,7 @@ func TestAskEachGate(t *testing.T) {
 					ans = ask(t, a, q)
 				}
 				if ans.Open != side.open || (ans.Why() == "") != side.open {
-					t.Errorf("open %v: %q %+v", ans.Open, ans.Why(), ans.Verdicts)
+					t.Errorf("open %v: %q %+v", ans.Open, ans.Why(), ans.Findings)
 				}
 				if name, _, _ := strings.Cut(c.why, " "); !side.open && !strings.HasPrefix(ans.Why(), name+": ") {
 					t.Errorf("it is %q that is closed", ans.Why())
@@ -83,13 +83,13 @@ func TestAskSharesCPU(t *testing.T) {
 	}
 	clock.now += ms
 	second := ask(t, two, q)
-	if !second.Open || second.Measuring || *second.Verdicts[0].Value != 25 || second.Share == nil {
+	if !second.Open || second.Measuring || *second.Findings[0].Value != 25 || second.Share == nil {
 		t.Fatalf("a quarter: %+v", second)
 	}
 	f.cpu(9000, 300) // would be closed, but the pair is fresh
 	clock.now += 100 * ms
 	q.Shared = second.Share
-	if third := ask(t, three, q); !third.Open || *third.Verdicts[0].Value != 25 || third.Share != nil {
+	if third := ask(t, three, q); !third.Open || *third.Findings[0].Value != 25 || third.Share != nil {
 		t.Errorf("the finished pair: %+v", third)
 	}
 	clock.now += 400 * ms
@@ -123,7 +123,7 @@ func TestAskUnusableShare(t *testing.T) {
 			t.Errorf("%s: %+v", c.why, ans)
 		}
 	}
-	// the file is there for all, but not this machine
+	// The file is there for all, but not this machine.
 	other := newTree(t)
 	other.cpu(100, 300)
 	if ans := ask(t, clock.asker(), q); ans.Open || !ans.Measuring {
@@ -140,7 +140,7 @@ func TestAskStandingCounters(t *testing.T) {
 		if stands := strings.Contains(ans.Why(), "stand still"); ans.Open || ans.Measuring != (i == 0) || stands == (i == 0) {
 			t.Fatalf("decides on nothing: %+v", ans)
 		}
-		// a command does without what cannot be had
+		// A command does without what cannot be had.
 		if ans := ask(t, b, gates(Gates{Command: "test -z \"$BERTH_CPU_PERCENT\" || exit 75"})); ans.Open != (i > 0) {
 			t.Fatalf("%d: %+v", i, ans)
 		}
@@ -165,13 +165,13 @@ func TestAskLevels(t *testing.T) {
 	f.cpu(100, 300)
 	f.groups("0::/a/b\n", "a/cpu.stat: usage_usec 900000")
 	clock.now += time.Second
-	if ans := ask(t, a, q); ans.Open || ans.Verdicts[0].Of != "cgroup v2 /a" || *ans.Verdicts[0].Value != 90 || ans.Readings.CPUs != 1 {
+	if ans := ask(t, a, q); ans.Open || ans.Findings[0].Of != "cgroup v2 /a" || *ans.Findings[0].Value != 90 || ans.Readings.CPUs != 1 {
 		t.Errorf("the group is full: %+v", ans)
 	}
 	f.cpu(500, 300)
 	f.groups("0::/a/b\n", "a/cpu.stat: usage_usec 1000000")
 	clock.now += time.Second
-	if ans := ask(t, a, q); ans.Open || ans.Verdicts[0].Of != "host" || *ans.Verdicts[0].Value != 100 {
+	if ans := ask(t, a, q); ans.Open || ans.Findings[0].Of != "host" || *ans.Findings[0].Value != 100 {
 		t.Errorf("the host is full, and the group is not: %+v", ans)
 	}
 }
@@ -195,9 +195,9 @@ func TestAskNeeds(t *testing.T) {
 	clock.now += time.Second
 	q.Others = others(11 * time.Second) // of its 2 CPUs it uses 1
 	ans := ask(t, a, q)
-	// 12G - 3G - 6G = 3G; 4 CPUs - 1 in use - 1 of seen - 1 of unseen = 1
-	if !ans.Open || *ans.Verdicts[0].Value != 3*g || *ans.Verdicts[1].Value != 1 {
-		t.Errorf("it fits exactly: %+v", ans.Verdicts)
+	// 12G - 3G - 6G = 3G; 4 CPUs - 1 in use - 1 of seen - 1 of unseen = 1.
+	if !ans.Open || *ans.Findings[0].Value != 3*g || *ans.Findings[1].Value != 1 {
+		t.Errorf("it fits exactly: %+v", ans.Findings)
 	}
 	q.Need.Mem++
 	if ans := ask(t, a, q); ans.Open || !strings.Contains(ans.Why(), "need: 3G free, less than the needed 3G of 16G (host; 9G of it set aside for jobs that have not used it yet)") {
@@ -209,8 +209,8 @@ func TestAskNeeds(t *testing.T) {
 	}
 	q.Need = lease.Need{}
 	q.Sets = []Set{{Gates: Gates{MinMem: Amount{Bytes: 4 * g}}}}
-	if ans := ask(t, a, q); ans.Open || *ans.Verdicts[0].Value != 3*g {
-		t.Errorf("a gate does not see what is set aside: %+v", ans.Verdicts)
+	if ans := ask(t, a, q); ans.Open || *ans.Findings[0].Value != 3*g {
+		t.Errorf("a gate does not see what is set aside: %+v", ans.Findings)
 	}
 }
 

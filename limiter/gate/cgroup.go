@@ -66,7 +66,7 @@ func (r roots) bounds(c controller) (found, error) {
 		return f, err
 	}
 	for line := range strings.Lines(string(text)) {
-		// "0::/a/b" is version 2, "4:cpu,cpuacct:/a/b" version 1
+		// "0::/a/b" is version 2, "4:cpu,cpuacct:/a/b" version 1.
 		w := strings.SplitN(strings.TrimRight(line, "\n"), ":", 3)
 		if len(w) == 3 && (w[1] == "" || slices.Contains(strings.Split(w[1], ","), c.name)) {
 			err = errors.Join(err, r.climb(&f, c, w[1], w[2]))
@@ -196,7 +196,7 @@ func (b bound) inUse() (uint64, error) {
 	}
 	anon, shared := "anon", "shmem"
 	if b.version == 1 {
-		// the plain names leave out the groups below
+		// The plain names leave out the groups below.
 		if anon, shared = "total_rss", "total_shmem"; !has(stat, anon) {
 			anon, shared = "rss", "shmem"
 		}

@@ -13,12 +13,12 @@ import (
 func (a *Asker) Check(q Question) error {
 	r, _ := a.read(q.wants(false))
 	for _, s := range append(slices.Clone(q.Sets), Set{}) {
-		// the last one has no gates, and so only the verdicts on the need
+		// The last one has no gates, and so only the findings on the need.
 		of := Question{Sets: []Set{s}}
 		if !s.Resource() {
 			of.Need = q.Need
 		}
-		for _, v := range decide(of, r, aside{}) {
+		for _, v := range decide(of, r, reserved{}) {
 			if v.Value == nil && !v.pending {
 				return fmt.Errorf("cannot ask %s: it %s; %s", flagOf(s, q.Need, v), v.Says, advice(v.Gate))
 			}
@@ -27,8 +27,8 @@ func (a *Asker) Check(q Question) error {
 	return q.fits(r)
 }
 
-// flagOf is the flag that a verdict is on, as it was written.
-func flagOf(s Set, need lease.Need, v Verdict) string {
+// flagOf is the flag that a finding is on, as it was written.
+func flagOf(s Set, need lease.Need, v Finding) string {
 	flag := "--need " + FormatNeed(need)
 	for f := range slices.Chunk(s.Flags(), 2) {
 		if f[0] == "--"+v.Gate && (v.Gate != "min-disk" || strings.HasPrefix(f[1], v.Of+"=")) {
@@ -64,7 +64,7 @@ func (q Question) fits(r Readings) error {
 			return fmt.Errorf("--need mem=%s is more than the %s of memory there are (%s): ask for less", size(q.Need.Mem), bytesText(float64(l.Total)), l.Of)
 		}
 	}
-	// the same rule, for a machine on which nothing runs
+	// The same rule, for a machine on which nothing runs.
 	idle := r
 	idle.CPU, idle.Mem = nil, nil
 	for _, l := range r.CPU {
@@ -76,7 +76,7 @@ func (q Question) fits(r Readings) error {
 	}
 	for _, s := range q.Sets {
 		bounded := Set{From: s.From, Gates: Gates{MaxCPU: s.MaxCPU, MaxMem: s.MaxMem, MinMem: s.MinMem}}
-		for _, v := range decide(Question{Sets: []Set{bounded}, Need: q.Need}, idle, aside{}) {
+		for _, v := range decide(Question{Sets: []Set{bounded}, Need: q.Need}, idle, reserved{}) {
 			if !v.Open && q.Need == (lease.Need{}) {
 				return fmt.Errorf("%s is never open here: with nothing running, %s; ask for less", flagOf(bounded, q.Need, v), v.Says)
 			}

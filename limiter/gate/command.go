@@ -33,8 +33,8 @@ const pipeAfter = 100 * time.Millisecond
 // run runs a command of the user's own. When the time is over or ctx ends, it
 // and its process group are killed; then it has no result but an error.
 func run(ctx context.Context, command string, env []string, limit time.Duration) result {
-	// the kernel kills the command when the thread that forked it ends, so
-	// that thread stays ours until it is over
+	// The kernel kills the command when the thread that forked it ends, so
+	// that thread stays ours until it is over.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	timed, cancel := context.WithTimeout(ctx, limit)
@@ -94,39 +94,39 @@ func (h *head) line() string {
 	return ""
 }
 
-// asked is what is known of one command from asking it before.
-type asked struct {
+// commandState is what is known of one command from asking it before.
+type commandState struct {
 	at      clock.Instant // when it began
 	next    clock.Instant // it is not run before this
 	backoff time.Duration // since it fails; 0: it does not
 	told    string        // how it fails, as it was told; "": it does not
-	verdict Verdict
+	verdict Finding
 }
 
 // Between two runs of a command, and before a failed one is tried again first.
 const commandEvery = time.Second
 
 // command asks the user's own command, or says what it said a moment ago.
-func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v Verdict, failure string) {
+func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v Finding, failure string) {
 	if a.commands == nil {
-		a.commands = map[string]*asked{}
+		a.commands = map[string]*commandState{}
 	}
 	c := a.commands[s.Command]
 	if c == nil {
-		c = &asked{}
+		c = &commandState{}
 		a.commands[s.Command] = c
 	}
 	began := a.now()
 	if c.at > 0 && began < c.next {
 		if c.verdict.Open && q.LastStart > 0 && began.Add(-q.LastStart) > c.at {
-			// it did not know of that job
+			// It did not know of that job.
 			return notAsked(s, "a job has started since it was asked"), ""
 		}
 		v = c.verdict
 		v.From = s.From
 		return v, ""
 	}
-	// built anew, and never nil, which would mean our own environment
+	// Built anew, and never nil, which would mean our own environment.
 	env := slices.Concat([]string{}, q.Env, r.Env())
 	got := run(ctx, s.Command, env, a.timings().Command)
 	if ctx.Err() != nil {
@@ -148,8 +148,8 @@ func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v V
 	return c.verdict, "gate " + c.verdict.Says
 }
 
-// said is the verdict on a result.
-func said(s Set, got result) Verdict {
+// said is the finding on a result.
+func said(s Set, got result) Finding {
 	v := compared("gate", "", "exit code", float64(got.code), codeOpen, got.code == codeOpen && got.err == nil)
 	v.From, v.Of, v.Says = s.From, s.Command, fmt.Sprintf("command %q ", brief(s.Command))
 	if got.code < 0 {
@@ -173,10 +173,10 @@ func said(s Set, got result) Verdict {
 	return v
 }
 
-// notAsked is the verdict on a command that has none now.
-func notAsked(s Set, why string) Verdict {
+// notAsked is the finding on a command that has none now.
+func notAsked(s Set, why string) Finding {
 	threshold := float64(codeOpen)
-	return Verdict{
+	return Finding{
 		Gate: "gate", From: s.From, Threshold: &threshold, Unit: "exit code", Of: s.Command,
 		Says: fmt.Sprintf("command %q was not asked: %s", brief(s.Command), why), pending: true,
 	}

@@ -130,7 +130,7 @@ func TestRunSurvivesThreads(t *testing.T) {
 				}
 				ended := make(chan struct{})
 				go func() {
-					// a goroutine that ends locked takes its thread with it
+					// A goroutine that ends locked takes its thread with it.
 					runtime.LockOSThread()
 					close(ended)
 				}()
@@ -270,17 +270,17 @@ func TestCommandRunsLast(t *testing.T) {
 		t.Errorf("%d runs: %+v", runs(), ans)
 	}
 	var order []string
-	for _, v := range ans.Verdicts {
+	for _, v := range ans.Findings {
 		order = append(order, v.Gate)
 	}
 	if got := strings.Join(order, " "); got != "max-mem gate need" {
 		t.Errorf("the verdicts are %s", got)
 	}
-	// of two commands the second is not asked when the first is closed
+	// Of two commands the second is not asked when the first is closed.
 	q, runs = commands(t, f, "exit 75")
 	q.Sets = append(q.Sets, Set{Gates: q.Sets[0].Gates, From: "pool"})
 	q.Sets[1].Command += " "
-	if ans := ask(t, &Asker{}, q); ans.Open || runs() != 1 || len(ans.Verdicts) != 2 || ans.Verdicts[1].From != "pool" {
+	if ans := ask(t, &Asker{}, q); ans.Open || runs() != 1 || len(ans.Findings) != 2 || ans.Findings[1].From != "pool" {
 		t.Errorf("%d runs: %+v", runs(), ans)
 	}
 }

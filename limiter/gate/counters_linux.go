@@ -25,7 +25,7 @@ func (r roots) counters() (map[string]cpuTime, error) {
 	all := map[string]cpuTime{}
 	for line := range strings.Lines(string(text)) {
 		// cpu0 user nice system idle iowait irq softirq steal guest guest_nice,
-		// where a guest's time is in user already; old kernels end sooner
+		// where a guest's time is in user already. Old kernels end sooner.
 		f := strings.Fields(line)
 		if len(f) < 5 {
 			continue

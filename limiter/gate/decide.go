@@ -12,12 +12,12 @@ import (
 //
 // A measured share of CPU is never exact, and an idle machine never idle: with
 // the plain comparison a job that needs all CPUs would wait for ever. So a need
-// of CPU may be short by [slack].
+// of CPU may be short by [cpuTolerance].
 
-// slack is how much of a declared need of CPU may be in use by others: a
+// cpuTolerance is how much of a declared need of CPU may be in use by others: a
 // twentieth of the CPUs, at least a tenth of one, and never as much as would let
 // in one more job of the same kind.
-func slack(cpus, need float64) float64 {
+func cpuTolerance(cpus, need float64) float64 {
 	return min(max(0.1, cpus/20), need/2)
 }
 
@@ -25,18 +25,18 @@ func slack(cpus, need float64) float64 {
 type judge struct {
 	need  lease.Need
 	r     Readings
-	aside aside
+	aside reserved
 }
 
-// rules are the gates that read the machine, in the order of their verdicts.
-var rules = []func(judge, Gates) []Verdict{
+// rules are the gates that read the machine, in the order of their findings.
+var rules = []func(judge, Gates) []Finding{
 	judge.maxCPU, judge.maxMem, judge.minMem, judge.maxLoad, judge.maxPressure, judge.minDisk,
 }
 
 // decide is the one rule for whether there is room, but for commands.
-func decide(q Question, r Readings, a aside) []Verdict {
+func decide(q Question, r Readings, a reserved) []Finding {
 	j := judge{q.Need, r, a}
-	var all []Verdict
+	var all []Finding
 	for _, rule := range rules {
 		for _, s := range q.Sets {
 			for _, v := range rule(j, s.Gates) {
@@ -48,26 +48,26 @@ func decide(q Question, r Readings, a aside) []Verdict {
 	return append(append(all, j.needMem()...), j.needCPU()...)
 }
 
-// compared is a verdict on two numbers.
-func compared(gate, of, unit string, value, threshold float64, open bool) Verdict {
+// compared is a finding on two numbers.
+func compared(gate, of, unit string, value, threshold float64, open bool) Finding {
 	value, threshold = round(value), round(threshold)
-	return Verdict{Gate: gate, Of: of, Unit: unit, Value: &value, Threshold: &threshold, Open: open}
+	return Finding{Gate: gate, Of: of, Unit: unit, Value: &value, Threshold: &threshold, Open: open}
 }
 
 // round hides that 0.29*100 is 28.999999999999996.
 func round(v float64) float64 { return math.Round(v*1e6) / 1e6 }
 
-// unread is the verdict when there is no number: closed.
-func unread(gate, unit string, threshold float64, why string) Verdict {
+// unread is the finding when there is no number: closed.
+func unread(gate, unit string, threshold float64, why string) Finding {
 	v := compared(gate, "", unit, 0, threshold, false)
 	v.Value, v.Says = nil, "cannot be read: "+why
 	return v
 }
 
-// pick is the verdict of the level that decides: room is needed at each of
+// pick is the finding of the level that decides: room is needed at each of
 // them, so one that is closed before one that is open, and then the one with the
-// least room. A reading has a verdict for each level.
-func pick(all []Verdict, lowest bool) []Verdict {
+// least room. A reading has a finding for each level.
+func pick(all []Finding, lowest bool) []Finding {
 	best := all[0]
 	for _, v := range all[1:] {
 		less := *v.Value > *best.Value
@@ -78,25 +78,25 @@ func pick(all []Verdict, lowest bool) []Verdict {
 			best = v
 		}
 	}
-	// more can be set aside than there is
+	// More can be set aside than there is.
 	*best.Value = max(0, *best.Value)
-	return []Verdict{best}
+	return []Finding{best}
 }
 
-// missing is the verdict when a reading that a gate needs is not there.
-func (j judge) missing(reading string, got bool, gate, unit string, threshold float64) []Verdict {
+// missing is the finding when a reading that a gate needs is not there.
+func (j judge) missing(reading string, got bool, gate, unit string, threshold float64) []Finding {
 	why, failed := j.r.Errors[reading]
 	switch {
 	case failed:
-		return []Verdict{unread(gate, unit, threshold, why)}
+		return []Finding{unread(gate, unit, threshold, why)}
 	case !got:
-		return []Verdict{unread(gate, unit, threshold, "the kernel does not give it")}
+		return []Finding{unread(gate, unit, threshold, "the kernel does not give it")}
 	}
 	return nil
 }
 
 // unmeasured is the same for CPU use, which can also be not known yet.
-func (j judge) unmeasured(gate, unit string, threshold float64) []Verdict {
+func (j judge) unmeasured(gate, unit string, threshold float64) []Finding {
 	if v := j.missing(cpuError, len(j.r.CPU) > 0, gate, unit, threshold); v != nil {
 		return v
 	}
@@ -104,24 +104,24 @@ func (j judge) unmeasured(gate, unit string, threshold float64) []Verdict {
 		if l.Used == nil {
 			v := unread(gate, unit, threshold, "")
 			v.Of, v.Says, v.pending = l.Of, measuring, true
-			return []Verdict{v}
+			return []Finding{v}
 		}
 	}
 	return nil
 }
 
-func (j judge) maxCPU(g Gates) []Verdict {
+func (j judge) maxCPU(g Gates) []Finding {
 	if g.MaxCPU == 0 {
 		return nil
 	}
 	if v := j.unmeasured("max-cpu", "%", g.MaxCPU*100); v != nil {
 		return v
 	}
-	var all []Verdict
+	var all []Finding
 	need, kept := j.need.CPU, j.aside.cpu
 	for _, l := range j.r.CPU {
 		used := *l.Used + kept + need
-		open := used < g.MaxCPU*l.CPUs || need > 0 && used <= g.MaxCPU*l.CPUs+slack(l.CPUs, need)
+		open := used < g.MaxCPU*l.CPUs || need > 0 && used <= g.MaxCPU*l.CPUs+cpuTolerance(l.CPUs, need)
 		v := compared("max-cpu", l.Of, "%", 100*used/l.CPUs, g.MaxCPU*100, open)
 		v.Says = below(v, inPercent, 0, " busy", " of "+cpusText(l.CPUs)+" "+place(l.Of, kept, need, cpusText), need > 0)
 		all = append(all, v)
@@ -129,14 +129,14 @@ func (j judge) maxCPU(g Gates) []Verdict {
 	return pick(all, false)
 }
 
-func (j judge) maxMem(g Gates) []Verdict {
+func (j judge) maxMem(g Gates) []Finding {
 	if g.MaxMem == 0 {
 		return nil
 	}
 	if v := j.missing(memError, len(j.r.Mem) > 0, "max-mem", "%", g.MaxMem*100); v != nil {
 		return v
 	}
-	var all []Verdict
+	var all []Finding
 	need, kept := float64(j.need.Mem), j.aside.mem
 	for _, l := range j.r.Mem {
 		used := float64(l.Used) + kept + need
@@ -148,7 +148,7 @@ func (j judge) maxMem(g Gates) []Verdict {
 	return pick(all, false)
 }
 
-func (j judge) minMem(g Gates) []Verdict {
+func (j judge) minMem(g Gates) []Finding {
 	if g.MinMem == (Amount{}) {
 		return nil
 	}
@@ -159,7 +159,7 @@ func (j judge) minMem(g Gates) []Verdict {
 	if v := j.missing(memError, len(j.r.Mem) > 0, "min-mem", unit, floor); v != nil {
 		return v
 	}
-	var all []Verdict
+	var all []Finding
 	need, kept := float64(j.need.Mem), j.aside.mem
 	for _, l := range j.r.Mem {
 		left := float64(l.Available) - kept - need
@@ -173,7 +173,7 @@ func (j judge) minMem(g Gates) []Verdict {
 	return pick(all, true)
 }
 
-func (j judge) maxLoad(g Gates) []Verdict {
+func (j judge) maxLoad(g Gates) []Finding {
 	if g.MaxLoad == 0 {
 		return nil
 	}
@@ -182,11 +182,11 @@ func (j judge) maxLoad(g Gates) []Verdict {
 	}
 	v := compared("max-load", host, "per cpu", j.r.Load.PerCPU, g.MaxLoad, j.r.Load.PerCPU < g.MaxLoad)
 	v.Says = below(v, decimal, 2, "", " for each of "+cpusText(j.r.CPUs), false)
-	return []Verdict{v}
+	return []Finding{v}
 }
 
-func (j judge) maxPressure(g Gates) []Verdict {
-	var all []Verdict
+func (j judge) maxPressure(g Gates) []Finding {
+	var all []Finding
 	for _, p := range g.MaxPressure {
 		now, got := j.r.Pressure[p.name()]
 		v := compared("max-pressure", p.name(), "%", now, p.Max, now < p.Max)
@@ -200,8 +200,8 @@ func (j judge) maxPressure(g Gates) []Verdict {
 	return all
 }
 
-func (j judge) minDisk(g Gates) []Verdict {
-	var all []Verdict
+func (j judge) minDisk(g Gates) []Finding {
+	var all []Finding
 	for _, d := range g.MinDisk {
 		i := slices.IndexFunc(j.r.Disk, func(r DiskReading) bool { return r.Path == d.Path })
 		m := j.missing(diskError+d.Path, i >= 0, "min-disk", "bytes", float64(d.Free))
@@ -209,7 +209,7 @@ func (j judge) minDisk(g Gates) []Verdict {
 			now := j.r.Disk[i].Free
 			v := compared("min-disk", "", "bytes", float64(now), float64(d.Free), now > d.Free)
 			v.Says = above(v, inBytes, 1, " free", " in "+d.Path, false)
-			m = []Verdict{v}
+			m = []Finding{v}
 		}
 		m[0].Of = d.Path
 		all = append(all, m...)
@@ -217,7 +217,7 @@ func (j judge) minDisk(g Gates) []Verdict {
 	return all
 }
 
-func (j judge) needMem() []Verdict {
+func (j judge) needMem() []Finding {
 	need := float64(j.need.Mem)
 	if need == 0 {
 		return nil
@@ -225,7 +225,7 @@ func (j judge) needMem() []Verdict {
 	if v := j.missing(memError, len(j.r.Mem) > 0, "need", "bytes", need); v != nil {
 		return v
 	}
-	var all []Verdict
+	var all []Finding
 	for _, l := range j.r.Mem {
 		left := float64(l.Available) - j.aside.mem
 		v := compared("need", l.Of, "bytes", left, need, left >= need)
@@ -235,7 +235,7 @@ func (j judge) needMem() []Verdict {
 	return pick(all, true)
 }
 
-func (j judge) needCPU() []Verdict {
+func (j judge) needCPU() []Finding {
 	need := j.need.CPU
 	if need == 0 {
 		return nil
@@ -243,10 +243,10 @@ func (j judge) needCPU() []Verdict {
 	if v := j.unmeasured("need", "cpus", need); v != nil {
 		return v
 	}
-	var all []Verdict
+	var all []Finding
 	for _, l := range j.r.CPU {
 		left := l.CPUs - *l.Used - j.aside.cpu
-		v := compared("need", l.Of, "cpus", left, need, left+slack(l.CPUs, need) >= need)
+		v := compared("need", l.Of, "cpus", left, need, left+cpuTolerance(l.CPUs, need) >= need)
 		v.Says = enough(v, decimal, " of "+cpusText(l.CPUs)+" "+place(l.Of, j.aside.cpu, 0, cpusText))
 		all = append(all, v)
 	}

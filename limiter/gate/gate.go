@@ -1,7 +1,7 @@
 // Package gate answers whether this machine has room for one more job now.
 //
 // Conditions ([Gates]), what was read ([Readings]) and what follows from it
-// ([Verdict]) are plain data that prints and serialises; what leads from one
+// ([Finding]) are plain data that prints and serialises; what leads from one
 // to the other is a pure function, and reading is thin. An [Asker] does both.
 //
 // It fails closed: what cannot be read, now or for a moment, never opens a

@@ -79,7 +79,7 @@ func (h hostCPU) id() uint64 {
 func (r roots) memory() (MemLevel, error) {
 	v, err := mem.VirtualMemory()
 	if err == nil && v.Total == 0 {
-		// gopsutil takes a file that is not there for a machine without memory
+		// The library takes a file that is not there for a machine without memory.
 		file := path.Join(r.proc, "meminfo")
 		if _, err = os.ReadFile(file); err == nil {
 			err = fmt.Errorf("%s does not say how much memory there is", file)

@@ -29,8 +29,8 @@ func ParsePercent(s string) (float64, error) {
 	if !plain(digits) {
 		return 0, fmt.Errorf("%q is not a share from above 0%% to 100%%, like 80%%", s)
 	}
-	// the decimal point is moved in the text: 29/100 is not the number that 0.29 is,
-	// and shares must survive being written and read
+	// The decimal point is moved in the text: 29/100 is not the number that 0.29 is,
+	// and shares must survive being written and read.
 	share, err := strconv.ParseFloat(digits+"e-2", 64)
 	switch {
 	case err != nil || !(share > 0 && share <= 1):
@@ -74,7 +74,7 @@ func ParseSize(s string) (uint64, error) {
 	if !plain(digits) || unit == 1 && strings.Contains(digits, ".") {
 		return 0, wrong
 	}
-	// exact: 0.1T through a float could come back as another number of bytes
+	// Exact: 0.1T through a float could come back as another number of bytes.
 	exact, ok := new(big.Rat).SetString(digits)
 	if !ok {
 		return 0, wrong
@@ -147,7 +147,7 @@ func ParsePressure(s string) ([]Pressure, error) {
 		}
 		all = append(all, p)
 	}
-	// cpu, cpu:full, io, ...: the names sort as they should be written
+	// The names (cpu, cpu:full, io, ...) sort as they should be written.
 	slices.SortFunc(all, func(a, b Pressure) int { return strings.Compare(a.name(), b.name()) })
 	return all, nil
 }

@@ -204,7 +204,7 @@ func (a *Asker) readMem(root roots, r *Readings) error {
 		}
 		levels := []MemLevel{all}
 		for _, l := range limits {
-			// version 1 has no word for none, only a number beyond all memory
+			// Version 1 has no word for none, only a number beyond all memory.
 			if l.version == 1 && l.limit >= float64(all.Total) {
 				continue
 			}

@@ -91,7 +91,7 @@ func (w span) used(like Counter, cpus float64) (float64, bool) {
 	to, ok2 := w.to.counter(like)
 	busy, total := to.Busy-from.Busy, w.length()
 	if like.Of == host {
-		// against the host's own count of time, which shares the ticks' rounding
+		// Against the host's own count of time, which shares the ticks' rounding.
 		total = to.Total - from.Total
 	}
 	switch {
@@ -185,17 +185,17 @@ func newest(own *history, shared []byte, now Sample) *history {
 	return &h
 }
 
-// aside is what jobs declared and do not use yet.
-type aside struct {
+// reserved is what jobs declared and do not use yet.
+type reserved struct {
 	mem float64 // bytes
 	cpu float64
 }
 
-// setAside sums it up. A job that cannot be seen, or was not there when the
+// reserve sums it up. A job that cannot be seen, or was not there when the
 // window began, counts as one that uses nothing: what it takes is then counted
 // twice for a moment, which keeps a gate closed and never opens one.
-func setAside(others []Use, rates map[string]float64) aside {
-	var a aside
+func reserve(others []Use, rates map[string]float64) reserved {
+	var a reserved
 	for _, u := range others {
 		mem, cpu := float64(u.Need.Mem), u.Need.CPU
 		if u.Known {

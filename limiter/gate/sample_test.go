@@ -159,12 +159,12 @@ func TestSetAside(t *testing.T) {
 		{"went back", Use{ID: "back", Need: lease.Need{CPU: 1}, Known: true}, 0, 1},
 		{"cannot be seen", Use{ID: "half", Need: lease.Need{Mem: 2 * g, CPU: 1}, Mem: g}, 2 * g, 1},
 	} {
-		if got := setAside([]Use{c.u}, w.rates()); got.mem != c.mem || math.Abs(got.cpu-c.cpu) > 1e-9 {
+		if got := reserve([]Use{c.u}, w.rates()); got.mem != c.mem || math.Abs(got.cpu-c.cpu) > 1e-9 {
 			t.Errorf("%s: %+v, want %v and %v", c.why, got, c.mem, c.cpu)
 		}
 	}
 	two := []Use{{ID: "x", Need: lease.Need{Mem: g, CPU: 1}}, {ID: "y", Need: lease.Need{Mem: g, CPU: 2}}}
-	if got := setAside(two, nil); got != (aside{2 * g, 3}) {
+	if got := reserve(two, nil); got != (reserved{2 * g, 3}) {
 		t.Errorf("a sum of %+v", got)
 	}
 }

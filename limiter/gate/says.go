@@ -41,7 +41,7 @@ func inBytes(v float64, decimals int) string {
 	return decimal(v, 0) + "B"
 }
 
-// Bytes writes a number of bytes as the verdicts do.
+// Bytes writes a number of bytes as the findings do.
 func Bytes(n uint64) string { return bytesText(float64(n)) }
 
 func bytesText(v float64) string { return inBytes(v, 1) }
@@ -67,13 +67,13 @@ func place(of string, reserved, own float64, text func(float64) string) string {
 
 // line is "97% busy, not below 80% of 2 CPUs (host)": the two numbers first, since
 // a terminal cuts off the end.
-func line(v Verdict, write func(float64, int) string, decimals int, noun, whole, relation string) string {
+func line(v Finding, write func(float64, int) string, decimals int, noun, whole, relation string) string {
 	value, threshold := apart(max(0, *v.Value), *v.Threshold, write, decimals)
 	return value + noun + ", " + relation + " " + threshold + whole
 }
 
 // below is the line of a gate that is open below its threshold, or also at it.
-func below(v Verdict, write func(float64, int) string, decimals int, noun, whole string, orAt bool) string {
+func below(v Finding, write func(float64, int) string, decimals int, noun, whole string, orAt bool) string {
 	relation := "not below"
 	switch {
 	case v.Open && *v.Value > *v.Threshold:
@@ -89,7 +89,7 @@ func below(v Verdict, write func(float64, int) string, decimals int, noun, whole
 }
 
 // above is the line of a gate that is open above its threshold, or also at it.
-func above(v Verdict, write func(float64, int) string, decimals int, noun, whole string, orAt bool) string {
+func above(v Finding, write func(float64, int) string, decimals int, noun, whole string, orAt bool) string {
 	relation := "not above"
 	switch {
 	case v.Open && orAt:
@@ -103,7 +103,7 @@ func above(v Verdict, write func(float64, int) string, decimals int, noun, whole
 }
 
 // enough is the line of a need.
-func enough(v Verdict, write func(float64, int) string, whole string) string {
+func enough(v Finding, write func(float64, int) string, whole string) string {
 	relation := "less than the needed"
 	switch {
 	case v.Open && *v.Value < *v.Threshold:

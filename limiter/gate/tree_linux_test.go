@@ -62,7 +62,7 @@ func (f *tree) cpu(busy, idle int) {
 	text := "cpu  is not looked at\n"
 	for i := range 4 {
 		b, d := busy/4, idle/4
-		// user nice system idle iowait irq softirq steal guest guest_nice; the guest's is in user
+		// user nice system idle iowait irq softirq steal guest guest_nice; the guest's is in user.
 		text += fmt.Sprintf("cpu%d %d %d %d %d %d %d %d %d %d 0\n", 5000+i, b/2, b/16, b/16, d/2, d-d/2, b/16, b/16, b-b/2-4*(b/16), b/2)
 	}
 	f.put("proc/stat", text+"intr 0\n")
@@ -323,7 +323,7 @@ func TestLimitRemoved(t *testing.T) {
 	ask := func(open bool, of string) {
 		t.Helper()
 		q := Question{SinceStart: -1, Sets: []Set{{Gates: Gates{MaxMem: 0.9}}}}
-		if ans := a.Ask(t.Context(), q); ans.Open != open || ans.Verdicts[0].Of != of {
+		if ans := a.Ask(t.Context(), q); ans.Open != open || ans.Findings[0].Of != of {
 			t.Errorf("after %v: %+v", clock.now, ans)
 		}
 	}

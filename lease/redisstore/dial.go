@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func connect(a remote.Address) (redis.UniversalClient, endpoint, error) {
 	}), e, nil
 }
 
-// settings of an address; take removes those that are known.
+// settingsOf an address are those that have not been taken yet.
 type settingsOf url.Values
 
 func (s settingsOf) take(name string) string {
@@ -106,13 +107,11 @@ func parse(a remote.Address) (endpoint, error) {
 	if set := settings.take("db"); db == "" {
 		db = set
 	}
-	if db != "" {
-		n, err := strconv.Atoi(db)
-		if err != nil || n < 0 {
-			return e, fmt.Errorf("%q is not the number of a database", db)
-		}
-		e.db = n
+	n, err := strconv.Atoi(cmp.Or(db, "0"))
+	if err != nil || n < 0 {
+		return e, fmt.Errorf("%q is not the number of a database", db)
 	}
+	e.db = n
 	if err := e.secure(strings.HasPrefix(a.Scheme, "rediss"), settings); err != nil {
 		return e, err
 	}

@@ -1,5 +1,4 @@
--- held.lua: reads what others have written, keeps the holders and what is derived from them,
--- and drops the dead.
+-- held.lua: keeps the holders and what is derived from them, and drops the dead.
 --
 -- A record that cannot be read must not make every step fail.
 local read = {}

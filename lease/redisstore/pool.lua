@@ -1,5 +1,4 @@
--- pool.lua: reads the record of the pool and writes what a step changes of it, and knows the
--- format of the records of holders.
+-- pool.lua: reads and writes the record of the pool and those of its holders.
 local CLOSED = '-'
 local function readState(short)
   if short then return call('HMGET', K.pool, 'set', 'own', 'sum', 'at', 'head', 'twice') end

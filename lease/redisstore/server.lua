@@ -1,5 +1,4 @@
--- server.lua: notices that this server may have forgotten holders, which begins the recovery
--- hold-off, and that it evicts keys.
+-- server.lua: begins the recovery hold-off when this server may have forgotten holders.
 --
 -- State can be lost with the process of the server: another one may have started without the
 -- last of it, or all (no persistence, or a lagging replica was promoted). During the hold-off

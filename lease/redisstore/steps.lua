@@ -1,5 +1,4 @@
--- steps.lua: the steps of holders and waiters other than renewing and acquiring, and those
--- that change a pool.
+-- steps.lua: the steps that restore or end a lease or place, and those that change a pool.
 
 local function taken(slots)
   for s in string.gmatch(slots, '%d+') do

@@ -29,6 +29,7 @@ func open(t testing.TB, path string, servers ...*engine.Server) *Store {
 }
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	server, n := engine.Etcd(t), atomic.Int64{}
 	storetest.Run(t, storetest.Shape{
 		Open: func(t *testing.T) lease.Store { return open(t, fmt.Sprintf("/test/%d", n.Add(1)), server) },

@@ -71,6 +71,7 @@ func (k *keepers) outlive() {
 // was that its client talked to; who comes then starts, who waits gets his slots, and all
 // give them back.
 func TestMemberHangs(t *testing.T) {
+	t.Parallel()
 	for _, who := range []string{"follower", "leader"} {
 		t.Run(who, func(t *testing.T) {
 			t.Parallel()

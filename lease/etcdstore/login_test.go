@@ -41,6 +41,7 @@ func withUser(t *testing.T, server *engine.Server) {
 // TestLoginIsForgotten: a restart ends all logins. Who holds and who waits log in
 // again, and go on.
 func TestLoginIsForgotten(t *testing.T) {
+	t.Parallel()
 	server := engine.Etcd(t)
 	withUser(t, server)
 	d, err := remote.ParseURL("etcd://ann:se%2Fcret@" + server.Addr)

@@ -18,8 +18,8 @@ func CallersEnviron(without string) []string {
 	return raw
 }
 
-// extends reports whether raw is known with what Go leaves out of it. Else it is another
-// process's, as in a chroot with somebody else's /proc, or of another time.
+// extends reports whether raw is known and what Go leaves out of it. Otherwise raw is that of
+// another process, as in a chroot with a /proc of its own, or of another time.
 func extends(raw, known []string) bool {
 	for i, e := range raw {
 		switch name, _, set := strings.Cut(e, "="); {

@@ -147,7 +147,7 @@ func TestControlStories(t *testing.T) {
 		{"Ctrl-Z is undone", false, false, []event{typed, byCtrlZ, cont, {kind: settled, stillStopped: true}}, "apart", 0},
 		{"a program gives the terminal back", false, false, []event{byCtrlZ, later(event{kind: keystrokeDue, foreground: true}, 50*ms), {kind: settled, stillStopped: true}}, "apart; suspend", 0},
 		{"it reads in the background", false, false, []event{{kind: stopped, signal: tty.TTIN}, {kind: settled, stillStopped: true}}, "apart; suspend", 0},
-		{"somebody suspends the command alone", false, false, []event{{kind: stopped, signal: tty.STOP}}, "apart", 0},
+		{"the command is stopped alone", false, false, []event{{kind: stopped, signal: tty.STOP}}, "apart", 0},
 		{"kill -TSTP", false, false, []event{{kind: signalled, signal: tty.TSTP}, {kind: stopped, signal: tty.TSTP}}, "settling; settle in 5ms", 1},
 		{"a request that is old", false, false, []event{{kind: signalled, signal: tty.TSTP}, later(event{kind: stopped, signal: tty.STOP}, requestAge+1)}, "apart", 1},
 		{"fg resumes both", false, false, []event{byCtrlZ, typed, {kind: settled, stillStopped: true}, cont, {kind: continued}, {kind: contDue}}, "together", 0},

@@ -139,7 +139,7 @@ func (l life) checkIdle(e event) (life, []effect) {
 	switch left := l.busyAt.Add(l.IdleTimeout).Sub(e.clock); {
 	case left > 0:
 		return l, []effect{after(idleTimer, left)}
-	case e.err != nil: // the job may have been busy, and nobody could tell us
+	case e.err != nil: // the job may have been busy, and the store could not tell
 		return l, []effect{after(idleTimer, time.Second)}
 	default:
 		return l.end(e.at, &TimeLimitError{"--idle-timeout", l.IdleTimeout, l.Signal, l.KillAfter}, l.KillAfter)

@@ -14,7 +14,7 @@ import (
 	"berth/procwatch"
 )
 
-// TestCommandFirst: what the command did is handled before all that came meanwhile. (berth
+// TestCommandFirst: what the command did is handled before everything else. (berth
 // got the CONT of an fg, had no time to look, and a Ctrl-Z suspended the command again: that
 // one was undone, every second time.)
 func TestCommandFirst(t *testing.T) {

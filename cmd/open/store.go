@@ -36,11 +36,6 @@ type Store struct {
 	Inherits func(*lease.Lease) bool
 }
 
-// Guarded wraps a store that is open already.
-func Guarded(s lease.Store) *Store {
-	return &Store{suspendGuard: &suspendGuard{Store: s}, Inherits: func(*lease.Lease) bool { return false }}
-}
-
 // Shown is the name of the store without a password.
 func (st *Store) Shown() string {
 	if !st.Remote {

@@ -9,8 +9,7 @@ import (
 )
 
 // TestFollow: what signals that come one right after the other request of a process
-// without a command. (No terminal has the test in its foreground, or nobody types Ctrl-Z
-// there.)
+// without a command. (The test assumes that no Ctrl-Z is typed at its terminal.)
 func TestFollow(t *testing.T) {
 	const i, tstp, cont, usr1, winch = syscall.SIGINT, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGUSR1, syscall.SIGWINCH
 	for _, c := range []struct {

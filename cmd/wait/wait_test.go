@@ -70,7 +70,7 @@ func TestNotWaitingForTheLock(t *testing.T) {
 			t.Errorf("key %q: tried to get the lock for %v, want once", key, s.tried)
 		}
 		if busy := (*BusyError)(nil); !errors.As(err, &busy) || !errors.As(busy.Err, new(*lease.LockHeldError)) {
-			t.Errorf("key %q: %v does not tell who is to go on", key, err)
+			t.Errorf("key %q: %v does not name the process that holds the lock", key, err)
 		}
 	}
 }
@@ -90,8 +90,8 @@ func (s *silentStore) Summary(context.Context, string, lease.Ticket) (lease.Pool
 	return lease.Pool{}, errors.New("too late")
 }
 
-// TestNobodyWaitsForAnExplanation: a TERM is heard while the pool is read for what an
-// error could tell besides. (It ended with 75, and after Ctrl-C a shell went on with its
+// TestNobodyWaitsForAnExplanation: a TERM is heard while the pool is read to explain an
+// error. (It ended with 75, and after Ctrl-C a shell went on with its
 // loop.)
 func TestNobodyWaitsForAnExplanation(t *testing.T) {
 	s := &silentStore{until: make(chan struct{})}
@@ -125,7 +125,7 @@ func TestAwait(t *testing.T) {
 		{"is left in time", over, manner{}, nil, func(_ context.Context, stuck chan int) (int, error) { return <-stuck, nil }, 0, errLeft.Error(), 0},
 		{"returns in time", over, manner{returns: true}, nil, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 0, failure }, 0, "failure", 0},
 		{"is ended by a signal", context.Background(), manner{returns: true, afterSignal: -1}, []syscall.Signal{syscall.SIGINT}, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 0, context.Cause(ctx) }, 0, "interrupt", 0},
-		{"returns after a signal all the same", context.Background(), manner{returns: true, afterSignal: -1}, []syscall.Signal{syscall.SIGINT}, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 3, nil }, 3, "interrupt", 0},
+		{"returns a value after a signal", context.Background(), manner{returns: true, afterSignal: -1}, []syscall.Signal{syscall.SIGINT}, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 3, nil }, 3, "interrupt", 0},
 		{"is given up after a signal", context.Background(), manner{returns: true, afterSignal: 1}, []syscall.Signal{syscall.SIGINT}, func(_ context.Context, stuck chan int) (int, error) { return <-stuck, nil }, 0, "interrupt", 0},
 		{"is suspended", context.Background(), manner{}, []syscall.Signal{tty.TSTP}, nil, 7, "<nil>", 1},
 	} {
@@ -188,7 +188,7 @@ func (g *granted) Unused(context.Context) error {
 func (g *granted) Expires() clock.Instant { return 0 }
 func (g *granted) Lease() lease.Lease     { return lease.Lease{} }
 
-// lateStore grants a slot to a process that got TERM meanwhile.
+// lateStore grants a slot to a process that gets TERM at the same time.
 type lateStore struct {
 	heldStore
 	g    granted

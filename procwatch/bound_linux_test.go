@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -58,7 +59,35 @@ func roleBound(args []string) {
 			break
 		}
 	}
-	// The kernel sends its signal before the thread has left /proc.
+	endThreads()
+	// The kernel sends its signal before a thread has left /proc.
 	say(args[0], fmt.Sprint(s.c.ID().PID))
 	select {}
+}
+
+// endThreads ends all threads that the runtime could use for something else.
+func endThreads() {
+	const many = 40
+	var all, free sync.WaitGroup
+	all.Add(many)
+	free.Add(1)
+	for range many {
+		go func() {
+			runtime.LockOSThread() // and never unlocked
+			all.Done()
+			free.Wait()
+		}()
+	}
+	all.Wait()
+	free.Done()
+	for {
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			panic(err)
+		}
+		if len(tasks) < many {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }

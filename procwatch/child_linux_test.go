@@ -204,7 +204,7 @@ func TestStopAndContinue(t *testing.T) {
 	}
 }
 
-// A caller that never looks must not hold up the reaper.
+// A caller that never reads must not hold up the reaper.
 func TestEventsNeedNotBeRead(t *testing.T) {
 	c := start(t, nil, "/bin/sh", "-c", "for i in $(seq 200); do kill -STOP $$; done; exit 9")
 	id := c.ID()

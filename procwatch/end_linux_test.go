@@ -145,7 +145,7 @@ func TestEndNamesThoseThatRefuse(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to run as somebody else")
 	}
-	dir, err := os.MkdirTemp("", "procwatch") // of t.TempDir nobody may pass the parent
+	dir, err := os.MkdirTemp("", "procwatch") // other users may not pass the parent of t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestEndNamesThoseThatRefuse(t *testing.T) {
 	}
 }
 
-// roleRefused becomes nobody with a child that stays root.
+// roleRefused becomes the user nobody, with a child that stays root.
 func roleRefused(args []string) {
 	c, err := procwatch.Start([]string{"/bin/sleep", "1000"}, nil)
 	if err != nil {
@@ -207,7 +207,7 @@ func TestWaitTreeWaitsForTheDaemon(t *testing.T) {
 	allGone(t, []procwatch.ID{id})
 }
 
-// Where /proc is missing, as in a chroot, the child must end all the same.
+// Where /proc is missing, as in a chroot, the child must end nevertheless.
 func TestEndWithoutProc(t *testing.T) {
 	unshare, err := exec.LookPath("unshare")
 	if err != nil || os.Geteuid() != 0 {

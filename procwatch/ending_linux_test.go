@@ -35,7 +35,7 @@ func TestEnding(t *testing.T) {
 	}
 }
 
-// TestFrozenGroup: its processes look like such that sleep.
+// TestFrozenGroup: its processes cannot be told from sleeping ones by their state.
 func TestFrozenGroup(t *testing.T) {
 	const dir = "/sys/fs/cgroup/freezer/berth-test-frozen"
 	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {

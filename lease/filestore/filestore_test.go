@@ -16,7 +16,7 @@ import (
 // open makes a store in which this process is the only one that lives.
 func open(t testing.TB) *filestore.Store { return openAt(t, t.TempDir()) }
 
-// Events alone have to wake who waits.
+// Events alone have to wake the waiters.
 func openAt(t testing.TB, dir string) *filestore.Store {
 	return openWith(t, dir, filestore.Timings{FullCheck: time.Hour, FrozenCheck: time.Hour})
 }

@@ -31,8 +31,8 @@ func theirStore(t *testing.T) *Store {
 	return s
 }
 
-// TestExchangedWhileItIsMade: root gives the directories that it makes to the owner of
-// the store, who may exchange them for something of root's right after they were made.
+// TestExchangedWhileItIsMade: root gives the directories that it makes to the store's owner,
+// and the owner may put something of root's in their place right after they were made.
 func TestExchangedWhileItIsMade(t *testing.T) {
 	s := theirStore(t)
 	root, err := s.rootDir()
@@ -88,8 +88,8 @@ func TestExchangedWhileItIsMade(t *testing.T) {
 	}
 }
 
-// TestLeasedFile: a member of the store's group has a lease on a file of his own there
-// (not of berth's), and an open for writing would wait until the kernel breaks it.
+// TestLeasedFile: a member of the store's group has a lease (F_SETLEASE) on a file of its own
+// there. An open for writing would wait until the kernel breaks that lease.
 func TestLeasedFile(t *testing.T) {
 	for _, name := range []string{"p/slots/0", "p/pace", sweepStamp} {
 		s := newStore(t)

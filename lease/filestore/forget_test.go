@@ -38,8 +38,8 @@ func exists(s *Store, name string) bool {
 
 const week = 7*24*time.Hour + time.Minute
 
-// TestForget: a pool goes that nobody has used for a week and that has no settings, and
-// no other one.
+// TestForget: a pool without settings that has not been used for a week is removed, and no
+// other one.
 func TestForget(t *testing.T) {
 	s := newStore(t)
 	s.opts.SweepFor = time.Hour
@@ -82,7 +82,7 @@ func TestForget(t *testing.T) {
 	r = in("slow", 1)
 	r.Rate = lease.Pace{Every: 30 * 24 * time.Hour, Burst: 1}
 	giveBack(t, takeSlot(t, s, r))
-	use("slow") // who keeps to it waits for a month after that one, too
+	use("slow") // a request with it waits for a month after that one, too
 
 	p, err := s.pool("idle", false)
 	if err != nil {
@@ -102,7 +102,7 @@ func TestForget(t *testing.T) {
 	if !exists(s, "idle") {
 		t.Error("forgotten before it was time to look")
 	}
-	runtime.GC() // what nobody refers to is closed, and a lock goes with its file
+	runtime.GC() // a file that is not referred to is closed, and its lock goes with it
 	runtime.GC()
 	age(t, s, 25*time.Hour, sweepStamp)
 	use("other")
@@ -172,8 +172,7 @@ func TestSweepIsCutOff(t *testing.T) {
 	}
 }
 
-// TestForgetAnother: somebody has put another pool in the place of the one that was
-// opened to be forgotten.
+// TestForgetAnother: another pool took the place of the one that was opened to be removed.
 func TestForgetAnother(t *testing.T) {
 	s := newStore(t)
 	giveBack(t, takeSlot(t, s, in("p", 1)))
@@ -194,8 +193,8 @@ func TestForgetAnother(t *testing.T) {
 	giveBack(t, h)
 }
 
-// TestForgetNoRate: a pace without a burst looks back to the last start, so the pool
-// stays for as long as that, also when its start was somebody else's.
+// TestForgetNoRate: a pace without a burst looks back to the last start, so the pool stays
+// for that long, even if that was the start of a job without a pace.
 func TestForgetNoRate(t *testing.T) {
 	s := newStore(t)
 	s.opts.SweepFor = time.Hour
@@ -254,8 +253,8 @@ func TestForgetNoRate(t *testing.T) {
 	}
 }
 
-// TestForgottenHalf: whoever was killed while he removed a pool leaves something that
-// the next one removes, but for what is not berth's.
+// TestForgottenHalf: a process that is killed while it removes a pool leaves something that
+// the next one removes, except for files that are not berth's.
 func TestForgottenHalf(t *testing.T) {
 	s := newStore(t)
 	s.opts.SweepFor = time.Hour
@@ -293,8 +292,8 @@ func TestForgottenHalf(t *testing.T) {
 	}
 }
 
-// TestForgottenWhileOpen: who has opened a pool and has not got its lock yet finds it
-// gone, makes it again, and is alone in it.
+// TestForgottenWhileOpen: a process that has opened a pool and does not have its lock yet
+// finds it removed, makes it again, and is alone in it.
 func TestForgottenWhileOpen(t *testing.T) {
 	s := newStore(t)
 	s.opts.SweepFor = time.Hour
@@ -311,7 +310,7 @@ func TestForgottenWhileOpen(t *testing.T) {
 	if sweep(); !exists(s, "p") {
 		t.Fatal("it was forgotten while somebody had it open")
 	}
-	unlock(p.top.f) // he did not get that lock, because somebody swept
+	unlock(p.top.f) // it did not get that lock, because of a sweep
 	if sweep(); exists(s, "p") {
 		t.Fatal("it was not forgotten")
 	}

@@ -24,7 +24,7 @@ import (
 const patience = 20 * time.Second
 
 // frozenWaiter names the store in which the test binary plays a waiter; its
-// arguments are the request's id and how often it looks by itself.
+// arguments are the request's id and how often it checks by itself.
 const frozenWaiter = "FILESTORE_TEST_WAITER"
 
 func init() {
@@ -71,7 +71,7 @@ func waitIn(dir, id, look string) error {
 			_, _ = io.Copy(io.Discard, os.Stdin)
 			return h.Release(ctx)
 		}
-		// The head looks once more after it began to watch the slots.
+		// The head checks once more after it began to watch the slots.
 		if !standing && (v.Ahead > 0 || looks == 2) {
 			standing = true
 			fmt.Println("standing")
@@ -82,9 +82,8 @@ func waitIn(dir, id, look string) error {
 	}
 }
 
-// openFrozen opens a store in which waiters look every so often whether the one
-// before them is frozen. The head does not look by itself at all: what wakes it
-// is an event.
+// openFrozen opens a store in which waiters check so often whether those before them are
+// frozen. The head does not check by itself at all: only an event wakes it.
 func openFrozen(dir string, look time.Duration) (*filestore.Store, error) {
 	return filestore.Open(dir, filestore.Options{
 		Alive:  func(p lease.Process) bool { s := stateOf(p); return s != 0 && s != 'Z' },
@@ -169,7 +168,7 @@ func (w *waiterProcess) says(want string) {
 	}
 }
 
-// silent checks that w has not got the slot, at a moment when somebody else has.
+// silent checks that w has not got the slot, at a moment when another has it.
 func (w *waiterProcess) silent() {
 	w.t.Helper()
 	select {

@@ -84,9 +84,8 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
-// FuzzSlot: whatever a slot's file holds, nobody gets the slot who should not.
-// A slot is free when its file is empty or holds the record of a lease whose
-// child is gone.
+// FuzzSlot: whatever a slot's file contains, the slot is granted only if it is free: the file
+// is empty or marked, or has the record of a lease whose child is gone.
 func FuzzSlot(f *testing.F) {
 	f.Add([]byte(""))
 	f.Add([]byte("garbage\n"))
@@ -126,8 +125,8 @@ func FuzzSlot(f *testing.F) {
 	})
 }
 
-// TestGarbageFromBefore: what is older than this boot belongs to no process. That it
-// is older is not believed of the wall clock alone, which somebody may have set.
+// TestGarbageFromBefore: a file that is older than this boot belongs to no process. The wall
+// clock alone is not believed, because it may have been set.
 func TestGarbageFromBefore(t *testing.T) {
 	s := newStore(t)
 	giveBack(t, takeSlot(t, s, request(1, 1)))

@@ -43,9 +43,9 @@ func unharmed(t *testing.T, dir string) {
 	}
 }
 
-// TestReplacedByALink: who may write in the store holds the pool's lock and puts a
-// link where a directory of the pool was, after berth has looked at it. What lies
-// behind the link was then swept as the tickets of dead waiters.
+// TestReplacedByALink: a member that has the pool's lock puts a link in the place of one of the
+// pool's directories after berth has checked it. What was behind the link was then swept as
+// tickets of dead waiters.
 func TestReplacedByALink(t *testing.T) {
 	for _, what := range []string{line, slots} {
 		for _, to := range []string{"a link", "a directory"} {
@@ -106,8 +106,8 @@ func TestReplacedPool(t *testing.T) {
 	}
 }
 
-// TestOnlyTicketsAreSwept: what no waiter of this pool has written is left, and is
-// in nobody's way; what one left is swept, also half of it.
+// TestOnlyTicketsAreSwept: a file that no waiter of this pool has written stays, and blocks no
+// waiter. What a waiter has left is swept, even if it is half written.
 func TestOnlyTicketsAreSwept(t *testing.T) {
 	s := newStore(t)
 	giveBack(t, takeSlot(t, s, request(1, 1)))
@@ -189,7 +189,7 @@ func TestNameOfATicketIsTaken(t *testing.T) {
 	}
 }
 
-// TestCrowdedLine: what is nobody's place is looked at once.
+// TestCrowdedLine: of many files that are no tickets each is read once.
 func TestCrowdedLine(t *testing.T) {
 	const crowd = 5000
 	s := newStore(t)
@@ -304,7 +304,7 @@ func TestThingsThatAreNoFiles(t *testing.T) {
 			}
 		}
 		giveBack(t, h)
-		giveBack(t, takeSlot(t, s, request(1, 1))) // nobody in the line now: the index says free
+		giveBack(t, takeSlot(t, s, request(1, 1))) // the line is empty now: the index says free
 
 		slot := s.path("p", "slots", "0")
 		if err := os.Remove(slot); err != nil {

@@ -30,12 +30,12 @@ func writeLock(t *testing.T, s *Store, b []byte) {
 	}
 }
 
-// TestDamagedIndex: whatever byte of it is changed, and wherever it is cut, nobody
-// gets a slot over the limit, and no token is handed out that is not above the last.
+// TestDamagedIndex: whichever byte of it is changed, and wherever it is cut, no slot above the
+// limit is granted, and every token is above the last.
 func TestDamagedIndex(t *testing.T) {
 	s := newStore(t)
 	last := uint64(0)
-	for _, limit := range []int{9, 2, 9} { // what somebody asks for counts while he runs
+	for _, limit := range []int{9, 2, 9} { // what a job requests counts while it runs
 		r := storetest.Request("p", limit)
 		h, v, err := s.TryAcquire(t.Context(), r)
 		if err != nil || (h == nil) != (limit == 9 && last > 0 && v.Reason == lease.Full) {
@@ -81,8 +81,8 @@ func TestDamagedIndex(t *testing.T) {
 	try("two slots exchanged", bytes.Join([][]byte{lines[0], lines[2], lines[1]}, nil))
 }
 
-// TestTokensOfANewIndex: they go on above those of a pool that somebody removed, and
-// of one whose index was lost after the clock was set back.
+// TestTokensOfANewIndex: they continue above those of a pool that was removed, and of a pool
+// whose index was lost after the clock was set back.
 func TestTokensOfANewIndex(t *testing.T) {
 	s := newStore(t)
 	before := uint64(time.Now().UnixMicro())

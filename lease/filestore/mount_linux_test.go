@@ -30,7 +30,7 @@ func TestOtherFileSystems(t *testing.T) {
 const layered = "FILESTORE_TEST_LAYERED"
 
 // TestLowerLayer: an image may contain a store. Its files are copied when they are first
-// written, and a lock on the copy has to exclude those who opened the original.
+// written, and a lock on the copy has to exclude processes that opened the original.
 func TestLowerLayer(t *testing.T) {
 	if dir := os.Getenv(layered); dir != "" {
 		useLayered(t, dir)

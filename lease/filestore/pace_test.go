@@ -71,7 +71,7 @@ func TestPaceFile(t *testing.T) {
 		if c.boots {
 			s = afterABoot(t, s)
 		}
-		// Somebody who keeps to no pace may start, and all is as before.
+		// A request without a pace may start, and nothing changes for the others.
 		for _, unpaced := range []bool{false, true} {
 			if unpaced && c.why != "newer" && !c.starts {
 				giveBack(t, takeSlot(t, s, storetest.Request("p", 9)))

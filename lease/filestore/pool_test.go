@@ -5,16 +5,22 @@ package filestore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"regexp"
+	"runtime/debug"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"berth/lease"
 )
 
-// TestLockOfNobodyIsNotStuck: on a busy machine the lock is free at every look,
-// because whoever is next has not woken up. That was told as "held by a process
-// that cannot be seen from here".
+// TestLockOfNobodyIsNotStuck: on a busy machine the lock is free at every sample, because the
+// next process has not woken up. That was reported as "held by a process that cannot be seen
+// from here".
 func TestLockOfNobodyIsNotStuck(t *testing.T) {
 	s := newStore(t)
 	s.opts.Explain = 20 * time.Millisecond
@@ -41,8 +47,8 @@ func TestLockOfNobodyIsNotStuck(t *testing.T) {
 	}
 }
 
-// TestLockThatChangesHands: among a thousand who want it, the one who has it was
-// missed at each look. That was told as "held by a process that cannot be seen from
+// TestLockThatChangesHands: among a thousand processes that want the lock, its holder was
+// missed at each sample. That was reported as "held by a process that cannot be seen from
 // here", too.
 func TestLockThatChangesHands(t *testing.T) {
 	s := newStore(t)
@@ -61,12 +67,12 @@ func TestLockThatChangesHands(t *testing.T) {
 	told := func(e *lease.LockHeldError) error { return e }
 	var held *lease.LockHeldError
 
-	// It stays with one, who cannot be seen.
+	// One process keeps it that cannot be seen.
 	if err := p.awaitLock(t.Context(), make(chan error), told); !errors.As(err, &held) || held.Busy || held.PID != 0 {
 		t.Errorf("somebody has it, and it says: %v", err)
 	}
 
-	// Each who has it changes the index.
+	// Each holder changes the index.
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	s.lockOwner = func(f *os.File) int {
@@ -85,8 +91,52 @@ func TestLockThatChangesHands(t *testing.T) {
 	}
 }
 
-// TestReleaseWhileTheLockIsHeld: the slots are free all the same, so it is no
-// failure of the release. It was told as "context deadline exceeded".
+// TestLockThatComesTooLate: a lock that is acquired after its caller has given up is passed on.
+func TestLockThatComesTooLate(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would close a lock that was lost
+	s := newStore(t)
+	p, err := s.pool("p", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	hog := p.top.lock("lock")
+	if err := hog.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		if _, err := p.lock(ctx, unix.LOCK_EX, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it is held, and it says: %v", err)
+		}
+		cancel()
+	}
+	fi, err := p.file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	queued := fmt.Sprintf(`-> FLOCK .*:%d `, fi.Sys().(*syscall.Stat_t).Ino)
+	until := func(what string, n int) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			b, err := os.ReadFile("/proc/locks")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := len(regexp.MustCompile(queued).FindAll(b, -1)); found == n {
+				return
+			} else if time.Now().After(deadline) {
+				t.Fatalf("%d wait for the lock: %s", found, what)
+			}
+		}
+	}
+	until("all are to be in the queue", 3)
+	hog.Unlock()
+	until("it was not passed on", 0)
+}
+
+// TestReleaseWhileTheLockIsHeld: the slots are free then, so it is no failure of the release.
+// It was reported as "context deadline exceeded".
 func TestReleaseWhileTheLockIsHeld(t *testing.T) {
 	s := newStore(t)
 	s.opts.Timings.Release = 20 * time.Millisecond
@@ -119,8 +169,8 @@ func TestReleaseWhileTheLockIsHeld(t *testing.T) {
 	}
 }
 
-// TestUnusedWhileTheLockIsHeld: nor does who holds it keep the slots of a lease in which
-// nothing was started.
+// TestUnusedWhileTheLockIsHeld: a held lock does not keep the slots of a lease in which nothing
+// was started, either.
 func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 	s := eventsOnly(t)
 	s.opts.Release = never
@@ -150,7 +200,7 @@ func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 	}
 	g := takeSlot(t, s, r) // its start counts for nobody
 
-	// A head that has seen it counted looks again.
+	// A head that has found it counted checks again.
 	line := r
 	line.ID = lease.NewID("p")
 	first := headOf(t, s, line)

@@ -32,8 +32,8 @@ func content(t *testing.T, s *Store, name string) string {
 	return string(b)
 }
 
-// TestSettingsVersion: who knows of nothing but a limit is to refuse a file with
-// more in it, and can read one without.
+// TestSettingsVersion: a berth that knows only limits refuses a file with more in it, and reads
+// one without.
 func TestSettingsVersion(t *testing.T) {
 	s, four := newStore(t), 4
 	set(t, s, lease.Settings{Limit: &four})
@@ -74,7 +74,7 @@ func TestSettingsThatAreNone(t *testing.T) {
 	}
 }
 
-// TestWhoSetIt: a file that others can write is nobody's.
+// TestWhoSetIt: a file that others can write was set by no known user.
 func TestWhoSetIt(t *testing.T) {
 	s := newStore(t)
 	set(t, s, lease.Settings{Conditions: lease.Conditions{Gates: "g"}})
@@ -104,7 +104,7 @@ func TestWhoSetIt(t *testing.T) {
 	}
 }
 
-// TestSettingsAreMoved: the owner of the file is who set it, but not where it lies now.
+// TestSettingsAreMoved: the file's owner has set it, but not where it is now.
 func TestSettingsAreMoved(t *testing.T) {
 	s, other, four := newStore(t), newStore(t), 4
 	gates := lease.Settings{Limit: &four, Conditions: lease.Conditions{Gates: "g"}}
@@ -141,8 +141,8 @@ func TestSettingsAreMoved(t *testing.T) {
 	}
 }
 
-// TestRampAfterABoot: the clock that the last start was counted on began anew. That
-// somebody set the wall clock is no boot.
+// TestRampAfterABoot: the clock of the last start began again. A wall clock that was set is not
+// a boot.
 func TestRampAfterABoot(t *testing.T) {
 	s := newStore(t)
 	r := storetest.Request("p", 9)
@@ -189,7 +189,7 @@ func TestHeadLooksByItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 20 { // the looks that follow the beginning of a watch are over then
+	for range 20 { // the checks that follow the beginning of a watch are over then
 		if g, v, err := p.TryAcquire(ctx, lease.Clearance{}); g != nil || err != nil {
 			t.Fatalf("%+v, %v: an orphan lives", v, err)
 		}
@@ -205,7 +205,7 @@ func TestHeadLooksByItself(t *testing.T) {
 			}
 			break
 		}
-		// ended ever again, as by one who asks gates
+		// ended again and again, as by a waiter that asks gates
 		short, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
 		_ = p.Wait(short)
 		cancel()
@@ -287,7 +287,7 @@ func TestFailedCount(t *testing.T) {
 	}
 }
 
-// TestGrantThatIsUndone: what nobody heard of counts for no pace.
+// TestGrantThatIsUndone: a grant that the caller never learned of counts for no pace.
 func TestGrantThatIsUndone(t *testing.T) {
 	for _, burst := range []int{1, 2} {
 		s := newStore(t)

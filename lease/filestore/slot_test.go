@@ -16,11 +16,10 @@ import (
 	"berth/lease"
 )
 
-// A head that does not hear of a slot would wait for its slow look, and the test
-// with it.
+// never is longer than the test: a head that misses an event would wait for its full check.
 const never = time.Hour
 
-// eventsOnly makes a store in which nobody looks by himself.
+// eventsOnly makes a store in which waiters do not check by themselves.
 func eventsOnly(t *testing.T) *Store {
 	s := newStore(t)
 	s.opts.Timings.FullCheck, s.opts.Timings.FrozenCheck = never, never
@@ -45,9 +44,9 @@ func TestKeepaliveAfterTheEnd(t *testing.T) {
 	giveBack(t, takeSlot(t, s, request(1, 1)))
 }
 
-// TestLookAtALockedSlot: whether its job lives is not asked for, because the
-// answer may be a look at every process there is, under the pool's lock.
-func TestLookAtALockedSlot(t *testing.T) {
+// TestCheckOfALockedSlot: it does not find out whether the job lives, because that may read
+// all of /proc under the pool's lock.
+func TestCheckOfALockedSlot(t *testing.T) {
 	s := newStore(t)
 	asked := 0
 	s.opts.Started = func(string) *lease.Process { asked++; return nil }
@@ -63,9 +62,9 @@ func TestLookAtALockedSlot(t *testing.T) {
 	giveBack(t, g)
 }
 
-// TestOrphanIsFoundOnce: its berth was killed before it recorded its child, which has
-// closed what it inherited. The head finds it at its first look, and while it lives
-// does not go through all processes again.
+// TestOrphanIsFoundOnce: a berth was killed before it recorded its child, and the child has
+// closed what it inherited. The head finds it at its first check, and does not read all of
+// /proc again while it lives.
 func TestOrphanIsFoundOnce(t *testing.T) {
 	s := newStore(t)
 	lives, asked := map[int]bool{7: true, 8: true}, 0
@@ -120,8 +119,8 @@ func TestOrphanIsFoundOnce(t *testing.T) {
 	giveBack(t, g)
 }
 
-// headOf returns a place at the head of the line that has looked at all slots, so
-// that only events can tell it more.
+// headOf returns a place at the head of the line that has checked all slots, so that only
+// events can wake it.
 func headOf(t *testing.T, s *Store, r lease.Request) *place {
 	t.Helper()
 	l, err := s.Line(t.Context(), r)
@@ -205,8 +204,8 @@ func TestEventsWakeTheHead(t *testing.T) {
 	}
 }
 
-// TestRecordsDoNotGrow: what many have asked of a job, or of a place that is kept,
-// does not stay in the file. A record too long to be read is nobody's.
+// TestRecordsDoNotGrow: notes in the record of a job, or of a kept ticket, do not stay in the
+// file. A record that is too long to be read is no record.
 func TestRecordsDoNotGrow(t *testing.T) {
 	s := newStore(t)
 	h := takeSlot(t, s, request(1, 1))
@@ -269,7 +268,7 @@ func TestTokensRiseWithoutAnIndex(t *testing.T) {
 	}
 }
 
-// TestLockIsReplaced: who gets a lock that others do not see has none.
+// TestLockIsReplaced: a lock that other processes do not see is none.
 func TestLockIsReplaced(t *testing.T) {
 	s := newStore(t)
 	giveBack(t, takeSlot(t, s, request(1, 1)))

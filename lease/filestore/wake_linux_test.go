@@ -40,7 +40,7 @@ func (m *mortal) end() {
 	_ = m.cmd.Wait() // until then it is a zombie, and alive says that it lives
 }
 
-// storeOf makes a store in which nobody looks by himself, and that sees these
+// storeOf makes a store in which waiters do not check by themselves, and that knows these
 // processes and ours.
 func storeOf(t *testing.T, all ...*mortal) *Store {
 	s := eventsOnly(t)
@@ -81,9 +81,9 @@ func silently(t *testing.T, s *Store, h *holding) *os.File {
 	return f
 }
 
-// TestLockGoesAfterItsEvent: a process closes what it had when it ends, and the
-// kernel tells of that before the lock is gone. A waiter that became the head in
-// between had neither the event nor a reason to look.
+// TestLockGoesAfterItsEvent: a process closes its files when it ends, and the kernel sends the
+// event before it drops the lock. A waiter that became the head in between had neither the
+// event nor a reason to check.
 func TestLockGoesAfterItsEvent(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -128,8 +128,8 @@ func TestOrphanWithoutALockEnds(t *testing.T) {
 	granted(t, p)
 }
 
-// TestDaemonKeepsTheSlot: its berth was killed, its command is gone, and what is
-// left of that has the lock. The head must not look for that without an end.
+// TestDaemonKeepsTheSlot: berth was killed, its command has ended, and a daemon of that has the
+// lock. The head must not check without an end.
 func TestDaemonKeepsTheSlot(t *testing.T) {
 	m := bear(t)
 	s := storeOf(t, m)
@@ -194,9 +194,9 @@ func TestReleaserIsStopped(t *testing.T) {
 	}
 }
 
-// TestLimitIsToldOfFirst: killed after it had changed the limit and before it told
-// anybody, 'berth limit' left the head asleep beside free slots. Told of before
-// that, the head waits for the pool's lock until the change is made.
+// TestLimitIsToldOfFirst: 'berth limit' wakes the head before it changes the limit, and the
+// head waits for the pool's lock until that is done. Killed between the change and the
+// wake-up, it left the head asleep beside free slots.
 func TestLimitIsToldOfFirst(t *testing.T) {
 	s, one, two := eventsOnly(t), 1, 2
 	if err := setLimit(t.Context(), s, &one); err != nil {
@@ -235,8 +235,8 @@ func TestLimitIsToldOfFirst(t *testing.T) {
 	}
 }
 
-// TestKeepaliveWakesNobody: it was written into the slot's file, whose close wakes
-// the head, and under the pool's lock, after a look at every slot in use.
+// TestKeepaliveWakesNobody: a keepalive was written into the slot's file, which wakes the head
+// when it is closed, and under the pool's lock, after a check of every slot in use.
 func TestKeepaliveWakesNobody(t *testing.T) {
 	s := eventsOnly(t)
 	defer giveBack(t, takeSlot(t, s, request(3, 1)))
@@ -292,8 +292,8 @@ func TestKeepaliveOfAnotherLease(t *testing.T) {
 	}
 }
 
-// TestThreadsOfAFlappingWaiter: whoever waited for one that was stopped and went on
-// again and again had a thread for each time.
+// TestThreadsOfAFlappingWaiter: a waiter behind one that is stopped and continued again and again
+// had a thread for each time.
 func TestThreadsOfAFlappingWaiter(t *testing.T) {
 	s := eventsOnly(t)
 	h := takeSlot(t, s, request(1, 1))
@@ -340,8 +340,8 @@ func inLine(t *testing.T, s *Store) *place {
 	return l.(*place)
 }
 
-// TestUnseenWaiter: nobody can tell whether one of another pid namespace is stopped,
-// so nobody passes it. Who waits behind it, and who looks, is told.
+// TestUnseenWaiter: it cannot be found out whether a waiter of another pid namespace is stopped,
+// so no other passes it. A list and those behind it say so.
 func TestUnseenWaiter(t *testing.T) {
 	s := eventsOnly(t)
 	r := request(1, 1)

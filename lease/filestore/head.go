@@ -33,7 +33,7 @@ type head struct {
 	over     map[int]string // by slot: the lease whose processes are known to be gone
 
 	fullCheck  time.Time // when all slots are due to be checked
-	pacedUntil time.Time // when the pool's paces let us start
+	pacedUntil time.Time // when the pool's paces let us start; zero: they do not delay us
 }
 
 // phase is what the head does between two checks.
@@ -71,8 +71,8 @@ func (h *head) timeout(o *Timings) time.Duration {
 	case draining:
 		d = min(d, 20*time.Millisecond<<min(h.checks-len(o.FollowUps), 10))
 	}
-	if paced := time.Until(h.pacedUntil); paced > 0 {
-		d = min(d, paced)
+	if !h.pacedUntil.IsZero() { // it may have passed since the check
+		d = min(d, max(0, time.Until(h.pacedUntil)))
 	}
 	return d
 }
@@ -83,7 +83,10 @@ func (h *head) onChecked(o *Timings, v lease.Verdict) {
 	if h.scan.all {
 		h.fullCheck = now.Add(o.FullCheck)
 	}
-	h.pacedUntil = now.Add(v.After)
+	h.pacedUntil = time.Time{}
+	if v.After > 0 {
+		h.pacedUntil = now.Add(v.After)
+	}
 	suspects := map[int]bool{}
 	for i, st := range h.scan.inUse {
 		if st.beingReleased() {

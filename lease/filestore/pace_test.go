@@ -149,3 +149,21 @@ func TestPaceOfAnotherTimeNamespace(t *testing.T) {
 		}
 	}
 }
+
+// TestPaceThatIsOverBeforeTheSleep: a head that is slow between its check and its sleep slept
+// until the next full check.
+func TestPaceThatIsOverBeforeTheSleep(t *testing.T) {
+	var o Timings
+	o.fill()
+	h := head{watch: &watch{}, checks: len(o.FollowUps), fullCheck: time.Now().Add(time.Hour)}
+	h.onChecked(&o, lease.Verdict{Reason: lease.Paced, After: 1})
+	for time.Now().Before(h.pacedUntil) {
+	}
+	if d := h.timeout(&o); d > 0 {
+		t.Errorf("it sleeps for %v", d)
+	}
+	h.onChecked(&o, lease.Verdict{Reason: lease.Full})
+	if d := h.timeout(&o); d < time.Minute {
+		t.Errorf("without a pace, it sleeps for %v only", d)
+	}
+}

@@ -9,9 +9,9 @@ import (
 	"berth/lease/clock"
 )
 
-// Ask asks the gates of a verdict that is lease.Gated, for who is at the head of
-// the line. Nobody holds a lock or a slot meanwhile. It runs beside the wait, one
-// at a time, and soon returns when ctx ends. An error ends the wait.
+// Ask asks the gates of a verdict that is lease.Gated, for the first waiter of the line,
+// which holds neither a lock nor a slot while it does. It runs beside the wait, one at a
+// time, and returns soon after ctx ends. An error ends the wait.
 type Ask func(context.Context, lease.Verdict) (GateState, error)
 
 // GateState is what the gates said.
@@ -25,7 +25,7 @@ type GateState struct {
 	Report *lease.Report
 }
 
-// question is one that is being asked.
+// question is what the gates are being asked.
 type question struct {
 	v      lease.Verdict
 	at     clock.Instant // when it began, on the store's clock
@@ -33,7 +33,7 @@ type question struct {
 	cancel context.CancelFunc
 	answer GateState // once done
 	err    error
-	// dropped: nobody wants the answer any more, but it has not come back.
+	// dropped: the answer is not wanted any more, but has not come yet.
 	dropped bool
 }
 
@@ -49,13 +49,13 @@ func start(ctx context.Context, s lease.Store, v lease.Verdict, ask Ask) *questi
 	return q
 }
 
-// answers reports whether what is asked is still what v wants to know.
+// answers reports whether its answer will be one for v.
 func (q *question) answers(v lease.Verdict) bool {
 	return q != nil && !q.dropped && slices.Equal(q.v.Gates, v.Gates) && q.v.Last == v.Last
 }
 
-// waiter is one who stands in the line. Gates are asked beside the wait: a slot
-// that frees, or new settings, may make their answer needless.
+// waiter stands in the line. The gates are asked beside the wait, because a slot that
+// frees, or new settings, may make their answer needless.
 type waiter struct {
 	store lease.Store
 	place lease.Place
@@ -99,7 +99,7 @@ func (w *waiter) answered(ctx context.Context) (lease.Clearance, error) {
 	q := w.q
 	w.q = nil
 	switch {
-	case outage(q.err) && !w.Now: // what they need to know of the pool could not be had
+	case outage(q.err) && !w.Now: // the gates could not read the pool
 		again, cancel := context.WithTimeout(ctx, askAgain)
 		defer cancel()
 		_, err := w.Interrupts.wait(ctx, w.place, again)
@@ -131,12 +131,11 @@ const reportWithin = 2 * time.Second
 // askAgain is how long after an outage gates are asked again.
 const askAgain = 200 * time.Millisecond
 
-// dropWithin is how long the end of a question is waited for. One that reads a
-// disk whose server is gone may never end: it is left alone then, and no other is
-// asked before it comes back.
+// dropWithin is how long drop waits for a question to end. One that reads a disk whose
+// server is gone may never end: it is left alone then, and no other is asked before it has.
 const dropWithin = 500 * time.Millisecond
 
-// drop ends a question that is under way, and keeps what it had to say by then.
+// drop ends a question that is under way, and keeps its reason if it has one by then.
 func (w *waiter) drop() {
 	if w.q == nil {
 		return
@@ -144,7 +143,7 @@ func (w *waiter) drop() {
 	w.q.cancel()
 	wait := dropWithin
 	if w.q.dropped {
-		wait = 0 // it was waited for once
+		wait = 0 // it has had that time
 	}
 	w.q.dropped = true
 	select {

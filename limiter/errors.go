@@ -1,0 +1,62 @@
+package limiter
+
+import (
+	"errors"
+	"fmt"
+
+	"berth/lease"
+)
+
+// BusyError says that a request did not get its slots in the time allowed.
+type BusyError struct {
+	Pool    string
+	Verdict lease.Verdict // the last one
+	Kept    bool          // the place in the line is kept for the request's key
+	Err     error         // what took the time, if it was not the line
+}
+
+func (e *BusyError) Error() string {
+	var held *lease.LockHeldError
+	if errors.As(e.Err, &held) {
+		return fmt.Sprintf("no slot of pool %s: %v", e.Pool, held)
+	}
+	if e.Verdict.Reason == "" && e.Err != nil { // nothing was decided yet
+		return fmt.Sprintf("no slot of pool %s: %v", e.Pool, e.Err)
+	}
+	return fmt.Sprintf("no slot of pool %s: %s", e.Pool, e.Verdict)
+}
+
+func (e *BusyError) Unwrap() error { return e.Err }
+
+// refuse returns an error for a verdict that no wait will change.
+func refuse(r lease.Request, v lease.Verdict) error {
+	if v.Reason == lease.TooHeavy {
+		e := &TooHeavyError{Pool: r.Pool, Weight: r.Weight, Limit: r.LimitIn(v.Own.Limit), Asked: r.Limit > 0}
+		if own := v.Own.Limit; own != nil && r.Weight > *own {
+			e.Own, e.Asked, e.Limit = true, false, *own
+		}
+		return e
+	}
+	return nil
+}
+
+// TooHeavyError says that a request wants more slots at once than it could ever get. It
+// is lease.ErrTooHeavy.
+type TooHeavyError struct {
+	Pool          string
+	Weight, Limit int
+	Own           bool // the limit is the pool's own
+	Asked         bool // the limit is the request's; neither: its Fallback
+}
+
+func (e *TooHeavyError) Error() string {
+	switch {
+	case e.Own:
+		return fmt.Sprintf("weight %d is more than pool %s's own limit of %d", e.Weight, e.Pool, e.Limit)
+	case e.Asked:
+		return fmt.Sprintf("weight %d is more than the limit of %d it was given", e.Weight, e.Limit)
+	}
+	return fmt.Sprintf("weight %d is more than the %d CPUs, which are the limit while neither pool %s nor the request has one", e.Weight, e.Limit, e.Pool)
+}
+
+func (e *TooHeavyError) Unwrap() error { return lease.ErrTooHeavy }

@@ -53,6 +53,7 @@ var edges = map[string][]string{
 
 // only says who alone may import a package from elsewhere.
 var only = map[string][]string{
+	"github.com/urfave/cli/v2":              {"berth/cmd/words"},
 	"github.com/gofrs/flock":                {"berth/cmd/tokenfile"},
 	"github.com/redis/go-redis/v9":          {"berth/lease/redisstore"},
 	"go.etcd.io/etcd":                       {"berth/lease/etcdstore"},

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// Use is a job of the pool that declared a need, as it is seen now.
+// Use is a job of the pool that declared a need, as it is now.
 type Use struct {
 	ID    string
 	Need  lease.Need
 	Mem   uint64        // bytes that its tree uses now
 	CPU   time.Duration // that its tree has used so far
-	Known bool          // false: it cannot be seen from here, or has not started: its whole need is set aside
+	Known bool          // false: it cannot be seen from here, or has not started: its whole need is reserved
 }
 
-// Set is gates and who asks for them.
+// Set is a set of gates and where they come from.
 type Set struct {
 	Gates
 	From string // "": the caller's own; "pool"
@@ -27,13 +27,13 @@ type Set struct {
 // Question is all that an answer depends on besides the machine.
 type Question struct {
 	Sets       []Set         // all must be open
-	Need       lease.Need    // of the job that asks
+	Need       lease.Need    // of the job whose gates are asked
 	Others     []Use         // the jobs of the pool that declared a need
 	SinceStart time.Duration // since the last start or end in the pool; negative: unknown
-	LastStart  time.Duration // since the last start alone, which makes a command's yes old
+	LastStart  time.Duration // since the last start alone, after which a command's yes no longer counts
 	Shared     []byte        // the Answer.Share of an earlier caller; nil, garbage or another machine's: none
 	Env        []string      // the whole environment for commands; the readings are added to it
-	All        bool          // read all there is, though no gate needs it: for showing it
+	All        bool          // read everything, though no gate needs it, to show it
 }
 
 // Finding is one gate's answer with the numbers that led to it.
@@ -44,21 +44,21 @@ type Finding struct {
 	Value     *float64 `json:"value"`     // nil: not known
 	Threshold *float64 `json:"threshold"` // nil: it has none
 	Unit      string   `json:"unit"`      // %, bytes, per cpu, cpus, exit code
-	Of        string   `json:"of"`        // where the value is from: a level, a disk's path, or io:full
+	Of        string   `json:"of"`        // where the value comes from: a level, a disk's path, or io:full
 	Says      string   `json:"says"`      // a line for people, with number and threshold
 
 	pending bool // neither open nor closed: not known yet
 }
 
-// Answer is the answer to a [Question].
+// Answer is the answer to a Question.
 type Answer struct {
 	Open      bool          // every gate is open
 	Measuring bool          // CPU use needs a second sample; the other findings hold
 	Findings  []Finding     // in the order of Finding.Gate above
-	Readings  Readings      // what they are from
+	Readings  Readings      // that the findings rest on
 	Again     time.Duration // when not open: when to ask again
 	Share     []byte        // for the next caller's Question.Shared; nil: nothing new
-	Failure   string        // an error of the user's command that this Asker did not tell before
+	Failure   string        // an error of the user's command that this Asker has not reported before
 }
 
 // Timings are an Asker's; zero means the default.
@@ -70,15 +70,15 @@ type Timings struct {
 	Slowest  time.Duration // 30s: the longest back-off of a command that fails
 }
 
-// Asker asks for one caller. The zero value is ready. It remembers CPU samples,
-// which groups had a limit, and what its commands said; it is not for
+// Asker asks the gates for one caller. The zero value is ready for use. It remembers CPU
+// samples, which groups had a limit, and what its commands said. It is not safe for
 // concurrent use.
 type Asker struct {
 	Timings
 
 	clock    func() clock.Instant // nil: the boot clock
 	samples  *history
-	limited  map[string]map[string]clock.Instant // by controller, group: those with a limit, and since when it is missing
+	limited  map[string]map[string]clock.Instant // by controller and group: those with a limit, and since when it is missing
 	lasting  map[string]string                   // by reading: the failure that outlived all tries
 	commands map[string]*commandState
 }
@@ -109,9 +109,9 @@ func (a *Asker) timings() Timings {
 	return t
 }
 
-// Ask answers whether there is room now. It does not wait, but for a command
-// that runs and for a file that vanished, a few milliseconds. When ctx ends, a
-// command is killed and the answer is not open.
+// Ask answers whether there is room now. It waits only for a command that runs, and a few
+// milliseconds for a file that vanished. When ctx ends, the command is killed and the
+// answer is not open.
 func (a *Asker) Ask(ctx context.Context, q Question) Answer {
 	r, now := a.read(q.wants(true))
 	var ans Answer
@@ -126,8 +126,9 @@ func (a *Asker) Ask(ctx context.Context, q Question) Answer {
 	a.askCommands(ctx, q, &ans)
 	ans.Open = !ans.Measuring && ctx.Err() == nil && !slices.ContainsFunc(ans.Findings, func(v Finding) bool { return !v.Open })
 	if ans.Open && a.now().Sub(began) > a.timings().Interval {
-		// The command took its time, and the machine is not what was read before. Its
-		// own answer is good for a second; of several, the first one's as well.
+		// The command took its time, and the machine may have changed since it was read.
+		// The command's own answer is good for a second; of several commands, the first
+		// one's as well.
 		for _, c := range a.commands {
 			c.next = a.now().Add(commandEvery)
 		}
@@ -143,7 +144,7 @@ func (a *Asker) Ask(ctx context.Context, q Question) Answer {
 	return ans
 }
 
-// measure puts CPU use into r, or returns how long it takes to know it.
+// measure puts CPU use into r, or returns how long it takes until CPU use is known.
 func (a *Asker) measure(q Question, now Sample, r *Readings) (rates map[string]float64, share []byte, wait time.Duration) {
 	now.Jobs = jobs(q.Others)
 	h := newest(a.samples, q.Shared, now)
@@ -169,8 +170,8 @@ func (a *Asker) measure(q Question, now Sample, r *Readings) (rates map[string]f
 	return w.rates(), share, 0
 }
 
-// askCommands adds the findings on commands, before those on the need. They
-// run only when all else is open, so that they are not run for nothing.
+// askCommands adds the findings of commands, before those on the need. Commands run only
+// when all other gates are open, so that none runs in vain.
 func (a *Asker) askCommands(ctx context.Context, q Question, ans *Answer) {
 	open := !ans.Measuring && !slices.ContainsFunc(ans.Findings, func(v Finding) bool { return !v.Open })
 	place := slices.IndexFunc(ans.Findings, func(v Finding) bool { return v.Gate == "need" })

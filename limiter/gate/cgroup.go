@@ -46,15 +46,15 @@ type bound struct {
 
 func (b bound) of() string { return fmt.Sprintf("cgroup v%d %s", b.version, b.group) }
 
-// found is our groups that have a limit, the outer before the inner.
+// found is our groups that have a limit, outer groups first.
 type found struct {
 	bounds []bound
-	// doubt says that a group looks as if it were being made or removed right
-	// now. When it stays, that is how this machine is.
+	// doubt says that a group looks as if it were being made or removed right now. If
+	// that stays so, it is how this machine is.
 	doubt string
 }
 
-// bounds finds them in both versions, which can be mounted side by side. With an
+// bounds finds the limits in both versions, which can be mounted side by side. With an
 // error it returns those that could be read.
 func (r roots) bounds(c controller) (found, error) {
 	var f found
@@ -108,8 +108,8 @@ func (r roots) climb(f *found, c controller, controllers, group string) error {
 	}
 }
 
-// mount returns the first of some directories below the one for control groups
-// that there is; the last when there is none.
+// mount returns the first of these directories that exists below the one for control
+// groups, or the last.
 func (r roots) mount(names ...string) string {
 	var dir string
 	for _, n := range names {
@@ -172,8 +172,8 @@ func limitIn(name string) func(dir string) (float64, error) {
 	}
 }
 
-// fields reads a file that has n words. An empty one is an error: whoever makes
-// it up may be between truncating and writing it.
+// fields reads a file that has n words. An empty file is an error: its writer may be
+// between truncating and writing it.
 func fields(file string, n int) ([]string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 func (a *Asker) Check(q Question) error {
 	r, _ := a.read(q.wants(false))
 	for _, s := range append(slices.Clone(q.Sets), Set{}) {
-		// The last one has no gates, and so only the findings on the need.
+		// The last question has no gates, and so only the findings on the need.
 		of := Question{Sets: []Set{s}}
 		if !s.Resource() {
 			of.Need = q.Need

@@ -26,8 +26,8 @@ type result struct {
 	err    error  // it is neither open nor closed
 }
 
-// pipeAfter is how long output is waited for when the command has ended: what
-// it left running in the background may keep the pipe for days.
+// pipeAfter is how long berth waits for output after the command has ended. What the
+// command left in the background may keep the pipe open for days.
 const pipeAfter = 100 * time.Millisecond
 
 // run runs a command of the user's own. When the time is over or ctx ends, it
@@ -94,19 +94,20 @@ func (h *head) line() string {
 	return ""
 }
 
-// commandState is what is known of one command from asking it before.
+// commandState is what earlier runs of a command told.
 type commandState struct {
 	at      clock.Instant // when it began
 	next    clock.Instant // it is not run before this
-	backoff time.Duration // since it fails; 0: it does not
-	told    string        // how it fails, as it was told; "": it does not
+	backoff time.Duration // grows while it fails; 0: it does not
+	told    string        // how it fails, as it was reported; "": it does not
 	verdict Finding
 }
 
-// Between two runs of a command, and before a failed one is tried again first.
+// commandEvery is the time between two runs of a command, and the first back-off of one
+// that fails.
 const commandEvery = time.Second
 
-// command asks the user's own command, or says what it said a moment ago.
+// command asks the user's own command, or repeats what it said a moment ago.
 func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v Finding, failure string) {
 	if a.commands == nil {
 		a.commands = map[string]*commandState{}
@@ -119,14 +120,14 @@ func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v F
 	began := a.now()
 	if c.at > 0 && began < c.next {
 		if c.verdict.Open && q.LastStart > 0 && began.Add(-q.LastStart) > c.at {
-			// It did not know of that job.
+			// That answer did not count the new job.
 			return notAsked(s, "a job has started since it was asked"), ""
 		}
 		v = c.verdict
 		v.From = s.From
 		return v, ""
 	}
-	// Built anew, and never nil, which would mean our own environment.
+	// A new slice, and never nil, which would mean our own environment.
 	env := slices.Concat([]string{}, q.Env, r.Env())
 	got := run(ctx, s.Command, env, a.timings().Command)
 	if ctx.Err() != nil {
@@ -141,7 +142,7 @@ func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v F
 	}
 	c.backoff = min(max(2*c.backoff, commandEvery), a.timings().Slowest)
 	c.next = a.now().Add(c.backoff)
-	if c.told == got.err.Error() { // whatever it prints
+	if c.told == got.err.Error() { // whatever else it prints
 		return c.verdict, ""
 	}
 	c.told = got.err.Error()
@@ -182,7 +183,7 @@ func notAsked(s Set, why string) Finding {
 	}
 }
 
-// brief is enough of a command to know it by.
+// brief is enough of a command to recognise it.
 func brief(command string) string {
 	if r := []rune(command); len(r) > 60 {
 		return string(r[:57]) + "..."

@@ -13,9 +13,8 @@ import (
 // that Go runs on, whatever the kernel's own HZ.
 const tick = time.Second / 100
 
-// counters are read here and not through gopsutil: its package for CPUs reads
-// /proc/stat twice while it is initialised, which is 0.1 ms of every start of
-// the tool, also of those that ask no gate.
+// counters reads the counters without gopsutil: its package for CPUs reads /proc/stat
+// twice while it is initialised, which would cost every start 0.1 ms, also without gates.
 func (r roots) counters() (map[string]cpuTime, error) {
 	file := path.Join(r.proc, "stat")
 	text, err := os.ReadFile(file)

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// CPUs is how many CPUs this process may keep busy: its affinity, and below
-// that the smallest quota of its control group and the groups above it
-// (rounded up); at least 1. Not runtime.GOMAXPROCS(0), which an environment
-// variable changes and which never goes below 2 for a quota.
+// CPUs is how many CPUs this process may keep busy, at least 1: its affinity, and below
+// that the smallest quota of its control group and the groups above it, rounded up. It is
+// not runtime.GOMAXPROCS(0), which an environment variable changes and which never goes
+// below 2 for a quota.
 //
-// Every start of the tool calls it, so it reads a handful of small files, each
-// once: one that vanishes for a moment is not waited for.
+// Every start calls it, so it reads a handful of small files, each once, and does not
+// wait for one that vanishes for a moment.
 func CPUs() int {
 	r := hostRoots()
 	ours, _ := r.bounds(cpuGroup)
@@ -31,7 +31,7 @@ func usable(host int, quotas []bound) float64 {
 	return least
 }
 
-// cpus is how many CPUs our affinity leaves us of the host's.
+// cpus is how many of the host's CPUs our affinity allows.
 func (r roots) cpus() int {
 	if !r.moved() {
 		return runtime.NumCPU()
@@ -54,18 +54,18 @@ func cpuNumber(name string) (int, bool) {
 	return n, ok && err == nil
 }
 
-// allowed is the CPUs that the scheduler gives us.
+// allowed is the CPUs that our affinity allows.
 type allowed struct {
 	n          int // 0: not known
 	isSet      func(int) bool
 	restricted func() bool // are they fewer than the machine has?
 }
 
-// of returns which of the host's CPUs are ours. A host's list that is no longer
-// than ours is made for us (lxcfs numbers a container's CPUs from 0), so all of
-// them are; so they are when none has a number of ours. Under another root our
-// affinity counts only when it leaves out a CPU of the machine we run on: a
-// made-up machine may have more CPUs than it.
+// of returns which of the host's CPUs are ours. A list of CPUs that is no longer than
+// ours was made for us (lxcfs numbers a container's CPUs from 0), so all of them are
+// ours. They are also all ours when none has a number of ours. Under another root our
+// affinity counts only when it leaves out a CPU of the machine we run on: a made-up
+// machine may have more CPUs than that.
 func (a allowed) of(r roots, names []string) []string {
 	if a.n == 0 || len(names) <= a.n || r.moved() && !a.restricted() {
 		return names

@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// The rule for a job that declares a need: it counts as if it already used it,
-// and may then fill a gate up exactly. A job that declares none takes nobody
-// knows how much, so it needs a gate that is not full: strictly below.
+// The rule for a job that declares a need: it counts as if it already used that, and may
+// then fill a gate exactly. A job without a need takes an unknown amount, so it needs a
+// gate that is not full: strictly below.
 //
-// A measured share of CPU is never exact, and an idle machine never idle: with
-// the plain comparison a job that needs all CPUs would wait for ever. So a need
-// of CPU may be short by [cpuTolerance].
+// A measured share of CPU is never exact, and an idle machine is never quite idle. By the
+// plain comparison a job that needs all CPUs would wait for ever. So a need of CPU may
+// fall short by cpuTolerance.
 
 // cpuTolerance is how much of a declared need of CPU may be in use by others: a
 // twentieth of the CPUs, at least a tenth of one, and never as much as would let

@@ -33,8 +33,7 @@ func hostRoots() roots {
 	return r
 }
 
-// moved reports whether /proc may be another machine's than the one our
-// affinity is of.
+// moved reports whether /proc may describe another machine than our affinity does.
 func (r roots) moved() bool { return r.proc != "/proc" }
 
 // hostCPU is the counters of the CPUs that we may use.
@@ -43,8 +42,8 @@ type hostCPU struct {
 	names       []string
 }
 
-// times reads them. Waiting for I/O is not busy, since the CPU is free for
-// another job; stolen time is, since nobody here can have it.
+// times reads them. Waiting for I/O does not count as busy, because the CPU is free for
+// another job. Stolen time does, because no job here can have it.
 func (r roots) times() (hostCPU, error) {
 	all, err := r.counters()
 	if err != nil {
@@ -79,7 +78,7 @@ func (h hostCPU) id() uint64 {
 func (r roots) memory() (MemLevel, error) {
 	v, err := mem.VirtualMemory()
 	if err == nil && v.Total == 0 {
-		// The library takes a file that is not there for a machine without memory.
+		// The library takes a missing file for a machine without memory.
 		file := path.Join(r.proc, "meminfo")
 		if _, err = os.ReadFile(file); err == nil {
 			err = fmt.Errorf("%s does not say how much memory there is", file)

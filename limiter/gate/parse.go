@@ -22,8 +22,8 @@ func plain(s string) bool {
 	return strings.Trim(s, "0123456789.") == "" && strings.Trim(s, ".") != "" && strings.Count(s, ".") <= 1 && len(s) <= 40
 }
 
-// ParsePercent reads a share like 80% as 0.8: above 0%, at most 100%. 80 is the same,
-// for % ends the line in a crontab; of 0.8 nobody knows what was meant.
+// ParsePercent reads a share like 80% as 0.8: above 0%, at most 100%. 80 means the same,
+// because % ends the line in a crontab; 0.8 is refused, because it is ambiguous.
 func ParsePercent(s string) (float64, error) {
 	digits, ok := strings.CutSuffix(s, "%")
 	if !plain(digits) {

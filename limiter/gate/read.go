@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// want is what a question needs to have read.
+// want is what a question needs to be read.
 type want struct {
 	cpu, mem, load bool
 	pressure       []string
@@ -50,15 +50,15 @@ func (q Question) wants(commands bool) want {
 	return w
 }
 
-// Between two tries to read what has vanished.
+// The pauses between two tries to read what has vanished.
 const (
 	retries    = 3
 	retryAfter = 5 * time.Millisecond
 )
 
-// again reads, and reads again what fails: files of a control group can be gone
-// for a moment, and one that is being written can be empty. A failure that
-// outlived this once is not waited for again until it changes.
+// again reads, and reads again after a failure: files of a control group can be gone for
+// a moment, and a file that is being written can be empty. A failure that outlived this
+// once is not waited for again until it changes.
 func (a *Asker) again(name string, read func() error) error {
 	for try := 0; ; try++ {
 		err := read()
@@ -77,11 +77,11 @@ func (a *Asker) again(name string, read func() error) error {
 	}
 }
 
-// errDoubt marks a reading that stands when trying again brings no other.
+// errDoubt marks a reading that counts if further tries bring no other.
 var errDoubt = errors.New("in doubt")
 
-// groups reads our groups that have a limit, and uses each. What looks odd is
-// read again. See [Asker.lost] for a limit that was there before.
+// groups reads our groups that have a limit, and uses each. What looks wrong is read
+// again. See Asker.lost for a limit that was there before.
 func (a *Asker) groups(root roots, c controller, use func([]bound) error) error {
 	err := a.again(c.name, func() error {
 		f, err := root.bounds(c)
@@ -105,12 +105,12 @@ func (a *Asker) groups(root roots, c controller, use func([]bound) error) error 
 	return err
 }
 
-// goneFor is how long a limit must be missing before it is believed to be gone.
+// goneFor is how long a limit must be missing before it counts as gone.
 const goneFor = time.Second
 
-// lost returns an error when a group had a limit a moment ago and has none now.
-// Somebody may have lifted it, but a file that is gone for a moment looks the
-// same, and overlooking the group opens the gate.
+// lost returns an error when a group had a limit a moment ago and has none now. Someone
+// may have lifted it, but a file that is gone for a moment looks the same, and without
+// the group the gate would open.
 func (a *Asker) lost(name string, here []bound) error {
 	if a.limited == nil {
 		a.limited = map[string]map[string]clock.Instant{}
@@ -154,7 +154,7 @@ func (a *Asker) read(w want) (Readings, Sample) {
 		fail(memError, a.readMem(root, &r))
 	}
 	if w.load && cpuErr != nil {
-		fail(loadError, cpuErr) // per CPU, and nobody knows how many
+		fail(loadError, cpuErr) // per CPU, and the number of CPUs is unknown
 	} else if w.load {
 		fail(loadError, a.readLoad(root, &r))
 	}

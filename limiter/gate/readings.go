@@ -43,7 +43,7 @@ type DiskReading struct {
 type Readings struct {
 	CPUs     float64            `json:"cpus"` // usable: by affinity, and by the smallest quota
 	CPU      []CPULevel         `json:"cpu,omitempty"`
-	Window   time.Duration      `json:"window_ns,omitempty"` // that the CPU reading is over
+	Window   time.Duration      `json:"window_ns,omitempty"` // the time that the CPU reading covers
 	Mem      []MemLevel         `json:"mem,omitempty"`
 	Load     *LoadReading       `json:"load,omitempty"`
 	Pressure map[string]float64 `json:"pressure,omitempty"` // "io", "io:full": percent of the last 10 seconds

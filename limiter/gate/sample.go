@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Sample is the CPU counters of a moment, as one caller leaves it for the next.
-// Only the difference of two of them says anything.
+// Sample is the CPU counters of one moment, as one caller leaves them for the next. Only
+// the difference of two samples says anything.
 type Sample struct {
-	Machine string        `json:"machine"` // the boot it is of, or the host's name where boots have none
+	Machine string        `json:"machine"` // its boot id, or the host's name where boots have none
 	Proc    string        `json:"proc"`
 	Sys     string        `json:"sys"`
 	At      clock.Instant `json:"at_ns"` // on the boot clock
@@ -30,12 +30,12 @@ type Counter struct {
 	Total time.Duration `json:"total_ns,omitempty"` // the host's, busy and idle; a group is measured by the clock
 }
 
-// maxJobs bounds a sample, which is written down whenever it changes. The need
-// of a job beyond it is set aside as a whole.
+// maxJobs bounds a sample, which is written whenever it changes. The need of a job beyond
+// it is reserved as a whole.
 const maxJobs = 64
 
-// history is what is kept and shared: the latest sample and the one before, so
-// that whoever asks soon after it does not begin anew.
+// history is what is kept and shared: the latest sample and the one before. So a caller
+// that comes soon after it need not begin again.
 type history struct {
 	Latest Sample  `json:"latest"`
 	Before *Sample `json:"before,omitempty"`
@@ -50,7 +50,7 @@ func (r roots) machine() string {
 	return name
 }
 
-// jobs are the counters of others that a rate is wanted of.
+// jobs are the counters of jobs whose rate is needed.
 func jobs(others []Use) map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for _, u := range others {
@@ -61,7 +61,7 @@ func jobs(others []Use) map[string]time.Duration {
 	return all
 }
 
-// comparable reports whether s counted, on the same machine, all that t did.
+// comparable reports whether s counted all that t did, on the same machine.
 func (s Sample) comparable(t Sample) bool {
 	return s.Machine == t.Machine && s.Proc == t.Proc && s.Sys == t.Sys &&
 		!slices.ContainsFunc(t.Levels, func(c Counter) bool { _, ok := s.counter(c); return !ok })
@@ -75,7 +75,7 @@ func (s Sample) counter(like Counter) (Counter, bool) {
 	return s.Levels[i], true
 }
 
-// stepBack is how far busy time can go back: with the idle time that the kernel
+// stepBack is how far busy time can go back, together with the idle time that the kernel
 // corrects.
 const stepBack = 50 * time.Millisecond
 
@@ -91,7 +91,7 @@ func (w span) used(like Counter, cpus float64) (float64, bool) {
 	to, ok2 := w.to.counter(like)
 	busy, total := to.Busy-from.Busy, w.length()
 	if like.Of == host {
-		// Against the host's own count of time, which shares the ticks' rounding.
+		// The host's own count of time has the same rounding to ticks.
 		total = to.Total - from.Total
 	}
 	switch {
@@ -107,7 +107,7 @@ func (w span) used(like Counter, cpus float64) (float64, bool) {
 	return float64(busy) / float64(total), true
 }
 
-// known reports whether it says how much of all the levels of s was used.
+// known reports whether the span tells the use of all levels of s.
 func (w span) known(s Sample) bool {
 	return !slices.ContainsFunc(s.Levels, func(c Counter) bool { _, ok := w.used(c, 1); return !ok })
 }
@@ -123,8 +123,8 @@ func (w span) rates() map[string]float64 {
 	return all
 }
 
-// startTolerance is how much later than the window's beginning the last start
-// may be: who asks has looked at the clock and at the pool a moment before us.
+// startTolerance is how much later than the beginning of the window the last start may
+// be, because the caller has read the clock and the pool a moment before us.
 const startTolerance = 50 * time.Millisecond
 
 // measure finds two samples for an answer at now: the finished pair while it is
@@ -139,16 +139,16 @@ func (h *history) measure(now Sample, t Timings, sinceStart time.Duration) (w *s
 	good := func(w span) bool {
 		return w.from.At >= begin && w.length() >= t.Window && w.length() <= t.Stale && w.from.comparable(now) && w.known(now)
 	}
-	anew := &history{Latest: now}
+	fresh := &history{Latest: now}
 	if h == nil || !h.Latest.comparable(now) || h.Latest.At > now.At || now.At.Sub(h.Latest.At) > t.Stale {
-		return nil, anew, t.Window
+		return nil, fresh, t.Window
 	}
 	age := now.At.Sub(h.Latest.At)
 	if age >= t.Window {
 		if w := (span{h.Latest, now}); good(w) {
 			return &w, &history{Latest: now, Before: &w.from}, 0
 		}
-		return nil, anew, t.Window
+		return nil, fresh, t.Window
 	}
 	if h.Before != nil {
 		if w := (span{*h.Before, h.Latest}); good(w) {
@@ -158,7 +158,7 @@ func (h *history) measure(now Sample, t Timings, sinceStart time.Duration) (w *s
 	if h.Latest.At >= begin {
 		return nil, nil, t.Window - age
 	}
-	return nil, anew, t.Window
+	return nil, fresh, t.Window
 }
 
 // standsStill reports whether time has passed and nothing was counted, as in a
@@ -173,7 +173,7 @@ func (h *history) standsStill(now Sample, t Timings) bool {
 	})
 }
 
-// newest is the better of what this caller and another one left.
+// newest is the better history of what this caller and another one left.
 func newest(own *history, shared []byte, now Sample) *history {
 	var h history
 	if json.Unmarshal(shared, &h) != nil || !h.Latest.comparable(now) || h.Latest.At > now.At {
@@ -191,9 +191,9 @@ type reserved struct {
 	cpu float64
 }
 
-// reserve sums it up. A job that cannot be seen, or was not there when the
-// window began, counts as one that uses nothing: what it takes is then counted
-// twice for a moment, which keeps a gate closed and never opens one.
+// reserve adds that up. A job that cannot be seen, or was not there when the window
+// began, counts as one that uses nothing. Then what it takes counts twice for a moment,
+// which can keep a gate closed but never opens one.
 func reserve(others []Use, rates map[string]float64) reserved {
 	var a reserved
 	for _, u := range others {

@@ -53,7 +53,7 @@ func cpusText(v float64) string {
 	return decimal(v, 2) + " CPUs"
 }
 
-// place says of which level a number is, and what of it nobody uses yet.
+// place says which level a number belongs to, and how much of it is reserved.
 func place(of string, reserved, own float64, text func(float64) string) string {
 	notes := []string{of}
 	if reserved > 0 {
@@ -114,5 +114,5 @@ func enough(v Finding, write func(float64, int) string, whole string) string {
 	return line(v, write, 2, " free", whole, relation)
 }
 
-// measuring is what there is to say before there are two samples.
+// measuring is the reason until there are two samples.
 const measuring = "measuring CPU use"

@@ -40,8 +40,8 @@ func countList(list string) int {
 	return n
 }
 
-// inode tells a control group from another one of its name: one that was made
-// anew, or that another container sees under this name.
+// inode tells apart control groups of the same name: a group that was made again, or one
+// that another container sees under this name.
 func inode(dir string) uint64 {
 	var st unix.Stat_t
 	if unix.Stat(dir, &st) != nil {
@@ -50,8 +50,8 @@ func inode(dir string) uint64 {
 	return st.Ino
 }
 
-// loadReadable looks at the file itself, because gopsutil asks the running
-// kernel when it cannot read it, which is not the machine under another root.
+// loadReadable reads the file itself. When gopsutil cannot read it, gopsutil asks the
+// running kernel, which is not the machine under another root.
 func (r roots) loadReadable() error {
 	file := path.Join(r.proc, "loadavg")
 	text, err := os.ReadFile(file)
@@ -70,7 +70,7 @@ func (r roots) loadReadable() error {
 	return nil
 }
 
-// vanished reports whether a file was taken away: before or after it was opened.
+// vanished reports whether a file was removed, before or after it was opened.
 func vanished(err error) bool {
 	if pe, ok := err.(*fs.PathError); ok {
 		err = pe.Err

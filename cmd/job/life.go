@@ -219,10 +219,10 @@ func (l life) end(at time.Time, why error, grace time.Duration) (life, []effect)
 	switch l.state {
 	case running:
 		l.state, l.killAt, l.result.Why, l.result.First = ending, killAt, why, firstSignal(l.Signal, grace)
-		return l, []effect{{do: endTree, after: grace}}
+		return l, []effect{{do: endTree, signal: l.Signal, after: grace}}
 	case draining:
 		l.state, l.killAt, l.result.Why = clearing, killAt, why
-		return l, []effect{{do: endTree, after: grace}}
+		return l, []effect{{do: endTree, signal: l.Signal, after: grace}}
 	case ending, reaping, stuck, clearing:
 		if !killAt.Before(l.killAt) {
 			return l, nil

@@ -32,6 +32,9 @@ func (f effect) String() string {
 	case forward:
 		return "forward " + strings.TrimPrefix(unix.SignalName(f.signal), "SIG")
 	case endTree:
+		if f.signal != syscall.SIGTERM {
+			return fmt.Sprintf("end by %v", f.signal)
+		}
 		return fmt.Sprintf("end, KILL in %v", f.after)
 	case killTree:
 		return fmt.Sprintf("KILL in %v", f.after)

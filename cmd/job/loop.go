@@ -189,8 +189,7 @@ func (l *loop) perform(f effect) {
 	case suspendSelf:
 		l.suspend()
 	case endTree:
-		signal := l.life.Signal // the machine changes with the next event
-		go func() { l.tree <- l.child.End(context.Background(), signal, f.after) }()
+		go func() { l.tree <- l.child.End(context.Background(), f.signal, f.after) }()
 	case killTree:
 		time.AfterFunc(f.after, func() { _ = l.child.End(context.Background(), syscall.SIGKILL, 0) })
 	case waitTree:

@@ -59,7 +59,7 @@ const (
 // effect is what is to be done.
 type effect struct {
 	do     deed
-	signal syscall.Signal // of forward
+	signal syscall.Signal // of forward and endTree
 	timer  timer          // of setTimer
 	after  time.Duration
 	record Record
@@ -73,7 +73,7 @@ const (
 	renew                     // renews the lease now
 	forward                   // sends the signal to the command
 	suspendSelf               // suspends this process
-	endTree                   // ends the tree as the spec says, with KILL after that time
+	endTree                   // sends the signal to the whole tree, and KILL after that time
 	killTree                  // sends KILL to the tree after that time
 	waitTree                  // waits until nothing is left of the tree
 	nameLeftovers             // makes a record of the leftovers after that time, if there are any

@@ -130,7 +130,7 @@ func busyText(err error) string {
 		return msg + "; the first waits for " + view.WhyOfHead(state, seen.Now)
 	}
 	if h := view.Longest(state); h != nil {
-		msg += ", longest by " + view.Describe(h.Lease) + view.StalledNotes(state, h)[0]
+		msg += ", held longest by " + view.Describe(h.Lease) + view.StalledNotes(state, h)[0]
 	}
 	return msg
 }

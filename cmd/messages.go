@@ -53,7 +53,7 @@ func (m *messages) sink(r job.Record) {
 	case job.Leftovers:
 		m.leftovers(r.Left)
 	case job.Released:
-		m.say.verbosef("gave back slot %s of pool %s", text.SlotList(m.lease.Slots), pool)
+		m.say.verbosef("released slot %s of pool %s", text.SlotList(m.lease.Slots), pool)
 	case job.NotReleased:
 		m.say.notef("%v", r.Err)
 	case job.Ended:

@@ -18,12 +18,12 @@ type BusyError struct {
 func (e *BusyError) Error() string {
 	var held *lease.LockHeldError
 	if errors.As(e.Err, &held) {
-		return fmt.Sprintf("no slot of pool %s: %v", e.Pool, held)
+		return fmt.Sprintf("no slot in pool %s: %v", e.Pool, held)
 	}
 	if e.Verdict.Reason == "" && e.Err != nil { // nothing was decided yet
-		return fmt.Sprintf("no slot of pool %s: %v", e.Pool, e.Err)
+		return fmt.Sprintf("no slot in pool %s: %v", e.Pool, e.Err)
 	}
-	return fmt.Sprintf("no slot of pool %s: %s", e.Pool, e.Verdict)
+	return fmt.Sprintf("no slot in pool %s: %s", e.Pool, e.Verdict)
 }
 
 func (e *BusyError) Unwrap() error { return e.Err }

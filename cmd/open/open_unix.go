@@ -71,7 +71,7 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 		return nil, err
 	}
 	if s.Made() && dir != "" {
-		with.Note("created store %s; no job is counted in it yet", s.Dir())
+		with.Note("created store %s", s.Dir())
 	}
 	if fs, first := s.Network(); first {
 		with.Note("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)

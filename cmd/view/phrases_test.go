@@ -24,10 +24,10 @@ func TestWaitingLineKeepsWhy(t *testing.T) {
 		{0, 79, "kernel upgrade", []string{"berth: waiting 0.0s", ", place 1 of 1, the pool's own limit is 0: kernel upgrade"}},
 		{0, 60, "kernel upgrade", []string{", limit 0: kernel upgrade"}},
 		{0, 0, "kernel upgrade", []string{"waiting 0.0s for pool tg, place 1 of 1, the pool's own limit is 0: kernel upgrade (set by ann@box "}},
-		{1, 79, "one licence", []string{"(one licence)", "longest pid 924", ", stopped"}},
-		{1, 79, strings.Repeat("long ", 30), []string{"(long long ", "…)", "longest pid 924, stopped"}},
-		{1, 79, "", []string{"1 of 1", "longest ", "pid 924", ", stopped"}},
-		{1, 0, "", []string{"1 of 1 in use, longest sleep 300 (pid 924, 0.0s), its berth (pid 923) is stopped"}},
+		{1, 79, "one licence", []string{"(one licence)", "held longest by pid 924", ", stopped"}},
+		{1, 79, strings.Repeat("long ", 30), []string{"(long long ", "…)", "held longest by pid 924, stopped"}},
+		{1, 79, "", []string{"1 of 1", "held longest by ", "pid 924", ", stopped"}},
+		{1, 0, "", []string{"1 of 1 in use, held longest by sleep 300 (pid 924, 0.0s), its berth (pid 923) is stopped"}},
 	} {
 		p := &lease.Pool{Name: "tg", Used: 1, Place: 1, Line: 1, Holders: []lease.Entry{holder}}
 		p.Own.Limit, p.Own.Reason, p.Own.SetBy, p.Own.SetAt = &c.limit, c.reason, "ann@box", time.Now()

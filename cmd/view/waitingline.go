@@ -62,7 +62,7 @@ func drainedPhrases(v lease.Verdict, own lease.Settings) phrases {
 
 // longestPhrases name the longest holder and say if it is stopped. Its pid goes last.
 func longestPhrases(p *lease.Pool, h *lease.Entry) phrases {
-	pid := fmt.Sprintf(", longest pid %d", describedPID(h.Lease))
-	out := phrases{{forms: []string{", longest " + Describe(h.Lease), pid + " (" + text.Since(h.Lease.Since) + ")", pid}, rank: 3}}
+	pid := fmt.Sprintf(", held longest by pid %d", describedPID(h.Lease))
+	out := phrases{{forms: []string{", held longest by " + Describe(h.Lease), pid + " (" + text.Since(h.Lease.Since) + ")", pid}, rank: 3}}
 	return append(out, phrase{forms: StalledNotes(p, h), rank: 5})
 }

@@ -136,6 +136,8 @@ func (s *Store) checkRoot(st *unix.Stat_t) error {
 		return fmt.Errorf("belongs to %s, not to %s as requested", userName(st.Uid), userName(*s.opts.Owner))
 	case s.opts.Owner == nil && me == 0 && st.Uid != 0:
 		return s.foreign(st.Uid, "belongs to %s; without --store-owner, root uses only stores that root owns", userName(st.Uid))
+	case st.Mode&0o002 != 0 && st.Mode&unix.S_ISVTX != 0:
+		return fmt.Errorf("can be written by everybody (mode %04o); name a directory of your own in it, like %s/berth", st.Mode&0o7777, strings.TrimSuffix(s.dir, "/"))
 	case st.Mode&0o002 != 0:
 		return fmt.Errorf("can be written by everybody (mode %04o); make it 0700, or 2770 to share it with a group", st.Mode&0o7777)
 	case s.isDefault && shared:
@@ -144,7 +146,7 @@ func (s *Store) checkRoot(st *unix.Stat_t) error {
 		return fmt.Errorf("can be written by its group, but files in it would not get that group (mode %04o); make it 2770", st.Mode&0o7777)
 	case shared && !inGroup(int(st.Gid)) && st.Uid != me:
 		group, us := groupName(st.Gid), userName(me)
-		return fmt.Errorf("is shared with the group %s, which %s is not in here: have 'usermod -aG %s %s' done and log in again, or name another with --store", group, us, group, us)
+		return fmt.Errorf("is shared with the group %s, and user %s is not in it: ask root to run 'usermod -aG %s %s', then log in again, or name another store with --store", group, us, group, us)
 	case !shared && st.Uid != me && me != 0:
 		return fmt.Errorf("belongs to %s; share it with a group (mode 2770), or name another with --store", userName(st.Uid))
 	}

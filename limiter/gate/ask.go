@@ -189,7 +189,7 @@ func (a *Asker) askCommands(ctx context.Context, q Question, ans *Answer) {
 		case !open && !q.All:
 			v = notAsked(s, "another gate is closed")
 		case ctx.Err() != nil:
-			v = notAsked(s, context.Cause(ctx).Error())
+			v = a.unasked(s)
 		default:
 			var failure string
 			if v, failure = a.command(ctx, q, s, ans.Readings); failure != "" {

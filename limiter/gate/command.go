@@ -183,6 +183,19 @@ func notAsked(s Set, why string) Finding {
 	}
 }
 
+// unasked is the finding when the wait ends before a command is run: how it failed last, if
+// it did.
+func (a *Asker) unasked(s Set) Finding {
+	c := a.commands[s.Command]
+	if c == nil || c.backoff == 0 {
+		return notAsked(s, "the wait for a slot ended first")
+	}
+	v := c.verdict
+	v.From = s.From
+	v.Says += ", and it was not retried before the wait ended"
+	return v
+}
+
 // brief is enough of a command to recognise it.
 func brief(command string) string {
 	if r := []rune(command); len(r) > 60 {

@@ -144,7 +144,11 @@ func busyHint(e *wait.BusyError) string {
 	case errors.As(e.Err, &busy) && busy.Verdict.Reason == lease.Recovering:
 		return "it passes by itself; --wait 1m waits for it"
 	case busy != nil && busy.Verdict.Reason == lease.Gated:
-		return strings.Join(text.Quoted(append([]string{"berth", "probe", "-p", e.Request.Pool}, words.Flags(e.Request.Conditions)...)), " ")
+		flags := words.Flags(e.Request.Conditions)
+		if words.Printable(flags) != nil {
+			return fmt.Sprintf("berth probe -p %s, with the gates of this command", e.Request.Pool)
+		}
+		return strings.Join(text.Quoted(append([]string{"berth", "probe", "-p", e.Request.Pool}, flags...)), " ")
 	case busy != nil && busy.Kept:
 		return "the place in the line is kept for the same --ticket"
 	default:

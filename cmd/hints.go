@@ -103,9 +103,9 @@ func (s *speaker) trouble(err error) {
 	s.hinted.Do(func() { s.advise(outageHint(out)) })
 }
 
-// advise prints a hint, if there is one.
+// advise prints a hint, if there is one that can be pasted as it is shown.
 func (s *speaker) advise(hint string) {
-	if hint != "" {
+	if hint != "" && text.OneLine(hint) == hint {
 		s.hintf("%s", hint)
 	}
 }

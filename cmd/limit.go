@@ -92,7 +92,12 @@ func showLimit(st *open.Store, pool string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(os.Stdout, strings.Join(view.LimitLines(p.Own, words.Flags(p.Own.Conditions), tty.IsTerminal(1)), "\n"))
+	flags := words.Flags(p.Own.Conditions)
+	if words.Printable(flags) != nil {
+		return words.Hinted(fmt.Errorf("pool %s has a gate that cannot be printed as you would type it: it has a line end, a tab or an invisible character", pool),
+			"berth ls --json "+pool)
+	}
+	_, err = fmt.Fprintln(os.Stdout, strings.Join(view.LimitLines(p.Own, flags, tty.IsTerminal(1)), "\n"))
 	return err
 }
 

@@ -3,6 +3,7 @@ package words
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"berth/cmd/storename"
@@ -70,8 +71,24 @@ func (p *parser) limits() *Limit {
 		// A mistake in the words changes nothing. Conflicts with the settings that are there
 		// are found under the pool's lock.
 		l.given, p.err = l.on(terms{}, &lease.Settings{})
+		p.fail(Printable(Flags(l.Conditions())))
 	}
 	return l
+}
+
+// Printable returns an error if flags cannot be printed so that a shell and xargs read them
+// back. Neither has a notation for a line end that the other one reads, too.
+func Printable(flags []string) error {
+	for f := range slices.Chunk(flags, 2) {
+		if value := f[len(f)-1]; text.OneLine(value) != value {
+			err := fmt.Errorf("%s of a pool: no line ends, tabs or invisible characters, because 'berth limit' could not print them as you would type them", f[0])
+			if f[0] == "--gate" {
+				err = Hinted(err, "put the command into a script that every caller can read: --gate 'sh /PATH/SCRIPT'")
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // operands finds the pool, and returns the word after it, if there is one.

@@ -95,6 +95,10 @@ func (d *dir) remove(name string) error {
 	return d.pathErr("remove", name, d.withFD(func(at int) error { return unix.Unlinkat(at, name, 0) }))
 }
 
+func (d *dir) rmdir(name string) error {
+	return d.pathErr("rmdir", name, d.withFD(func(at int) error { return unix.Unlinkat(at, name, unix.AT_REMOVEDIR) }))
+}
+
 // removeIf removes the file that l has locked. If another file has its name by now, the
 // error is fs.ErrNotExist. If l is not locked, it removes any file of that name.
 func (d *dir) removeIf(name string, l *fileLock) error {
@@ -216,7 +220,11 @@ func (s *Store) handOverDir(d *dir, name string) error {
 	if st.Uid != uint32(os.Geteuid()) || st.Mode&0o777 != 0o700 || st.Nlink > 2 || len(found) > 0 {
 		return errors.New("was replaced while it was being made")
 	}
-	return made.withFD(s.handOver)
+	err = made.withFD(s.handOver)
+	if err != nil && d.leadsTo(name, st) {
+		_ = d.rmdir(name) // it would belong to us, and every later open would refuse it
+	}
+	return err
 }
 
 func notDir(mode uint32) string {

@@ -156,7 +156,10 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
-	return s, checkMount(abs)
+	if err := s.checkMount(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Dir is the absolute path of the store.

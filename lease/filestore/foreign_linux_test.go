@@ -3,8 +3,10 @@ package filestore
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +88,54 @@ func TestExchangedWhileItIsMade(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCannotHandOver: root without CAP_CHOWN cannot give what it makes to the store's owner. If
+// that stayed, the owner could not use it, and later neither could root.
+func TestCannotHandOver(t *testing.T) {
+	s := theirStore(t)
+	root, err := s.rootDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ferr, derr := make(chan error, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocks it: the thread ends, and its loss with it
+		defer close(ferr)
+		defer close(derr)
+		if err := dropCapability(unix.CAP_CHOWN); err != nil {
+			t.Error(err)
+			return
+		}
+		_, err := s.openFile(root, "file", creating)
+		ferr <- err
+		_, err = s.makeDir(root, "dir")
+		derr <- err
+	}()
+	for name, failed := range map[string]chan error{"file": ferr, "dir": derr} {
+		if err := <-failed; !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Lstat(s.path(name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left: %v", name, err)
+		}
+	}
+	f, err := s.openFile(root, "file", creating)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
+// dropCapability takes a capability from the calling thread.
+func dropCapability(c uint) error {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&head, &data[0]); err != nil {
+		return err
+	}
+	data[c/32].Effective &^= 1 << (c % 32)
+	return unix.Capset(&head, &data[0])
 }
 
 // TestLeasedFile: a member of the store's group has a lease (F_SETLEASE) on a file of its own

@@ -248,10 +248,6 @@ func isRecord(b []byte) bool {
 	return err == nil && (r == nil || r.lease != nil)
 }
 
-func (d *dir) rmdir(name string) error {
-	return d.pathErr("rmdir", name, d.withFD(func(at int) error { return unix.Unlinkat(at, name, unix.AT_REMOVEDIR) }))
-}
-
 const tokenFloorFmt = "token %020d"
 
 // setTokenFloor saves the token of a pool that is being removed, if it is the highest.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -16,16 +17,28 @@ import (
 	"berth/lease/clock"
 )
 
+// A holding is the locks that its berth has on the files of its slots. While the job runs,
+// only Renew writes there; the end of the job gives the locks back.
+
 // holding is a lease of ours.
 type holding struct {
 	pool     *pool
-	lease    lease.Lease
-	files    []*os.File // one per slot, locked; nil after Release
-	deferred func()     // see afterStart; nil: nothing
-	inbox    lease.Inbox
+	deferred func() // see afterStart; nil: nothing
+
+	mu    sync.Mutex // for all below; once the slots are freed, lease does not change
+	lease lease.Lease
+	files []*os.File // one per slot, locked; nil after Release
+	stuck []stuckSlot
+	inbox lease.Inbox
 }
 
-func (h *holding) Lease() lease.Lease { return h.lease }
+var errGivenBack = fmt.Errorf("%w: it was given back", lease.ErrLost)
+
+func (h *holding) Lease() lease.Lease {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lease
+}
 
 // Expires implements lease.Holding.
 func (h *holding) Expires() clock.Instant { return 0 }
@@ -36,6 +49,11 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	line, err := childLine(&child)
 	if err != nil {
 		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.files == nil {
+		return errGivenBack
 	}
 	for _, f := range h.files {
 		if _, err := f.WriteAt(line, childAt); err != nil {
@@ -65,15 +83,20 @@ func (h *holding) afterStart(f func()) {
 	time.AfterFunc(mostReserved, h.deferred)
 }
 
-// Renew writes the heartbeat. It returns ErrLost if a slot's file is no longer the one
-// that other processes see: the store was removed or replaced.
+// Renew writes the heartbeat. It returns ErrLost after Release, and if a slot's file is no
+// longer the one that other processes see: something on its path was removed or replaced.
+// The pool's lock file does not matter: whoever makes another one counts the locked slots.
 //
 // The kernel holds the slot for as long as we live, renewed or not.
 func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
-	inPlace := h.pool.inPlace()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.files == nil {
+		return h.inbox, errGivenBack
+	}
 	for i, f := range h.files {
-		if !inPlace || !h.pool.hasSlot(h.lease.Slots[i], f) {
-			return h.inbox, fmt.Errorf("%w: %s was removed or replaced", lease.ErrLost, f.Name())
+		if path := h.pool.replaced(h.lease.Slots[i], f); path != "" {
+			return h.inbox, fmt.Errorf("%w: %s was removed or replaced", lease.ErrLost, path)
 		}
 		if err := h.pool.s.writeHeartbeat(f); err != nil {
 			return h.inbox, err
@@ -109,13 +132,14 @@ func (h *holding) Release(ctx context.Context) error { return h.release(ctx, fal
 func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, true) }
 
 func (h *holding) release(ctx context.Context, unused bool) error {
-	if h.files == nil {
+	first, err := h.freeSlots()
+	if !first {
 		return nil
 	}
-	err := h.freeSlots()
 	defer h.pool.s.sweep()
 	defer h.pool.close()
-	if !unused && ticketCountHint(h.pool.file) > 0 {
+	stuck := h.stuck
+	if !unused && len(stuck) == 0 && ticketCountHint(h.pool.file) > 0 {
 		return err // the waiter that was woken corrects the index, and would wait for us here
 	}
 	// The job is over: another process that is frozen in the pool's lock must not hold it up.
@@ -128,6 +152,7 @@ func (h *holding) release(ctx context.Context, unused bool) error {
 				ix.mark(i, 0)
 			}
 		}
+		stuck = slices.DeleteFunc(stuck, func(s stuckSlot) bool { return !h.pool.checkSlot(s.number).beingReleased() })
 		if unused {
 			return h.takeBack(ix)
 		}
@@ -135,6 +160,9 @@ func (h *holding) release(ctx context.Context, unused bool) error {
 	})
 	if errors.Is(lerr, context.DeadlineExceeded) {
 		lerr = nil // the slots are free, and who holds the lock is no news of this job
+	}
+	for _, s := range stuck {
+		err = errors.Join(err, fmt.Errorf("cannot unlock slot %d of pool %s, which stays taken until what the command left behind has ended: %w", s.number, h.pool.name, s.err))
 	}
 	return errors.Join(err, lerr)
 }
@@ -147,22 +175,32 @@ func (h *holding) takeBack(ix *index) error {
 	return h.pool.undoStart(ix, h.lease.Start)
 }
 
-// freeSlots gives the slots back.
-func (h *holding) freeSlots() (err error) {
+// freeSlots gives the slots back, and reports whether no earlier call has.
+func (h *holding) freeSlots() (first bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first = h.files != nil
 	for _, step := range h.releaseSteps() {
 		err = errors.Join(err, step())
 	}
 	h.files = nil
-	return err
+	return first, err
+}
+
+// stuckSlot is a slot that could not be unlocked. Another process may have its lock, one that
+// the command left behind.
+type stuckSlot struct {
+	number int
+	err    error
 }
 
 // releaseSteps marks the slots free, wakes the head of the line, and unlocks them. The
 // unlock is explicit: a daemon that the command left behind still has the descriptor, so
 // the slot would stay locked when ours is closed.
 //
-// The head finds the slots marked and locked, and checks until they are free. Woken
-// after the unlock, it would stay asleep beside a free slot if we were stopped in
-// between, or killed while such a daemon keeps the file open.
+// The head finds the slots marked and locked, and checks until they are free. If we woke it
+// only after the unlock, it would stay asleep beside a free slot when we are stopped before
+// that, or killed while such a daemon keeps the file open.
 func (h *holding) releaseSteps() (steps []func() error) {
 	add := func(step func() error) { steps = append(steps, step) }
 	for _, f := range h.files {
@@ -172,30 +210,13 @@ func (h *holding) releaseSteps() (steps []func() error) {
 		add(func() error { return h.pool.wakeHead(strconv.Itoa(h.lease.Slots[i])) })
 	}
 	for i, f := range h.files {
-		var failed error
-		add(func() error { failed = unlock(f); return nil }) // closed below, it is not ours any more
+		add(func() error {
+			if err := unlock(f); err != nil { // the close may be enough
+				h.stuck = append(h.stuck, stuckSlot{h.lease.Slots[i], err})
+			}
+			return nil
+		})
 		add(f.Close)
-		add(func() error { return h.stillLocked(h.lease.Slots[i], failed) })
 	}
 	return steps
-}
-
-// stillLocked is the error of a slot that could not be unlocked, if a process that the
-// command left behind has its lock.
-func (h *holding) stillLocked(slot int, failed error) error {
-	if failed == nil || !h.pool.leftLocked(slot) {
-		return nil
-	}
-	return fmt.Errorf("cannot unlock slot %d of pool %s, which stays taken until what the command left behind has ended: %w", slot, h.pool.name, failed)
-}
-
-// leftLocked reports whether the slot is locked and marked free: nobody has taken it
-// since. A process that is just taking it writes its lease within a moment.
-func (p *pool) leftLocked(i int) bool {
-	st := p.checkSlot(i)
-	for try := 0; st.beingReleased() && try < 5; try++ {
-		time.Sleep(2 * time.Millisecond)
-		st = p.checkSlot(i)
-	}
-	return st.beingReleased()
 }

@@ -35,13 +35,14 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 		return nil
 	}
 	err = p.locked(ctx, enter)
-	for try := 0; errors.Is(err, errTicketHeld) && ctx.Err() == nil && try < 100; try++ {
+	for try := 0; errors.Is(err, errTicketHeld) && ctx.Err() == nil && try < ticketTries; try++ {
 		// A waiter behind a kept ticket has its lock for a moment when it wakes up. The
 		// place is worth another try.
 		time.Sleep(time.Millisecond)
 		err = p.locked(ctx, enter)
 	}
 	if err != nil {
+		t.lock.Unlock() // if only the index could not be saved, its ticket is swept then
 		p.close()
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 		if err == unix.ENOENT && to >= creating {
 			withoutUmask(func() { fd, err = d.openat(name, flags|unix.O_CREAT|unix.O_EXCL, s.fileMode()) })
 			if err == nil {
-				err = s.handOver(fd)
+				err = s.handOverFile(d, name, fd)
 			}
 			if err == unix.EEXIST && to == creating {
 				continue // another process created it just now: open that
@@ -63,6 +63,21 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0)
 		return os.NewFile(uintptr(fd), d.join(name)), nil
 	}
+}
+
+// handOverFile gives a file that we have just made to the store's owner. If that fails, it
+// removes and closes the file: it would belong to us, and every later open would refuse it.
+func (s *Store) handOverFile(d *dir, name string, fd int) error {
+	err := s.handOver(fd)
+	if err == nil {
+		return nil
+	}
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil && d.leadsTo(name, &st) { // the owner may have replaced it
+		_ = d.remove(name)
+	}
+	unix.Close(fd)
+	return err
 }
 
 // explainOpen says what the name is instead of a file, if err is one that opening such a
@@ -109,6 +124,10 @@ func (d *dir) notAFile(mode uint32) error {
 // withoutUmask runs make, which makes a file or a directory, without the caller's umask:
 // that could shut out the group, or with 0277 ourselves. A chmod after the fact would
 // be too late: another process may open the file in between.
+//
+// The umask is that of the whole process. What another goroutine makes at this moment gets
+// the mode that it names, and a command that it starts inherits the empty umask. A
+// thread could have an umask of its own (unshare CLONE_FS), but many containers forbid that.
 func withoutUmask(make func()) {
 	umask.Lock()
 	defer umask.Unlock()

@@ -67,13 +67,16 @@ func (t *place) TryAcquire(ctx context.Context, c lease.Clearance) (h lease.Hold
 		}
 		got, v, err = t.pool.take(ix, candidate{Request: t.ticket.Request, clearance: c}, t.head.scan.begin(), false)
 		if got == nil {
-			t.head.onChecked(&t.pool.s.opts.Timings, v)
+			if err == nil || errors.As(err, new(*lease.DamagedError)) { // else not all slots were checked
+				t.head.onChecked(&t.pool.s.opts.Timings, v)
+			}
 			return err
 		}
-		return t.pool.commit(ix, got, t.remove(ix))
+		err = t.remove(ix) // before the index is saved: it counts the tickets
+		return t.pool.commit(ix, got, err)
 	})
 	if err != nil || got == nil {
-		return nil, v, err // after an error, the next try puts the ticket back
+		return nil, v, err // if the ticket is removed already, the next try puts it back
 	}
 	if t.head.watch != nil {
 		got.afterStart(t.head.close)
@@ -99,10 +102,11 @@ func (t *place) readNotes(ix *index) error {
 	case err != nil:
 		return err
 	case st.Size != t.size:
-		t.size = st.Size
-		if own, err := t.pool.readTicket(t.name, false); err == nil {
-			t.stop = own.stop
+		own, err := t.pool.readTicket(t.name, false)
+		if err != nil {
+			return err // it may be a stop that we cannot read
 		}
+		t.size, t.stop = st.Size, own.stop
 	}
 	if t.stop != nil {
 		return &lease.StoppedError{Stop: *t.stop}
@@ -192,7 +196,8 @@ func (t *place) StepAside(ctx context.Context) error {
 func (t *place) Return(ctx context.Context) error {
 	// Without the pool's lock, because a waiter behind this ticket may have its lock for a
 	// moment. To have it before the note is written is harmless: others wait for us.
-	for ok := false; !ok; {
+	ok := false
+	for try := 0; !ok && try < ticketTries; try++ {
 		var err error
 		if t.lock, err = t.pool.ticketLock(t.name); err == nil {
 			ok, err = t.lock.TryLock()
@@ -211,10 +216,33 @@ func (t *place) Return(ctx context.Context) error {
 	return t.pool.locked(ctx, func(ix *index) error {
 		t.at.known = false
 		ix.change++ // waiters that passed us are behind us again
+		if !ok {
+			return t.replaceFile(ix)
+		}
 		err := t.pool.note(t.name, &aside{Back: true})
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	})
+}
+
+// ticketTries is how often, a millisecond apart, the lock of a ticket without a waiter is
+// tried. A waiter that wakes up has it for wakeDelay, unless it is stopped then.
+const ticketTries = 100
+
+// replaceFile makes the file of our ticket again, because a stopped waiter has the lock of the
+// old one. The name stays, and the place with it. No waiter sleeps on the old file: all
+// take shared locks.
+func (t *place) replaceFile(ix *index) error {
+	if err := t.readNotes(ix); err != nil && t.stop == nil {
+		return err
+	}
+	if err := t.pool.announceRemoval(ix); err != nil {
+		return err
+	}
+	if err := t.pool.removeTicket(t.name); err != nil {
+		return err
+	}
+	return t.writeTicket(creatingNew)
 }

@@ -43,19 +43,16 @@ const (
 )
 
 // pool opens a pool, and makes it if create is set. Without create, a missing pool is
-// fs.ErrNotExist, and nothing is written. A pool of which only the settings are left is
-// not missing.
+// fs.ErrNotExist, and nothing is written. A pool whose lock file was removed is not missing
+// if anything else is left of it. The lock file is made again then, without an index, and
+// the first process that needs an index counts the locked slots (see rebuild).
 func (s *Store) pool(name string, create bool) (*pool, error) {
 	if err := lease.CheckPool(name); err != nil {
 		return nil, err
 	}
 	p := &pool{s: s, name: name, dir: s.path(name)}
 	err := p.open(false)
-	if errors.Is(err, fs.ErrNotExist) && p.top != nil {
-		if _, serr := p.top.stat("limit"); serr == nil {
-			create = true // a cleaner left the settings and nothing else
-		}
-	}
+	create = create || errors.Is(err, fs.ErrNotExist) && p.hasRest()
 	for try := 0; create && errors.Is(err, fs.ErrNotExist) && try < 10; try++ {
 		p.close()
 		err = p.open(true) // ErrNotExist: another process removes the pool just now
@@ -65,6 +62,22 @@ func (s *Store) pool(name string, create bool) (*pool, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// hasRest reports whether an open pool has settings, slots or tickets.
+func (p *pool) hasRest() bool {
+	if p.top == nil {
+		return false
+	}
+	if _, err := p.top.stat("limit"); err == nil {
+		return true
+	}
+	for _, d := range p.subs {
+		if found, err := d.names(); err == nil && len(found) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // open opens what exists of the pool, and with create makes the rest.
@@ -211,6 +224,24 @@ func (p *pool) inPlace() bool {
 		}
 	}
 	return p.s.inPlace(p.root) && p.root.leadsTo(p.name, &p.top.st) && p.top.stillIs("lock", p.file)
+}
+
+// replaced returns what was removed or replaced on the path to f, the file that we opened as
+// slot i: other processes do not see our lock on it then. "" means that they do.
+func (p *pool) replaced(i int, f *os.File) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch d := p.subs[slots]; {
+	case !p.s.inPlace(p.root):
+		return p.s.dir
+	case !p.root.leadsTo(p.name, &p.top.st):
+		return p.dir
+	case d == nil || !p.top.leadsTo(slots, &d.st):
+		return p.path(slots)
+	case !d.stillIs(strconv.Itoa(i), f):
+		return f.Name()
+	}
+	return ""
 }
 
 // hasSlot reports whether f is the file that others open as slot i.

@@ -204,7 +204,7 @@ func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 	line := r
 	line.ID = lease.NewID("p")
 	first := headOf(t, s, line)
-	err = g.freeSlots()
+	_, err = g.freeSlots()
 	for i := 0; err == nil && (i == 0 || first.head.phase(&s.opts.Timings) != watching); i++ {
 		if f, v, err := first.TryAcquire(t.Context(), lease.Clearance{}); f != nil || err != nil || i > 0 && v.Reason != lease.Paced {
 			t.Fatalf("%v, %+v, %v", f, v, err)

@@ -8,8 +8,6 @@ import (
 	"os"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"berth/lease"
 )
 
@@ -44,7 +42,7 @@ func (st slotState) limit() int {
 	return noLimit
 }
 
-// checkSlot finds out the state of slot i. It opens the file for reading, so that its own
+// checkSlot finds out the state of slot i. It needs the pool's lock. It opens the file for reading, so that its own
 // close does not wake the head of the line.
 func (p *pool) checkSlot(i int) slotState {
 	f, err := p.openSlot(i, reading)
@@ -56,7 +54,7 @@ func (p *pool) checkSlot(i int) slotState {
 	}
 	defer f.Close()
 	// An exclusive lock, like one that takes the slot: another process's shared lock is
-	// in the way, too. We have the pool's lock, so no other check sees ours.
+	// in the way, too. No other check sees ours, because each has the pool's lock.
 	got, err := tryLock(f)
 	if err != nil {
 		return slotState{err: err}
@@ -185,13 +183,7 @@ func (s *Store) Inherits(l *lease.Lease) bool {
 	if err != nil {
 		return false
 	}
-	var st unix.Stat_t
-	for fd := 3; fd < 256; fd++ { // firstOwnFD, or where it went when that was not allowed
-		if unix.Fstat(fd, &st) == nil && st.Dev == slot.Dev && st.Ino == slot.Ino {
-			return holdsFlock(fd)
-		}
-	}
-	return false
+	return hasFlockOn(&slot)
 }
 
 // wakeHead wakes the head of the line, which watches for closed slot files.

@@ -36,11 +36,21 @@ func flockOwner(f *os.File) int {
 	return 0
 }
 
-// holdsFlock reports whether the open file behind fd holds a flock. To try the lock would
-// tell, too, but might acquire it.
-func holdsFlock(fd int) bool {
-	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
-	return err == nil && strings.Contains(string(b), "FLOCK")
+// hasFlockOn reports whether one of our descriptors holds a flock on the file of st. To try
+// the lock would tell, too, but might acquire it.
+func hasFlockOn(file *unix.Stat_t) bool {
+	fds, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range fds {
+		fd, err := strconv.Atoi(e.Name())
+		var st unix.Stat_t
+		if err != nil || unix.Fstat(fd, &st) != nil || st.Dev != file.Dev || st.Ino != file.Ino {
+			continue
+		}
+		if b, err := os.ReadFile("/proc/self/fdinfo/" + e.Name()); err == nil && strings.Contains(string(b), "FLOCK") {
+			return true
+		}
+	}
+	return false
 }
 
 // networkFS names the file system if its locks go over a network.
@@ -66,39 +76,53 @@ func networkFS(dir string) string {
 
 // checkMount refuses a mount whose options say that locks are not shared with
 // the other machines: every machine would count for itself.
-func checkMount(dir string) error {
-	if networkFS(dir) == "" {
+func (s *Store) checkMount() error {
+	if networkFS(s.dir) == "" {
 		return nil
+	}
+	root, err := s.rootDir()
+	if err != nil {
+		return nil // it does not exist yet, or every use says what is wrong
 	}
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil
 	}
-	if opt := localLocks(string(b), dir); opt != "" {
-		return &fs.PathError{Op: "use store", Path: dir, Err: fmt.Errorf("is on a network file system mounted with %q, so its locks do not reach other machines; mount it without, or name a local directory with --store", opt)}
+	if opt := localLocks(string(b), mountOf(root)); opt != "" {
+		return &fs.PathError{Op: "use store", Path: s.dir, Err: fmt.Errorf("is on a network file system mounted with %q, so its locks do not reach other machines; mount it without, or name a local directory with --store", opt)}
 	}
 	return nil
 }
 
-// localLocks returns the mount option that keeps locks local, for the mount
-// that dir is on.
-func localLocks(mountinfo, dir string) string {
-	best, opts := "", ""
+// mountOf returns the id of the mount that d is on, "" if it is unknown. A path would not do:
+// it may lead through symbolic links, and mountinfo escapes blanks.
+func mountOf(d *dir) (id string) {
+	_ = d.withFD(func(fd int) error {
+		b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+		for line := range strings.Lines(string(b)) {
+			if v, ok := strings.CutPrefix(line, "mnt_id:"); ok {
+				id = strings.TrimSpace(v)
+			}
+		}
+		return err
+	})
+	return id
+}
+
+// localLocks returns the option of a mount that keeps locks local, "" if it has none.
+func localLocks(mountinfo, mount string) string {
 	for line := range strings.Lines(mountinfo) {
 		// 36 35 98:0 /root /mount/point rw,noatime shared:1 - nfs4 server:/x rw,local_lock=none
 		head, tail, ok := strings.Cut(strings.TrimSpace(line), " - ")
 		h, t := strings.Fields(head), strings.Fields(tail)
-		if !ok || len(h) < 6 || len(t) < 3 {
+		if !ok || len(h) < 6 || len(t) < 3 || h[0] != mount {
 			continue
 		}
-		if at := h[4]; len(at) >= len(best) && (dir == at || strings.HasPrefix(dir, strings.TrimSuffix(at, "/")+"/")) {
-			best, opts = at, h[5]+","+t[2]
-		}
-	}
-	for opt := range strings.SplitSeq(opts, ",") {
-		switch opt {
-		case "nolock", "local_lock=all", "local_lock=flock":
-			return opt
+		for opt := range strings.SplitSeq(h[5]+","+t[2], ",") {
+			switch opt {
+			case "nolock", "local_lock=all", "local_lock=flock":
+				return opt
+			}
 		}
 	}
 	return ""

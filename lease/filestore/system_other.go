@@ -5,11 +5,13 @@ package filestore
 import (
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-func flockOwner(*os.File) int { return 0 }
-func holdsFlock(int) bool     { return false }
-func networkFS(string) string { return "" }
-func checkMount(string) error { return nil }
+func flockOwner(*os.File) int      { return 0 }
+func hasFlockOn(*unix.Stat_t) bool { return false }
+func networkFS(string) string      { return "" }
+func (s *Store) checkMount() error { return nil }
 
 func sleepInKernel(d time.Duration) { time.Sleep(d) }

@@ -60,7 +60,7 @@ func (p *pool) drop(m match) error {
 	if err := p.remove(m.location.dir, m.name); err != nil {
 		return err
 	}
-	m.ix.line--
+	m.ix.line = max(0, m.ix.line-1) // files may have been made or removed by hand
 	return nil
 }
 

@@ -79,3 +79,23 @@ func TestTellAHeavyJob(t *testing.T) {
 	}
 	giveBack(t, h)
 }
+
+// TestMoreTicketsThanCounted: after a hand has put a ticket into the line, its removal must not
+// make the count negative, which no index can say.
+func TestMoreTicketsThanCounted(t *testing.T) {
+	s := newStore(t)
+	p, err := s.pool("p", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	err = p.locked(t.Context(), func(ix *index) error {
+		return p.drop(match{pool: p, ix: ix, location: location{line, ticketName(0, 1, "")}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadIndex(p.file); err != nil {
+		t.Error(err)
+	}
+}

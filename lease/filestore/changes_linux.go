@@ -13,8 +13,8 @@ import (
 const (
 	// changesPause is how long events collect in the kernel before they are read.
 	changesPause = 100 * time.Millisecond
-	// mostWatched bounds the directories of a store with very many pools.
-	mostWatched = 300
+	// maxWatched bounds the directories of a store with very many pools.
+	maxWatched = 300
 
 	// A write in a pool's directory is a decision or a setting, one in its line a waiter that
 	// steps aside. A write to a slot is mostly a heartbeat; when its file is closed, it was
@@ -70,7 +70,7 @@ func (s *Store) watchAll(f *os.File, pools []string) {
 		dirs = append(dirs, filepath.Join(s.dir, p), filepath.Join(s.dir, p, "line"), filepath.Join(s.dir, p, "slots"))
 	}
 	_ = c.Control(func(fd uintptr) {
-		for _, d := range dirs[:min(len(dirs), mostWatched)] {
+		for _, d := range dirs[:min(len(dirs), maxWatched)] {
 			mask := uint32(inPool)
 			if filepath.Base(d) == "slots" && d != s.dir {
 				mask = inSlots

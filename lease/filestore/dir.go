@@ -113,8 +113,8 @@ func (d *dir) rename(from, to string) error {
 	return d.pathErr("rename", from, d.withFD(func(at int) error { return unix.Renameat(at, from, at, to) }))
 }
 
-// mostNames bounds a listing. berth makes no more slots, tickets or pools than this.
-const mostNames = 1 << 20
+// maxNames bounds a listing. berth makes no more slots, tickets or pools than this.
+const maxNames = 1 << 20
 
 // names lists the directory without sorting.
 func (d *dir) names() ([]string, error) {
@@ -124,10 +124,10 @@ func (d *dir) names() ([]string, error) {
 	}
 	f := os.NewFile(uintptr(fd), d.path)
 	defer f.Close()
-	found, err := f.Readdirnames(mostNames + 1)
+	found, err := f.Readdirnames(maxNames + 1)
 	switch {
-	case len(found) > mostNames:
-		return nil, d.pathErr("list", "", fmt.Errorf("has more than %d entries, so others than berth's; remove those", mostNames))
+	case len(found) > maxNames:
+		return nil, d.pathErr("list", "", fmt.Errorf("has more than %d entries, so others than berth's; remove those", maxNames))
 	case err == io.EOF: // it is empty
 		return nil, nil
 	}

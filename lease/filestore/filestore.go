@@ -20,8 +20,26 @@
 // and not before. A waiter sleeps in flock(2) on the ticket before its own: a
 // hand-over wakes one process, and costs the same however long the line is. Only the
 // head of the line watches the slots, by inotify. The pool's lock is held for one
-// decision: under it nothing sleeps, and nothing is read from outside the store but
-// whether the process of an unlocked slot lives.
+// decision. Nothing sleeps under it, and it asks one question about other processes: does the
+// recorded process of an unlocked slot live?
+//
+// To read the package, begin at the files:
+//
+//	root, dir, open        STORE, its directories and its files: what is trusted, and how
+//	                       it is opened
+//	pool, lock, flock      POOL and the file lock: one decision at a time
+//	index, indexfile       the index in the file lock; rebuild makes it again
+//	record, ticket         the text of a slot or a ticket, and the state of a ticket
+//	settings, pace,        the files limit, pace, report (with smallfile, which reads and
+//	report, keepalive      replaces them) and keepalive
+//
+// and go on with what uses them:
+//
+//	take, slot, holding    a request gets slots; what a slot is; a lease to its end
+//	join, place, line,     a waiter joins, is behind others and sleeps (wait), and is
+//	wait, head, watch      first and watches the slots
+//	list, tell, changes    what other processes read and say
+//	forget                 pools that are not used any more
 //
 // The package is not for network file systems, whose locks fail with the network. It
 // starts no command, signals no process and prints nothing.
@@ -36,6 +54,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/lease"
+	"berth/lease/clock"
 )
 
 // Options are what the store has to be told. The zero value works, and takes every
@@ -44,14 +63,16 @@ type Options struct {
 	// Create makes the directory if it is missing. Without Create a missing directory is
 	// a store without pools.
 	Create bool
-	// Owner is the user that has to own the directory; nil: see Store.checkTrust.
+	// Owner is the user that has to own the directory. If it is nil, we use a store of our
+	// own and one of root's. We use one of another user only if it is shared with a group
+	// of ours and lies where not everybody may make a directory, and never as root.
 	Owner *uint32
 	// Alive reports whether exactly this process still lives on this machine,
 	// Frozen whether it lives and is stopped. Neither may block.
 	Alive  func(lease.Process) bool
 	Frozen func(lease.Process) bool
-	// Ending reports whether the process is gone or exiting, when the kernel closes what it
-	// had open; nil: not Alive. It is called without the pool's lock.
+	// Ending reports whether the process is gone, or is exiting: the kernel is closing its
+	// files. nil means not Alive. It is called without the pool's lock.
 	Ending func(lease.Process) bool
 	// Started returns a living process that was started with this lease id in its
 	// environment, nil if there is none.
@@ -122,8 +143,8 @@ type Store struct {
 var _ lease.Store = (*Store)(nil)
 
 // Open checks that the directory can be a store, and that we may trust its owner (else the
-// error is a lease.ForeignStoreError). An empty dir means DefaultDir. After an error the
-// directory may exist that did not exist before.
+// error is a lease.ForeignStoreError). An empty dir means DefaultDir. On an error, the
+// directory may have been created nevertheless.
 func Open(dir string, o Options) (*Store, error) {
 	isDefault := dir == ""
 	if isDefault {
@@ -168,8 +189,17 @@ func (s *Store) Dir() string { return s.dir }
 // Made reports whether Open has made the directory.
 func (s *Store) Made() bool { return s.made }
 
+// Clock is the boot clock: it counts suspends, and does not change when the time is set.
+func (s *Store) Clock() clock.Instant { return clock.Now() }
+
+// isLocal reports whether p is of this boot of this machine, and of our pid namespace.
+func (s *Store) isLocal(p lease.Process) bool {
+	return p.Boot == s.opts.Boot && p.PIDNS == s.opts.PIDNS
+}
+
 // Network returns the kind of network file system that the store is on ("": none), and
-// whether this is the first call for this store by any process.
+// whether this is the first call for this store by any process. A file in the store remembers
+// that.
 func (s *Store) Network() (kind string, first bool) {
 	kind = networkFS(s.dir)
 	if kind == "" {

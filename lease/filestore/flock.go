@@ -39,8 +39,7 @@ func (l *fileLock) open() error {
 func (l *fileLock) TryLock() (bool, error)  { return l.try(unix.LOCK_EX) }
 func (l *fileLock) TryRLock() (bool, error) { return l.try(unix.LOCK_SH) }
 
-// Lock waits until it has the lock.
-func (l *fileLock) Lock() error  { return l.wait(unix.LOCK_EX) }
+// RLock waits until it has the lock.
 func (l *fileLock) RLock() error { return l.wait(unix.LOCK_SH) }
 
 func (l *fileLock) try(how int) (bool, error) {

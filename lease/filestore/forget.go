@@ -41,7 +41,8 @@ func (s *Store) sweep() {
 		return
 	}
 	st, err := root.stat(sweepStamp)
-	if err == nil && !s.isPast(st.Mtim, s.opts.Sweep) {
+	existed := err == nil
+	if existed && !s.isPast(st.Mtim, s.opts.Sweep) {
 		return
 	}
 	f, err := s.openFile(root, sweepStamp, creating)
@@ -50,17 +51,17 @@ func (s *Store) sweep() {
 	}
 	defer f.Close()
 	// Of several processes that found it due, one does it.
-	if got, err := tryLock(f); !got || err != nil || st.Nlink == 0 {
-		return // or it is new, like the store
+	if got, err := tryLock(f); !got || err != nil || !existed {
+		return // a new stamp is one of a new store
 	}
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil || !s.isPast(st.Mtim, s.opts.Sweep) {
 		return
 	}
-	next := time.Now()
-	if !s.sweepPools(root, f, next.Add(s.opts.SweepFor)) {
-		next = next.Add(sweepSoon - s.opts.Sweep)
+	swept := time.Now()
+	if !s.sweepPools(root, f, swept.Add(s.opts.SweepFor)) {
+		swept = swept.Add(sweepSoon - s.opts.Sweep) // back-dated, so that the next is due in sweepSoon
 	}
-	at := unix.NsecToTimeval(next.UnixNano())
+	at := unix.NsecToTimeval(swept.UnixNano())
 	_ = unix.Futimes(int(f.Fd()), []unix.Timeval{at, at})
 }
 
@@ -279,7 +280,7 @@ func readTokenFloor(f *os.File) (token uint64) {
 	if n, err := f.ReadAt(b, 0); n < len(b) && err != nil || !addsUp(b) {
 		return 0
 	}
-	if _, err := fmt.Sscanf(string(b), "token %d", &token); err != nil || token > mostToken {
+	if _, err := fmt.Sscanf(string(b), "token %d", &token); err != nil || token > maxToken {
 		return 0
 	}
 	return token

@@ -13,11 +13,11 @@ import (
 // something tells it that a slot may be free:
 //
 //   - An event: a process that could write the slot's file has closed it. The kernel
-//     sends the event BEFORE it drops the lock, and a release sends one on purpose before
-//     it unlocks: stopped between its unlock and a later event, it would leave the head
-//     asleep beside a free slot. So the head checks again a few times after an
-//     event, and then, with growing pauses, for as long as a slot is locked that
-//     should be free.
+//     sends the event BEFORE it drops the lock. A release sends one on purpose before
+//     it unlocks: if it were stopped between its unlock and a later event, it would leave the
+//     head asleep beside a free slot. So after an event the head checks again a few
+//     times. For as long as a slot is locked that should be free, it then checks
+//     with growing pauses.
 //   - The end of a process, by pidfd: for an event that came before there was a watch,
 //     and for a slot without an event, because the job closed what it inherited.
 //   - Timings.FullCheck, for what none of these tells.
@@ -27,10 +27,10 @@ type head struct {
 	watch     *watch // nil: there is none, or none yet
 	unwatched bool   // no watch is available
 
-	scan     slotScan       // which slots the next check covers, and what the last one found
-	checks   int            // since the last event
-	draining bool           // a slot is locked that should be free: it is being released, or its processes are gone
-	over     map[int]string // by slot: the lease whose processes are known to be gone
+	scan      slotScan       // which slots the next check covers, and what the last one found
+	checks    int            // since the last event
+	releasing bool           // a slot is locked that should be free: it is being released, or its processes are gone
+	goneLease map[int]string // by slot: the lease whose processes are known to be gone
 
 	fullCheck  time.Time // when all slots are due to be checked
 	pacedUntil time.Time // when the pool's paces let us start; zero: they do not delay us
@@ -52,7 +52,7 @@ func (h *head) phase(o *Timings) phase {
 		return polling
 	case h.checks < len(o.FollowUps):
 		return following
-	case h.draining:
+	case h.releasing:
 		return draining
 	default:
 		return watching
@@ -71,7 +71,7 @@ func (h *head) timeout(o *Timings) time.Duration {
 	case draining:
 		d = min(d, 20*time.Millisecond<<min(h.checks-len(o.FollowUps), 10))
 	}
-	if !h.pacedUntil.IsZero() { // it may have passed since the check
+	if !h.pacedUntil.IsZero() { // max 0: it may already be over
 		d = min(d, max(0, time.Until(h.pacedUntil)))
 	}
 	return d
@@ -93,7 +93,7 @@ func (h *head) onChecked(o *Timings, v lease.Verdict) {
 			suspects[i] = true
 		}
 	}
-	h.draining = len(suspects) > 0
+	h.releasing = len(suspects) > 0
 	if p := h.phase(o); p == draining || p == watching {
 		h.scan.all, h.scan.some = false, suspects // from now on events name the slots
 	}
@@ -133,14 +133,14 @@ func (h *head) followProcesses(p *pool) {
 		}
 		// All of them are gone, or cannot be followed: the slot is free or about to
 		// be, unless a daemon that the job left behind has it.
-		if id := st.record.lease.ID; h.over[i] != id {
-			if h.over == nil {
-				h.over = map[int]string{}
+		if id := st.record.lease.ID; h.goneLease[i] != id {
+			if h.goneLease == nil {
+				h.goneLease = map[int]string{}
 			}
-			h.over[i], h.checks = id, 0
+			h.goneLease[i], h.checks = id, 0
 		}
 		h.scan.add(i)
-		h.draining = true
+		h.releasing = true
 	}
 	clear(h.scan.inUse)
 }
@@ -160,11 +160,6 @@ func (p *pool) silentEnds(st slotState) (all []lease.Process) {
 		all = append(all, *c)
 	}
 	return all
-}
-
-// isLocal reports whether p is of this boot of this machine, and of our pid namespace.
-func (s *Store) isLocal(p lease.Process) bool {
-	return p.Boot == s.opts.Boot && p.PIDNS == s.opts.PIDNS
 }
 
 func (t *place) waitHead(ctx context.Context) error {

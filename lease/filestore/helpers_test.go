@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"berth/lease"
 )
 
@@ -28,3 +30,6 @@ func giveBack(t *testing.T, h lease.Holding) {
 		t.Error(err)
 	}
 }
+
+// Lock waits until it has the lock.
+func (l *fileLock) Lock() error { return l.wait(unix.LOCK_EX) }

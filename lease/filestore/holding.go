@@ -71,16 +71,16 @@ const (
 	// startTime is how long a child has the machine to itself. It needs 0.3 ms to start,
 	// and on two busy cores other work would come out of that.
 	startTime = time.Millisecond
-	// mostReserved bounds how long deferred work waits for a child: a lease may stay
+	// maxDeferral bounds how long deferred work waits for a child: a lease may stay
 	// reserved for long.
-	mostReserved = 50 * time.Millisecond
+	maxDeferral = 50 * time.Millisecond
 )
 
-// afterStart has f called once: after the child has started, or after mostReserved. No
+// afterStart has f called once: after the child has started, or after maxDeferral. No
 // other process may have to wait for f: we can be stopped, or end, before that.
 func (h *holding) afterStart(f func()) {
 	h.deferred = sync.OnceFunc(f)
-	time.AfterFunc(mostReserved, h.deferred)
+	time.AfterFunc(maxDeferral, h.deferred)
 }
 
 // Renew writes the heartbeat. It returns ErrLost after Release, and if a slot's file is no

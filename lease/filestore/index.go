@@ -5,6 +5,7 @@ package filestore
 import (
 	"bytes"
 	"os"
+	"slices"
 )
 
 // The file STORE/POOL/lock is the lock of the pool and at the same time its
@@ -55,18 +56,17 @@ func (ix *index) mark(i, limit int) {
 // the slots before the header: a kill in between leaves more slots than the header counts.
 func (ix *index) save() error {
 	head := ix.header()
-	from, at := ix.lo, int64(headerLen+ix.lo*recordLen)
-	var b []byte
-	if !bytes.Equal(head, ix.saved) {
-		if headerLen+ix.hi*recordLen > os.Getpagesize() {
-			if err := ix.writeAt(ix.records(nil, ix.lo, ix.hi), at); err != nil {
-				return err
-			}
-			ix.lo, ix.hi = 0, 0
+	changed := !bytes.Equal(head, ix.saved)
+	var err error
+	if changed && headerLen+ix.hi*recordLen <= os.Getpagesize() {
+		err = ix.writeAt(ix.records(slices.Clip(head), 0, ix.hi), 0)
+	} else {
+		err = ix.writeAt(ix.records(nil, ix.lo, ix.hi), int64(headerLen+ix.lo*recordLen))
+		if err == nil && changed {
+			err = ix.writeAt(head, 0)
 		}
-		b, from, at = head, 0, 0
 	}
-	if err := ix.writeAt(ix.records(b, min(from, ix.hi), ix.hi), at); err != nil {
+	if err != nil {
 		return err
 	}
 	ix.saved, ix.lo, ix.hi = head, 0, 0

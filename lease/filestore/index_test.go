@@ -168,7 +168,7 @@ func TestIndexOfANewerBerth(t *testing.T) {
 }
 
 func TestSumOf(t *testing.T) {
-	for _, limit := range []int{0, 1, 4, 10, 99, 100, 9100, 1234567, mostSlots, noLimit} {
+	for _, limit := range []int{0, 1, 4, 10, 99, 100, 9100, 1234567, maxSlots, noLimit} {
 		for slot := range 12 {
 			line := (&index{limits: make([]int, slot+1)})
 			line.limits[slot] = limit
@@ -204,7 +204,7 @@ func TestBoundsOfTheIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, _, err := s.TryAcquire(t.Context(), request(1, 1))
-	if h != nil || err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s: has %d bytes, and no index more than %d", s.path("p", "lock"), 1<<30, mostIndex)) {
+	if h != nil || err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s: has %d bytes, and no index more than %d", s.path("p", "lock"), 1<<30, maxIndex)) {
 		t.Errorf("%v, %v", h, err)
 	}
 	if fi, err := os.Stat(s.path("p", "lock")); err != nil || fi.Size() != 1<<30 {

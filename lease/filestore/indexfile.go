@@ -24,14 +24,13 @@ const (
 	recordLen = 13
 	noLimit   = 9999999
 	sumLen    = len(" sum ") + 16 + len("\n")
-	headerFmt = "berth 3 ticket %012d token %020d change %012d line %07d start %020d slots %07d boot %016x"
 
 	// pacedMark is added to start if index.paced is set: no clock reaches it.
 	pacedMark = 10_000_000_000_000_000_000
 
-	// mostSlots is words.MaxSlots: no pool has more.
-	mostSlots = 1_000_000
-	mostIndex = headerLen + mostSlots*recordLen
+	// maxSlots is words.MaxSlots: no pool has more.
+	maxSlots = 1_000_000
+	maxIndex = headerLen + maxSlots*recordLen
 )
 
 var errIndex = errors.New("the index cannot be read")
@@ -43,8 +42,8 @@ func loadIndex(f *os.File) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fi.Size() > mostIndex {
-		return nil, &fs.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("has %d bytes, and no index more than %d; if no berth is at work in the pool, remove it", fi.Size(), mostIndex)}
+	if fi.Size() > maxIndex {
+		return nil, &fs.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("has %d bytes, and no index more than %d; if no berth is at work in the pool, remove it", fi.Size(), maxIndex)}
 	}
 	b := make([]byte, fi.Size())
 	n, err := f.ReadAt(b, 0)
@@ -90,19 +89,49 @@ func versionOf(b []byte) (v int) {
 	return v
 }
 
-// field is a number in a header line.
-type field struct {
-	at, n, base int
-	to          *uint64
+// headerLine is the form of a header without its checksum: "berth", a version, and numbers of
+// a fixed width, each after its name.
+type headerLine struct {
+	version int
+	fields  []headerField
 }
 
-func parseFields(b []byte, fields ...field) error {
-	for _, f := range fields {
-		v, err := strconv.ParseUint(string(b[f.at:f.at+f.n]), f.base, 64)
+type headerField struct {
+	name        string
+	width, base int
+}
+
+var (
+	headerNow = headerLine{version, []headerField{
+		{"ticket", 12, 10}, {"token", 20, 10}, {"change", 12, 10}, {"line", 7, 10}, {"start", 20, 10}, {"slots", 7, 10}, {"boot", 16, 16},
+	}}
+	headerOld = headerLine{2, []headerField{
+		{"ticket", 12, 10}, {"token", 20, 10}, {"change", 12, 10}, {"line", 6, 10}, {"start", 20, 10},
+	}}
+)
+
+// print appends the line to b, without its end.
+func (h *headerLine) print(b []byte, values ...uint64) []byte {
+	b = fmt.Appendf(b, "berth %d", h.version)
+	for i, f := range h.fields {
+		digits := strconv.FormatUint(values[i], f.base)
+		b = append(append(append(b, ' '), f.name...), ' ')
+		b = append(append(b, "00000000000000000000"[:max(0, f.width-len(digits))]...), digits...)
+	}
+	return b
+}
+
+// parse reads the numbers of a line that is long enough. That the rest of it is as print makes
+// it is left to the caller.
+func (h *headerLine) parse(b []byte, values ...*uint64) error {
+	at := len("berth 0")
+	for i, f := range h.fields {
+		at += len(f.name) + 2
+		v, err := strconv.ParseUint(string(b[at:at+f.width]), f.base, 64)
 		if err != nil {
 			return errIndex
 		}
-		*f.to = v
+		*values[i], at = v, at+f.width
 	}
 	return nil
 }
@@ -113,9 +142,7 @@ func parseHeader(b []byte) (*index, int, error) {
 		return nil, 0, errIndex
 	}
 	ix, line, slots := &index{saved: b[:headerLen]}, uint64(0), uint64(0)
-	err := parseFields(b, field{15, 12, 10, &ix.ticket}, field{34, 20, 10, &ix.token}, field{62, 12, 10, &ix.change},
-		field{80, 7, 10, &line}, field{94, 20, 10, &ix.start}, field{121, 7, 10, &slots}, field{134, 16, 16, &ix.boot})
-	if err != nil {
+	if err := headerNow.parse(b, &ix.ticket, &ix.token, &ix.change, &line, &ix.start, &slots, &ix.boot); err != nil {
 		return nil, 0, err
 	}
 	ix.line = int(line)
@@ -135,7 +162,7 @@ func (ix *index) headerOf(slots int) []byte {
 	if ix.paced {
 		start += pacedMark
 	}
-	b := fmt.Appendf(make([]byte, 0, headerLen), headerFmt, ix.ticket, ix.token, ix.change, ix.line, start, slots, ix.boot)
+	b := headerNow.print(make([]byte, 0, headerLen), ix.ticket, ix.token, ix.change, uint64(ix.line), start, uint64(slots), ix.boot)
 	return fmt.Appendf(b, " sum %016x\n", hash(b))
 }
 
@@ -162,10 +189,10 @@ func (ix *index) records(b []byte, lo, hi int) []byte {
 	return b
 }
 
-// sumOf is the checksum of a slot's line. The modulus is a prime that divides neither a
-// difference of two digits nor a power of ten, so a line with one digit changed, or with
-// two exchanged, has another sum, and so has the line of another slot nearby. It costs
-// nothing compared with reading the line.
+// sumOf is the checksum of a slot's line. The modulus is a prime that divides no difference of
+// two digits, no power of ten, and no power of ten less one up to 10^6. So a line with one
+// digit changed, or with two exchanged, has another sum, and so has the line of another
+// slot nearby. It costs nothing compared with reading the line.
 func sumOf(slot, limit int) int { return (limit*7919 + slot*31 + 1) % 9973 }
 
 func digits(b []byte) (v int, ok bool) {
@@ -195,7 +222,7 @@ func ticketCountHint(f *os.File) int {
 // parseOld reads the header of an index of version 2. Its slots are checked again anyway.
 // Its limits had ten digits.
 func parseOld(b []byte) (*index, bool) {
-	const headerLen, recordLen, format = 114, 11, "berth 2 ticket %012d token %020d change %012d line %06d start %020d\n"
+	const headerLen, recordLen = 114, 11
 	if versionOf(b) != 2 || len(b) < headerLen || (len(b)-headerLen)%recordLen != 0 {
 		return nil, false
 	}
@@ -205,6 +232,6 @@ func parseOld(b []byte) (*index, bool) {
 		}
 	}
 	ix, line := &index{}, uint64(0)
-	err := parseFields(b, field{15, 12, 10, &ix.ticket}, field{34, 20, 10, &ix.token}, field{62, 12, 10, &ix.change}, field{80, 6, 10, &line}, field{93, 20, 10, &ix.start})
-	return ix, err == nil && string(b[:headerLen]) == fmt.Sprintf(format, ix.ticket, ix.token, ix.change, line, ix.start)
+	err := headerOld.parse(b, &ix.ticket, &ix.token, &ix.change, &line, &ix.start)
+	return ix, err == nil && string(b[:headerLen]) == string(headerOld.print(nil, ix.ticket, ix.token, ix.change, line, ix.start))+"\n"
 }

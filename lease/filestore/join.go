@@ -31,12 +31,12 @@ func (s *Store) Line(ctx context.Context, r lease.Request) (lease.Place, error) 
 		if err := t.enter(ix, r); err != nil {
 			return err
 		}
-		_, _ = t.turn(ix) // so that Wait knows whom it is behind; TryAcquire says what is wrong
+		_, _ = t.turn(ix) // so that Wait knows whom it is behind; TryAcquire meets an error again
 		return nil
 	}
 	err = p.locked(ctx, enter)
 	for try := 0; errors.Is(err, errTicketHeld) && ctx.Err() == nil && try < ticketTries; try++ {
-		// A waiter behind a kept ticket has its lock for a moment when it wakes up. The
+		// A waiter that wakes up briefly holds the lock of the kept ticket before it. The
 		// place is worth another try.
 		time.Sleep(time.Millisecond)
 		err = p.locked(ctx, enter)
@@ -98,7 +98,8 @@ func (t *place) join(ix *index, r lease.Request) error {
 	}
 }
 
-// writeTicket locks and writes the ticket's file. With writing the file was kept for its key.
+// writeTicket locks and writes the ticket's file. For the purpose
+// writing, the file was kept for its key.
 func (t *place) writeTicket(to purpose) error {
 	f, err := t.pool.openTicket(t.name, to)
 	if err != nil {
@@ -128,7 +129,7 @@ func (t *place) writeTicket(to purpose) error {
 }
 
 // overwrite replaces the content of a kept ticket in one write, and then cuts off the notes
-// after it. Cut first, a kill in between would lose the place.
+// after it. If it were cut first, a kill before the write would lose the place.
 func (t *place) overwrite(f *os.File) error {
 	b, err := json.Marshal(t.ticket)
 	if err != nil {
@@ -140,7 +141,7 @@ func (t *place) overwrite(f *os.File) error {
 	}
 	b = append(b, '\n')
 	t.size = int64(len(b))
-	if rest := int(fi.Size() - t.size); rest > 0 { // a line of blanks is none
+	if rest := int(fi.Size() - t.size); rest > 0 { // the reader skips blank lines
 		b = append(append(b, bytes.Repeat([]byte(" "), rest-1)...), '\n')
 	}
 	if _, err = f.WriteAt(b, 0); err != nil || int64(len(b)) == t.size {
@@ -161,20 +162,20 @@ func (t *place) reclaim(ix *index, r lease.Request) (bool, error) {
 	}
 	slices.Sort(tickets) // of several, the first place
 	for _, n := range tickets {
-		if !strings.HasSuffix(n, "-"+keyHash(r.Key)) {
+		if !strings.HasSuffix(n, keySuffix(r.Key)) {
 			continue
 		}
-		kept, err := p.readTicket(n, false)
+		old, err := p.readTicket(n, false)
 		if err != nil {
 			return false, err
 		}
 		// Not that of a waiter that has only stepped aside: it will come back.
-		if !kept.state.orphaned() || kept.ticket.Key != r.Key {
+		if !old.state.isKept() || old.ticket.Key != r.Key {
 			continue
 		}
 		t.name = n
-		t.ticket = *kept.ticket
-		r.Priority = kept.ticket.Priority // the place is what was kept
+		t.ticket = *old.ticket
+		r.Priority = old.ticket.Priority // the place is what was kept
 		t.ticket.Request = r
 		ix.change++ // waiters that passed it are behind it again
 		return true, t.writeTicket(writing)

@@ -8,10 +8,13 @@ import (
 	"berth/lease"
 )
 
+// The line is read from a place to its front, and only as far as the nearest waiter that has to
+// be waited for.
+
 // front is what stands before a place in the line.
 type front struct {
 	pred         string // the nearest waiter that has to be waited for, "" if there is none
-	ahead        int    // tickets from the first of the line to pred
+	ahead        int    // tickets from the first of the line to pred, also those that are passed
 	passedFrozen bool   // a waiter behind pred is stopped, and was passed
 }
 
@@ -42,7 +45,7 @@ func (p *pool) scanLine(ix *index, name string, checkFrozen bool) (f front, err 
 			f.passedFrozen = true
 		case frozenPassed:
 			f.passedFrozen = true
-		case orphan:
+		case kept:
 			_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
 		case dead:
 			if swept++; swept == 1 {
@@ -64,9 +67,8 @@ func (p *pool) scanLine(ix *index, name string, checkFrozen bool) (f front, err 
 	return f, nil
 }
 
-// sortAfter: most often the first ticket scanned is the one to wait for, so finding the
-// greatest name costs less than sorting. After so many that need not be waited for
-// the rest is sorted.
+// sortAfter is how many tickets are searched for one by one. Most often the first ticket
+// scanned is the one to wait for, so finding the greatest name costs less than sorting.
 const sortAfter = 16
 
 // takeGreatest takes the greatest name out.
@@ -85,8 +87,8 @@ func takeGreatest(names *[]string, sorted bool) string {
 }
 
 // announceRemoval says in the index that a ticket other than the head's is about to be removed. It
-// comes first: killed in between, the waiter behind that ticket would find it gone and nothing
-// changed, and take itself for the head.
+// comes first: if we removed the ticket and were killed before the index is saved, the waiter
+// behind it would find it gone and nothing changed, and take itself for the head.
 func (p *pool) announceRemoval(ix *index) error {
 	ix.change++
 	return ix.save()

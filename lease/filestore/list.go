@@ -16,6 +16,8 @@ import (
 	"berth/lease"
 )
 
+// What is shown of a pool is read here: under a shared lock, and without a change.
+
 // List implements lease.Store. It reads each pool under a shared lock, so that the locks
 // that it tries cannot be mistaken for holders. If one process holds the pool's lock for
 // Timings.Explain, it returns what the files say and who holds the lock.
@@ -151,7 +153,7 @@ func (p *pool) holders(probe bool) ([]lease.Entry, error) {
 				continue
 			}
 			at[e.Lease.ID] = len(out)
-			if size += r.size; size > mostListed {
+			if size += r.size; size > maxListed {
 				return nil, p.tooMuch(slots)
 			}
 		}
@@ -224,7 +226,7 @@ func (p *pool) entry(r *record) *lease.Entry {
 // setState replaces the state of the record by orphaned or stalled.
 func (p *pool) setState(e *lease.Entry) {
 	l := e.Lease
-	here := l.Owner.Boot == p.s.opts.Boot && l.Owner.PIDNS == p.s.opts.PIDNS
+	here := p.s.isLocal(l.Owner)
 	switch {
 	case here && !p.s.opts.Alive(l.Owner):
 		l.State = lease.Orphaned
@@ -268,7 +270,7 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 		if err != nil {
 			return err
 		}
-		if size += t.size; size > mostListed {
+		if size += t.size; size > maxListed {
 			return p.tooMuch(line)
 		}
 		if t.ticket == nil || probe && t.state == dead {
@@ -279,7 +281,7 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 		case !probe:
 		case t.state == frozenPassed || t.state == stoodAside:
 			e.Aside, e.Note = true, "stopped"
-		case t.state.orphaned():
+		case t.state.isKept():
 			e.Aside, e.Note = true, "place kept for its key"
 		case !p.s.isLocal(t.ticket.Owner):
 			e.Note = unseenNote
@@ -291,11 +293,11 @@ func (p *pool) waiters(v *lease.Pool, probe bool) error {
 
 // tooMuch bounds a list, which is kept in memory: any writer of the store may fill it.
 func (p *pool) tooMuch(where string) error {
-	return &fs.PathError{Op: "list", Path: p.path(where), Err: fmt.Errorf("has records of more than %d MB, which is more than a list reads; remove those that are not of berth", mostListed>>20)}
+	return &fs.PathError{Op: "list", Path: p.path(where), Err: fmt.Errorf("has records of more than %d MB, which is more than a list reads; remove those that are not of berth", maxListed>>20)}
 }
 
-// unseenNote is about a waiter of another machine, container or pid namespace. No waiter
-// here passes it while it is stopped.
+// unseenNote is about a waiter of another machine, container or pid namespace. Those here cannot
+// see whether it is stopped, so they do not pass it then.
 const unseenNote = "cannot be seen from here, so it holds up the line when it is stopped"
 
 // unseen returns the waiter of a ticket if it cannot be seen from here.

@@ -47,7 +47,7 @@ func TestListIsBounded(t *testing.T) {
 		if got := pools[0].Holders; where == slots && (len(got) != 5 || got[3].Lease.State == lease.Damaged || got[4].Lease.State != lease.Damaged) {
 			t.Errorf("%d holders: %+v", len(got), got)
 		}
-		for n := range mostListed/each + 1 {
+		for n := range maxListed/each + 1 {
 			put(n, each)
 		}
 		want := s.path("p", where) + ": has records of more than 32 MB"

@@ -45,6 +45,28 @@ func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	}
 }
 
+// withIndex runs fn with the pool's index, under its lock, and saves it.
+func (p *pool) withIndex(fn func(*index) error) error {
+	ix, err := loadIndex(p.file)
+	switch {
+	case errors.Is(err, errIndex):
+		ix, err = p.rebuild()
+	case err == nil && ix.boot != p.s.boot:
+		err = p.firstOfBoot(ix)
+	case err == nil && ix.start > uint64(p.s.Clock()):
+		err = p.clampStarts(ix)
+	}
+	if errors.Is(err, errNewer) {
+		return &fs.PathError{Op: "read", Path: p.path("lock"), Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	p.earlierBoot = false
+	// Also after an error: what fn has found out until then is true.
+	return errors.Join(fn(ix), ix.save())
+}
+
 // lock takes the pool's lock: how is LOCK_EX or LOCK_SH. See awaitLock for stuck.
 func (p *pool) lock(ctx context.Context, how int, stuck func(*lease.LockHeldError) error) (*fileLock, error) {
 	l := p.top.lock("lock")
@@ -111,7 +133,7 @@ func (p *pool) watchLock() *lockWatch {
 }
 
 // sample reports whether the same process holds the lock as at the last sample.
-// Then there are no more of them.
+// If it does, it was the last one.
 func (w *lockWatch) sample() bool {
 	before := w.last
 	w.last = w.pool.sampleLock()
@@ -120,7 +142,7 @@ func (w *lockWatch) sample() bool {
 	}
 	w.timer.Reset(w.pause)
 	// A sample reads all locks of the machine, and with a thousand waiters there are
-	// many of them: less and less often.
+	// many of them. So the pauses grow.
 	w.pause *= 2
 	return false
 }
@@ -159,7 +181,7 @@ func (p *pool) heldBy(s lockSample) *lease.LockHeldError {
 	return e
 }
 
-// header returns the first bytes of the index. They change with nearly every step.
+// header returns the first bytes of the index. They change with nearly every decision.
 func (p *pool) header() string {
 	b := make([]byte, headerLen)
 	n, _ := p.file.ReadAt(b, 0)

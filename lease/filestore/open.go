@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Files of the store are opened here, and refused if berth did not make them.
+
 // purpose is what a file of the store is opened for.
 type purpose int
 
@@ -21,6 +23,8 @@ const (
 	creating            // writing; a missing file is created
 	creatingNew         // writing; an existing file is fs.ErrExist
 )
+
+func (to purpose) creates() bool { return to == creating || to == creatingNew }
 
 // openFile opens a file of the store.
 //
@@ -42,7 +46,7 @@ func (s *Store) openFile(d *dir, name string, to purpose) (*os.File, error) {
 		if to != creatingNew {
 			fd, err = d.openat(name, flags, 0)
 		}
-		if err == unix.ENOENT && to >= creating {
+		if err == unix.ENOENT && to.creates() {
 			withoutUmask(func() { fd, err = d.openat(name, flags|unix.O_CREAT|unix.O_EXCL, s.fileMode()) })
 			if err == nil {
 				err = s.handOverFile(d, name, fd)

@@ -140,7 +140,7 @@ func (t *place) turn(ix *index) (int, error) {
 
 // remove takes the ticket out of the line and wakes the waiter behind, which then waits
 // for the pool's lock that we have. If it were woken only after that lock is free, a
-// stop in between would keep it asleep, and no one could see why. A process that is
+// stop in between would keep it asleep, and nobody could see why. A process that is
 // stopped with the pool's lock held is reported.
 func (t *place) remove(ix *index) error {
 	if !t.at.upToDate(ix) || t.at.pred != "" {

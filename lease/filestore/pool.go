@@ -15,6 +15,9 @@ import (
 	"berth/lease"
 )
 
+// A pool is opened once for a request, and stays open for as long as its place or its lease
+// lasts. Its directories may be removed or replaced while it is open.
+
 // pool is one open pool.
 type pool struct {
 	s    *Store
@@ -153,8 +156,8 @@ func (p *pool) in(name string, create bool) (*dir, error) {
 
 // openFile opens a file in one of the pool's directories, see Store.openFile.
 func (p *pool) openFile(where, name string, to purpose) (*os.File, error) {
-	for again := to >= creating; ; again = false {
-		d, err := p.in(where, to >= creating)
+	for again := to.creates(); ; again = false {
+		d, err := p.in(where, to.creates())
 		if err != nil {
 			return nil, err
 		}
@@ -162,11 +165,11 @@ func (p *pool) openFile(where, name string, to purpose) (*os.File, error) {
 		if !again || !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
-		p.forget(where) // it was removed: nothing can be made in it any more
+		p.dropDir(where) // it was removed: nothing can be made in it any more
 	}
 }
 
-func (p *pool) forget(where string) {
+func (p *pool) dropDir(where string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if d := p.subs[where]; d != nil {

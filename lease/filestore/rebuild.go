@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -14,30 +13,10 @@ import (
 	"berth/lease/clock"
 )
 
-// withIndex runs fn with the pool's index, under its lock, and saves it.
-func (p *pool) withIndex(fn func(*index) error) error {
-	ix, err := loadIndex(p.file)
-	switch {
-	case errors.Is(err, errIndex):
-		ix, err = p.rebuild()
-	case err == nil && ix.boot != p.s.boot:
-		err = p.firstOfBoot(ix)
-	case err == nil && ix.start > uint64(p.s.Clock()):
-		err = p.clampStarts(ix)
-	}
-	if errors.Is(err, errNewer) {
-		return &fs.PathError{Op: "read", Path: p.path("lock"), Err: err}
-	}
-	if err != nil {
-		return err
-	}
-	p.earlierBoot = false
-	// Also after an error: what fn has found out until then is true.
-	return errors.Join(fn(ix), ix.save())
-}
+// The index is repaired here when it is opened: after a boot, and when it is missing or damaged.
 
 // firstOfBoot is run by the first process that has the pool's lock in this boot. No record
-// was written since the boot, because the index is saved before a record is written. So a
+// was written since the boot, because this function saves the index before any is. So a
 // torn record was torn by a power cut, and no process is left from then. The wall clock
 // alone could not tell: set forward by more than the uptime, it makes all records older
 // than the boot.
@@ -53,7 +32,8 @@ func (p *pool) firstOfBoot(ix *index) error {
 }
 
 // clampStarts sets starts that are in the future to now. In the same boot they are of another
-// time namespace, whose clock is ahead of ours. Saved, they will be in the past.
+// time namespace, whose clock is ahead of ours. By the time they are saved and read, they are in
+// the past.
 func (p *pool) clampStarts(ix *index) error {
 	s, err := p.starts(ix)
 	if err != nil {
@@ -94,11 +74,11 @@ func olderThanBoot(t time.Time) bool {
 	return t.Before(time.Now().Add(-time.Duration(clock.Now())))
 }
 
-// mostToken bounds the tokens that are believed of other files than the index.
-const mostToken = 1 << 62
+// maxToken bounds the tokens that are believed of other files than the index.
+const maxToken = 1 << 62
 
-// numberGap is more than the numbers that may have been handed out after the last one that
-// can still be read.
+// numberGap is a safe jump over the numbers that may have been handed out and that we can no
+// longer see.
 const numberGap = 1_000_000
 
 // rebuild makes the index from the locks and the records: the file is new, of an older
@@ -165,7 +145,7 @@ func (p *pool) oldIndex() (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, min(fi.Size(), mostIndex))
+	b := make([]byte, min(fi.Size(), maxIndex))
 	n, _ := p.file.ReadAt(b, 0)
 	old, ok := parseOld(b[:n])
 	if !ok {
@@ -181,7 +161,7 @@ func (p *pool) oldIndex() (*index, error) {
 // long.
 func slotOf(name string) (int, bool) {
 	i, err := strconv.Atoi(name)
-	return i, err == nil && 0 <= i && i < mostSlots && strconv.Itoa(i) == name
+	return i, err == nil && 0 <= i && i < maxSlots && strconv.Itoa(i) == name
 }
 
 // lastToken is the token of the last lease in a slot. The mark of a free slot does not
@@ -197,7 +177,7 @@ func (p *pool) lastToken(i int) (token uint64) {
 		var l struct {
 			Token uint64 `json:"token"`
 		}
-		if json.Unmarshal(line, &l) == nil && l.Token < mostToken {
+		if json.Unmarshal(line, &l) == nil && l.Token < maxToken {
 			token = max(token, l.Token)
 		}
 	}

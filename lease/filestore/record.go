@@ -25,8 +25,8 @@ import (
 // A lease begins with two lines of a fixed length, which its owner writes in
 // place: they lie in the first page of the file, and a kill does not tear a
 // write within a page. The lease or the ticket itself never changes. Other processes
-// append their lines under the pool's lock. So no two writers ever touch the same
-// bytes, and none has to wait for another.
+// append their lines under the pool's lock. So the owner need not wait for them: no two
+// writers touch the same bytes of a lease.
 //
 // An empty file is a free slot, and so is one that begins with freeMark, whatever
 // follows. Anything else that cannot be read is not free: garbage proves nothing about
@@ -56,9 +56,9 @@ const (
 	// maxRecord bounds what is read of a record. In ours, escaped labels take at most
 	// 24 KiB, and everything else less than 16 KiB; a larger file is not ours.
 	maxRecord = 64 << 10
-	// mostListed bounds the size of all records of a directory in a list, without
+	// maxListed bounds the size of all records of a directory in a list, without
 	// blanks: some 50,000 of the usual size.
-	mostListed = 32 << 20
+	maxListed = 32 << 20
 )
 
 // note is a line appended under the pool's lock.
@@ -289,6 +289,3 @@ func (s *Store) writeHeartbeat(f *os.File) error {
 	_, err := f.WriteAt(fmt.Appendf(nil, "%20d", s.Clock()), heartbeatAt)
 	return err
 }
-
-// Clock is the boot clock: it counts suspends, and does not change when the time is set.
-func (s *Store) Clock() clock.Instant { return clock.Now() }

@@ -17,6 +17,8 @@ import (
 	"berth/lease"
 )
 
+// The store's directory is found or made here, and checked: everything else is opened from it.
+
 // DefaultDir is the store of this user if none is named. It is one fixed path, the
 // same from cron, ssh, CI and an editor: XDG_RUNTIME_DIR, TMPDIR and HOME differ between
 // those, and jobs in two stores do not count each other. It is in /var/tmp, because a
@@ -157,9 +159,11 @@ func (s *Store) checkRoot(st *unix.Stat_t) error {
 // may write in a store can stop our jobs and delay them, though nothing else. We use:
 //
 //   - if an owner was named, a store of that owner and no other;
-//   - our own, and as root only that;
-//   - root's, or another user's where not everybody may make a directory, if it is
-//     shared (checkRoot) with a group that we are in.
+//   - else our own, and as root only that;
+//   - a store of root's that is shared with a group that we are in;
+//   - such a store of another user, if it lies where not everybody may make a directory.
+//
+// That the store is shared with a group of ours was found out by checkRoot.
 //
 // In /tmp everybody could make a directory of a known name, set-group-ID and with a group
 // that all users are in.

@@ -39,8 +39,8 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 			return err
 		}
 		// Before the change: the head, once awake, waits for the lock that we have. If we
-		// were killed right after the change, nothing would wake it; if the change fails, it
-		// has checked in vain.
+		// were killed right after the change, nothing would wake it; if the change fails, the
+		// head has checked in vain.
 		_ = p.wakeHead(anySlot)
 		if own.None() {
 			return p.remove(top, "limit")

@@ -11,6 +11,8 @@ import (
 	"berth/lease"
 )
 
+// A slot is free if its file is not locked and its record names no living process.
+
 // slotState is what a check of one slot found.
 type slotState struct {
 	locked bool
@@ -20,7 +22,7 @@ type slotState struct {
 }
 
 // beingReleased reports whether the slot is marked free and still locked: its holder is
-// releasing it, or died in there. No job has such a slot: it is marked only after the
+// releasing it, or died while releasing it. No job has such a slot: it is marked only after the
 // job, and a lease is written under the pool's lock.
 func (st slotState) beingReleased() bool { return st.locked && st.record == nil }
 
@@ -35,15 +37,15 @@ func (st slotState) damaged() bool {
 // limit is what the index says of a slot in use: the limit that its lease requests.
 func (st slotState) limit() int {
 	if st.record != nil && st.record.lease != nil {
-		if limit := st.record.lease.RequestedLimit; limit > 0 && limit <= mostSlots {
+		if limit := st.record.lease.RequestedLimit; limit > 0 && limit <= maxSlots {
 			return limit
 		}
 	}
 	return noLimit
 }
 
-// checkSlot finds out the state of slot i. It needs the pool's lock. It opens the file for reading, so that its own
-// close does not wake the head of the line.
+// checkSlot finds out the state of slot i. It needs the pool's lock. It opens the file for
+// reading, so that its own close does not wake the head of the line.
 func (p *pool) checkSlot(i int) slotState {
 	f, err := p.openSlot(i, reading)
 	if errors.Is(err, fs.ErrNotExist) {

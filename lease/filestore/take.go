@@ -46,7 +46,8 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 const ownFiles = 32
 
 // checkWeight refuses to take more slots than this process can have open: each is a
-// lock on a file of its own. Found out halfway, hundreds of files would be made before.
+// lock on a file of its own. Otherwise we would find out
+// only after making hundreds of files.
 func checkWeight(weight int) error {
 	var may unix.Rlimit
 	if weight == 1 || unix.Getrlimit(unix.RLIMIT_NOFILE, &may) != nil {
@@ -66,8 +67,8 @@ type candidate struct {
 }
 
 // take decides, and takes the slots if the answer is yes. Those of scan are checked
-// first: they may be free though the index does not say so. With lazily set that
-// happens only if something is in the way.
+// first: they may be free though the index does not say so. With lazily they
+// are checked only if the request would be refused.
 func (p *pool) take(ix *index, c candidate, scan *slotScan, lazily bool) (*holding, lease.Verdict, error) {
 	own, err := p.ownSettings()
 	if err != nil {
@@ -90,7 +91,7 @@ func (p *pool) take(ix *index, c candidate, scan *slotScan, lazily bool) (*holdi
 		v = decide()
 	}
 	granted := c.Request
-	granted.Conditions = lease.Conditions{Need: c.Needs(own)} // the others end with the start
+	granted.Conditions = lease.Conditions{Need: c.Needs(own)} // paces and gates matter only until the start
 	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+c.Weight; try++ {
 		h, err := p.grant(ix, granted, v.Limit)
 		if err == nil && h != nil {

@@ -14,7 +14,8 @@ import (
 )
 
 // Tell implements lease.Store. A ticket that only its key keeps has no waiter that could
-// leave, so a stop removes it.
+// leave, so a stop removes it. To wake a waiter that stands behind others is the caller's
+// part: it signals the process of the entry.
 func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.Entry, err error) {
 	if err := m.Check(); err != nil {
 		return e, err
@@ -25,7 +26,7 @@ func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.E
 	err = s.find(ctx, id, func(f match) error {
 		e = f.entry()
 		if f.ticket != nil {
-			if t, err := f.pool.readTicket(f.name, false); err == nil && (t.state.orphaned() || t.state == dead) {
+			if t, err := f.pool.readTicket(f.name, false); err == nil && (t.state.isKept() || t.state == dead) {
 				return f.pool.drop(f)
 			}
 		}

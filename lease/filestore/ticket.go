@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"os"
 	"slices"
@@ -21,16 +20,12 @@ import (
 func ticketName(priority int, seq uint64, key string) string {
 	name := fmt.Sprintf("%02d-%012d", priority+20, seq)
 	if key != "" {
-		name += "-" + keyHash(key)
+		name += keySuffix(key)
 	}
 	return name
 }
 
-func keyHash(key string) string {
-	h := fnv.New64a()
-	h.Write([]byte(key))
-	return strconv.FormatUint(h.Sum64(), 16)
-}
+func keySuffix(key string) string { return "-" + strconv.FormatUint(hash([]byte(key)), 16) }
 
 // seqOf returns the number in a ticket's name, and false for a name that no ticket has.
 func seqOf(name string) (uint64, bool) {
@@ -39,12 +34,12 @@ func seqOf(name string) (uint64, bool) {
 	seq, err := strconv.ParseUint(number, 10, 64)
 	_, perr := strconv.ParseUint(priority, 10, 8)
 	_, kerr := strconv.ParseUint(key, 16, 64)
-	return seq, err == nil && seq < mostTickets && perr == nil && len(priority) == 2 && len(number) == 12 && (kerr == nil || !keyed)
+	return seq, err == nil && seq < maxSeq && perr == nil && len(priority) == 2 && len(number) == 12 && (kerr == nil || !keyed)
 }
 
-// mostTickets is below the largest number that fits into a ticket's name, so that later
-// tickets do, too.
-const mostTickets = 900_000_000_000
+// maxSeq bounds the number in a ticket's name. It is below the largest that fits into a name,
+// so that later tickets fit, too.
+const maxSeq = 900_000_000_000
 
 // tickets lists the tickets, without sorting. Files with other names are not tickets.
 func (p *pool) tickets() ([]string, error) {
@@ -83,17 +78,17 @@ const (
 	frozenPassed
 	// stoodAside: its waiter lives, does not want to be waited for, and keeps its place.
 	stoodAside
-	// orphan: its waiter is gone, and its key keeps the place. The grace begins when
-	// a waiter notes it.
-	orphan
-	// orphanNoted: the grace has begun.
-	orphanNoted
+	// kept: its waiter is gone, and its key keeps the place. The grace begins when
+	// a waiter notes that.
+	kept
+	// keptNoted: the grace has begun.
+	keptNoted
 	// foreign: no waiter of this pool wrote it. It is no place in the line, and stays.
 	foreign
 )
 
-// orphaned: only a key keeps the place.
-func (s ticketState) orphaned() bool { return s == orphan || s == orphanNoted }
+// isKept: only a key keeps the place.
+func (s ticketState) isKept() bool { return s == kept || s == keptNoted }
 
 // ticketInfo is one ticket, read.
 type ticketInfo struct {
@@ -159,9 +154,9 @@ func (p *pool) stateOf(r *record, locked, checkFrozen bool) ticketState {
 	case r.ticket.Key == "" || r.stop != nil:
 		return dead
 	case !noted:
-		return orphan
+		return kept
 	case p.inGrace(r):
-		return orphanNoted
+		return keptNoted
 	default:
 		return dead
 	}

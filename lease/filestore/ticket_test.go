@@ -50,10 +50,10 @@ func TestStateOfATicket(t *testing.T) {
 		{name: "is dying", owner: 1, want: dead},
 		{name: "was killed", owner: 9, want: dead},
 		{name: "was killed aside", owner: 9, note: away, want: dead},
-		{name: "was killed, with a key", owner: 9, key: "k", want: orphan},
-		{name: "was killed aside, with a key", owner: 9, key: "k", note: away, want: orphan},
+		{name: "was killed, with a key", owner: 9, key: "k", want: kept},
+		{name: "was killed aside, with a key", owner: 9, key: "k", note: away, want: kept},
 		{name: "was told to stop, and killed", owner: 9, key: "k", stop: stop, want: dead},
-		{name: "left, in its grace", owner: 1, key: "k", note: gone(grace/2, "this one"), want: orphanNoted},
+		{name: "left, in its grace", owner: 1, key: "k", note: gone(grace/2, "this one"), want: keptNoted},
 		{name: "left long ago", owner: 1, key: "k", note: gone(2*grace, "this one"), want: dead},
 		{name: "left before the boot", owner: 1, key: "k", note: gone(0, "another"), want: dead},
 	} {

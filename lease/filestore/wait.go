@@ -35,10 +35,10 @@ func (t *place) waitBehind(ctx context.Context) error {
 }
 
 // wakeDelay is how long the next waiter sleeps on when the ticket before it goes. The winner
-// removes its ticket in the same step in which it takes the slot: later, a stop in
-// between would keep the next waiter from a slot that is free. But to become the head
-// takes 0.3 ms of CPU time, and on two busy cores these would come out of the
-// start of the winner's child.
+// removes its ticket in the same step in which it takes the slot. If it removed it later and
+// were stopped before that, the next waiter would not see a slot that is free. But to
+// become the head takes 0.3 ms of CPU time. On two busy cores, that time would be missing
+// at the start of the winner's child.
 const wakeDelay = 2 * time.Millisecond
 
 // blockOn returns a channel that is closed when the ticket name is no longer held.

@@ -19,7 +19,7 @@ import (
 
 func complete(typed []string) error {
 	if len(typed) > 0 && typed[0] == "next" {
-		return printNext(os.Stdout, manual.Complete(typed[1:], describedAll(), lookUpWords))
+		return printNext(os.Stdout, typed[1:])
 	}
 	if len(typed) != 1 || !slices.Contains(manual.Shells, typed[0]) {
 		return words.Usagef("berth completion", "takes one of %s, got %q", strings.Join(manual.Shells, ", "), typed)
@@ -27,12 +27,26 @@ func complete(typed []string) error {
 	return write(os.Stdout, manual.Completion(typed[0]))
 }
 
-// printNext prints the kind, and then a word with its summary in each line.
-func printNext(w io.Writer, next manual.Next) error {
+// printNext prints how the last of these words, which begin with berth, may be completed: the
+// kind, for another command's line the word that it begins at, and then a word with its
+// summary in each line.
+func printNext(w io.Writer, typed []string) error {
+	next := manual.Next{Kind: manual.Words}
+	begins := len(typed) - 1
+	switch last := len(typed) - 1; {
+	case last == 1:
+		next = manual.Commands(typed[last], describedAll())
+	case last > 1:
+		before := words.ReadUnfinished(typed[1:last])
+		begins -= len(before.Operands)
+		next = manual.Complete(manual.Line(before), typed[last], describedAll(), func(leases bool) []manual.Word {
+			return lookUpWords(leases, before.Store())
+		})
+	}
 	var b strings.Builder
 	b.WriteString(string(next.Kind))
 	if next.Kind == manual.Elsewhere {
-		fmt.Fprintf(&b, " %d", next.Skip)
+		fmt.Fprintf(&b, " %d", begins)
 	}
 	b.WriteString("\n")
 	for _, word := range next.Words {
@@ -47,12 +61,12 @@ const lookUpLimit = 2 * time.Second
 
 // lookUpWords finds the pools or the leases of a store, none if it does not answer in
 // time. It makes no store and says nothing.
-func lookUpWords(leases bool, flags map[string]string) []manual.Word {
+func lookUpWords(leases bool, where storename.Spec) []manual.Word {
 	found := make(chan []manual.Word, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), lookUpLimit)
 		defer cancel()
-		st, err := open.Open(storeNamedBy(flags), newSpeaker(true, false).opening(false))
+		st, err := open.Open(where, newSpeaker(true, false).opening(false))
 		if err != nil {
 			found <- nil
 			return
@@ -66,17 +80,6 @@ func lookUpWords(leases bool, flags map[string]string) []manual.Word {
 	case <-time.After(lookUpLimit):
 		return nil
 	}
-}
-
-func storeNamedBy(flags map[string]string) storename.Spec {
-	o := storename.Spec{Where: os.Getenv("BERTH_STORE"), From: "BERTH_STORE", Owner: os.Getenv("BERTH_STORE_OWNER")}
-	if where, ok := flags["--store"]; ok {
-		o.Where, o.From = where, "--store"
-	}
-	if owner, ok := flags["--store-owner"]; ok {
-		o.Owner, o.OwnerByFlag = owner, true
-	}
-	return o
 }
 
 // wordsOf are the names of pools or leases. A forged record may have none.

@@ -47,7 +47,7 @@ const (
 	Files       Kind = "files"
 	Directories Kind = "directories"
 	Users       Kind = "users"
-	Elsewhere   Kind = "command" // another command's line begins at word Next.Skip
+	Elsewhere   Kind = "command" // the operands are another command's line
 )
 
 // Word is one way to complete a word.
@@ -56,101 +56,50 @@ type Word struct{ Text, Summary string }
 // Next is how a command line may go on.
 type Next struct {
 	Kind  Kind
-	Skip  int
 	Words []Word
 }
 
-// Lookup finds what a store knows: its pools, or with leases set the leases in them.
-// The flags are those that name the store.
-type Lookup func(leases bool, flags map[string]string) []Word
+// Line is what a command line has before the word that is to be completed.
+type Line struct {
+	Command  string            // its name
+	Given    map[string]string // by a flag's last name
+	Pending  string            // the last name of the flag whose value the word is; "" none
+	Operands []string
+	Ended    bool // no flag can follow
+}
 
-// Complete says how the last of these words may be completed; the first is berth.
-func Complete(line []string, commands []Command, lookup Lookup) Next {
-	if len(line) < 2 {
-		return Next{Kind: Words}
+// Lookup finds what the store of the line knows: its pools, or with leases set the leases in
+// them.
+type Lookup func(leases bool) []Word
+
+// Commands completes the word after berth.
+func Commands(begun string, commands []Command) Next {
+	words := []Word{{"--help", ""}, {"--version", ""}}
+	for _, c := range commands {
+		words = append(words, Word{c.Name, c.Usage})
 	}
-	last := line[len(line)-1]
-	if len(line) == 2 {
-		words := []Word{{"--help", ""}, {"--version", ""}}
-		for _, c := range commands {
-			words = append(words, Word{c.Name, c.Usage})
-		}
-		return beginning(words, last)
-	}
-	i := slices.IndexFunc(commands, func(c Command) bool { return c.Name == line[1] })
+	return beginning(words, begun)
+}
+
+// Complete says how a word after a line may be completed.
+func Complete(line Line, begun string, commands []Command, lookup Lookup) Next {
+	i := slices.IndexFunc(commands, func(c Command) bool { return c.Name == line.Command })
 	if i < 0 {
 		return Next{Kind: Words}
 	}
-	r := reader{command: commands[i], commands: commands, given: map[string]string{}, lookup: lookup}
-	for i, word := range line[2 : len(line)-1] {
-		if r.read(word); r.command.Operands == Program && len(r.operands) > 0 {
-			return Next{Kind: Elsewhere, Skip: i + 2}
-		}
-	}
-	next := r.next(last)
-	if next.Kind == Elsewhere {
-		next.Skip = len(line) - 1
-	}
-	return next
+	c := completer{line, commands[i], commands, lookup}
+	return c.next(begun)
 }
 
-// reader reads what stands before the word that is to be completed.
-type reader struct {
+type completer struct {
+	Line
 	command  Command
 	commands []Command
 	lookup   Lookup
-	given    map[string]string // by a flag's last name
-	pending  *Flag             // lacks its value
-	operands []string
-	ended    bool // there was a --
 }
 
-func (r *reader) read(word string) {
-	switch {
-	case r.pending != nil:
-		r.give(r.pending, word)
-	case !r.ended && word == "--":
-		r.ended = true
-	case !r.ended && strings.HasPrefix(word, "--"):
-		name, value, attached := strings.Cut(word, "=")
-		r.flag(name, value, attached)
-	case !r.ended && len(word) > 1 && word[0] == '-':
-		r.cluster(word[1:])
-	default:
-		r.operands = append(r.operands, word)
-	}
-}
-
-// cluster reads switches of one letter, the last perhaps with its value: -qn2.
-func (r *reader) cluster(letters string) {
-	for i, letter := range letters {
-		f := r.find("-" + string(letter))
-		if f != nil && f.Value != "" {
-			value := letters[i+len(string(letter)):]
-			r.flag(f.Names[0], strings.TrimPrefix(value, "="), value != "")
-			return
-		}
-		r.flag("-"+string(letter), "", false)
-	}
-}
-
-func (r *reader) flag(name, value string, attached bool) {
-	switch f := r.find(name); {
-	case f == nil:
-	case f.Value == "" || attached:
-		r.give(f, value)
-	default:
-		r.pending = f
-	}
-}
-
-func (r *reader) give(f *Flag, value string) {
-	r.given[f.Names[len(f.Names)-1]] = value
-	r.pending = nil
-}
-
-func (r *reader) find(name string) *Flag {
-	for _, f := range r.command.Flags {
+func (c *completer) find(name string) *Flag {
+	for _, f := range c.command.Flags {
 		if slices.Contains(f.Names, name) {
 			return &f
 		}
@@ -158,33 +107,33 @@ func (r *reader) find(name string) *Flag {
 	return nil
 }
 
-// next completes the last word.
-func (r *reader) next(last string) Next {
-	name, value, attached := strings.Cut(last, "=")
+func (c *completer) next(begun string) Next {
+	name, value, attached := strings.Cut(begun, "=")
 	switch {
-	case r.pending != nil:
-		return r.value(r.pending, last)
-	case !r.ended && attached && strings.HasPrefix(last, "--"):
-		f := r.find(name)
-		if f == nil {
+	case c.command.Operands == Program && len(c.Line.Operands) > 0:
+		return Next{Kind: Elsewhere}
+	case c.Pending != "":
+		return c.value(c.Pending, begun)
+	case !c.Ended && attached && strings.HasPrefix(begun, "--"):
+		if c.find(name) == nil {
 			return Next{Kind: Words}
 		}
-		next := r.value(f, value)
+		next := c.value(name, value)
 		for i := range next.Words {
 			next.Words[i].Text = name + "=" + next.Words[i].Text
 		}
 		return next
-	case !r.ended && strings.HasPrefix(last, "-"):
-		return beginning(r.flags(), last)
+	case !c.Ended && strings.HasPrefix(begun, "-"):
+		return beginning(c.flags(), begun)
 	}
-	return r.operand(last)
+	return c.operand(begun)
 }
 
 // flags are those that may still be given.
-func (r *reader) flags() []Word {
+func (c *completer) flags() []Word {
 	words := []Word{{"--help", "print the help of this command"}}
-	for _, f := range r.command.Flags {
-		if _, given := r.given[f.Names[len(f.Names)-1]]; given && !f.Repeat {
+	for _, f := range c.command.Flags {
+		if _, given := c.Given[f.Names[len(f.Names)-1]]; given && !f.Repeat {
 			continue
 		}
 		for _, n := range f.Names {
@@ -206,10 +155,10 @@ var Fixed = map[string][]string{
 	"--slots":     {"auto"},
 }
 
-func (r *reader) value(f *Flag, begun string) Next {
-	switch name := f.Names[len(f.Names)-1]; name {
+func (c *completer) value(flag, begun string) Next {
+	switch flag {
 	case "--pool":
-		return beginning(r.lookup(false, r.given), begun)
+		return beginning(c.lookup(false), begun)
 	case "--store":
 		return Next{Kind: Directories}
 	case "--store-owner":
@@ -217,20 +166,20 @@ func (r *reader) value(f *Flag, begun string) Next {
 	case "--min-disk":
 		return Next{Kind: Files}
 	default:
-		return beginning(plain(Fixed[name]), begun)
+		return beginning(plain(Fixed[flag]), begun)
 	}
 }
 
-func (r *reader) operand(begun string) Next {
-	first := len(r.operands) == 0
-	switch o := r.command.Operands; {
+func (c *completer) operand(begun string) Next {
+	first := len(c.Line.Operands) == 0
+	switch o := c.command.Operands; {
 	case o == Program:
 		return Next{Kind: Elsewhere}
 	case o == Leases:
-		return beginning(r.lookup(true, r.given), begun)
-	case o == Pools, first && (o == Pool || o == Limit && r.given["--pool"] == ""):
-		return beginning(r.lookup(false, r.given), begun)
-	case o == Limit && len(r.operands) < 2:
+		return beginning(c.lookup(true), begun)
+	case o == Pools, first && (o == Pool || o == Limit && c.Given["--pool"] == ""):
+		return beginning(c.lookup(false), begun)
+	case o == Limit && len(c.Line.Operands) < 2:
 		return beginning(plain([]string{"auto", "none", "0"}), begun)
 	case o == Check && first:
 		return beginning(plain([]string{"check"}), begun)
@@ -239,16 +188,16 @@ func (r *reader) operand(begun string) Next {
 	case o == Shell && first:
 		return beginning(plain(Shells), begun)
 	case o == Page && first:
-		return beginning(r.pages(), begun)
+		return beginning(c.pages(), begun)
 	}
 	return Next{Kind: Words}
 }
 
 // pages are what berth help takes.
-func (r *reader) pages() []Word {
+func (c *completer) pages() []Word {
 	var words []Word
-	for _, c := range r.commands {
-		words = append(words, Word{c.Name, c.Usage})
+	for _, o := range c.commands {
+		words = append(words, Word{o.Name, o.Usage})
 	}
 	for _, t := range Topics {
 		words = append(words, Word{t, Summary(t)})

@@ -18,6 +18,8 @@ type line struct {
 	operands []string
 	given    map[string][]given // by a flag's name
 	help     bool
+	ended    bool  // there is a --
+	pending  *Flag // is the last word and lacks its value
 	err      error // the first
 }
 
@@ -33,7 +35,7 @@ func read(words []string, known []Flag, anywhere bool) *line {
 		w, rest := words[0], words[1:]
 		switch {
 		case w == "--":
-			l.operands, words = append(l.operands, rest...), nil
+			l.operands, l.ended, words = append(l.operands, rest...), true, nil
 		case len(w) > 1 && w[0] == '-' && !(anywhere && isNegative(w)):
 			words = l.flag(w, rest)
 		case anywhere:
@@ -103,6 +105,7 @@ func (l *line) take(f *Flag, typed, value string, attached bool, rest []string) 
 		}
 		typed += "=" + value
 	case !attached && len(rest) == 0:
+		l.pending = f
 		l.fail(fmt.Errorf("%s lacks its value: it is the last word", typed))
 		return rest
 	case !attached && strings.HasPrefix(rest[0], "-") && !(f.Kind == Number && isNegative(rest[0])):

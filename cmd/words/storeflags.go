@@ -20,15 +20,19 @@ func poolFlag(usage string) Flag {
 	return Flag{Name: "pool", Short: "p", Value: "POOL", Usage: usage}
 }
 
-// store is the store that --store or else BERTH_STORE names, and its owner. An empty
-// variable is one that is not set.
 func (p *parser) store() storename.Spec {
+	return storeOf(func(name string) (string, bool) { return p.text(name), p.isSet(name) })
+}
+
+// storeOf is the store that --store or else BERTH_STORE names, and its owner. An empty
+// variable is one that is not set.
+func storeOf(flag func(name string) (string, bool)) storename.Spec {
 	s := storename.Spec{Where: os.Getenv("BERTH_STORE"), From: "BERTH_STORE", Owner: os.Getenv("BERTH_STORE_OWNER")}
-	if p.isSet("store") {
-		s.Where, s.From = p.text("store"), "--store"
+	if where, ok := flag("store"); ok {
+		s.Where, s.From = where, "--store"
 	}
-	if p.isSet("store-owner") {
-		s.Owner, s.OwnerByFlag = p.text("store-owner"), true
+	if owner, ok := flag("store-owner"); ok {
+		s.Owner, s.OwnerByFlag = owner, true
 	}
 	return s
 }

@@ -63,6 +63,8 @@ func TestDecideTerms(t *testing.T) {
 	}{
 		{"too soon, also for gates", PoolState{Own: pool, Starts: Starts{Last: 99*at + at/4}, Clock: 100 * at}, gated, Clearance{}, Paced, "[]", s / 4, 0},
 		{"too soon, but full before that", PoolState{Own: pool, Used: 5, Starts: Starts{Last: 99*at + at/4}, Clock: 100 * at}, gated, Clearance{}, Full, "[]", 0, 0},
+		{"holders may be forgotten, before too soon", PoolState{Own: pool, Starts: Starts{Last: 99*at + at/4}, Clock: 100 * at, RecoveringFor: 7 * s}, gated, Clearance{}, Recovering, "[]", 7 * s, 0},
+		{"full, before holders may be forgotten", PoolState{Own: pool, Used: 5, Clock: 100 * at, RecoveringFor: 7 * s}, gated, Clearance{}, Full, "[]", 0, 0},
 		{"the pool's gates", PoolState{Own: pool, Starts: Starts{Last: 99 * at}, Clock: 100 * at}, gated, Clearance{}, Gated, "[pool]", 0, s},
 		{"and the caller's", PoolState{Own: pool, Used: 1, Clock: 100 * at}, gated, Clearance{}, Gated, "[pool mine]", 0, -1},
 		{"asked, and changed since", PoolState{Own: pool, Used: 1, Clock: 100 * at}, gated, Clearance{Gates: []string{"mine", "pool before"}, At: 90 * at}, Gated, "[pool mine]", 0, -1},

@@ -281,3 +281,62 @@ func TestPacesHold(t *testing.T) {
 		}
 	}
 }
+
+// TestStillCount: a pool is kept for as long as a start counts, to the nanosecond.
+func TestStillCount(t *testing.T) {
+	const now, day = clock.Instant(100 * time.Hour), 24 * time.Hour
+	bucket := func(next, lastUse clock.Instant) Starts {
+		return Starts{Buckets: []Bucket{{Pace{time.Hour, 2}, next, lastUse}}}
+	}
+	slow := func(last clock.Instant) Starts { return Starts{Last: last, Slow: 2 * day} }
+	for _, c := range []struct {
+		why    string
+		starts Starts
+		want   bool
+	}{
+		{"none", Starts{}, false},
+		{"one long ago", Starts{Last: 1}, false},
+		{"buckets were lost", Starts{BucketsLost: now - 1}, true},
+		{"buckets were lost just now", Starts{BucketsLost: now}, true},
+		{"buckets were lost in another boot", Starts{BucketsLost: now + 1}, false},
+		{"a slow pace", slow(now.Add(-2*day) + 1), true},
+		{"a slow pace that is over", slow(now.Add(-2 * day)), false},
+		{"a slow pace of another boot", slow(now + 1), false},
+		{"a slow pace, the start taken back", slow(0), false},
+		{"a bucket", bucket(now+1, now), true},
+		{"a bucket that is full", bucket(now, now), false},
+		{"a bucket of another boot", bucket(now+2, now+1), false},
+	} {
+		if got := c.starts.StillCount(now); got != c.want {
+			t.Errorf("%s: %t, want %t", c.why, got, c.want)
+		}
+	}
+}
+
+// TestBucketsAreKept: for a day after their last use, or until they are full; and so many.
+func TestBucketsAreKept(t *testing.T) {
+	const now, day = clock.Instant(100 * time.Hour), 24 * time.Hour
+	for _, c := range []struct {
+		why  string
+		pace Pace
+		kept time.Duration
+	}{
+		{"a fast one", Pace{time.Second, 2}, day},
+		{"a slow one", Pace{20 * time.Hour, 2}, 40 * time.Hour},
+	} {
+		for after, want := range map[time.Duration]int{c.kept: 1, c.kept + 1: 0} {
+			var s Starts
+			s.Add(now, c.pace)
+			if s.Add(now.Add(after)); len(s.Buckets) != want {
+				t.Errorf("%s: %d buckets after %v, want %d", c.why, len(s.Buckets), after, want)
+			}
+		}
+	}
+	var s Starts
+	for i := range 17 {
+		s.Add(now, Pace{time.Second, i + 2})
+	}
+	if len(s.Buckets) != 16 || s.Buckets[0].Burst != 3 || s.Buckets[15].Burst != 18 {
+		t.Errorf("%v, want the last 16", s.Buckets)
+	}
+}

@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// edges are the packages there are and what each may import of this module.
+// edges are the packages there are and what each imports of this module, on any system.
 // lease and procwatch are leaves and meet only in cmd and below it; siblings never
 // meet, but for cmd/text, cmd/storename and cmd/tty, which others of cmd may use.
 var edges = map[string][]string{
 	"berth":                  {"berth/cmd"},
-	"berth/cmd":              {"berth/cmd/gates", "berth/cmd/job", "berth/cmd/wait", "berth/cmd/manual", "berth/cmd/open", "berth/cmd/stopping", "berth/cmd/storename", "berth/cmd/text", "berth/cmd/tokenfile", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/lease/filestore", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd":              {"berth/cmd/gates", "berth/cmd/job", "berth/cmd/wait", "berth/cmd/manual", "berth/cmd/open", "berth/cmd/stopping", "berth/cmd/storename", "berth/cmd/text", "berth/cmd/tokenfile", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/manual":       {},
 	"berth/cmd/gates":        {"berth/cmd/text", "berth/lease", "berth/limiter", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/job":          {"berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/lease/clock", "berth/limiter", "berth/procwatch"},
@@ -70,6 +70,7 @@ func withLease(pkg string, allowed []string) bool {
 }
 
 func TestLayout(t *testing.T) {
+	imported := map[string][]string{}
 	for _, goos := range []string{"linux", "darwin", "freebsd", "windows"} {
 		list := exec.Command("go", "list", "-json=ImportPath,Imports", "berth/...")
 		list.Env = append(list.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
@@ -91,6 +92,7 @@ func TestLayout(t *testing.T) {
 			if !known {
 				t.Errorf("%s is not in the list of packages: say what it may import", p.ImportPath)
 			}
+			imported[p.ImportPath] = append(imported[p.ImportPath], p.Imports...)
 			for _, i := range p.Imports {
 				if (i == "berth" || strings.HasPrefix(i, "berth/")) && !slices.Contains(allowed, i) && !withLease(i, allowed) {
 					t.Errorf("%s imports %s", p.ImportPath, i)
@@ -100,6 +102,16 @@ func TestLayout(t *testing.T) {
 						t.Errorf("%s imports %s, only %v may", p.ImportPath, i, who)
 					}
 				}
+			}
+		}
+	}
+	for pkg, allowed := range edges {
+		if imported[pkg] == nil {
+			t.Errorf("%s is in the list of packages and is no package", pkg)
+		}
+		for _, i := range allowed {
+			if !slices.Contains(imported[pkg], i) {
+				t.Errorf("%s does not import %s: take it off the list", pkg, i)
 			}
 		}
 	}

@@ -51,7 +51,11 @@ func TestMapOfScripts(t *testing.T) {
 	var rows []string
 	for _, m := range row.FindAllStringSubmatch(failures, -1) {
 		rows = append(rows, m[1])
-		if !named.MatchString(m[2]) && !namedTest.MatchString(m[2]) && !strings.HasPrefix(m[2], "no script: ") {
+		named := named.FindAllString(m[2], -1)
+		if slices.Sort(named); len(slices.Compact(slices.Clone(named))) < len(named) {
+			t.Errorf("%q names a script twice", m[1])
+		}
+		if named == nil && !namedTest.MatchString(m[2]) && !strings.HasPrefix(m[2], "no script: ") {
 			t.Errorf("%q has neither a script nor a test, and does not say why", m[1])
 		}
 	}

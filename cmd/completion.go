@@ -21,8 +21,14 @@ func complete(typed []string) error {
 	if len(typed) > 0 && typed[0] == "next" {
 		return printNext(os.Stdout, typed[1:])
 	}
-	if len(typed) != 1 || !slices.Contains(manual.Shells, typed[0]) {
-		return words.Usagef("berth completion", "takes one of %s, got %q", strings.Join(manual.Shells, ", "), typed)
+	shells := text.Or(manual.Shells)
+	switch {
+	case len(typed) == 0:
+		return words.Usagef("berth completion", "no shell named: %s", shells)
+	case len(typed) > 1:
+		return words.Usagef("berth completion", "takes one shell, got %d", len(typed))
+	case !slices.Contains(manual.Shells, typed[0]):
+		return words.Usagef("berth completion", "unknown shell %q: %s", typed[0], shells)
 	}
 	return write(os.Stdout, manual.Completion(typed[0]))
 }

@@ -100,6 +100,11 @@ func usageHint(e *words.UsageError) string {
 	if hinted := (*words.HintedError)(nil); errors.As(e.Err, &hinted) {
 		return hinted.Next
 	}
+	if unknown := (*words.UnknownCommandError)(nil); errors.As(e.Err, &unknown) {
+		if topic := topicMeant(unknown.Word); topic != "" {
+			return "berth help " + topic
+		}
+	}
 	return e.Cmd + " --help"
 }
 

@@ -61,16 +61,29 @@ func write(w io.Writer, page string) error {
 
 func noHelp(word string, commands []string) error {
 	next := "berth help"
-	if c := words.CommandMeant(word, commands); c != "" {
-		next = "did you mean berth help " + c + "?"
-	}
-	for _, t := range manual.Topics {
-		if text.Near(word, t) || word+"s" == t {
-			next = "did you mean berth help " + t + "?"
-		}
+	if m := cmp.Or(topicMeant(word), words.CommandMeant(word, commands)); m != "" {
+		next = "did you mean berth help " + m + "?"
 	}
 	err := fmt.Errorf("%q is neither a command (%s) nor a topic (%s)", word, strings.Join(commands, ", "), strings.Join(manual.Topics, ", "))
 	return words.Mistake(words.Hinted(err, next), "berth help")
+}
+
+// topicOf is the topic that tells of something.
+var topicOf = map[string]string{
+	"cron": "recipes", "crontab": "recipes", "ci": "recipes", "gpu": "recipes", "make": "recipes", "drain": "recipes",
+	"redis": "stores", "etcd": "stores", "remote": "stores",
+	"env": "scripting", "environment": "scripting", "exit-codes": "scripting", "exit": "scripting", "messages": "scripting",
+	"docker": "sharing", "containers": "sharing", "users": "sharing",
+}
+
+// topicMeant is the topic that a word seems to stand for, "" for none.
+func topicMeant(word string) string {
+	for _, t := range manual.Topics {
+		if word == t || text.Near(word, t) || word+"s" == t {
+			return t
+		}
+	}
+	return topicOf[word]
 }
 
 func listOfHelp() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"berth/cmd/job"
 	"berth/cmd/open"
@@ -82,26 +83,26 @@ func (m *messages) limit() {
 		ctx, cancel := context.WithTimeout(context.Background(), lastWords/2)
 		defer cancel()
 		p, err := m.store.Summary(ctx, l.Pool, lease.Ticket{})
-		m.say.notef("pool %s: limit %d is in force, not the %d of -n, because %s", l.Pool, l.InForce, n, whose(l, &p, err))
+		m.say.notef("pool %s: limit is %d, not %d: %s", l.Pool, l.InForce, n, whose(l, &p, err))
 	})
 }
 
 // whose says where the limit comes from that was in force for l.
 func whose(l *lease.Lease, p *lease.Pool, err error) string {
-	const unknown = "a job that was running requested it"
+	const unknown = "requested by a job that was running"
 	if err != nil {
 		return unknown
 	}
 	if p.Own.Limit != nil && *p.Own.Limit <= l.InForce {
-		says := fmt.Sprintf("'berth limit %s' says so", p.Name)
+		says := fmt.Sprintf("set by 'berth limit %s'", p.Name)
 		if by := view.SetBy(p.Own); by != "" && p.Own.Reason != "" {
-			says += ", " + by
+			says += ", " + strings.TrimPrefix(by, "set ")
 		}
 		return says
 	}
 	for _, h := range p.Holders {
 		if h.Lease.RequestedLimit == l.InForce && h.Lease.ID != l.ID {
-			return fmt.Sprintf("a running job requests it: %s", view.Describe(h.Lease))
+			return fmt.Sprintf("requested by a running job: %s", view.Describe(h.Lease))
 		}
 	}
 	return unknown

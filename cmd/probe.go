@@ -25,7 +25,7 @@ func showReadings(r words.Probe) (int, error) {
 	}
 	st.HandleSuspend()
 	a := newAsker(st, lease.Request{Pool: r.Pool, Weight: 1, Conditions: r.Conditions}, say)
-	found, err := probeMachine(st, a, r.Conditions)
+	found, err := probeMachine(st, a, r)
 	if err != nil {
 		return 0, err
 	}
@@ -39,8 +39,8 @@ func showReadings(r words.Probe) (int, error) {
 	return code, view.WriteProbe(os.Stdout, found)
 }
 
-func probeMachine(st *open.Store, a *gates.Asker, mine lease.Conditions) (*view.Probe, error) {
-	ctx := context.Background()
+func probeMachine(st *open.Store, a *gates.Asker, r words.Probe) (*view.Probe, error) {
+	ctx, mine := context.Background(), r.Conditions
 	pool, err := st.Summary(ctx, a.Request.Pool, lease.Ticket{})
 	if err != nil {
 		return nil, err
@@ -59,6 +59,9 @@ func probeMachine(st *open.Store, a *gates.Asker, mine lease.Conditions) (*view.
 		t := mine
 		if g.From == "pool" {
 			t = pool.Own.Conditions
+		}
+		if g.Gate == "ramp" && g.From == "" && !r.Ramp {
+			out.Gates[i].Says += "; the default with these gates"
 		}
 		if pool.Used < t.MinSlots && g.Gate != "rate" {
 			out.Gates[i].Says += fmt.Sprintf("; not asked with %d in use, --min-slots %d", pool.Used, t.MinSlots)

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"berth/cmd/manual"
+	"berth/cmd/text"
 	"berth/cmd/words"
 )
 
@@ -183,9 +184,9 @@ func TestFixedWords(t *testing.T) {
 			if known != (word != "no-such-word") {
 				t.Errorf("%s %s: %v: %s", flag, word, err, out)
 			}
-			if _, list, ok := strings.Cut(string(out), " is none of "); ok {
-				list, _, _ = strings.Cut(list, "\n")
-				if want := strings.Join(offered, ", "); list != want {
+			if _, list, ok := strings.Cut(string(out), " must be "); ok {
+				list, _, _ = strings.Cut(list, ", not ")
+				if want := text.Or(offered); list != want {
 					t.Errorf("%s takes %s; %s are offered", flag, list, want)
 				}
 			}

@@ -29,9 +29,9 @@ func (e *NameError) Error() string {
 	case storename.Tilde:
 		return fmt.Sprintf("%s: %q begins with a ~ that no shell has expanded", e.Spec.From, shown)
 	case storename.Address:
-		return fmt.Sprintf("%s: %q looks like the address of a server, and is no directory's name", e.Spec.From, shown)
+		return fmt.Sprintf("%s: %q looks like the address of a server, and is not a directory name", e.Spec.From, shown)
 	}
-	return fmt.Sprintf("%s: %q is no directory's name and no URL", e.Spec.From, shown)
+	return fmt.Sprintf("%s: %q is neither a directory name nor a URL", e.Spec.From, shown)
 }
 
 // NoRemoteError says that berth-remote cannot be run.

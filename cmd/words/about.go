@@ -1,5 +1,11 @@
 package words
 
+import (
+	"fmt"
+
+	"berth/cmd/text"
+)
+
 // Completion asks for the script of a shell, or for the words that complete a line.
 type Completion struct{ Words []string }
 
@@ -55,10 +61,15 @@ func helpCommand() Command {
 		Usage:    "Print the help of a command or a topic; without a word, list them.",
 		Synopsis: "berth help [COMMAND|TOPIC]",
 		parse: func(p *parser) any {
-			if len(p.operands()) == 0 {
+			switch o := p.operands(); len(o) {
+			case 0:
 				return Help{}
+			case 1:
+				return Help{Word: o[0]}
+			default:
+				p.fail(Hinted(fmt.Errorf("takes one COMMAND or TOPIC, got %d", len(o)), "berth help "+text.Quoted(o[:1])[0]))
+				return nil
 			}
-			return Help{Word: p.operands()[0]}
 		},
 	}
 }

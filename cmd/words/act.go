@@ -128,8 +128,12 @@ Name the pool once: with two names the script would start itself endlessly.`,
 		},
 		parse: func(p *parser) any {
 			h := Held{Store: p.store(), Verbose: p.switched("verbose")}
-			if len(p.operands()) != 1 {
-				p.fail(fmt.Errorf("takes one POOL, got %d", len(p.operands())))
+			switch n := len(p.operands()); {
+			case n == 0:
+				p.fail(Hinted(errors.New("no pool named"), "berth held POOL"))
+				return h
+			case n > 1:
+				p.fail(fmt.Errorf("takes one POOL, got %d", n))
 				return h
 			}
 			h.Pool = p.operands()[0]
@@ -172,8 +176,12 @@ func (p *parser) token() (t Token) {
 	switch {
 	case len(operands) == 1 && operands[0] == "check":
 		p.fail(Hinted(errors.New("no FILE is named"), "berth token check FILE"))
-	case len(operands) != 2 || operands[0] != "check":
-		p.fail(Hinted(fmt.Errorf("takes check and FILE, got %q", operands), "berth token check FILE"))
+	case len(operands) == 0:
+		p.fail(Hinted(errors.New("berth token needs a subcommand, and check is the only one"), "berth token check FILE"))
+	case operands[0] != "check":
+		p.fail(Hinted(fmt.Errorf("unknown subcommand %q: check is the only one", operands[0]), "berth token check FILE"))
+	case len(operands) > 2:
+		p.fail(Hinted(fmt.Errorf("takes one FILE, got %d", len(operands)-1), "berth token check FILE"))
 	case text == "":
 		p.fail(Hinted(errors.New("--token is missing and BERTH_TOKEN is not set: this does not run in a job of berth"), "berth run -- sh -c 'berth token check FILE && COMMAND'"))
 	case err != nil:

@@ -106,7 +106,7 @@ func (l *line) take(f *Flag, typed, value string, attached bool, rest []string) 
 		typed += "=" + value
 	case !attached && len(rest) == 0:
 		l.pending = f
-		l.fail(fmt.Errorf("%s lacks its value: it is the last word", typed))
+		l.fail(fmt.Errorf("%s needs a value", typed))
 		return rest
 	case !attached && strings.HasPrefix(rest[0], "-") && !(f.Kind == Number && isNegative(rest[0])):
 		l.lacks(f, typed, rest[0])
@@ -127,8 +127,12 @@ func (l *line) take(f *Flag, typed, value string, attached bool, rest []string) 
 
 // lacks refuses a value that looks like the next word, and says how to write such a value.
 func (l *line) lacks(f *Flag, typed, next string) {
-	err := fmt.Errorf("%s lacks its value: %q follows", typed, next)
-	switch missing := fmt.Sprintf("%s takes a %s; perhaps a variable there is not set", typed, f.Value); {
+	err := fmt.Errorf("%s needs a value, but %q follows", typed, next)
+	takes := "a " + f.Value
+	if words := choices[f.Name]; words != nil {
+		takes = text.Or(words)
+	}
+	switch missing := fmt.Sprintf("%s takes %s; perhaps a variable there is not set", typed, takes); {
 	case f.Kind == Number:
 	case next == "--":
 		err = Hinted(err, missing)
@@ -142,7 +146,9 @@ func (l *line) lacks(f *Flag, typed, next string) {
 func (l *line) unknown(word string) {
 	name, _, _ := strings.Cut(word, "=")
 	err := fmt.Errorf("unknown flag %s", name)
-	if f := meant(name, l.known); f != nil {
+	if f := meant(name, l.known); strings.TrimLeft(name, "-") == "version" {
+		err = Hinted(err, "berth version")
+	} else if f != nil {
 		way := strings.Join(f.Names(), ", ")
 		if doesNotWait[strings.TrimLeft(name, "-")] {
 			way = "--wait 0"

@@ -91,15 +91,15 @@ func TestNormal(t *testing.T) {
 // TestNormalRefuses: what would mean something else than it seems to.
 func TestNormalRefuses(t *testing.T) {
 	for _, c := range []struct{ command, typed, want, hint string }{
-		{"run", "-p -- make", `-p lacks its value: "--" follows`, "-p takes a NAME; perhaps a variable there is not set"},
-		{"run", "-p -n 1 make", `-p lacks its value: "-n" follows`, "-p takes a NAME; perhaps a variable there is not set; if -n is the value: --pool=-n"},
-		{"run", "--gate -x make", `--gate lacks its value: "-x" follows`, "--gate takes a CMD; perhaps a variable there is not set; if -x is the value: --gate=-x"},
-		{"run", "-p -1 make", `-p lacks its value: "-1" follows`, "-p takes a NAME; perhaps a variable there is not set; if -1 is the value: --pool=-1"},
-		{"run", "-qn -p x make", `-n lacks its value: "-p" follows`, ""},
-		{"run", "--wait --exec make", `--wait lacks its value: "--exec" follows`, ""},
-		{"run", "-n", `-n lacks its value: it is the last word`, ""},
-		{"ls", "--store -- x", `--store lacks its value: "--" follows`, "--store takes a WHERE; perhaps a variable there is not set"},
-		{"stop", "--reason -- x", `--reason lacks its value: "--" follows`, "--reason takes a TEXT; perhaps a variable there is not set"},
+		{"run", "-p -- make", `-p needs a value, but "--" follows`, "-p takes a NAME; perhaps a variable there is not set"},
+		{"run", "-p -n 1 make", `-p needs a value, but "-n" follows`, "-p takes a NAME; perhaps a variable there is not set; if -n is the value: --pool=-n"},
+		{"run", "--gate -x make", `--gate needs a value, but "-x" follows`, "--gate takes a CMD; perhaps a variable there is not set; if -x is the value: --gate=-x"},
+		{"run", "-p -1 make", `-p needs a value, but "-1" follows`, "-p takes a NAME; perhaps a variable there is not set; if -1 is the value: --pool=-1"},
+		{"run", "-qn -p x make", `-n needs a value, but "-p" follows`, ""},
+		{"run", "--wait --exec make", `--wait needs a value, but "--exec" follows`, ""},
+		{"run", "-n", `-n needs a value`, ""},
+		{"ls", "--store -- x", `--store needs a value, but "--" follows`, "--store takes a WHERE; perhaps a variable there is not set"},
+		{"stop", "--reason -- x", `--reason needs a value, but "--" follows`, "--reason takes a TEXT; perhaps a variable there is not set"},
 
 		{"run", "-n 1 -n 2 make", "--slots is given twice, as -n 1 and as -n 2: leave one out", ""},
 		{"run", "-n 1 -n 1 make", "--slots is given twice, as -n 1 and as -n 1: leave one out", ""},

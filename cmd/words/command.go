@@ -104,6 +104,9 @@ func Parse(words []string) (any, error) {
 			return c.build().read(words[1:])
 		}
 	}
+	if w := words[0]; len(words) == 1 && (w == "-v" || w == "-V") {
+		return nil, Mistake(Hinted(fmt.Errorf("unknown flag %s", w), "berth version"), "berth")
+	}
 	if strings.HasPrefix(words[0], "-") && words[0] != "-" {
 		return nil, Mistake(misplaced(words), "berth")
 	}
@@ -126,8 +129,15 @@ func (c Command) read(words []string) (any, error) {
 	return request, nil
 }
 
+// UnknownCommandError says that a word is not the name of a command.
+type UnknownCommandError struct{ Word string }
+
+func (e *UnknownCommandError) Error() string {
+	return fmt.Sprintf("%q is not a command of berth (to run it: berth run -- %s)", e.Word, text.Quoted([]string{e.Word})[0])
+}
+
 func noCommand(word string) error {
-	err := fmt.Errorf("%q is not a command of berth (to run it: berth run -- %s)", word, text.Quoted([]string{word})[0])
+	err := error(&UnknownCommandError{word})
 	if m := CommandMeant(word, names()); m != "" {
 		err = Hinted(err, fmt.Sprintf("did you mean berth %s?", m))
 	}
@@ -151,11 +161,14 @@ func misplaced(words []string) error {
 		operands = len(l.operands)
 	}
 	next := "berth " + c.Name + " " + typed.before(operands)
-	if operands > 0 {
+	switch {
+	case operands > 0:
 		next += "-- " + strings.Join(text.Quoted(l.operands), " ")
+	case c.operands:
+		next += "-- COMMAND"
 	}
 	name, _, _ := strings.Cut(words[0], "=")
-	return Hinted(fmt.Errorf("%s stands before the name of the command it belongs to", name), strings.TrimSpace(next))
+	return Hinted(fmt.Errorf("put %s after the command", name), strings.TrimSpace(next))
 }
 
 // commandOf is the command that such words are about, and the words without its name.
@@ -176,7 +189,7 @@ func commandOf(words []string) (c *Command, rest []string) {
 
 // noArguments refuses operands.
 func (p *parser) noArguments() {
-	if n := len(p.operands()); n > 0 {
-		p.fail(fmt.Errorf("takes no argument, got %d", n))
+	if o := p.operands(); len(o) > 0 {
+		p.fail(fmt.Errorf("unexpected argument %q", o[0]))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/cmd/storename"
+	"berth/cmd/tty"
 	"berth/procwatch"
 )
 
@@ -48,14 +49,17 @@ func (p *parser) disagree(s *Run) error {
 }
 
 // noCommand is the error when no command is named. In a crontab % ends the line, so of
-// '-n 50% -- COMMAND' only '-n 50' is left: the hint is for flags that may end with %.
+// '-n 50% -- COMMAND' only '-n 50' is left. The hint is for flags that may end with %, and
+// only where a crontab may be read: not on a terminal.
 func (p *parser) noCommand() error {
 	err := errors.New("no command to run")
+	next := "berth run " + typed.before(0) + "-- COMMAND"
 	for _, f := range []string{"slots", "max-cpu", "max-mem", "min-mem", "max-pressure", "target-cpu", "target-mem"} {
 		v := p.text(f)
-		if p.isSet(f) && strings.Trim(v[max(0, len(v)-1):], "0123456789") == "" {
-			return Hinted(err, fmt.Sprintf(`in a crontab %% ends the line; write \%% there: --%s %s\%%`, f, v))
+		digit := strings.Trim(v[max(0, len(v)-1):], "0123456789") == ""
+		if p.isSet(f) && digit && !tty.IsTerminal(0) && !tty.IsTerminal(2) {
+			return Hinted(err, fmt.Sprintf(`%s; if this is in a crontab: %% ends the line there, so write --%s %s\%%`, next, f, v))
 		}
 	}
-	return err
+	return Hinted(err, next)
 }

@@ -103,7 +103,10 @@ func (l *Limit) operands() []string {
 		}
 	}
 	switch {
-	case len(words) < 1 || len(words) > 2:
+	case len(words) == 0:
+		p.fail(Hinted(errors.New("no pool named"), "berth limit POOL"))
+		return nil
+	case len(words) > 2:
 		p.fail(fmt.Errorf("takes POOL, or POOL and N, auto or none; got %s", text.Plural(len(words), "argument")))
 		return nil
 	case len(words) == 1 && !p.isSet("pool") && isLimit(words[0]):

@@ -3,6 +3,7 @@ package words
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"berth/cmd/text"
 	"berth/cmd/tty"
 )
 
@@ -70,15 +72,23 @@ func (p *parser) switched(name string) bool {
 	return false
 }
 
-func (p *parser) oneOf(name string, allowed ...string) string {
+// choices are the words that a flag takes, where it takes no others.
+var choices = map[string][]string{
+	"on-busy":   {"fail", "skip", "run"},
+	"hold":      {"command", "tree"},
+	"leftovers": {"keep", "kill"},
+	"nested":    {"reuse", "take", "fail"},
+	"on-lost":   {"kill", "warn"},
+}
+
+// choice is the value of a flag that takes one of its choices.
+func (p *parser) choice(name string) string {
 	v := p.text(name)
-	for _, w := range allowed {
-		if v == w {
-			return v
-		}
+	if !slices.Contains(choices[name], v) {
+		p.check(name, fmt.Errorf("must be %s, not %q", text.Or(choices[name]), v))
+		return ""
 	}
-	p.check(name, fmt.Errorf("%q is none of %s", v, strings.Join(allowed, ", ")))
-	return ""
+	return v
 }
 
 func (p *parser) duration(name string) time.Duration {

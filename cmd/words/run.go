@@ -90,10 +90,10 @@ func (p *parser) run() Run {
 		Store: p.store(), Quiet: p.switched("quiet"), Verbose: p.switched("verbose"), Exec: p.on("exec"),
 		Argv:        p.operands(),
 		Wait:        p.wait(),
-		OnBusy:      p.oneOf("on-busy", "fail", "skip", "run"),
-		Hold:        p.oneOf("hold", "command", "tree"),
-		Leftovers:   p.oneOf("leftovers", "keep", "kill"),
-		Nested:      p.oneOf("nested", "reuse", "take", "fail"),
+		OnBusy:      p.choice("on-busy"),
+		Hold:        p.choice("hold"),
+		Leftovers:   p.choice("leftovers"),
+		Nested:      p.choice("nested"),
 		OnLost:      p.onLost(),
 		Signal:      p.signal("signal"),
 		KillAfter:   p.duration("kill-after"),
@@ -129,7 +129,13 @@ func (p *parser) request() lease.Request {
 		t, r.Limit = p.auto(t)
 	case p.isSet("slots"):
 		p.onlyAuto("-n " + n)
-		parsed(p, "slots", &r.Limit, func(s string) (int, error) { return ParseSlots(s, gate.CPUs) })
+		parsed(p, "slots", &r.Limit, func(s string) (int, error) {
+			slots, err := ParseSlots(s, gate.CPUs)
+			if err != nil && s == "0" {
+				err = Hinted(err, fmt.Sprintf("berth limit %s 0 drains the pool: no new job starts", r.Pool))
+			}
+			return slots, err
+		})
 	default:
 		p.onlyAuto("the number of CPUs")
 		r.Fallback = gate.CPUs()
@@ -149,7 +155,7 @@ func (p *parser) request() lease.Request {
 func (p *parser) onLost() string {
 	switch {
 	case p.isSet("on-lost"):
-		return p.oneOf("on-lost", "kill", "warn")
+		return p.choice("on-lost")
 	case storename.IsURL(p.store().Where):
 		return "kill"
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"berth/cmd/storename"
-	"berth/cmd/text"
 	"berth/lease"
 )
 
@@ -48,6 +47,7 @@ type Probe struct {
 	Store      storename.Spec
 	Pool       string
 	Conditions lease.Conditions // those that were typed
+	Ramp       bool // --ramp was typed
 	JSON       bool
 }
 
@@ -82,11 +82,11 @@ func (p *parser) probe() Probe {
 	p.agree(mine, 0)
 	p.check("pool", lease.CheckPool(p.text("pool")))
 	if operands := p.operands(); len(operands) > 0 {
-		err := fmt.Errorf("takes flags only; got %s", text.Plural(len(operands), "argument"))
+		err := fmt.Errorf("unexpected argument %q: berth probe takes only flags", operands[0])
 		if lease.CheckPool(operands[0]) == nil {
 			err = Hinted(err, "berth probe -p "+operands[0]+", if that is a pool")
 		}
 		p.fail(err)
 	}
-	return Probe{Store: p.store(), Pool: p.text("pool"), Conditions: mine.pack(), JSON: p.on("json")}
+	return Probe{Store: p.store(), Pool: p.text("pool"), Conditions: mine.pack(), Ramp: p.isSet("ramp"), JSON: p.on("json")}
 }

@@ -33,7 +33,7 @@ func factOf(err error) string {
 	case errors.As(err, &busy):
 		return busyText(busy)
 	case errors.As(err, new(*lease.DamagedError)):
-		return fmt.Sprintf("%v; it counts as taken, because its job may still run", err)
+		return fmt.Sprintf("%v; the slot is treated as taken, because its job may still run", err)
 	case errors.Is(err, lease.ErrNotFound) && !errors.As(err, new(words.Nowhere)):
 		return fmt.Sprintf("%v (it never existed or is over)", err)
 	}

@@ -15,24 +15,24 @@ const appHelp = `berth runs a command only while fewer than N of its kind are ru
 
 Usage:
   berth run [flags] [--] COMMAND [ARG...]  run COMMAND when a slot is free
-  berth ls [POOL...]                       who holds, who waits, and why
+  berth ls [POOL...]                       show who holds, who waits, and why
   berth limit POOL [N|P%|auto|none]        show, set, remove a pool's own limit
-  berth probe                              what the gates read of this machine
+  berth probe                              show readings and what gates say
   berth stop LEASE... | --pool P --label L end jobs with all their processes
-  berth keepalive [LEASE]                  reset a job's idle clock
-  berth held POOL                          does this run inside a job of POOL?
+  berth keepalive [LEASE]                  restart a job's --idle-timeout
+  berth held POOL                          exit 0 inside a job of POOL, else 1
   berth token check FILE                   fail if a newer lease was granted
   berth completion bash|zsh|fish           print the shell's completion
   berth man                                print the man page
-  berth version                            which berth this is
-  berth help [COMMAND|TOPIC]               tell more
+  berth version                            print the version
+  berth help [COMMAND|TOPIC]               show help
 
 Topics:
 `
 
 const appExamples = `
 Examples:
-  berth run -n 4 -p build -- make test            at most 4 of the pool build
+  berth run -n 4 -p build -- make test            at most 4 at a time
   berth run -n auto --min-mem 2G -- ./job         while the machine has room
 `
 

@@ -14,10 +14,11 @@ func completionCommand() Command {
 		Name:     "completion",
 		Usage:    "Print the script that completes berth's commands in a shell.",
 		Synopsis: "berth completion bash|zsh|fish",
-		Description: `It completes commands, flags and their words, topics, and, from the store that
-is in force, pools and leases. To switch it on:
+		Description: `It completes commands, flags and their words, topics, and the pools and leases
+of the store in use. To switch it on:
   source <(berth completion bash)              in ~/.bashrc
   source <(berth completion zsh)               in ~/.zshrc, after compinit
+  mkdir -p ~/.config/fish/completions          once, for fish
   berth completion fish >~/.config/fish/completions/berth.fish
 
 The scripts call 'berth completion next -- WORD...' to complete the last WORD.`,
@@ -33,7 +34,8 @@ func manCommand() Command {
 		Name:     "man",
 		Usage:    "Print the man page, with all topics of berth help.",
 		Synopsis: "berth man",
-		Description: `It is made of the same texts as berth help. To keep it where man finds it:
+		Description: `It is made of the same texts as berth help. To install it, as root:
+  install -d /usr/local/share/man/man1
   berth man >/usr/local/share/man/man1/berth.1`,
 		parse: func(p *parser) any { p.noArguments(); return Man{} },
 	}
@@ -45,7 +47,7 @@ type Version struct{ JSON bool }
 func versionCommand() Command {
 	return Command{
 		Name:     "version",
-		Usage:    "Print which berth this is: version or revision, Go, platform.",
+		Usage:    "Print the version: release or revision, Go version, platform.",
 		Synopsis: "berth version [--json]",
 		Flags:    []Flag{{Name: "json", Kind: Switch, Usage: "print JSON, see berth help json"}},
 		parse:    func(p *parser) any { p.noArguments(); return Version{JSON: p.on("json")} },
@@ -58,7 +60,7 @@ type Help struct{ Word string }
 func helpCommand() Command {
 	return Command{
 		Name:     "help",
-		Usage:    "Print the help of a command or a topic; without a word, list them.",
+		Usage:    "Print the help of a command or a topic; without an argument, list them.",
 		Synopsis: "berth help [COMMAND|TOPIC]",
 		parse: func(p *parser) any {
 			switch o := p.operands(); len(o) {

@@ -29,8 +29,8 @@ ended by this command itself. It returns when all are gone.
 
 LEASE is an id that 'berth ls' shows, its beginning, its hex part or at least 4
 digits of that, or the pid of a berth or its command on this machine. If it is
-unknown the exit code is 1. If it may be several, the exit code is 125 and none
-is stopped. A command that exits with 0 when it is stopped makes its berth exit
+unknown the exit code is 1. If it is ambiguous, the exit code is 125 and none is
+stopped. A command that exits with 0 when it is stopped makes its berth exit
 with 128+n, n being the signal that was sent first.`,
 		Flags: []Flag{
 			poolFlag("stop all jobs and waiters of this pool"),
@@ -112,16 +112,16 @@ type Held struct {
 func heldCommand() Command {
 	return Command{
 		Name:     "held",
-		Usage:    "Exit with 0 inside a job that holds its slot in POOL, with 1 elsewhere.",
+		Usage:    "Exit with 0 if run inside a job that holds a slot in POOL, else with 1.",
 		Synopsis: "berth held [flags] POOL",
-		Description: `Exit code 125 means that it could not be found out. berth looks at processes and
+		Description: `Exit code 125 means that berth could not find out. berth looks at processes and
 not at BERTH_POOL, which processes that a job leaves behind still have. What
 --on-busy run starts without a slot is not inside.
 
 At the top of a script that must not run twice at once (bash "$0" for bash):
   pool=nightly
   berth held "$pool" || exec berth run -n 1 -p "$pool" -- sh "$0" "$@"
-Name the pool once: with two names the script would start itself endlessly.`,
+Name the pool once: with two names the script would start itself forever.`,
 		Flags: []Flag{
 			storeFlag(""), ownerFlag(""),
 			{Name: "verbose", Short: "v", Kind: Switch, Usage: "say which job it is, or that there is none [$BERTH_VERBOSE]"},

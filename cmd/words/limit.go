@@ -29,10 +29,10 @@ type Limit struct {
 func limitCommand() Command {
 	return Command{
 		Name:     "limit",
-		Usage:    "Show, set or remove a pool's own limit and gates, which count for every caller.",
+		Usage:    "Show, set or remove a pool's own limit and gates, which apply to every caller.",
 		Synopsis: "berth limit [flags] POOL [N|P%|auto|none]",
-		Description: `0 drains the pool: running jobs finish, no new one starts. A caller's -n counts
-when it is smaller, and a caller's gates come on top. Settings that are not
+		Description: `0 drains the pool: running jobs finish, no new one starts. A caller's -n applies
+if it is smaller, and a caller's gates come on top. Settings that are not
 named stay, but a new limit drops the reason of the last one. none removes the
 limit and nothing else. To remove one gate, use --clear and set the others
 again. Waiters see a change at once. A percentage like 50% is of the CPUs of

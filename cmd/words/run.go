@@ -36,22 +36,22 @@ type Run struct {
 func runFlags() []Flag {
 	const slots, line, job, server, other = "Slots", "Waiting", "Running", "On a server", "Other"
 	flags := []Flag{
-		{Group: slots, Name: "pool", Short: "p", Value: "NAME", Default: "default", Usage: "count the slots of this pool (default: default)"},
-		{Group: slots, Name: "slots", Short: "n", Value: "N", Kind: Number, Usage: "start only while fewer than N slots of the pool are in use: a number, a share of the CPUs like 50%, or auto for as many as the machine can carry, see berth help gates (default: the pool's own limit, else the number of CPUs)"},
+		{Group: slots, Name: "pool", Short: "p", Value: "NAME", Default: "default", Usage: "use this pool (default: default)"},
+		{Group: slots, Name: "slots", Short: "n", Value: "N", Kind: Number, Usage: "start only while fewer than N slots of the pool are in use: a number, a share of the CPUs like 50%, or auto for as many as the machine can handle, see berth help gates (default: the pool's own limit, else the number of CPUs)"},
 		{Group: slots, Name: "weight", Value: "K", Default: "1", Kind: Number, Usage: "take K slots at once (default: 1)"},
 		{Group: slots, Name: "hold", Value: "WHAT", Default: "command", Usage: "keep the slot until the command ends (command), or until its last descendant ends (tree) (default: command)"},
 		{Group: slots, Name: "nested", Value: "HOW", Default: "reuse", Usage: "inside a job of the same pool: reuse its slot, take another one, or fail (default: reuse)"},
 
-		{Group: line, Name: "wait", Value: "D", Kind: Number, Usage: "wait at most this long for a slot; 0 does not wait (default: for ever; 0 with --on-busy skip or run) [$BERTH_WAIT]"},
+		{Group: line, Name: "wait", Value: "D", Kind: Number, Usage: "wait at most this long for a slot; 0 does not wait (default: forever; 0 with --on-busy skip or run) [$BERTH_WAIT]"},
 		{Group: line, Name: "on-busy", Value: "WHAT", Default: "fail", Usage: "after that time: fail (exit code 75), skip (exit code 0, nothing runs), or run without a slot (default: fail)"},
 		{Group: line, Name: "priority", Value: "P", Default: "0", Kind: Number, Usage: "from -20 to 20, like nice: the lower number goes first, equal ones in order of arrival (default: 0)"},
 		{Group: line, Name: "ticket", Value: "KEY", Usage: "when this berth gives up or is killed, keep its place in the line for the next one with the same KEY"},
 		{Group: line, Name: "ticket-grace", Value: "D", Default: "2m", Kind: Number, Usage: "keep the place for this long (default: 2m)"},
 
 		{Group: job, Name: "timeout", Value: "D", Kind: Number, Usage: "end the command and all its descendants after this running time; exit code 124 (default: 0, never)"},
-		{Group: job, Name: "idle-timeout", Value: "D", Kind: Number, Usage: "the same after this time without a 'berth keepalive' (default: 0, never)"},
+		{Group: job, Name: "idle-timeout", Value: "D", Kind: Number, Usage: "end the command and all its descendants after this time without a 'berth keepalive'; exit code 124 (default: 0, never)"},
 		{Group: job, Name: "signal", Value: "SIG", Default: "TERM", Kind: Number, Usage: "end a job with this signal first (default: TERM)"},
-		{Group: job, Name: "kill-after", Value: "D", Default: "10s", Kind: Number, Usage: "and with KILL this much later (default: 10s)"},
+		{Group: job, Name: "kill-after", Value: "D", Default: "10s", Kind: Number, Usage: "send KILL this long after that signal (default: 10s)"},
 		{Group: job, Name: "leftovers", Value: "WHAT", Default: "keep", Usage: "what to do with processes that still run when the command ends: keep them, or end them before the slot is freed (kill) (default: keep)"},
 		{Group: job, Name: "heartbeat", Value: "D", Default: "5s", Kind: Number, Usage: "write a heartbeat this often; 'berth ls' shows its age (default: 5s; at most 15s on Redis)"},
 		{Group: job, Name: "label", Value: "K=V", Kind: List, Usage: "show this label in 'berth ls', and set BERTH_LABEL_K for the command; repeatable"},
@@ -59,7 +59,7 @@ func runFlags() []Flag {
 
 		{Group: server, Name: "ttl", Value: "D", Default: "30s", Kind: Number, Usage: "free the slot about this long after the last heartbeat; from 1s to 24h (default: 30s)"},
 		{Group: server, Name: "on-lost", Value: "WHAT", Usage: "when the lease is lost: end the command before another one may start, exit code 74 (kill), or let it run uncounted (warn) (default: kill; warn with a directory)"},
-		{Group: server, Name: "redis-wait", Value: "N", Default: "0", Kind: Number, Usage: "count a grant or a heartbeat only when N replicas of Redis have it (default: 0)"},
+		{Group: server, Name: "redis-wait", Value: "N", Default: "0", Kind: Number, Usage: "accept a grant or a heartbeat only when N replicas of Redis have it (default: 0)"},
 	}
 	return append(append(flags, gateFlags()...),
 		storeFlag(other), ownerFlag(other),
@@ -74,8 +74,9 @@ func runCommand() Command {
 		Synopsis: "berth run [flags] [--] COMMAND [ARG...]",
 		Description: `Callers of a pool are served in the order in which they come. The exit code is
 that of COMMAND, or 75 no slot in time, 124 time limit, 125 berth itself failed,
-126 and 127 COMMAND cannot be run or is not found (it is looked up before the
-wait and at the start), 128+n ended by signal n. See berth help scripting.
+126 and 127 COMMAND cannot be run or is not found, 128+n ended by signal n. See
+berth help scripting. COMMAND is looked up twice: before the wait, so that a
+mistake shows at once, and at the start.
 
 D is a duration: seconds like 30 or 1.5, or with a unit: 300ms, 5min, 1h30m, 1d.
 Recipes are in berth help recipes.`,

@@ -47,18 +47,19 @@ type Probe struct {
 	Store      storename.Spec
 	Pool       string
 	Conditions lease.Conditions // those that were typed
-	Ramp       bool // --ramp was typed
+	Ramp       bool             // --ramp was typed
 	JSON       bool
 }
 
 func probeCommand() Command {
 	return Command{
 		Name:     "probe",
-		Usage:    "Show what the gates read of this machine, and what they say.",
+		Usage:    "Show this machine's readings, and which gates are open.",
 		Synopsis: "berth probe [flags]",
 		Description: `Checks the given gates and those of the pool's own settings once, as 'berth run'
 does for the head of the line. Exit code 0 when all are open, 75 when one is
-closed. No job starts and no slot is taken, but a --gate command runs.`,
+closed. A gate that reads the machine brings a --ramp of 1s, unless you set it.
+No job starts and no slot is taken, but a --gate command runs.`,
 		Flags: append([]Flag{
 			{Name: "pool", Short: "p", Value: "NAME", Default: "default", Usage: "with this pool's own settings and the needs of its jobs (default: default)"},
 			{Name: "slots", Short: "n", Value: "auto", Kind: Number, Usage: "with the gates of -n auto"},

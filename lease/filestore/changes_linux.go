@@ -2,7 +2,6 @@ package filestore
 
 import (
 	"context"
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"time"
@@ -82,12 +81,10 @@ func (s *Store) watchAll(f *os.File, pools []string) {
 
 // newDirectory reports whether one was made, or events were lost.
 func newDirectory(b []byte) bool {
-	for len(b) >= unix.SizeofInotifyEvent {
-		mask := binary.NativeEndian.Uint32(b[4:])
+	for mask := range events(b) {
 		if mask&unix.IN_Q_OVERFLOW != 0 || mask&unix.IN_ISDIR != 0 && mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 {
 			return true
 		}
-		b = b[min(len(b), unix.SizeofInotifyEvent+int(binary.NativeEndian.Uint32(b[12:]))):]
 	}
 	return false
 }

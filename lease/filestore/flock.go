@@ -18,10 +18,10 @@ type fileLock struct {
 	f    *os.File // nil: not open, so not locked
 }
 
-// lock does not check what kind of file it is. O_NONBLOCK does not wait for the other end
-// of a FIFO, and after locking, callers compare the file with one that was
-// checked, or read it through a descriptor that was.
-func (d *dir) lock(name string) *fileLock { return &fileLock{in: d, name: name} }
+// lockOf returns a lock that is not taken yet. It does not check what kind of file it is.
+// O_NONBLOCK does not wait for the other end of a FIFO, and after locking, callers compare
+// the file with one that was checked, or read it through a descriptor that was.
+func (d *dir) lockOf(name string) *fileLock { return &fileLock{in: d, name: name} }
 
 func (l *fileLock) open() error {
 	if l.f != nil {

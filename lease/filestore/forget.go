@@ -124,7 +124,7 @@ func (p *pool) forgetIfIdle(root *dir, f *os.File) {
 	if got, err := tryLock(p.top.f); !got || err != nil {
 		return // another process has it open
 	}
-	l := p.top.lock("lock")
+	l := p.top.lockOf("lock")
 	if got, err := l.TryLock(); !got || err != nil {
 		return
 	}

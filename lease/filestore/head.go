@@ -164,7 +164,7 @@ func (p *pool) silentEnds(st slotState) (all []lease.Process) {
 
 func (t *place) waitHead(ctx context.Context) error {
 	h, o := &t.head, &t.pool.s.opts.Timings
-	if h.watch == nil && !h.unwatched && h.open(t.pool) {
+	if h.watch == nil && !h.unwatched && h.startWatch(t.pool) {
 		return nil // check once more: something may have happened before the watch began
 	}
 	if h.watch != nil {
@@ -185,8 +185,8 @@ func (t *place) waitHead(ctx context.Context) error {
 	return nil
 }
 
-// open reports whether there is a watch now.
-func (h *head) open(p *pool) bool {
+// startWatch reports whether there is a watch now.
+func (h *head) startWatch(p *pool) bool {
 	d, err := p.in(slots, true)
 	if err == nil {
 		h.watch, err = newWatch(d)

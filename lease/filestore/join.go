@@ -85,7 +85,7 @@ func (t *place) join(ix *index, r lease.Request) error {
 	}
 	for step := uint64(1); ; step *= 2 {
 		err := t.writeTicket(creatingNew)
-		if !errors.Is(err, fs.ErrExist) || step > 1<<20 {
+		if !errors.Is(err, fs.ErrExist) || step > 1<<20 { // a million names in a row are taken
 			return err
 		}
 		// Something that berth did not make has that name: the index counts up before a

@@ -32,7 +32,7 @@ func (s *Store) keepalive(ctx context.Context, id string) (e lease.Entry, err er
 		return e, err
 	}
 	defer p.close()
-	if a := p.guess(id); a.dir == slots {
+	if a := p.guess(id); a.where == slots {
 		if r := p.readID(a, id); r != nil && r.lease != nil && p.s.runs(r) {
 			return lease.Entry{Lease: r.lease, HeartbeatAge: -1}, p.writeKeepalive(r.lease, s.Clock())
 		}

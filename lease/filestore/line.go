@@ -41,12 +41,12 @@ func (p *pool) scanLine(ix *index, name string, checkFrozen bool) (f front, err 
 		case standing:
 			f.pred, f.ahead = n, len(before)+1
 		case frozen:
-			_ = p.note(n, p.asideNow(false))
+			_ = p.noteAside(n, p.asideNow(false))
 			f.passedFrozen = true
 		case frozenPassed:
 			f.passedFrozen = true
 		case kept:
-			_ = p.note(n, p.asideNow(true)) // from now on its grace is counted
+			_ = p.noteAside(n, p.asideNow(true)) // from now on its grace is counted
 		case dead:
 			if swept++; swept == 1 {
 				err = p.announceRemoval(ix)

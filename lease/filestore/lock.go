@@ -69,7 +69,7 @@ func (p *pool) withIndex(fn func(*index) error) error {
 
 // lock takes the pool's lock: how is LOCK_EX or LOCK_SH. See awaitLock for stuck.
 func (p *pool) lock(ctx context.Context, how int, stuck func(*lease.LockHeldError) error) (*fileLock, error) {
-	l := p.top.lock("lock")
+	l := p.top.lockOf("lock")
 	if got, err := l.try(how); got || err != nil {
 		return l, err
 	}
@@ -160,7 +160,7 @@ func (w *lockWatch) held() *lease.LockHeldError {
 func (p *pool) sampleLock() (s lockSample) {
 	s.index = p.header()
 	s.pid = p.s.lockOwner(p.file)
-	l := p.top.lock("lock") // not p.file: an unlock that fails would leave us the lock
+	l := p.top.lockOf("lock") // not p.file: an unlock that fails would leave us the lock
 	free, err := l.TryRLock()
 	l.Unlock()
 	s.taken = s.pid != 0 || !free || err != nil

@@ -197,7 +197,7 @@ func kind(mode uint32) string {
 	}
 }
 
-func open(path string, flags int, mode uint32) (int, error) {
+func openPath(path string, flags int, mode uint32) (int, error) {
 	for {
 		fd, err := unix.Open(path, flags, mode)
 		if err != unix.EINTR {

@@ -167,7 +167,7 @@ func (t *place) remove(ix *index) error {
 func (t *place) Leave(ctx context.Context) error {
 	err := t.pool.locked(ctx, func(ix *index) error {
 		if t.ticket.Key != "" && t.readNotes(ix) == nil {
-			if err := t.pool.note(t.name, t.pool.asideNow(true)); err != nil {
+			if err := t.pool.noteAside(t.name, t.pool.asideNow(true)); err != nil {
 				return err
 			}
 			t.lock.Unlock()
@@ -184,7 +184,7 @@ func (t *place) Leave(ctx context.Context) error {
 // StepAside implements lease.Place.
 func (t *place) StepAside(ctx context.Context) error {
 	return t.pool.locked(ctx, func(*index) error {
-		if err := t.pool.note(t.name, t.pool.asideNow(false)); err != nil {
+		if err := t.pool.noteAside(t.name, t.pool.asideNow(false)); err != nil {
 			return err
 		}
 		t.lock.Unlock() // here, as in remove
@@ -219,7 +219,7 @@ func (t *place) Return(ctx context.Context) error {
 		if !ok {
 			return t.replaceFile(ix)
 		}
-		err := t.pool.note(t.name, &aside{Back: true})
+		err := t.pool.noteAside(t.name, &aside{Back: true})
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 
@@ -22,7 +21,6 @@ import (
 type pool struct {
 	s    *Store
 	name string
-	dir  string // its path, for messages
 
 	mu   sync.Mutex
 	root *dir
@@ -53,12 +51,12 @@ func (s *Store) pool(name string, create bool) (*pool, error) {
 	if err := lease.CheckPool(name); err != nil {
 		return nil, err
 	}
-	p := &pool{s: s, name: name, dir: s.path(name)}
+	p := &pool{s: s, name: name}
 	err := p.open(false)
 	create = create || errors.Is(err, fs.ErrNotExist) && p.hasRest()
 	for try := 0; create && errors.Is(err, fs.ErrNotExist) && try < 10; try++ {
 		p.close()
-		err = p.open(true) // ErrNotExist: another process removes the pool just now
+		err = p.open(true) // ErrNotExist: another process has just removed the pool, hardly ten times in a row
 	}
 	if err != nil {
 		p.close()
@@ -116,7 +114,7 @@ func (p *pool) open(create bool) (err error) {
 }
 
 func (p *pool) path(parts ...string) string {
-	return filepath.Join(append([]string{p.dir}, parts...)...)
+	return p.s.path(append([]string{p.name}, parts...)...)
 }
 
 func (p *pool) slotPath(i int) string { return p.path(slots, strconv.Itoa(i)) }
@@ -226,7 +224,7 @@ func (p *pool) inPlace() bool {
 			return false
 		}
 	}
-	return p.s.inPlace(p.root) && p.root.leadsTo(p.name, &p.top.st) && p.top.stillIs("lock", p.file)
+	return p.s.leadsTo(p.root) && p.root.leadsTo(p.name, &p.top.st) && p.top.stillIs("lock", p.file)
 }
 
 // replaced returns what was removed or replaced on the path to f, the file that we opened as
@@ -235,10 +233,10 @@ func (p *pool) replaced(i int, f *os.File) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch d := p.subs[slots]; {
-	case !p.s.inPlace(p.root):
+	case !p.s.leadsTo(p.root):
 		return p.s.dir
 	case !p.root.leadsTo(p.name, &p.top.st):
-		return p.dir
+		return p.path()
 	case d == nil || !p.top.leadsTo(slots, &d.st):
 		return p.path(slots)
 	case !d.stillIs(strconv.Itoa(i), f):

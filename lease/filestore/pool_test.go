@@ -36,7 +36,7 @@ func TestLockOfNobodyIsNotStuck(t *testing.T) {
 		t.Errorf("nobody holds it, and it says: %v", err)
 	}
 
-	hog := p.top.lock("lock")
+	hog := p.top.lockOf("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestLockThatChangesHands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	hog := p.top.lock("lock")
+	hog := p.top.lockOf("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestLockThatComesTooLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	hog := p.top.lock("lock")
+	hog := p.top.lockOf("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestReleaseWhileTheLockIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	hog := p.top.lock("lock")
+	hog := p.top.lockOf("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestUnusedWhileTheLockIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	hog := p.top.lock("lock")
+	hog := p.top.lockOf("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func (s *Store) cannotUse(err error) error {
 func (s *Store) rootDir() (*dir, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.root != nil && s.inPlace(s.root) {
+	if s.root != nil && s.leadsTo(s.root) {
 		return s.root, nil
 	}
 	root, err := s.openRoot()
@@ -80,14 +80,14 @@ func (s *Store) rootDir() (*dir, error) {
 	return root, nil
 }
 
-// inPlace reports whether the store's path still leads to root.
-func (s *Store) inPlace(root *dir) bool {
+// leadsTo reports whether the store's path still leads to root.
+func (s *Store) leadsTo(root *dir) bool {
 	var st unix.Stat_t
 	return unix.Stat(s.dir, &st) == nil && st.Dev == root.st.Dev && st.Ino == root.st.Ino
 }
 
 func (s *Store) openRoot() (*dir, error) {
-	fd, err := open(s.dir, dirFlags, 0)
+	fd, err := openPath(s.dir, dirFlags, 0)
 	if err != nil && err != unix.ENOENT {
 		var st unix.Stat_t
 		if err := unix.Lstat(s.dir, &st); err != nil {
@@ -102,7 +102,7 @@ func (s *Store) openRoot() (*dir, error) {
 		if s.isDefault || st.Uid != uint32(os.Geteuid()) && st.Uid != 0 && (s.opts.Owner == nil || st.Uid != *s.opts.Owner) {
 			return nil, s.foreign(st.Uid, "is a symbolic link of uid %d", st.Uid)
 		}
-		fd, err = open(s.dir, dirFlags&^unix.O_NOFOLLOW, 0)
+		fd, err = openPath(s.dir, dirFlags&^unix.O_NOFOLLOW, 0)
 	}
 	if err != nil {
 		return nil, err

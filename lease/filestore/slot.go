@@ -135,7 +135,7 @@ func (s *slotScan) add(i int) {
 	s.some[i] = true
 }
 
-func (s *slotScan) note(i int, st slotState) {
+func (s *slotScan) found(i int, st slotState) {
 	if s.inUse == nil {
 		s.inUse = map[int]slotState{}
 	}
@@ -163,7 +163,7 @@ func (p *pool) checkSlots(ix *index, scan *slotScan) *lease.DamagedError {
 		if st.free() {
 			ix.mark(i, 0)
 		} else {
-			scan.note(i, st)
+			scan.found(i, st)
 		}
 		sound = sound || st.locked || st.orphan
 	}

@@ -45,9 +45,8 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (h lease.Holdin
 // ownFiles is how many descriptors this process has open besides those of its slots.
 const ownFiles = 32
 
-// checkWeight refuses to take more slots than this process can have open: each is a
-// lock on a file of its own. Otherwise we would find out
-// only after making hundreds of files.
+// checkWeight refuses to take more slots than this process can have open: each is a lock on a
+// file of its own. Otherwise we would find out only after making hundreds of files.
 func checkWeight(weight int) error {
 	var may unix.Rlimit
 	if weight == 1 || unix.Getrlimit(unix.RLIMIT_NOFILE, &may) != nil {

@@ -58,7 +58,7 @@ func (p *pool) drop(m match) error {
 	if err := p.announceRemoval(m.ix); err != nil {
 		return err
 	}
-	if err := p.remove(m.location.dir, m.name); err != nil {
+	if err := p.remove(m.location.where, m.name); err != nil {
 		return err
 	}
 	m.ix.line = max(0, m.ix.line-1) // files may have been made or removed by hand
@@ -116,7 +116,7 @@ func (s *Store) poolOf(id string) (*pool, error) {
 }
 
 // location is a record's file: its directory in the pool, and its name.
-type location struct{ dir, name string }
+type location struct{ where, name string }
 
 // locations lists the tickets, and the slots that the index has in use.
 func (p *pool) locations(ix *index) (all []location, err error) {
@@ -139,11 +139,11 @@ func (p *pool) guess(id string) location {
 	if i, ok := p.s.opts.SlotOf(id); ok && i >= 0 {
 		return location{slots, strconv.Itoa(i)}
 	}
-	for _, dir := range []string{line, slots} {
-		names, _ := p.names(dir)
+	for _, where := range []string{line, slots} {
+		names, _ := p.names(where)
 		for _, n := range names {
-			if p.readID(location{dir, n}, id) != nil {
-				return location{dir, n}
+			if p.readID(location{where, n}, id) != nil {
+				return location{where, n}
 			}
 		}
 	}
@@ -152,7 +152,7 @@ func (p *pool) guess(id string) location {
 
 // inUse returns the record of id if it is at a and has not ended. It needs the pool's lock.
 func (p *pool) inUse(ix *index, a location, id string) *record {
-	if a.dir == slots {
+	if a.where == slots {
 		i, err := strconv.Atoi(a.name)
 		if err != nil || i < 0 || i >= len(ix.limits) || ix.limits[i] == 0 || p.checkSlot(i).free() {
 			return nil
@@ -177,7 +177,7 @@ func (p *pool) readID(a location, id string) *record {
 // openID opens the file at a. If it has another record than that of id, the error is
 // lease.ErrNotFound.
 func (p *pool) openID(a location, id string, to purpose) (*os.File, *record, error) {
-	f, err := p.openFile(a.dir, a.name, to)
+	f, err := p.openFile(a.where, a.name, to)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -59,7 +59,7 @@ func (p *pool) ticketLock(name string) (*fileLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := d.lock(name)
+	l := d.lockOf(name)
 	return l, l.open()
 }
 
@@ -176,8 +176,8 @@ func (p *pool) inGrace(r *record) bool {
 	return a.Boot == p.s.opts.Boot && p.s.Clock().Sub(a.Left) < r.ticket.Grace
 }
 
-// note appends to a ticket. If that fails, the next waiter that reads the ticket tries again.
-func (p *pool) note(name string, a *aside) error {
+// noteAside appends to a ticket. If that fails, the next waiter that reads the ticket tries again.
+func (p *pool) noteAside(name string, a *aside) error {
 	f, err := p.openTicket(name, writing)
 	if err != nil {
 		return err

@@ -251,7 +251,7 @@ func TestKeepaliveWakesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.close()
-	hog := h.pool.top.lock("lock")
+	hog := h.pool.top.lockOf("lock")
 	if err := hog.Lock(); err != nil {
 		t.Fatal(err)
 	}

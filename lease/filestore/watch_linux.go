@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"os"
 	"strconv"
 	"strings"
@@ -78,13 +79,23 @@ func (w *watch) wait(ctx context.Context, d time.Duration) ([]int, error) {
 
 var errWatchGone = errors.New("the watched directory is gone")
 
+// events are the masks and names in what was read from inotify.
+func events(b []byte) iter.Seq2[uint32, string] {
+	return func(yield func(uint32, string) bool) {
+		for len(b) >= unix.SizeofInotifyEvent {
+			mask := binary.NativeEndian.Uint32(b[4:])
+			end := min(len(b), unix.SizeofInotifyEvent+int(binary.NativeEndian.Uint32(b[12:])))
+			name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:end]), "\x00")
+			if b = b[end:]; !yield(mask, name) {
+				return
+			}
+		}
+	}
+}
+
 func parseEvents(b []byte) ([]int, error) {
 	var slots []int
-	for len(b) >= unix.SizeofInotifyEvent {
-		mask := binary.NativeEndian.Uint32(b[4:])
-		end := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(b[12:]))
-		name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:end]), "\x00")
-		b = b[end:]
+	for mask, name := range events(b) {
 		slot, err := strconv.Atoi(name)
 		switch {
 		case mask&unix.IN_IGNORED != 0:

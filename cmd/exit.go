@@ -38,6 +38,8 @@ func code(err error) int {
 	switch {
 	case err == nil:
 		return codeOK
+	case errors.As(err, new(*doubtError)):
+		return codeFailed
 	case errors.As(err, &sig):
 		return codeSignal + int(sig.Signal)
 	case errors.As(err, &busy), errors.As(err, &stopped):

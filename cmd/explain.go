@@ -81,7 +81,7 @@ var hints = []func(error) (string, bool){
 	about(nestedHint),
 	about(strangerHint),
 	about(func(*tokenfile.UnusableError) string {
-		return "FILE is a regular file that each of the jobs can write, beside what it protects; it is created if that is possible"
+		return "FILE must be a regular file that every job can write; it is created if it is missing"
 	}),
 	about(func(e *tokenfile.OtherError) string {
 		return "name another FILE, or, when no job writes to what it protects: rm " + text.Quoted([]string{e.File})[0]

@@ -25,23 +25,25 @@ import (
 // "".
 func storeHint(err error) string {
 	var at *fs.PathError
-	known := errors.As(err, &at)
-	dir := ""
-	if known {
-		dir = text.Quoted([]string{filepath.Dir(at.Path)})[0]
-	}
+	var unusable *lease.UnusableStoreError
+	path := ""
 	switch {
-	case !known:
-	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Sprintf("df -h %s; df -i %s", dir, dir)
-	case errors.Is(err, syscall.EDQUOT):
-		return "quota -s; --store or BERTH_STORE names a directory elsewhere"
-	case errors.Is(err, syscall.EROFS):
-		return "name a directory that can be written with --store or BERTH_STORE"
-	case errors.Is(err, fs.ErrPermission) && at.Op != "use store":
-		return fmt.Sprintf("ls -ld %s; --store or BERTH_STORE names another directory", dir)
+	case errors.As(err, &unusable):
+		path = unusable.Dir
+	case errors.As(err, &at):
+		path = at.Path
 	}
-	if errors.Is(err, fs.ErrPermission) {
+	dir := text.Quoted([]string{filepath.Dir(path)})[0]
+	switch {
+	case path != "" && errors.Is(err, syscall.ENOSPC):
+		return fmt.Sprintf("df -h %s; df -i %s", dir, dir)
+	case path != "" && errors.Is(err, syscall.EDQUOT):
+		return "quota -s; --store or BERTH_STORE names a directory elsewhere"
+	case path != "" && errors.Is(err, syscall.EROFS):
+		return "name a directory that can be written with --store or BERTH_STORE"
+	case path != "" && unusable == nil && errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("ls -ld %s; --store or BERTH_STORE names another directory", dir)
+	case errors.Is(err, fs.ErrPermission), unusable != nil && errors.Is(err, syscall.ENOTDIR):
 		return "name a directory of yours with --store or BERTH_STORE"
 	}
 	return ""

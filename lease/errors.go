@@ -29,6 +29,17 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
+// UnusableStoreError says that a directory cannot be used as a store.
+type UnusableStoreError struct {
+	Dir string
+	Err error
+}
+
+func (e *UnusableStoreError) Error() string {
+	return "cannot use store " + e.Dir + ": " + e.Err.Error()
+}
+func (e *UnusableStoreError) Unwrap() error { return e.Err }
+
 // ForeignStoreError says that a store belongs to another user, whom this one does not
 // trust unless told to.
 type ForeignStoreError struct {

@@ -90,7 +90,11 @@ func lookUp(o storename.Spec) (*uint32, error) {
 	}
 	id, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
-		return nil, fmt.Errorf("--store-owner: %q is neither a user of this machine nor a uid", o.Owner)
+		from := "BERTH_STORE_OWNER"
+		if o.OwnerByFlag {
+			from = "--store-owner"
+		}
+		return nil, fmt.Errorf("%s: %q is neither a user of this machine nor a uid", from, o.Owner)
 	}
 	uid := uint32(id)
 	return &uid, nil

@@ -30,7 +30,7 @@ func (e *UnusableError) Unwrap() error { return e.Err }
 type OtherError struct{ File string }
 
 func (e *OtherError) Error() string {
-	return fmt.Sprintf("%s has something else than a token in it", e.File)
+	return fmt.Sprintf("%s does not contain a token", e.File)
 }
 
 // format has one width, so that one write replaces a token.
@@ -45,12 +45,16 @@ func Check(path string, token uint64) error {
 		return &UnusableError{err}
 	}
 	defer f.Close()
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return &UnusableError{errors.Join(err, fmt.Errorf("%s is not a regular file", path))}
+	info, err := f.Stat()
+	if err != nil {
+		return &UnusableError{err}
+	}
+	if !info.Mode().IsRegular() {
+		return &UnusableError{fmt.Errorf("%s is not a regular file", path)}
 	}
 	unlock, err := lock(f)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot lock a token file: %w", err)
 	}
 	defer unlock()
 	seen, err := read(f)
@@ -62,10 +66,13 @@ func Check(path string, token uint64) error {
 	case token == seen && seen > 0:
 		return nil
 	}
-	if _, err = f.WriteAt(fmt.Appendf(nil, format, token), 0); err != nil {
-		return err
+	if _, err = f.WriteAt(fmt.Appendf(nil, format, token), 0); err == nil {
+		err = f.Sync()
 	}
-	return f.Sync()
+	if err != nil {
+		return fmt.Errorf("cannot write a token: %w", err)
+	}
+	return nil
 }
 
 // read is the token in the file, 0 in an empty one.
@@ -76,7 +83,7 @@ func read(f *os.File) (uint64, error) {
 		return 0, nil
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, err
+		return 0, fmt.Errorf("cannot read a token: %w", err)
 	}
 	seen, err := strconv.ParseUint(strings.TrimSuffix(string(b[:n]), "\n"), 10, 64)
 	if err != nil || n > len(fmt.Sprintf(format, seen)) {

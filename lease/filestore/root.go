@@ -40,28 +40,28 @@ func (s *Store) prepare() error {
 		return err
 	}
 	if me := uint32(os.Geteuid()); s.opts.Owner != nil && *s.opts.Owner != me {
-		return s.cannotUse(fmt.Errorf("is not there, and made by %s it would not belong to %s", userName(me), userName(*s.opts.Owner)))
+		return s.cannotUse(fmt.Errorf("it is not there, and made by %s it would not belong to %s", userName(me), userName(*s.opts.Owner)))
 	}
 	// Its parents are not made: a mistyped path would become one more store, with no
 	// jobs in it.
 	withoutUmask(func() { err = os.Mkdir(s.dir, 0o700) })
 	s.made = err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		return s.cannotUse(fmt.Errorf("cannot create it: %s %w", filepath.Dir(s.dir), ErrNoParent))
+		return s.cannotUse(fmt.Errorf("it cannot be created: %s %w", filepath.Dir(s.dir), ErrNoParent))
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return s.cannotUse(fmt.Errorf("cannot create it: %w", err))
+		return s.cannotUse(fmt.Errorf("it cannot be created: %w", err))
 	}
 	_, err = s.rootDir()
 	return err
 }
 
 func (s *Store) cannotUse(err error) error {
-	return &fs.PathError{Op: "use store", Path: s.dir, Err: err}
+	return &lease.UnusableStoreError{Dir: s.dir, Err: err}
 }
 
 // rootDir is the store's directory. If another directory has taken its place, that one is
@@ -100,7 +100,7 @@ func (s *Store) openRoot() (*dir, error) {
 			return nil, err
 		}
 		if s.isDefault || st.Uid != uint32(os.Geteuid()) && st.Uid != 0 && (s.opts.Owner == nil || st.Uid != *s.opts.Owner) {
-			return nil, s.foreign(st.Uid, "is a symbolic link of uid %d", st.Uid)
+			return nil, s.foreign(st.Uid, "it is a symbolic link of uid %d", st.Uid)
 		}
 		fd, err = openPath(s.dir, dirFlags&^unix.O_NOFOLLOW, 0)
 	}
@@ -131,26 +131,26 @@ func (s *Store) checkRoot(st *unix.Stat_t) error {
 	me, shared := uint32(os.Geteuid()), st.Mode&0o020 != 0
 	switch {
 	case s.isDefault && st.Uid != me:
-		return s.foreign(st.Uid, "belongs to %s, who created it first: anyone may create directories there", userName(st.Uid))
+		return s.foreign(st.Uid, "it belongs to %s, who created it first: anyone may create directories there", userName(st.Uid))
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-		return fmt.Errorf("is %s, not a directory", notDir(uint32(st.Mode)))
+		return fmt.Errorf("it is %s, %w", notDir(uint32(st.Mode)), unix.ENOTDIR)
 	case s.opts.Owner != nil && st.Uid != *s.opts.Owner:
-		return fmt.Errorf("belongs to %s, not to %s as requested", userName(st.Uid), userName(*s.opts.Owner))
+		return fmt.Errorf("it belongs to %s, not to %s as requested", userName(st.Uid), userName(*s.opts.Owner))
 	case s.opts.Owner == nil && me == 0 && st.Uid != 0:
-		return s.foreign(st.Uid, "belongs to %s; without --store-owner, root uses only stores that root owns", userName(st.Uid))
+		return s.foreign(st.Uid, "it belongs to %s; without --store-owner, root uses only stores that root owns", userName(st.Uid))
 	case st.Mode&0o002 != 0 && st.Mode&unix.S_ISVTX != 0:
-		return fmt.Errorf("can be written by everybody (mode %04o); name a directory of your own in it, like %s/berth", st.Mode&0o7777, strings.TrimSuffix(s.dir, "/"))
+		return fmt.Errorf("it can be written by everybody (mode %04o); name a directory of your own in it, like %s/berth", st.Mode&0o7777, strings.TrimSuffix(s.dir, "/"))
 	case st.Mode&0o002 != 0:
-		return fmt.Errorf("can be written by everybody (mode %04o); make it 0700, or 2770 to share it with a group", st.Mode&0o7777)
+		return fmt.Errorf("it can be written by everybody (mode %04o); make it 0700, or 2770 to share it with a group", st.Mode&0o7777)
 	case s.isDefault && shared:
-		return fmt.Errorf("can be written by its group (mode %04o); make it 0700", st.Mode&0o7777)
+		return fmt.Errorf("it can be written by its group (mode %04o); make it 0700", st.Mode&0o7777)
 	case shared && st.Mode&unix.S_ISGID == 0:
-		return fmt.Errorf("can be written by its group, but files in it would not get that group (mode %04o); make it 2770", st.Mode&0o7777)
+		return fmt.Errorf("it can be written by its group, but files in it would not get that group (mode %04o); make it 2770", st.Mode&0o7777)
 	case shared && !inGroup(int(st.Gid)) && st.Uid != me:
 		group, us := groupName(st.Gid), userName(me)
-		return fmt.Errorf("is shared with the group %s, and user %s is not in it: ask root to run 'usermod -aG %s %s', then log in again, or name another store with --store", group, us, group, us)
+		return fmt.Errorf("it is shared with the group %s, and user %s is not in it: ask root to run 'usermod -aG %s %s', then log in again, or name another store with --store", group, us, group, us)
 	case !shared && st.Uid != me && me != 0:
-		return fmt.Errorf("belongs to %s; share it with a group (mode 2770), or name another with --store", userName(st.Uid))
+		return fmt.Errorf("it belongs to %s; share it with a group (mode 2770), or name another with --store", userName(st.Uid))
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (s *Store) checkTrust(root *dir) error {
 		return err
 	}
 	if above.Mode&0o002 != 0 {
-		return s.foreign(root.st.Uid, "belongs to %s, and lies where everybody may make a directory", userName(root.st.Uid))
+		return s.foreign(root.st.Uid, "it belongs to %s, and lies where everybody may make a directory", userName(root.st.Uid))
 	}
 	return nil
 }

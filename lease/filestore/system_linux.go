@@ -3,7 +3,6 @@ package filestore
 import (
 	"bufio"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -89,7 +88,7 @@ func (s *Store) checkMount() error {
 		return nil
 	}
 	if opt := localLocks(string(b), mountOf(root)); opt != "" {
-		return &fs.PathError{Op: "use store", Path: s.dir, Err: fmt.Errorf("is on a network file system mounted with %q, so its locks do not reach other machines; mount it without, or name a local directory with --store", opt)}
+		return s.cannotUse(fmt.Errorf("it is on a network file system mounted with %q, so its locks do not reach other machines; mount it without, or name a local directory with --store", opt))
 	}
 	return nil
 }

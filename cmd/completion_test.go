@@ -35,10 +35,12 @@ var completions = []struct{ line, want string }{
 
 // TestCompletion has each shell complete lines, by its own machinery.
 func TestCompletion(t *testing.T) {
+	t.Parallel()
 	for shell, start := range map[string]func(*testing.T, string) func(string) string{
 		"bash": openBash, "zsh": openZsh, "fish": openFish,
 	} {
 		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
 			if _, err := exec.LookPath(shell); err != nil {
 				t.Skipf("no %s here", shell)
 			}

@@ -28,9 +28,11 @@ func (n *network) join(i, pid int) (addr string) {
 // No job ends for it, and who comes then runs. Nothing is refused and no connection ends:
 // there are only no answers.
 func TestMemberIsCutOff(t *testing.T) {
+	t.Parallel()
 	programs := buildRemote(t)
 	for _, who := range []string{"follower", "leader"} {
 		t.Run(who, func(t *testing.T) {
+			t.Parallel()
 			n := newNetwork(t)
 			n.in(n.server, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
 			var members []int

@@ -132,9 +132,11 @@ func ticks(name string) (all []float64) {
 // before another machine's starts, and coming back changes nothing. The job does not
 // listen to TERM, and the usual grace is longer than its lease: it gets what is left.
 func TestPartition(t *testing.T) {
+	t.Parallel()
 	programs := buildRemote(t)
 	for _, kind := range []string{"redis", "etcd"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			n := newNetwork(t)
 			url := n.serve(kind)
 			const job = `trap "" TERM; while :; do cat /proc/uptime >>%s; sleep 0.01; done`

@@ -4,9 +4,11 @@ package cmd
 
 import (
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,10 +32,12 @@ import (
 //
 // Nothing is shared between scripts, so that each may do to its server what it likes.
 func TestRemoteScripts(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join("..", "testdata", "remote")
 	programs := buildRemote(t)
 	for kind := range engines {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			p := scripts(t)
 			for _, pattern := range []string{"*.txtar", kind + "/*.txtar"} {
 				files, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -51,15 +55,23 @@ func TestRemoteScripts(t *testing.T) {
 	}
 }
 
-// buildRemote builds berth-remote into a directory of its own. It is not made of the
-// test binary, like berth: what is tested is also that this has no client.
-func buildRemote(t *testing.T) (dir string) {
-	dir = t.TempDir()
-	if _, err := testbed.Build(dir, "berth/cmd/berth-remote"); err != nil {
+// buildRemote returns a directory with berth-remote, which is built once. It is not made of
+// the test binary, like berth: what is tested is also that this has no client.
+func buildRemote(t *testing.T) string {
+	dir, err := builtRemote()
+	if err != nil {
 		t.Fatalf("cannot build berth-remote: %v", err)
 	}
 	return dir
 }
+
+var builtRemote = sync.OnceValues(func() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "berth-remote-"); err == nil {
+		afterTests = append(afterTests, func() { _ = os.RemoveAll(dir) })
+		_, err = testbed.Build(dir, "berth/cmd/berth-remote")
+	}
+	return dir, err
+})
 
 // scriptServers are what a script has besides its background.
 type scriptServers struct {

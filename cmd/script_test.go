@@ -56,6 +56,7 @@ import (
 //	pids VAR N                 one with so many processes and threads: [pidscgroup]
 //	recipe FILE HEADING [N]    a block of commands of berth help recipes: the Nth below that heading
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	p := scripts(t)
 	p.Dir = filepath.Join("..", "testdata", "script")
 	testscript.Run(t, p)

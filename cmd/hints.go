@@ -129,7 +129,7 @@ func heavyHint(e *limiter.TooHeavyError) string {
 	switch {
 	case e.Own:
 		return fmt.Sprintf("a smaller --weight, or for all callers: berth limit %s %d", e.Pool, e.Weight)
-	case e.Asked:
+	case e.Requested:
 		return fmt.Sprintf("a smaller --weight, or -n %d", e.Weight)
 	}
 	return fmt.Sprintf("a smaller --weight, or -n %d, or for all callers: berth limit %s %d", e.Weight, e.Pool, e.Weight)

@@ -31,8 +31,8 @@ type PoolState struct {
 //
 // Gates come last, because asking them takes time and reads the machine: only a
 // request that would start now has them asked, and comes back with those that are
-// open in asked. Paces come before them, so that what they read includes the last start.
-func Decide(s PoolState, r Request, asked Clearance) Verdict {
+// open in clearance. Paces come before them, so that what they read includes the last start.
+func Decide(s PoolState, r Request, clearance Clearance) Verdict {
 	requested, own := r.LimitIn(s.Own.Limit), s.Own.Limit
 	v := Verdict{Limit: Smallest(own, s.RequestedLimit, requested), Used: s.Used, Ahead: s.Ahead, Own: s.Own}
 	switch {
@@ -56,7 +56,7 @@ func Decide(s PoolState, r Request, asked Clearance) Verdict {
 		v.Reason = Paced
 		return v
 	}
-	if v.Gates = gatesToAsk(s, r, asked); v.Gates == nil {
+	if v.Gates = gatesToAsk(s, r, clearance); v.Gates == nil {
 		v.Reason = Ready
 		return v
 	}
@@ -69,12 +69,12 @@ func Decide(s PoolState, r Request, asked Clearance) Verdict {
 
 // gatesToAsk are all gates that hold now, if one of them was not asked. They are asked
 // together: in turn, each would find that the other's answer is no longer valid.
-func gatesToAsk(s PoolState, r Request, asked Clearance) (all []string) {
+func gatesToAsk(s PoolState, r Request, clearance Clearance) (all []string) {
 	missing := false
 	for _, c := range []Conditions{s.Own.Conditions, r.Conditions} {
 		if c.Gates != "" && s.Used >= c.MinSlots {
 			all = append(all, c.Gates)
-			missing = missing || !asked.holds(s, c.Gates)
+			missing = missing || !clearance.holds(s, c.Gates)
 		}
 	}
 	if !missing {

@@ -45,21 +45,21 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideTerms: what must hold besides the limit, in the order in which it is
+// TestDecideConditions: what must hold besides the limit, in the order in which it is
 // looked at: gates last, since asking them costs.
-func TestDecideTerms(t *testing.T) {
+func TestDecideConditions(t *testing.T) {
 	const s, at = time.Second, clock.Instant(time.Second)
 	gated := Request{Limit: 5, Weight: 1, Conditions: Conditions{Gates: "mine", MinSlots: 1}}
 	pool := Settings{Conditions: Conditions{Gates: "pool", Ramp: s}}
 	for _, c := range []struct {
-		why   string
-		s     PoolState
-		r     Request
-		asked Clearance
-		want  Reason
-		gates string
-		after time.Duration
-		since time.Duration
+		why       string
+		s         PoolState
+		r         Request
+		clearance Clearance
+		want      Reason
+		gates     string
+		after     time.Duration
+		since     time.Duration
 	}{
 		{"too soon, also for gates", PoolState{Own: pool, Starts: Starts{Last: 99*at + at/4}, Clock: 100 * at}, gated, Clearance{}, Paced, "[]", s / 4, 0},
 		{"too soon, but full before that", PoolState{Own: pool, Used: 5, Starts: Starts{Last: 99*at + at/4}, Clock: 100 * at}, gated, Clearance{}, Full, "[]", 0, 0},
@@ -76,7 +76,7 @@ func TestDecideTerms(t *testing.T) {
 		{"fewer than the least", PoolState{}, gated, Clearance{}, Ready, "[]", 0, 0},
 		{"a start of another boot", PoolState{Used: 1, Starts: Starts{Last: 200 * at}, Clock: 100 * at}, gated, Clearance{}, Gated, "[mine]", 0, -1},
 	} {
-		v := Decide(c.s, c.r, c.asked)
+		v := Decide(c.s, c.r, c.clearance)
 		if v.Reason != c.want || fmt.Sprint(v.Gates) != c.gates || v.After != c.after || v.SinceStart != c.since {
 			t.Errorf("%s: %+v, want %s, gates %s, after %v, since %v", c.why, v, c.want, c.gates, c.after, c.since)
 		}

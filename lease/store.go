@@ -58,9 +58,9 @@ type Place interface {
 	// TryAcquire takes the slots if it is this ticket's turn and there is
 	// room; the place is given up with that. Otherwise the Verdict says what it
 	// waits for and the place is kept, also on an error. *StoppedError when this
-	// waiter was told to leave the line. After a Verdict that was Gated, asked says
+	// waiter was told to leave the line. After a Verdict that was Gated, clearance says
 	// which of its gates are open.
-	TryAcquire(ctx context.Context, asked Clearance) (Holding, Verdict, error)
+	TryAcquire(ctx context.Context, clearance Clearance) (Holding, Verdict, error)
 
 	// Wait returns when TryAcquire may have another answer than last time, or before the
 	// first TryAcquire when its answer may be another than Behind. It can return too

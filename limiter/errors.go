@@ -31,9 +31,9 @@ func (e *BusyError) Unwrap() error { return e.Err }
 // refuse returns an error for a verdict that no wait will change.
 func refuse(r lease.Request, v lease.Verdict) error {
 	if v.Reason == lease.TooHeavy {
-		e := &TooHeavyError{Pool: r.Pool, Weight: r.Weight, Limit: r.LimitIn(v.Own.Limit), Asked: r.Limit > 0}
+		e := &TooHeavyError{Pool: r.Pool, Weight: r.Weight, Limit: r.LimitIn(v.Own.Limit), Requested: r.Limit > 0}
 		if own := v.Own.Limit; own != nil && r.Weight > *own {
-			e.Own, e.Asked, e.Limit = true, false, *own
+			e.Own, e.Requested, e.Limit = true, false, *own
 		}
 		return e
 	}
@@ -46,14 +46,14 @@ type TooHeavyError struct {
 	Pool          string
 	Weight, Limit int
 	Own           bool // the limit is the pool's own
-	Asked         bool // the limit is the request's; neither: its Fallback
+	Requested     bool // the limit is the request's; neither: its Fallback
 }
 
 func (e *TooHeavyError) Error() string {
 	switch {
 	case e.Own:
 		return fmt.Sprintf("weight %d is more than pool %s's own limit of %d", e.Weight, e.Pool, e.Limit)
-	case e.Asked:
+	case e.Requested:
 		return fmt.Sprintf("weight %d is more than the limit of %d it was given", e.Weight, e.Limit)
 	}
 	return fmt.Sprintf("weight %d is more than the %d CPUs, which are the limit while neither pool %s nor the request has one", e.Weight, e.Limit, e.Pool)

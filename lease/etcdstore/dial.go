@@ -39,16 +39,16 @@ const (
 //
 // It connects in the background, unless it has to log in. *lease.UnreachableError
 // when no member answers the login.
-func Open(d remote.Address) (*Store, error) { return OpenWith(d, Timings{}) }
+func Open(a remote.Address) (*Store, error) { return OpenWith(a, Timings{}) }
 
 // OpenWith is Open with other timings.
-func OpenWith(d remote.Address, t Timings) (*Store, error) {
-	cfg, err := config(d)
+func OpenWith(a remote.Address, t Timings) (*Store, error) {
+	cfg, err := config(a)
 	if err != nil {
 		return nil, err
 	}
 	quiet()
-	s := &Store{name: d.Name(), dir: prefix(d.Path) + "/pools/", trouble: d.Trouble, notice: d.Notice, endpoints: cfg.Endpoints, tls: cfg.TLS,
+	s := &Store{name: a.Name(), dir: prefix(a.Path) + "/pools/", trouble: a.Trouble, notice: a.Notice, endpoints: cfg.Endpoints, tls: cfg.TLS,
 		opened: timeOfDay().Sub(clock.Now()), timings: t.orDefault()}
 	if cfg.Username != "" {
 		s.user = &user{name: cfg.Username, password: cfg.Password}
@@ -87,40 +87,40 @@ func prefix(path string) string {
 	return defaultPrefix
 }
 
-func config(d remote.Address) (clientv3.Config, error) {
+func config(a remote.Address) (clientv3.Config, error) {
 	cfg := clientv3.Config{
 		Logger: zap.NewNop(), DialTimeout: attemptTimeout, MaxUnaryRetries: retries,
 		DialKeepAliveTime: pingAfter, DialKeepAliveTimeout: pingWaits,
 	}
-	for name := range d.Settings {
+	for name := range a.Settings {
 		if _, known := fromEnv[name]; !known {
-			return cfg, fmt.Errorf("store %s: there is no setting %q (there are cacert, cert, key and insecure-skip-tls-verify)", d.Name(), name)
+			return cfg, fmt.Errorf("store %s: there is no setting %q (there are cacert, cert, key and insecure-skip-tls-verify)", a.Name(), name)
 		}
 	}
 	var err error
 	scheme := "http://"
-	switch d.Scheme {
+	switch a.Scheme {
 	case "etcd":
-		for name := range d.Settings {
-			return cfg, fmt.Errorf("store %s: %s is for TLS: write etcds://", d.Name(), name)
+		for name := range a.Settings {
+			return cfg, fmt.Errorf("store %s: %s is for TLS: write etcds://", a.Name(), name)
 		}
 	case "etcds":
 		scheme = "https://"
-		if cfg.TLS, err = client.Config(func(name string) string { return setting(d, name) }); err != nil {
-			return cfg, fmt.Errorf("store %s: %w", d.Name(), err)
+		if cfg.TLS, err = client.Config(func(name string) string { return setting(a, name) }); err != nil {
+			return cfg, fmt.Errorf("store %s: %w", a.Name(), err)
 		}
 	default:
-		return cfg, fmt.Errorf("store %s: %q is neither etcd nor etcds", d.Name(), d.Scheme)
+		return cfg, fmt.Errorf("store %s: %q is neither etcd nor etcds", a.Name(), a.Scheme)
 	}
-	if len(d.Hosts) == 0 {
-		return cfg, fmt.Errorf("store %s: it names no host", d.Name())
+	if len(a.Hosts) == 0 {
+		return cfg, fmt.Errorf("store %s: it names no host", a.Name())
 	}
-	for _, h := range client.WithPort(d.Hosts, defaultPort) {
+	for _, h := range client.WithPort(a.Hosts, defaultPort) {
 		cfg.Endpoints = append(cfg.Endpoints, scheme+h)
 	}
-	cfg.Username, cfg.Password = login(d.User)
+	cfg.Username, cfg.Password = login(a.User)
 	if cfg.Username != "" && cfg.Password == "" && cfg.TLS == nil {
-		return cfg, fmt.Errorf("store %s: user %s has no password (ETCDCTL_PASSWORD)", d.Name(), cfg.Username)
+		return cfg, fmt.Errorf("store %s: user %s has no password (ETCDCTL_PASSWORD)", a.Name(), cfg.Username)
 	}
 	return cfg, nil
 }
@@ -147,9 +147,9 @@ var fromEnv = map[string]string{
 	"insecure-skip-tls-verify": "ETCDCTL_INSECURE_SKIP_TLS_VERIFY",
 }
 
-func setting(d remote.Address, name string) string {
-	if d.Settings.Has(name) {
-		return d.Settings.Get(name)
+func setting(a remote.Address, name string) string {
+	if a.Settings.Has(name) {
+		return a.Settings.Get(name)
 	}
 	return os.Getenv(fromEnv[name])
 }

@@ -22,11 +22,11 @@ func TestOpenRefuses(t *testing.T) {
 		"redis://u:secret@a": "neither",
 		"etcd://u@a":         "no password",
 	} {
-		d, err := remote.ParseURL(url)
+		a, err := remote.ParseURL(url)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = Open(d)
+		_, err = Open(a)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
@@ -42,11 +42,11 @@ func TestLogin(t *testing.T) {
 		"etcd://:pw@a":       "env:pw",
 		"etcd://env:other@a": "env:other",
 	} {
-		d, err := remote.ParseURL(url)
+		a, err := remote.ParseURL(url)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := config(d)
+		cfg, err := config(a)
 		if got := cfg.Username + ":" + cfg.Password; err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", url, got, err, want)
 		}
@@ -74,11 +74,11 @@ func TestUnreachable(t *testing.T) {
 
 func firstStep(t *testing.T, url string) error {
 	t.Helper()
-	d, err := remote.ParseURL(url)
+	a, err := remote.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(d)
+	s, err := Open(a)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ type Store struct {
 	// far a test has set the time of day.
 	opened, setBy time.Duration
 	// unrecorded are holdings with a child that etcd may not know of yet.
-	unrecorded client.Unsaved[*holding]
+	unrecorded client.Unrecorded[*holding]
 	revocations
 	// notice is told once of each record that cannot be read; nil: nobody is told.
 	notice  func(error)

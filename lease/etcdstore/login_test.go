@@ -44,11 +44,11 @@ func TestLoginIsForgotten(t *testing.T) {
 	t.Parallel()
 	server := engine.Etcd(t)
 	withUser(t, server)
-	d, err := remote.ParseURL("etcd://ann:se%2Fcret@" + server.Addr)
+	a, err := remote.ParseURL("etcd://ann:se%2Fcret@" + server.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(d)
+	s, err := Open(a)
 	if err != nil {
 		t.Fatal(err)
 	}

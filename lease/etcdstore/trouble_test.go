@@ -19,11 +19,11 @@ import (
 
 func at(t *testing.T, url string) (*Store, error) {
 	t.Helper()
-	d, err := remote.ParseURL(url)
+	a, err := remote.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(d)
+	s, err := Open(a)
 	if err == nil {
 		t.Cleanup(func() { _ = s.Close() })
 	}

@@ -77,8 +77,8 @@ func before(p1 int, s1 uint64, p2 int, s2 uint64) bool {
 	return p1 < p2 || p1 == p2 && s1 < s2
 }
 
-func (s *Store) take(p *pool, r lease.Request, ahead int, asked lease.Clearance) (lease.Holding, lease.Verdict) {
-	v := lease.Decide(s.state(p, ahead), r, asked)
+func (s *Store) take(p *pool, r lease.Request, ahead int, clearance lease.Clearance) (lease.Holding, lease.Verdict) {
+	v := lease.Decide(s.state(p, ahead), r, clearance)
 	if v.Reason != lease.Ready {
 		return nil, v
 	}
@@ -340,7 +340,7 @@ func (t *place) entry() lease.Entry {
 
 func (t *place) Ticket() lease.Ticket { return t.ticket }
 
-func (t *place) TryAcquire(_ context.Context, asked lease.Clearance) (lease.Holding, lease.Verdict, error) {
+func (t *place) TryAcquire(_ context.Context, clearance lease.Clearance) (lease.Holding, lease.Verdict, error) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.seen, t.after = t.p.changed, 0
@@ -350,7 +350,7 @@ func (t *place) TryAcquire(_ context.Context, asked lease.Clearance) (lease.Hold
 	if n := t.p.ahead(t.ticket.Priority, t.ticket.Seq); n > 0 {
 		return nil, lease.Verdict{Reason: lease.Behind, Ahead: n}, nil
 	}
-	h, v := t.s.take(t.p, t.ticket.Request, 0, asked)
+	h, v := t.s.take(t.p, t.ticket.Request, 0, clearance)
 	if h == nil {
 		t.after = v.After
 		return nil, v, nil

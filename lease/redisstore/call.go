@@ -89,7 +89,7 @@ func (s *Store) send(ctx context.Context, pool, step string, ttl time.Duration, 
 			if ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded {
 				err = fmt.Errorf("no answer within %v", clock.Now().Sub(sent).Round(time.Millisecond))
 			}
-			return nil, sent, s.trouble(context.Background(), err)
+			return nil, sent, s.classify(context.Background(), err)
 		}
 		if a.text(0) != "late" {
 			return a, sent, nil

@@ -48,7 +48,7 @@ func TestReadOnly(t *testing.T) {
 	host, port, _ := net.SplitHostPort(master.Addr)
 	replica := engine.Redis(t, "--replicaof", host, port)
 	told := make(chan error, 100)
-	s := openAt(t, replica.Addr, func(d *remote.Address) { d.Trouble = func(err error) { told <- err } }, redisstore.Timings{})
+	s := openAt(t, replica.Addr, func(a *remote.Address) { a.Trouble = func(err error) { told <- err } }, redisstore.Timings{})
 	named := func(err error) {
 		t.Helper()
 		var out *lease.UnreachableError

@@ -53,17 +53,17 @@ func job(n int, ttl time.Duration) lease.Request {
 // openAt is a client of the server at addr.
 func openAt(t testing.TB, addr string, change func(*remote.Address), timings redisstore.Timings) *redisstore.Store {
 	t.Helper()
-	d, err := remote.ParseURL("redis://" + addr)
+	a, err := remote.ParseURL("redis://" + addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if change != nil {
-		change(&d)
+		change(&a)
 	}
 	if timings.Recover == 0 {
 		timings.Recover = time.Millisecond // then a TTL is how long
 	}
-	s, err := redisstore.OpenWith(d, timings)
+	s, err := redisstore.OpenWith(a, timings)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,14 +86,14 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
-	h.s.unsaved.Add(h, h.save)
+	h.s.unrecorded.Add(h, h.recordChild)
 	return nil
 }
 
-// unsavedChild is the child as it is written on the server, "" if the server knows it or
+// unrecordedChild is the child as it is written on the server, "" if the server knows it or
 // there is none.
-func (h *holding) unsavedChild() string {
-	if !h.s.unsaved.Has(h) {
+func (h *holding) unrecordedChild() string {
+	if !h.s.unrecorded.Has(h) {
 		return ""
 	}
 	text, err := json.Marshal(h.Lease().Child)
@@ -103,14 +103,14 @@ func (h *holding) unsavedChild() string {
 	return string(text)
 }
 
-// save tells the server of the child, if it does not know it.
-func (h *holding) save() {
-	child := h.unsavedChild()
+// recordChild tells the server of the child, if it does not know it.
+func (h *holding) recordChild() {
+	child := h.unrecordedChild()
 	if child == "" {
 		return
 	}
 	if _, _, err := h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, child); err == nil {
-		h.s.unsaved.Remove(h)
+		h.s.unrecorded.Remove(h)
 	}
 }
 
@@ -124,7 +124,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	h.mu.Lock()
 	h.expires = min(h.expires, clock.Now().Add(ttl))
 	h.mu.Unlock()
-	child := h.unsavedChild()
+	child := h.unrecordedChild()
 	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID, child)
 	if err != nil {
 		return lease.Inbox{}, retry.Cause(ctx, err)
@@ -145,7 +145,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 		return lease.Inbox{}, fmt.Errorf("%w: store %s has dropped it", lease.ErrLost, h.s.name)
 	}
 	if child != "" {
-		h.s.unsaved.Remove(h)
+		h.s.unrecorded.Remove(h)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -203,7 +203,7 @@ func (h *holding) release(ctx context.Context, start string) error {
 	if gone {
 		return nil
 	}
-	h.s.unsaved.Remove(h) // to save it after the release would do nothing
+	h.s.unrecorded.Remove(h) // to record it after the release would do nothing
 	ctx, cancel := context.WithTimeout(ctx, h.s.timings.Release)
 	defer cancel()
 	err := h.s.retry(ctx, func(ctx context.Context) error {

@@ -19,7 +19,7 @@ import (
 
 // List implements lease.Store.
 func (s *Store) List(ctx context.Context, pools ...string) ([]lease.Pool, error) {
-	s.saveChildren()
+	s.recordChildren()
 	if len(pools) == 0 {
 		known, err := s.names(ctx)
 		if err != nil {
@@ -89,11 +89,11 @@ func (s *Store) pieces(ctx context.Context, pool, step string, ids []any, add fu
 	return nil
 }
 
-// saveChildren tells the server of the children that it does not know yet, so that they are
+// recordChildren tells the server of the children that it does not know yet, so that they are
 // in the list.
-func (s *Store) saveChildren() {
-	for h := range s.unsaved.All() {
-		h.save()
+func (s *Store) recordChildren() {
+	for h := range s.unrecorded.All() {
+		h.recordChild()
 	}
 }
 
@@ -102,7 +102,7 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 	defer cancel()
 	names, err := s.client.SMembers(short, prefix+"pools").Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, s.trouble(ctx, err)
+		return nil, s.classify(ctx, err)
 	}
 	slices.Sort(names)
 	return names, nil
@@ -110,7 +110,7 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 
 // Summary implements lease.Store.
 func (s *Store) Summary(ctx context.Context, pool string, t lease.Ticket) (lease.Pool, error) {
-	s.saveChildren()
+	s.recordChildren()
 	a, _, err := s.call(ctx, pool, "summary", 0, t.ID)
 	if err != nil {
 		return lease.Pool{}, retry.Cause(ctx, err)

@@ -96,7 +96,7 @@ var (
 
 func pick[T any](m *model, from []T) T { return from[m.dice.IntN(len(from))] }
 
-func (m *model) terms() lease.Conditions {
+func (m *model) conditions() lease.Conditions {
 	return lease.Conditions{Gates: pick(m, gates), MinSlots: m.dice.IntN(3), Ramp: pick(m, ramps), Rate: pick(m, rates)}
 }
 
@@ -107,7 +107,7 @@ func (m *model) request() lease.Request {
 		Priority: pick(m, priorities), Key: pick(m, keys), Grace: time.Minute, TTL: time.Minute,
 	}
 	if m.dice.IntN(3) == 0 {
-		r.Conditions = m.terms()
+		r.Conditions = m.conditions()
 	}
 	// Which of two requests with one key comes back is not specified.
 	for _, b := range m.line {

@@ -92,7 +92,7 @@ func (m *model) set() {
 		new.Limit = &limits[m.dice.IntN(len(limits))]
 	}
 	if m.dice.IntN(2) == 0 {
-		new.Conditions = m.terms()
+		new.Conditions = m.conditions()
 	}
 	m.tell("set %+v", new)
 	for _, s := range []lease.Store{m.real, m.mem} {

@@ -213,9 +213,9 @@ func TestWithoutReplicas(t *testing.T) {
 	s := replicate(t)
 	fresh(t, s.master)
 	trouble := make(chan error, 100)
-	careful := openAt(t, s.master.Addr, func(d *remote.Address) {
-		d.Replicas = 1
-		d.Trouble = func(err error) { trouble <- err }
+	careful := openAt(t, s.master.Addr, func(a *remote.Address) {
+		a.Replicas = 1
+		a.Trouble = func(err error) { trouble <- err }
 	}, redisstore.Timings{Call: time.Second})
 	look := openAt(t, s.master.Addr, nil, redisstore.Timings{})
 	h := try(t, careful, job(2, time.Minute))

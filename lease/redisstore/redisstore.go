@@ -29,15 +29,15 @@ import (
 
 // Store is a client of one server, or of the master that Sentinels name.
 type Store struct {
-	client   redis.UniversalClient
-	name     string // without passwords
-	address  remote.Address
-	endpoint endpoint
-	clock    serverClock
-	timings  Timings
-	fresh    string // "1": nobody else has ever used this server
-	unsaved  client.Unsaved[*holding]
-	noted    sync.Map // the notices that were given
+	client     redis.UniversalClient
+	name       string // without passwords
+	address    remote.Address
+	endpoint   endpoint
+	clock      serverClock
+	timings    Timings
+	fresh      string // "1": nobody else has ever used this server
+	unrecorded client.Unrecorded[*holding]
+	noted      sync.Map // the notices that were given
 }
 
 // Timings are the store's own; the zero value of each has a default.

@@ -16,11 +16,11 @@ import (
 // open is a client of the server; no other test uses its database of that number.
 func open(t testing.TB, server *engine.Server, settings string) *redisstore.Store {
 	t.Helper()
-	d, err := remote.ParseURL("redis://" + server.Addr + settings)
+	a, err := remote.ParseURL("redis://" + server.Addr + settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := redisstore.Open(d)
+	s, err := redisstore.Open(a)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,11 +21,11 @@ func TestSentinelFailover(t *testing.T) {
 	replica := engine.Redis(t, "--replicaof", host, port)
 	sentinel := engine.RedisSentinel(t, master, "main")
 	at := func() lease.Store {
-		d, err := remote.ParseURL("redis+sentinel://" + sentinel.Addr + "/main")
+		a, err := remote.ParseURL("redis+sentinel://" + sentinel.Addr + "/main")
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := redisstore.OpenWith(d, redisstore.Timings{Call: time.Second, Recover: time.Millisecond})
+		s, err := redisstore.OpenWith(a, redisstore.Timings{Call: time.Second, Recover: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

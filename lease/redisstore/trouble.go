@@ -15,10 +15,10 @@ import (
 	"berth/lease/remote/client"
 )
 
-// trouble translates an error of the client: into an UnreachableError if the same step may
+// classify translates an error of the client: into an UnreachableError if the same step may
 // succeed later, a RefusedError if the server or its address has to be changed first, else an
 // answerError.
-func (s *Store) trouble(ctx context.Context, err error) error {
+func (s *Store) classify(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil

@@ -23,14 +23,14 @@ import (
 // at opens the store of a URL. It has no holders.
 func at(t testing.TB, url string, change func(*remote.Address)) *redisstore.Store {
 	t.Helper()
-	d, err := remote.ParseURL(url)
+	a, err := remote.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if change != nil {
-		change(&d)
+		change(&a)
 	}
-	s, err := redisstore.OpenWith(d, redisstore.Timings{Recover: time.Millisecond})
+	s, err := redisstore.OpenWith(a, redisstore.Timings{Recover: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestServerTrouble(t *testing.T) {
 func TestNoReplicas(t *testing.T) {
 	t.Parallel()
 	server := known(t)
-	one := func(d *remote.Address) { d.Replicas = 1 }
+	one := func(a *remote.Address) { a.Replicas = 1 }
 	s := openAt(t, server.Addr, one, redisstore.Timings{Call: time.Second})
 	_, _, err := s.TryAcquire(within(t), job(1, time.Second))
 	outWith(t, err, true, "0 of 1 replicas have it, and --redis-wait asks for that many", "^redis-cli -h 127.0.0.1 -p [0-9]+ info replication")

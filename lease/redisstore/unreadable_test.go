@@ -19,8 +19,8 @@ type notices struct {
 	said []string
 }
 
-func (n *notices) dial(d *remote.Address) {
-	d.Notice = func(err error) {
+func (n *notices) dial(a *remote.Address) {
+	a.Notice = func(err error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.said = append(n.said, err.Error())

@@ -137,7 +137,7 @@ func (s *suite) setLimit(pool string, limit *int) error {
 	})
 }
 
-func (s *suite) setTerms(pool string, t lease.Conditions) {
+func (s *suite) setConditions(pool string, t lease.Conditions) {
 	s.Helper()
 	if err := s.Set(s.ctx, pool, func(old lease.Settings, err error) (lease.Settings, error) {
 		old.Conditions = t

@@ -108,11 +108,11 @@ func (e etcdAsk) turns(store string) (more etcdState, err error) {
 
 // besideTools fills one pool for each number of holders. Each has room for one more.
 func (b *bench) besideTools(store string) (tools []tool, done func(), err error) {
-	d, err := remote.ParseURL(store)
+	a, err := remote.ParseURL(store)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := etcdstore.Open(d)
+	s, err := etcdstore.Open(a)
 	if err != nil {
 		return nil, nil, err
 	}

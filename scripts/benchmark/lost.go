@@ -124,11 +124,11 @@ func (b *bench) lostTool(name string) (tool, error) {
 func (b *bench) takeAway(t tool, name string) error {
 	store := strings.TrimPrefix(t.env[len(t.env)-1], "ETCDCTL_ENDPOINTS=")
 	if name == "redis" {
-		d, err := remote.ParseURL(strings.TrimPrefix(store, "BERTH_STORE="))
+		a, err := remote.ParseURL(strings.TrimPrefix(store, "BERTH_STORE="))
 		if err != nil {
 			return err
 		}
-		c, err := dialRedis(d.Hosts[0])
+		c, err := dialRedis(a.Hosts[0])
 		if err != nil {
 			return err
 		}

@@ -142,11 +142,11 @@ func (b *bench) redisCrowds(r redisServer) (crowds []*crowd, done func(), err er
 func besidePool(n int) string { return fmt.Sprintf("beside-%d", n) }
 
 func openRedis(r redisServer) (*redisstore.Store, error) {
-	d, err := remote.ParseURL(r.store)
+	a, err := remote.ParseURL(r.store)
 	if err != nil {
 		return nil, err
 	}
-	return redisstore.Open(d)
+	return redisstore.Open(a)
 }
 
 // idle waits until nothing is under way any more that was begun before.

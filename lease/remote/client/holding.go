@@ -28,30 +28,30 @@ func NotLeft(pool string, err error) error {
 	return fmt.Errorf("cannot leave the line of pool %s: %w", pool, err)
 }
 
-// saveAfter is how old a job is before its process is saved: to save those that end sooner,
-// and most do, would slow down them and the jobs behind them.
-const saveAfter = 50 * time.Millisecond
+// recordAfter is how old a job is before its process is recorded. Most jobs end sooner, and
+// to record them would slow down them and the jobs behind them.
+const recordAfter = 50 * time.Millisecond
 
-// Unsaved are the holdings whose job's process the server does not know yet.
-type Unsaved[H comparable] struct{ set sync.Map }
+// Unrecorded are the holdings whose job's process the server does not know yet.
+type Unrecorded[H comparable] struct{ set sync.Map }
 
-// Add adds h, and calls save when its job is old enough.
-func (u *Unsaved[H]) Add(h H, save func()) {
+// Add adds h, and calls record when its job is old enough.
+func (u *Unrecorded[H]) Add(h H, record func()) {
 	u.set.Store(h, nil)
-	time.AfterFunc(saveAfter, save)
+	time.AfterFunc(recordAfter, record)
 }
 
-// Has reports whether h is still unsaved.
-func (u *Unsaved[H]) Has(h H) bool {
+// Has reports whether h is still unrecorded.
+func (u *Unrecorded[H]) Has(h H) bool {
 	_, ok := u.set.Load(h)
 	return ok
 }
 
-// Remove is called when h is saved, or given back.
-func (u *Unsaved[H]) Remove(h H) { u.set.Delete(h) }
+// Remove is called when h is recorded, or given back.
+func (u *Unrecorded[H]) Remove(h H) { u.set.Delete(h) }
 
-// All are those that are unsaved now.
-func (u *Unsaved[H]) All() iter.Seq[H] {
+// All are those that are unrecorded now.
+func (u *Unrecorded[H]) All() iter.Seq[H] {
 	return func(yield func(H) bool) {
 		u.set.Range(func(h, _ any) bool { return yield(h.(H)) })
 	}

@@ -38,7 +38,7 @@ const probeFor = 500 * time.Millisecond
 // is closed. It returns what it found, or the zero Fault. It sends no password, and nothing
 // that a server would keep. c is the client's configuration of TLS, nil without.
 func (k *Kind) Probe(ctx context.Context, host string, c *tls.Config) Fault {
-	err := k.look(ctx, host, c)
+	err := k.examine(ctx, host, c)
 	if f, ok := k.TLS(c, err); ok {
 		return f
 	}
@@ -64,9 +64,9 @@ func (k *Kind) Other() Fault {
 	return Fault{Err: errors.New("what answers there is no " + k.Name), Hint: "is that the port of " + k.Name + "? --store or BERTH_STORE names the server"}
 }
 
-func (k *Kind) look(ctx context.Context, host string, c *tls.Config) error {
+func (k *Kind) examine(ctx context.Context, host string, c *tls.Config) error {
 	if c == nil {
-		return k.lookPlainly(ctx, host)
+		return k.examinePlain(ctx, host)
 	}
 	conn, err := handshake(ctx, host, c)
 	if _, known := k.TLS(c, err); err != nil && !known && !isDial(err) {
@@ -86,8 +86,8 @@ func (k *Kind) look(ctx context.Context, host string, c *tls.Config) error {
 	return err
 }
 
-// lookPlainly tries both at once: a server without TLS may say nothing to a handshake.
-func (k *Kind) lookPlainly(ctx context.Context, host string) error {
+// examinePlain tries both at once: a server without TLS may say nothing to a handshake.
+func (k *Kind) examinePlain(ctx context.Context, host string) error {
 	greeted := make(chan error, 1)
 	go func() { greeted <- k.greet(ctx, host) }()
 	// The certificate does not matter: nothing is sent.

@@ -43,7 +43,7 @@ func set(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	want := lease.Conditions{Gates: "g", MinSlots: 2, Ramp: time.Minute, Rate: lease.Pace{Every: time.Second, Burst: 3}, Need: lease.Need{Mem: 5, CPU: 0.5}}
-	s.setTerms("p", want)
+	s.setConditions("p", want)
 	at := time.Now().Round(0)
 	if err := s.Set(s.ctx, "p", func(old lease.Settings, err error) (lease.Settings, error) {
 		old.SetBy, old.SetAt, old.Reason = "ann@box", at, "tea\nbreak"
@@ -68,7 +68,7 @@ func set(t *testing.T, s *suite) {
 	if err := s.setLimit("p", &five); err != nil {
 		t.Fatal(err)
 	}
-	s.setTerms("p", lease.Conditions{})
+	s.setConditions("p", lease.Conditions{})
 	if v := s.refused(with(Request("p", 5), func(r *lease.Request) { r.Weight = 9 }), lease.TooHeavy); v.Own.Reason != "tea\nbreak" {
 		t.Errorf("verdict %+v; want the reason in it", v)
 	}
@@ -118,7 +118,7 @@ func staleAnswer(t *testing.T, s *suite) {
 
 func newGates(t *testing.T, s *suite) {
 	p := s.line(gatedRequest("mine"))
-	s.setTerms("p", lease.Conditions{Gates: "pool", MinSlots: 1})
+	s.setConditions("p", lease.Conditions{Gates: "pool", MinSlots: 1})
 	h := s.get1(p, "mine") // fewer in use than the pool's gates are asked from
 	q := s.line(gatedRequest("mine"))
 	for _, asked := range [][]string{nil, {"mine"}, {"pool"}, {"mine", "pool before"}} {
@@ -137,7 +137,7 @@ func newGates(t *testing.T, s *suite) {
 		}
 		got <- err
 	}()
-	s.setTerms("p", lease.Conditions{})
+	s.setConditions("p", lease.Conditions{})
 	if err := <-got; err != nil {
 		t.Errorf("gates that were taken away did not wake the waiter: %v", err)
 	}
@@ -152,7 +152,7 @@ func pacedRequest() lease.Request {
 }
 
 func paced(t *testing.T, s *suite) {
-	s.setTerms("p", lease.Conditions{Ramp: time.Hour})
+	s.setConditions("p", lease.Conditions{Ramp: time.Hour})
 	h := s.take(Request("p", 5))
 	if v := s.refused(Request("p", 5), lease.Paced); v.After <= 0 || v.After > time.Hour {
 		t.Errorf("verdict %+v, want up to an hour", v)
@@ -160,7 +160,7 @@ func paced(t *testing.T, s *suite) {
 	p := s.line(Request("p", 5))
 	s.notYet(p, lease.Paced)
 	s.refused(Request("p", 5), lease.Behind)
-	s.setTerms("p", lease.Conditions{})
+	s.setConditions("p", lease.Conditions{})
 	if !s.shape.Grants {
 		s.refused(Request("p", 5), lease.Behind)
 	}
@@ -222,7 +222,7 @@ func burst(t *testing.T, s *suite) {
 }
 
 func need(t *testing.T, s *suite) {
-	s.setTerms("p", lease.Conditions{Need: lease.Need{Mem: 7}})
+	s.setConditions("p", lease.Conditions{Need: lease.Need{Mem: 7}})
 	a := s.take(Request("p", 5))
 	b := s.take(with(Request("p", 5), func(r *lease.Request) { r.Need = lease.Need{CPU: 2} }))
 	pools, err := s.List(s.ctx, "p")

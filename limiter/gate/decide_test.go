@@ -46,9 +46,9 @@ func TestDecide(t *testing.T) {
 		{"a group that may have nothing", Gates{MaxMem: 1}, lease.Need{}, Readings{Mem: []MemLevel{memLevel("host", g, 0), memLevel("cgroup v2 /z", 0, 0)}}, reserved{}, false, "cgroup v2 /z", "100% of 0B"},
 
 		{"available above", Gates{MinMem: Amount{Bytes: 2 * g}}, lease.Need{}, mem, reserved{}, true, "cgroup v1 /m", "3G available, above 2G of 4G (cgroup v1 /m)"},
-		{"available at it", Gates{MinMem: Amount{Bytes: 3 * g}}, lease.Need{}, mem, reserved{}, false, "cgroup v1 /m", ", needs more than 3G of 4G (cgroup v1 /m)"},
+		{"available at it", Gates{MinMem: Amount{Bytes: 3 * g}}, lease.Need{}, mem, reserved{}, false, "cgroup v1 /m", ", must be above 3G of 4G (cgroup v1 /m)"},
 		{"available set aside", Gates{MinMem: Amount{Bytes: 2 * g}}, lease.Need{}, mem, reserved{mem: 1.5 * g}, false, "cgroup v1 /m", "of 4G (cgroup v1 /m; 1.5G of it set aside"},
-		{"a share of the tightest", Gates{MinMem: Amount{Share: 0.5}}, lease.Need{}, mem, reserved{}, false, "host", "50% available, needs more than 50% of 16G (host)"},
+		{"a share of the tightest", Gates{MinMem: Amount{Share: 0.5}}, lease.Need{}, mem, reserved{}, false, "host", "50% available, must be above 50% of 16G (host)"},
 		{"a share above", Gates{MinMem: Amount{Share: 0.2}}, lease.Need{}, mem, reserved{}, true, "host", "above 20%"},
 		{"more set aside than there is", Gates{MinMem: Amount{Bytes: 1}}, lease.Need{}, mem, reserved{mem: 9 * g}, false, "cgroup v1 /m", "0B available"},
 		{"available unreadable", Gates{MinMem: Amount{Bytes: 1}}, lease.Need{}, failed("memory"), reserved{}, false, "", "cannot be read"},
@@ -62,7 +62,7 @@ func TestDecide(t *testing.T) {
 		{"pressure that this kernel does not have", Gates{MaxPressure: []Pressure{{"cpu", true, 30}}}, lease.Need{}, psi, reserved{}, false, "cpu:full", "cannot be read"},
 		{"pressure unreadable", Gates{MaxPressure: []Pressure{{"mem", false, 30}}}, lease.Need{}, failed("pressure mem"), reserved{}, false, "mem", "no such thing"},
 
-		{"disk at it", Gates{MinDisk: []Disk{{"/d", 5 * g}}}, lease.Need{}, disk, reserved{}, false, "/d", "5G free, needs more than 5G in /d"},
+		{"disk at it", Gates{MinDisk: []Disk{{"/d", 5 * g}}}, lease.Need{}, disk, reserved{}, false, "/d", "5G free, must be above 5G in /d"},
 		{"disk above", Gates{MinDisk: []Disk{{"/d", 4 * g}}}, lease.Need{}, disk, reserved{}, true, "/d", "above 4G"},
 		{"disk gone", Gates{MinDisk: []Disk{{"/e", 1}}}, lease.Need{}, failed("disk /e"), reserved{}, false, "/e", "no such thing"},
 

@@ -90,7 +90,7 @@ func below(v Finding, write func(float64, int) string, decimals int, noun, whole
 
 // above is the line of a gate that is open above its threshold, or also at it.
 func above(v Finding, write func(float64, int) string, decimals int, noun, whole string, orAt bool) string {
-	relation := "needs more than"
+	relation := "must be above"
 	switch {
 	case v.Open && orAt:
 		relation = "at least"

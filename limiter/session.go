@@ -37,6 +37,9 @@ type Session struct {
 	failure error // why the last heartbeat failed, nil when it did not
 	loss    error // why the lease counts as lost, nil while it does not
 	seen    bool  // whether the receiver of Events takes the lease for lost
+
+	renewing bool // a heartbeat is being written, which then sets the timer
+	wanted   bool // Renew was called since it began
 }
 
 // NewSession is the session of a lease that was taken without Acquire.

@@ -82,11 +82,19 @@ func (s *Session) lock() bool {
 
 func (s *Session) unlock() { <-s.busy }
 
-// Renew renews a bound lease without waiting for the next heartbeat.
+// Renew renews a bound lease without waiting for the next heartbeat. A heartbeat that is
+// being written may have read the lease already, so another one follows it.
 func (s *Session) Renew() {
-	if s.timer != nil {
-		s.timer.Reset(0)
+	if s.timer == nil {
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.renewing { // it would set the timer once more, to a later time
+		s.wanted = true
+		return
+	}
+	s.timer.Reset(0)
 }
 
 // first is the time to the first heartbeat. The last one may have been a waiter's, long
@@ -126,6 +134,7 @@ func (s *Session) heartbeat() {
 	}
 	defer cancel()
 	begun := s.clock.now()
+	s.begin()
 	inbox, err := s.h.Renew(ctx, 0)
 	if s.ctx.Err() != nil {
 		return
@@ -135,6 +144,23 @@ func (s *Session) heartbeat() {
 	if err != nil && s.Expires() { // at once, when this one took long
 		next = max(0, s.times.every/retryFactor-s.clock.now().Sub(begun))
 	}
+	s.schedule(next)
+}
+
+func (s *Session) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renewing, s.wanted = true, false
+}
+
+// schedule sets the timer, to now if Renew was called during the heartbeat.
+func (s *Session) schedule(next time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wanted {
+		next = 0
+	}
+	s.renewing = false
 	s.timer.Reset(next)
 }
 

@@ -80,6 +80,49 @@ func TestSessionRenews(t *testing.T) {
 	})
 }
 
+// demanding calls Renew of its session within the first heartbeat, when nothing is left to do
+// but to set the timer.
+type demanding struct {
+	counting
+	session *Session
+	renewed chan int
+}
+
+func (d *demanding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, error) {
+	inbox, err := d.counting.Renew(ctx, ttl)
+	if d.n == 1 {
+		d.session.Renew()
+	}
+	d.renewed <- d.n
+	return inbox, err
+}
+
+// TestRenewDuringAHeartbeat: it is not lost. (The heartbeat set the timer to its next time, over
+// that of Renew: a 'berth stop' then waited a whole heartbeat.) Not in a bubble, where a timer
+// that is due fires within Reset.
+func TestRenewDuringAHeartbeat(t *testing.T) {
+	for range 100 {
+		h := &demanding{counting: counting{every: time.Hour}, renewed: make(chan int, 3)}
+		h.session = NewSession(h)
+		bind(t, h.session)
+		h.session.Renew()
+		for want := range 2 {
+			select {
+			case got := <-h.renewed:
+				if got != want+1 {
+					t.Fatalf("heartbeat %d, want %d", got, want+1)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("the Renew within a heartbeat is lost")
+			}
+		}
+		_ = h.session.Close(t.Context())
+		if h.n != 2 {
+			t.Fatalf("%d heartbeats, want 2", h.n)
+		}
+	}
+}
+
 // TestSessionWithoutHeartbeat: one whose command replaces this process is not renewed.
 func TestSessionWithoutHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

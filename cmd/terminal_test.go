@@ -177,7 +177,7 @@ func TestTerminalWaitingLine(t *testing.T) {
 				if n := len([]rune(drawn[1])); n >= int(columns) {
 					t.Errorf("%d columns on a terminal of %d: %q", n, columns, drawn[1])
 				}
-				if columns == 120 && !regexp.MustCompile(`^berth: waiting \d\.\ds for pool p, place 1 of 1, 1 of 1 in use, longest job hold a \(pid \d+, \d\.\ds\)$`).MatchString(drawn[1]) {
+				if columns == 120 && !regexp.MustCompile(`^berth: waiting \d\.\ds for pool p, place 1 of 1, 1 of 1 in use, held longest by job hold a \(pid \d+, \d\.\ds\)$`).MatchString(drawn[1]) {
 					t.Errorf("it says %q", drawn[1])
 				}
 			}

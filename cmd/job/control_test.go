@@ -20,25 +20,33 @@ func controlIn(s controlState) control {
 	return control{state: s, terminal: true, by: tty.TSTP, stops: 1, atCont: 1}
 }
 
+// jobIn is a job of which job control is in that state.
+func jobIn(s controlState) machine {
+	m := machine{life: lifeIn(running, plain), control: controlIn(s)}
+	if s == leftover || s == leftoverSettling {
+		m.life = lifeIn(draining, plain)
+	}
+	return m
+}
+
 // controlEvents are what can happen, each in the ways that make a difference.
 var controlEvents = []struct {
 	name string
-	on   func(control, event) (control, []effect)
 	e    event
 }{
-	{"stopped", control.stopped, event{signal: tty.STOP}},
-	{"stopped in the foreground", control.stopped, event{signal: tty.TSTP, foreground: true}},
-	{"continued", control.continued, event{}},
-	{"Ctrl-Z", control.suspend, event{signal: tty.TSTP, typed: true}},
-	{"TSTP", control.suspend, event{signal: tty.TSTP}},
-	{"CONT", control.resume, event{signal: tty.CONT}},
-	{"contDue", control.contDue, event{}},
-	{"keystrokeDue", control.keystrokeDue, event{}},
-	{"keystrokeDue in the foreground", control.keystrokeDue, event{foreground: true}},
-	{"settled", control.settled, event{stillStopped: true}},
-	{"settled, and resumed", control.settled, event{}},
-	{"exited", control.exited, event{}},
-	{"endBegun", func(c control, _ event) (control, []effect) { return c.endBegun(), nil }, event{}},
+	{"stopped", event{kind: stopped, signal: tty.STOP}},
+	{"stopped in the foreground", event{kind: stopped, signal: tty.TSTP, foreground: true}},
+	{"continued", event{kind: continued}},
+	{"Ctrl-Z", event{kind: signalled, signal: tty.TSTP, typed: true}},
+	{"TSTP", event{kind: signalled, signal: tty.TSTP}},
+	{"CONT", event{kind: signalled, signal: tty.CONT}},
+	{"contDue", event{kind: contDue}},
+	{"keystrokeDue", event{kind: keystrokeDue}},
+	{"keystrokeDue in the foreground", event{kind: keystrokeDue, foreground: true}},
+	{"settled", event{kind: settled, stillStopped: true}},
+	{"settled, and resumed", event{kind: settled}},
+	{"exited", event{kind: exited}},
+	{"timedOut", event{kind: timedOut}},
 }
 
 // TestControl is the whole table of job control: what each event means in each state, and
@@ -93,8 +101,9 @@ func TestControl(t *testing.T) {
 		"exited": {
 			together: "leftover", apart: "leftover", keystroke: "leftover", settling: "leftover", leftover: "leftover", leftoverSettling: "leftover",
 		},
-		"endBegun": {
-			together: "together", apart: "apart", keystroke: "apart", settling: "apart", leftover: "leftover", leftoverSettling: "leftover",
+		"timedOut": { // the tree is being ended
+			together: "together; end, KILL in 5s", apart: "apart; end, KILL in 5s", keystroke: "apart; end, KILL in 5s",
+			settling: "apart; end, KILL in 5s", leftover: "leftover; end, KILL in 5s", leftoverSettling: "leftover; end, KILL in 5s",
 		},
 	}
 	for _, ev := range controlEvents {
@@ -106,23 +115,23 @@ func TestControl(t *testing.T) {
 			}
 			e := ev.e
 			e.at = now
-			c, effects := ev.on(controlIn(s), e)
-			if got := shown(c.state, effects); got != want {
+			m, effects := jobIn(s).on(e)
+			if got := shown(m.control.state, effects); got != want {
 				t.Errorf("%v, %s:\ngot  %s\nwant %s", s, ev.name, got, want)
 			}
 		}
 	}
 }
 
-// TestControlHasARowForEachEvent: an event that job control hears of is in controlEvents.
+// TestControlHasARowForEachEvent: an event that job control handles is in controlEvents.
 func TestControlHasARowForEachEvent(t *testing.T) {
-	listed := map[string]bool{}
+	listed := map[eventKind]bool{}
 	for _, ev := range controlEvents {
-		listed[ev.name] = true
+		listed[ev.e.kind] = true
 	}
 	for k := range eventKinds {
-		if ofControl[k] != nil && !listed[kindNames[k]] {
-			t.Errorf("no table has %s", kindNames[k])
+		if ofControl[k] != nil && !listed[k] {
+			t.Errorf("no table has %v", k)
 		}
 	}
 }

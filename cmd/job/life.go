@@ -16,8 +16,7 @@ const (
 	starting state = iota // nothing runs yet
 	running               // the command runs
 	ending                // the command's whole tree is being ended
-	reaping               // the tree was ended, and the exit of the command is due
-	stuck                 // the exit does not come: KILL does not end the command
+	reaping               // the tree was ended, or cannot be, and only the exit of the command is waited for
 	draining              // the command has exited, and the slot waits for its descendants
 	clearing              // the command has exited, and its descendants are being ended
 	done                  // nothing is left to wait for
@@ -56,7 +55,7 @@ func (l life) started(e event) (life, []effect) {
 // exited: the command is gone.
 func (l life) exited(e event) (life, []effect) {
 	switch l.state {
-	case running, ending, reaping, stuck:
+	case running, ending, reaping:
 		l.exitedAt, l.result.Code, l.result.Signal = e.at, e.code, e.signal
 	default:
 		return l, nil
@@ -187,7 +186,6 @@ func (l life) treeGone(e event) (life, []effect) {
 	switch l.state {
 	case ending:
 		l.state = reaping
-		effects = []effect{after(exitTimer, exitDelay)}
 	case draining, clearing:
 		l.state = done
 	default:
@@ -199,15 +197,11 @@ func (l life) treeGone(e event) (life, []effect) {
 	return l, effects
 }
 
-// exitDelay is how long the news of an exit may take.
-const exitDelay = time.Second
-
-// exitOverdue: the exit of the command has not come.
-func (l life) exitOverdue(event) (life, []effect) {
-	switch l.state {
-	case reaping:
-		l.state = stuck
-		return l, nil
+// leftoversNamed: what the command has left is known by name.
+func (l life) leftoversNamed(e event) (life, []effect) {
+	switch {
+	case l.state == clearing && len(e.left) > 0:
+		return l, []effect{{do: tell, record: Record{Kind: Leftovers, Left: e.left}}}
 	default:
 		return l, nil
 	}
@@ -223,7 +217,7 @@ func (l life) end(at time.Time, why error, grace time.Duration) (life, []effect)
 	case draining:
 		l.state, l.killAt, l.result.Why = clearing, killAt, why
 		return l, []effect{{do: endTree, signal: l.Signal, after: grace}}
-	case ending, reaping, stuck, clearing:
+	case ending, reaping, clearing:
 		if !killAt.Before(l.killAt) {
 			return l, nil
 		}

@@ -3,6 +3,7 @@
 package job
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"syscall"
@@ -14,17 +15,20 @@ import (
 	"berth/lease"
 )
 
-var stateNames = [states]string{"starting", "running", "ending", "reaping", "stuck", "draining", "clearing", "done"}
+var stateNames = [states]string{"starting", "running", "ending", "reaping", "draining", "clearing", "done"}
 
 var kindNames = [eventKinds]string{
-	"started", "stopped", "continued", "exited", "signalled", "renewed", "lost", "regained", "told", "treeGone",
-	"timedOut", "idleOver", "exitOverdue", "contDue", "keystrokeDue", "settled",
+	"nothing", "started", "stopped", "continued", "exited", "signalled", "renewed", "lost", "regained", "told", "treeGone",
+	"timedOut", "idleOver", "leftoversNamed", "contDue", "keystrokeDue", "settled",
 }
 
+func (k eventKind) String() string { return cmp.Or(kindNames[k], fmt.Sprintf("event kind %d", int(k))) }
+
+var timerNames = [timers]string{"timeout", "idle", "cont", "keystroke", "settle"}
+
 func (f effect) String() string {
-	timerNames := [timers]string{"timeout", "idle", "exit", "cont", "keystroke", "settle"}
 	recordNames := map[Kind]string{
-		Started: "started", HeartbeatFailed: "heartbeat failed", Lost: "lost", Regained: "regained", EndFailed: "end failed",
+		Started: "started", HeartbeatFailed: "heartbeat failed", Lost: "lost", Regained: "regained", EndFailed: "end failed", Leftovers: "leftovers",
 	}
 	switch f.do {
 	case setTimer:
@@ -55,7 +59,7 @@ func shown(state fmt.Stringer, effects []effect) string {
 	return strings.Join(words, "; ")
 }
 
-func (s state) String() string { return stateNames[s] }
+func (s state) String() string { return cmp.Or(stateNames[s], fmt.Sprintf("state %d", int(s))) }
 
 // now is when the events of the tables come.
 var now = time.Unix(1000, 0)
@@ -65,7 +69,7 @@ var now = time.Unix(1000, 0)
 func lifeIn(s state, spec Spec) life {
 	l := life{Spec: &spec, state: s, busyAt: 100}
 	switch s {
-	case ending, reaping, stuck, clearing:
+	case ending, reaping, clearing:
 		l.killAt = now.Add(10 * time.Second)
 	}
 	if s >= draining {
@@ -79,22 +83,21 @@ var plain = Spec{Signal: syscall.SIGTERM, KillAfter: 5 * time.Second}
 // lifeEvents are what can happen, each in the way in which it matters most.
 var lifeEvents = []struct {
 	name string
-	on   func(life, event) (life, []effect)
 	e    event
 }{
-	{"started", life.started, event{}},
-	{"exited", life.exited, event{code: 3}},
-	{"terminate", life.terminate, event{signal: syscall.SIGTERM}},
-	{"timedOut", life.timedOut, event{}},
-	{"idleOver", life.idleOver, event{}},
-	{"renewed", life.renewed, event{}},
-	{"failed", life.renewed, event{err: syscall.EIO}},
-	{"lost", life.lost, event{err: lease.ErrLost, grace: 2 * time.Second}},
-	{"regained", life.regained, event{}},
-	{"told", life.told, event{stop: &lease.Stop{KillAfter: new(time.Duration)}}},
-	{"treeGone", life.treeGone, event{}},
-	{"notEnded", life.treeGone, event{err: syscall.EPERM}},
-	{"exitOverdue", life.exitOverdue, event{}},
+	{"started", event{kind: started}},
+	{"exited", event{kind: exited, code: 3}},
+	{"TERM", event{kind: signalled, signal: syscall.SIGTERM}},
+	{"timedOut", event{kind: timedOut}},
+	{"idleOver", event{kind: idleOver}},
+	{"renewed", event{kind: renewed}},
+	{"failed", event{kind: renewed, err: syscall.EIO}},
+	{"lost", event{kind: lost, err: lease.ErrLost, grace: 2 * time.Second}},
+	{"regained", event{kind: regained}},
+	{"told", event{kind: told, stop: &lease.Stop{KillAfter: new(time.Duration)}}},
+	{"treeGone", event{kind: treeGone}},
+	{"notEnded", event{kind: treeGone, err: syscall.EPERM}},
+	{"leftoversNamed", event{kind: leftoversNamed, left: []string{"sleep"}}},
 }
 
 // TestLife is the whole table of a job's life: what each event means in each state, and
@@ -103,57 +106,56 @@ func TestLife(t *testing.T) {
 	table := map[string]map[state]string{
 		"started": {
 			starting: "running; tell started; bind", running: "running", ending: "ending", reaping: "reaping",
-			stuck: "stuck", draining: "draining", clearing: "clearing", done: "done",
+			draining: "draining", clearing: "clearing", done: "done",
 		},
 		"exited": {
 			starting: "starting", running: "done", ending: "clearing", reaping: "done",
-			stuck: "done", draining: "draining", clearing: "clearing", done: "done",
+			draining: "draining", clearing: "clearing", done: "done",
 		},
-		"terminate": {
-			starting: "starting", running: "running", ending: "ending", reaping: "reaping", stuck: "stuck",
+		"TERM": {
+			starting: "starting; forward TERM", running: "running; forward TERM", ending: "ending; forward TERM", reaping: "reaping; forward TERM",
 			draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 0s", done: "done",
 		},
 		"timedOut": {
 			starting: "starting", running: "ending; end, KILL in 5s", ending: "ending; KILL in 5s", reaping: "reaping; KILL in 5s",
-			stuck: "stuck; KILL in 5s", draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 5s", done: "done",
+			draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 5s", done: "done",
 		},
 		"idleOver": {
 			starting: "starting", running: "running; renew", ending: "ending; renew", reaping: "reaping; renew",
-			stuck: "stuck; renew", draining: "draining; renew", clearing: "clearing; renew", done: "done",
+			draining: "draining; renew", clearing: "clearing; renew", done: "done",
 		},
 		"renewed": {
 			starting: "starting", running: "running", ending: "ending", reaping: "reaping",
-			stuck: "stuck", draining: "draining", clearing: "clearing", done: "done",
+			draining: "draining", clearing: "clearing", done: "done",
 		},
 		"failed": {
 			starting: "starting", running: "running; tell heartbeat failed", ending: "ending; tell heartbeat failed",
-			reaping: "reaping; tell heartbeat failed", stuck: "stuck; tell heartbeat failed",
-			draining: "draining; tell heartbeat failed", clearing: "clearing; tell heartbeat failed", done: "done",
+			reaping: "reaping; tell heartbeat failed", draining: "draining; tell heartbeat failed", clearing: "clearing; tell heartbeat failed", done: "done",
 		},
 		"lost": {
 			starting: "starting", running: "ending; end, KILL in 2s", ending: "ending; KILL in 2s", reaping: "reaping; KILL in 2s",
-			stuck: "stuck; KILL in 2s", draining: "clearing; end, KILL in 2s", clearing: "clearing; KILL in 2s", done: "done",
+			draining: "clearing; end, KILL in 2s", clearing: "clearing; KILL in 2s", done: "done",
 		},
 		"regained": {
 			starting: "starting", running: "running; tell regained", ending: "ending", reaping: "reaping",
-			stuck: "stuck", draining: "draining; tell regained", clearing: "clearing", done: "done",
+			draining: "draining; tell regained", clearing: "clearing", done: "done",
 		},
 		"told": {
 			starting: "starting", running: "ending; end, KILL in 0s", ending: "ending; KILL in 0s", reaping: "reaping; KILL in 0s",
-			stuck: "stuck; KILL in 0s", draining: "clearing; end, KILL in 0s", clearing: "clearing; KILL in 0s", done: "done",
+			draining: "clearing; end, KILL in 0s", clearing: "clearing; KILL in 0s", done: "done",
 		},
 		"treeGone": {
-			starting: "starting", running: "running", ending: "reaping; exit in 1s", reaping: "reaping",
-			stuck: "stuck", draining: "done", clearing: "done", done: "done",
+			starting: "starting", running: "running", ending: "reaping", reaping: "reaping",
+			draining: "done", clearing: "done", done: "done",
 		},
 		"notEnded": {
-			starting: "starting", running: "running", ending: "reaping; exit in 1s; tell end failed",
-			reaping: "reaping", stuck: "stuck", draining: "done; tell end failed",
+			starting: "starting", running: "running", ending: "reaping; tell end failed",
+			reaping: "reaping", draining: "done; tell end failed",
 			clearing: "done; tell end failed", done: "done",
 		},
-		"exitOverdue": {
-			starting: "starting", running: "running", ending: "ending", reaping: "stuck",
-			stuck: "stuck", draining: "draining", clearing: "clearing", done: "done",
+		"leftoversNamed": {
+			starting: "starting", running: "running", ending: "ending", reaping: "reaping",
+			draining: "draining", clearing: "clearing; tell leftovers", done: "done",
 		},
 	}
 	for _, ev := range lifeEvents {
@@ -165,26 +167,23 @@ func TestLife(t *testing.T) {
 			}
 			e := ev.e
 			e.at = now
-			l, effects := ev.on(lifeIn(s, plain), e)
-			if got := shown(l.state, effects); got != want {
+			m, effects := machine{life: lifeIn(s, plain)}.on(e)
+			if got := shown(m.life.state, effects); got != want {
 				t.Errorf("%v, %s:\ngot  %s\nwant %s", s, ev.name, got, want)
 			}
 		}
 	}
 }
 
-// TestLifeHasARowForEachEvent: an event that life hears of is in lifeEvents.
+// TestLifeHasARowForEachEvent: an event that life handles is in lifeEvents.
 func TestLifeHasARowForEachEvent(t *testing.T) {
-	listed := map[string]bool{}
+	listed := map[eventKind]bool{}
 	for _, ev := range lifeEvents {
-		listed[ev.name] = true
+		listed[ev.e.kind] = true
 	}
 	for k := range eventKinds {
-		if ofLife[k] != nil && !listed[kindNames[k]] {
-			t.Errorf("no table has %s", kindNames[k])
-		}
-		if ofLife[k] == nil && ofControl[k] == nil && k != signalled {
-			t.Errorf("nothing hears of %s", kindNames[k])
+		if ofLife[k] != nil && !listed[k] {
+			t.Errorf("no table has %v", k)
 		}
 	}
 }
@@ -220,6 +219,33 @@ func TestLifeOfASpec(t *testing.T) {
 		m, effects := machine{life: lifeIn(c.from, c.spec)}.on(c.e)
 		if got := shown(m.life.state, effects); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestEndOfAnEndedTree: a command that is ended is not the end of the job, because its tree has to
+// go first. But once the tree was ended, or refuses to, nothing but the exit is waited for.
+func TestEndOfAnEndedTree(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		events []event
+		want   string // the states
+	}{
+		{"the command first", []event{{kind: timedOut}, {kind: exited}, {kind: treeGone}}, "ending clearing done"},
+		{"the command first, its tree refuses", []event{{kind: timedOut}, {kind: exited}, {kind: treeGone, err: syscall.EPERM}}, "ending clearing done"},
+		{"the exit is on its way", []event{{kind: timedOut}, {kind: treeGone}, {kind: exited}}, "ending reaping done"},
+		{"the command refuses, and exits later", []event{{kind: timedOut}, {kind: treeGone, err: syscall.EPERM}, {kind: renewed}, {kind: exited}}, "ending reaping reaping done"},
+		{"killed after that", []event{{kind: timedOut}, {kind: treeGone, err: syscall.EPERM}, {kind: lost, err: lease.ErrLost}, {kind: exited}}, "ending reaping reaping done"},
+	} {
+		m := machine{life: lifeIn(running, plain)}
+		var got []string
+		for _, e := range c.events {
+			e.at = now
+			m, _ = m.on(e)
+			got = append(got, m.life.state.String())
+		}
+		if got := strings.Join(got, " "); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
 }

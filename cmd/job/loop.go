@@ -67,6 +67,7 @@ type loop struct {
 	fromChild   <-chan procwatch.Event
 	fromSession <-chan limiter.Event
 	tree        chan error        // End or WaitTree has returned
+	left        chan []string     // what the leftovers are
 	due         [timers]time.Time // when each timer fires; zero: it does not
 	later       []event           // that were received, but not handled
 }
@@ -75,6 +76,7 @@ func newLoop(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sink
 	l := &loop{ctx: ctx, session: s, in: in, sinks: sinks}
 	l.machine.life.Spec = &spec
 	l.tree = make(chan error, 2) // at most one End and one WaitTree
+	l.left = make(chan []string, 1)
 	if s != nil {
 		l.fromSession = s.Events()
 	}
@@ -106,6 +108,8 @@ func (l *loop) next() event {
 			l.later = l.ofSession(ev)
 		case err := <-l.tree:
 			l.later = []event{{kind: treeGone, err: err}}
+		case left := <-l.left:
+			l.later = []event{{kind: leftoversNamed, left: left}}
 		case <-fires:
 			l.due[t] = time.Time{}
 			l.later = []event{l.ofTimer(t)}
@@ -172,37 +176,28 @@ func (l *loop) handle(e event) {
 	}
 }
 
-func (l *loop) perform(f effect) {
-	switch f.do {
-	case setTimer:
-		l.due[f.timer] = time.Now().Add(f.after)
-	case bind:
-		l.bind()
-	case renew:
-		if l.session != nil {
-			l.session.Renew()
-		}
-	case forward:
-		if err := l.child.Signal(f.signal); err != nil {
-			l.tell(Record{Kind: NotForwarded, Signal: f.signal, Err: err})
-		}
-	case suspendSelf:
-		l.suspend()
-	case endTree:
+// perform does what every deed means.
+func (l *loop) perform(f effect) { performs[f.do](l, f) }
+
+var performs = [deeds]func(*loop, effect){
+	setTimer:    func(l *loop, f effect) { l.due[f.timer] = time.Now().Add(f.after) },
+	bind:        func(l *loop, _ effect) { l.bind() },
+	renew:       func(l *loop, _ effect) { l.renew() },
+	forward:     func(l *loop, f effect) { l.forward(f.signal) },
+	suspendSelf: func(l *loop, _ effect) { l.suspend() },
+	endTree: func(l *loop, f effect) {
 		go func() { l.tree <- l.child.End(context.Background(), f.signal, f.after) }()
-	case killTree:
+	},
+	killTree: func(l *loop, f effect) {
 		time.AfterFunc(f.after, func() { _ = l.child.End(context.Background(), syscall.SIGKILL, 0) })
-	case waitTree:
+	},
+	waitTree: func(l *loop, _ effect) {
 		go func() { l.tree <- l.child.WaitTree(context.Background()) }()
-	case nameLeftovers: // on another goroutine: reading all processes takes long on a busy machine
-		time.AfterFunc(f.after, func() {
-			if left := l.child.Left(); len(left) > 0 {
-				l.tell(Record{Kind: Leftovers, Left: left})
-			}
-		})
-	case tell:
-		l.tell(f.record)
-	}
+	},
+	nameLeftovers: func(l *loop, f effect) { // on another goroutine: reading all processes takes long on a busy machine
+		time.AfterFunc(f.after, func() { l.left <- l.child.Left() })
+	},
+	tell: func(l *loop, f effect) { l.tell(f.record) },
 }
 
 func (l *loop) bind() {
@@ -211,6 +206,18 @@ func (l *loop) bind() {
 	}
 	if err := l.session.Bind(l.ctx, lease.Process(l.child.ID())); err != nil {
 		l.tell(Record{Kind: NotRecorded, Err: err})
+	}
+}
+
+func (l *loop) renew() {
+	if l.session != nil {
+		l.session.Renew()
+	}
+}
+
+func (l *loop) forward(sig syscall.Signal) {
+	if err := l.child.Signal(sig); err != nil {
+		l.tell(Record{Kind: NotForwarded, Signal: sig, Err: err})
 	}
 }
 

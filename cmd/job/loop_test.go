@@ -30,13 +30,13 @@ func TestCommandFirst(t *testing.T) {
 		fromChild <- procwatch.Event{Kind: procwatch.Exited}
 		for i, want := range []eventKind{continued, exited} {
 			if got := l.next().kind; got != want {
-				t.Fatalf("event %d is %s, want %s", i, kindNames[got], kindNames[want])
+				t.Fatalf("event %d is %s, want %s", i, got, want)
 			}
 		}
 		first := l.next().kind // one of the others
 		fromChild <- procwatch.Event{Kind: procwatch.Continued}
 		if got := l.next().kind; got != continued {
-			t.Fatalf("%s comes before what the command did, after %s", kindNames[got], kindNames[first])
+			t.Fatalf("%s comes before what the command did, after %s", got, first)
 		}
 		seen := map[eventKind]bool{first: true}
 		for range 3 {
@@ -52,13 +52,56 @@ func TestCommandFirst(t *testing.T) {
 func TestTimers(t *testing.T) {
 	l := newLoop(context.Background(), nil, plain, Inputs{Signals: tty.NewSignals()}, nil)
 	past := time.Now().Add(-time.Minute)
-	l.due[idleTimer], l.due[timeoutTimer], l.due[exitTimer] = past.Add(1), past.Add(3), past.Add(2)
-	for _, want := range []eventKind{idleOver, exitOverdue, timedOut} {
+	l.due[idleTimer], l.due[timeoutTimer], l.due[contTimer] = past.Add(1), past.Add(3), past.Add(2)
+	for _, want := range []eventKind{idleOver, contDue, timedOut} {
 		if got := l.next().kind; got != want {
-			t.Errorf("got %s, want %s", kindNames[got], kindNames[want])
+			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 	if _, fires := l.nextTimer(); fires != nil {
 		t.Error("a timer fires twice")
+	}
+}
+
+// TestWiring: each timer has an event of its own, and the loop performs each deed. The names
+// are there for the failures of all the tests.
+func TestWiring(t *testing.T) {
+	of := map[eventKind]timer{}
+	for tm := range timers {
+		k := fires[tm]
+		if k == nothing {
+			t.Errorf("timer %d fires nothing", tm)
+		}
+		if other, taken := of[k]; taken {
+			t.Errorf("timers %d and %d both fire %v", other, tm, k)
+		}
+		of[k] = tm
+		if timerNames[tm] == "" {
+			t.Errorf("timer %d has no name", tm)
+		}
+	}
+	for d := range deeds {
+		if performs[d] == nil {
+			t.Errorf("the loop does not perform %v", effect{do: d})
+		}
+		if (effect{do: d}).String() == "" {
+			t.Errorf("deed %d has no name", d)
+		}
+	}
+	for k := started; k < eventKinds; k++ {
+		if kindNames[k] == "" {
+			t.Errorf("event kind %d has no name", k)
+		}
+		if ofLife[k] == nil && ofControl[k] == nil && k != signalled {
+			t.Errorf("neither life nor control handles %v", k)
+		}
+	}
+	if ofLife[nothing] != nil || ofControl[nothing] != nil {
+		t.Error("something is done when nothing has happened")
+	}
+	for s := range states {
+		if stateNames[s] == "" {
+			t.Errorf("state %d has no name", s)
+		}
 	}
 }

@@ -31,13 +31,15 @@ type event struct {
 	keepalive clock.Instant
 	stop      *lease.Stop
 	grace     time.Duration // of lost
+	left      []string      // of leftoversNamed
 	err       error
 }
 
 type eventKind int
 
 const (
-	started eventKind = iota
+	nothing eventKind = iota // never happens: what is not set is not mistaken for an event
+	started
 	stopped
 	continued
 	exited
@@ -49,7 +51,7 @@ const (
 	treeGone
 	timedOut
 	idleOver
-	exitOverdue
+	leftoversNamed
 	contDue
 	keystrokeDue
 	settled
@@ -76,8 +78,9 @@ const (
 	endTree                   // sends the signal to the whole tree, and KILL after that time
 	killTree                  // sends KILL to the tree after that time
 	waitTree                  // waits until nothing is left of the tree
-	nameLeftovers             // makes a record of the leftovers after that time, if there are any
+	nameLeftovers             // finds out after that time what the leftovers are
 	tell                      // gives the record to the sinks
+	deeds                     // how many there are
 )
 
 type timer int
@@ -85,7 +88,6 @@ type timer int
 const (
 	timeoutTimer timer = iota
 	idleTimer
-	exitTimer
 	contTimer
 	keystrokeTimer
 	settleTimer
@@ -94,15 +96,15 @@ const (
 
 // fires is the event of each timer.
 var fires = [timers]eventKind{
-	timeoutTimer: timedOut, idleTimer: idleOver, exitTimer: exitOverdue,
-	contTimer: contDue, keystrokeTimer: keystrokeDue, settleTimer: settled,
+	timeoutTimer: timedOut, idleTimer: idleOver, contTimer: contDue,
+	keystrokeTimer: keystrokeDue, settleTimer: settled,
 }
 
 func after(t timer, d time.Duration) effect { return effect{do: setTimer, timer: t, after: d} }
 
 var ofLife = [eventKinds]func(life, event) (life, []effect){
 	started: life.started, exited: life.exited, renewed: life.renewed, lost: life.lost, regained: life.regained,
-	told: life.told, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, exitOverdue: life.exitOverdue,
+	told: life.told, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, leftoversNamed: life.leftoversNamed,
 }
 
 var ofControl = [eventKinds]func(control, event) (control, []effect){
@@ -155,7 +157,7 @@ func (l life) phase() tty.Phase {
 // ends reports whether the tree is being ended.
 func (l life) ends() bool {
 	switch l.state {
-	case ending, reaping, stuck, clearing:
+	case ending, reaping, clearing:
 		return true
 	default:
 		return false

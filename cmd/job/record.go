@@ -37,6 +37,5 @@ const (
 )
 
 // Sink takes records. It must not block, because the job waits for it: a sink that may be
-// slow, such as a terminal, a hook or a file, needs a bounded queue of its own. It may be
-// called by several goroutines at once.
+// slow, such as a terminal, a hook or a file, needs a bounded queue of its own.
 type Sink func(Record)

@@ -28,7 +28,7 @@ func TestRandomWalks(t *testing.T) {
 		ends := 0
 		for at := now; m.life.state != done && at.Before(now.Add(time.Minute)); at = at.Add(time.Second) {
 			e := event{
-				kind: eventKind(r.IntN(int(eventKinds))), at: at, signal: signals[r.IntN(len(signals))], typed: coin(), foreground: coin(), stillStopped: coin(),
+				kind: started + eventKind(r.IntN(int(eventKinds-started))), at: at, signal: signals[r.IntN(len(signals))], typed: coin(), foreground: coin(), stillStopped: coin(),
 				clock: clock.Instant(r.IntN(2000)), stop: &lease.Stop{}, grace: time.Duration(r.IntN(20)) * time.Second,
 			}
 			before := m
@@ -39,11 +39,11 @@ func TestRandomWalks(t *testing.T) {
 				case f.do == endTree:
 					ends++
 				case f.do == killTree && before.life.ends() && at.Add(f.after).After(before.life.killAt):
-					t.Fatalf("seed %d: %s in %v puts KILL off", seed, kindNames[e.kind], before.life.state)
+					t.Fatalf("seed %d: %s in %v puts KILL off", seed, e.kind, before.life.state)
 				case f.do == suspendSelf && m.life.ends():
-					t.Fatalf("seed %d: %s in %v suspends this process", seed, kindNames[e.kind], before.life.state)
+					t.Fatalf("seed %d: %s in %v suspends this process", seed, e.kind, before.life.state)
 				case f.do == forward && before.life.phase() == tty.Leftover:
-					t.Fatalf("seed %d: %s in %v is passed on", seed, kindNames[e.kind], before.life.state)
+					t.Fatalf("seed %d: %s in %v is passed on", seed, e.kind, before.life.state)
 				}
 			}
 		}

@@ -46,7 +46,7 @@ func (m *messages) sink(r job.Record) {
 	case job.Regained:
 		m.say.notef("pool %s: the lease is renewed, and the job is counted again", pool)
 	case job.NotForwarded:
-		m.say.notef("cannot pass %v on to pid %d: %v", r.Signal, r.PID, r.Err)
+		m.say.notef("cannot pass %s on to pid %d: %v", tty.SignalName(r.Signal), r.PID, r.Err)
 	case job.NotExtended:
 		m.say.notef("pool %s: the lease could not be renewed before this was suspended: %v", pool, r.Err)
 	case job.EndFailed:

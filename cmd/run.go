@@ -193,13 +193,14 @@ func (r *runner) job(ctx context.Context, s *limiter.Session) (int, error) {
 		m.lease = &held
 	}
 	m.taken()
+	in := job.Inputs{Signals: r.signals, Suspend: r.store.Suspend, Clock: r.store.Clock}
 	if r.spec.Exec {
 		m.limit() // nothing is left to say it afterwards
 		r.say.out.flush(beforeStart)
-		return 0, job.Become(ctx, s, r.spec.Argv, r.environ(m.lease), r.signals)
+		return 0, job.Become(ctx, s, r.spec.Argv, r.environ(m.lease), in)
 	}
 	r.say.out.flush(beforeStart)
-	result, err := job.Run(ctx, s, r.jobSpec(m.lease), job.Inputs{Signals: r.signals, Suspend: r.store.Suspend, Clock: r.store.Clock}, m.sink)
+	result, err := job.Run(ctx, s, r.jobSpec(m.lease), in, m.sink)
 	if err != nil {
 		return 0, err
 	}

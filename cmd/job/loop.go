@@ -14,8 +14,11 @@ import (
 
 // Run starts the command and returns when the job is over: when the command has exited, and
 // whatever its Spec has it wait for or end, too. A job without a session (nil) has no slot.
-// After an error nothing was started. The slots are given back in any case. ctx is for calls
-// to the store, and does not end the job.
+// After an error nothing was started. ctx is for calls to the store, and does not end the job.
+//
+// The slots are given back at the end. When the store is out of reach this takes as long as its
+// client keeps trying, and no signal is handled during that time. Even if it fails (see
+// NotReleased), the result is the command's.
 func Run(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks ...Sink) (Result, error) {
 	child, err := start(ctx, s, spec)
 	if err != nil {

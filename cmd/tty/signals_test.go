@@ -76,3 +76,16 @@ func TestSignalsAreNotLost(t *testing.T) {
 		t.Errorf("left are %v, want CONT, TERM and WINCH", left)
 	}
 }
+
+// TestSignalNames: a signal that is caught has a name that a person can type.
+func TestSignalNames(t *testing.T) {
+	for _, s := range slices.Concat(Fatal, Others) {
+		sig := s.(syscall.Signal)
+		if got, err := ParseSignal(SignalName(sig)); err != nil || got != sig {
+			t.Errorf("%v is called %s, which is %v, %v", sig, SignalName(sig), got, err)
+		}
+		if want := unix.SignalName(sig); "SIG"+SignalName(sig) != want {
+			t.Errorf("%s is called %s", want, SignalName(sig))
+		}
+	}
+}

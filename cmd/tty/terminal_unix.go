@@ -11,7 +11,8 @@ import (
 
 func init() {
 	signalNames["USR1"], signalNames["USR2"] = USR1, USR2
-	signalNames["CONT"], signalNames["STOP"] = CONT, STOP
+	signalNames["CONT"], signalNames["STOP"], signalNames["TSTP"] = CONT, STOP, TSTP
+	signalNames["WINCH"] = WINCH
 }
 
 // Signals that not every system has.

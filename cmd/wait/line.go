@@ -34,7 +34,7 @@ func (w *Waiter) stand(ctx context.Context, gated bool, before seen) (*limiter.S
 	})
 	display.end()
 	switch {
-	case err == nil && w.requested(): // too late for the wait: the job gets the TSTP
+	case err == nil && w.requested(): // The slots came first: the TSTP is for the job.
 		w.Signals.Requeue(tty.TSTP)
 	case s != nil && err != nil: // too late for the wait and too early for the command
 		return nil, errors.Join(err, s.Unused(context.Background()))

@@ -114,7 +114,7 @@ func (r Request) LimitIn(own *int) int {
 }
 
 // Smallest returns the smallest of a pool's own limit and the requested ones, of which 0
-// is none. It is 0 when the pool is drained, or nobody has a limit.
+// is none. It is 0 when the pool is drained, or there is no limit.
 func Smallest(own *int, requested ...int) int {
 	limit := 0
 	for _, n := range requested {

@@ -44,7 +44,7 @@ func (e *UnusableStoreError) Unwrap() error { return e.Err }
 // trust unless told to.
 type ForeignStoreError struct {
 	Dir, Owner, Me string
-	Default        bool // it is the default one, which nobody named
+	Default        bool // it is the default one, which the user did not name
 	Err            error
 }
 
@@ -57,7 +57,7 @@ type LockHeldError struct {
 	Pool, Path string
 	PID        int // 0: not known
 	Frozen     bool
-	Busy       bool // nobody holds it for long: it changes hands
+	Busy       bool // no process holds it for long: it changes hands
 }
 
 func (e *LockHeldError) Error() string {
@@ -77,14 +77,14 @@ func (e *LockHeldError) Error() string {
 // UnreachableError says that a store does not answer, or not as it should.
 type UnreachableError struct {
 	Store   string // without passwords
-	Answers bool   // it answers, and cannot do it now
+	Answers bool   // it answers, and refuses for now
 	Err     error
 	Hint    string // what to do about it; "": nothing is known but the address
 }
 
 func (e *UnreachableError) Error() string {
 	if e.Answers {
-		return "store " + e.Store + " cannot do it now: " + e.Err.Error()
+		return "store " + e.Store + " refuses for now: " + e.Err.Error()
 	}
 	return "cannot reach store " + e.Store + ": " + e.Err.Error()
 }

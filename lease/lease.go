@@ -1,4 +1,4 @@
-// Package lease is the contract between those who want slots of a pool and the stores
+// Package lease is the contract between processes that want slots of a pool and the stores
 // that keep pools: the records, the verbs, the errors, and the one function that decides
 // whether a request may start.
 //
@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Process identifies a process for good, where a pid alone is reused. Whoever fills in
-// Start chooses its clock; records only compare it.
+// Process identifies a process for good, where a pid alone is reused. The package that
+// fills in Start chooses its clock; records only compare it.
 type Process struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"`
@@ -21,7 +21,7 @@ type Process struct {
 	Host  string `json:"host,omitempty"`
 }
 
-// A Request says who wants how many slots of which pool. It is plain data and
+// A Request says how many slots of which pool a process wants. It is plain data and
 // goes unchanged into the Ticket and the Lease.
 type Request struct {
 	// ID is chosen by the caller (NewID), so that a step whose answer was lost
@@ -42,13 +42,13 @@ type Request struct {
 	Key   string        `json:"key,omitempty"`
 	Grace time.Duration `json:"grace_ns,omitempty"`
 
-	// Signal ends the job, and KillAfter is the time from it to KILL: for others,
-	// who end the job when its owner is gone.
+	// Signal ends the job, and KillAfter is the time from it to KILL: for the
+	// processes that end the job when its owner is gone.
 	Signal    int           `json:"signal,omitempty"`
 	KillAfter time.Duration `json:"kill_after_ns,omitempty"`
 
 	// Timeout and IdleTimeout are the running time, and that without a keepalive,
-	// after which the owner ends the job; 0: never. For people: nobody else acts on them.
+	// after which the owner ends the job; 0: never. For people: no other process acts on them.
 	Timeout     time.Duration `json:"timeout_ns,omitempty"`
 	IdleTimeout time.Duration `json:"idle_timeout_ns,omitempty"`
 
@@ -99,12 +99,9 @@ type Lease struct {
 	Start Start `json:"start,omitzero"`
 }
 
-// Check returns an error for what no berth has written. A store takes such a record for
-// damaged, because whoever can write to it can have written anything, and the state is
-// shown and acted upon.
-//
-// A record has none of the states that are found out by checking the processes: one that
-// calls itself orphaned would have its job ended by somebody else's 'berth stop'.
+// Check reports a record that no berth would write. Anyone who can write to the store may
+// have forged it. States found by checking processes (orphaned, stalled) are never recorded:
+// a forged "orphaned" would let another user's 'berth stop' end the job.
 func (l *Lease) Check() error {
 	if l.State != Reserved && l.State != Running {
 		return fmt.Errorf("its state is %q, and not one that is recorded", l.State)

@@ -69,7 +69,7 @@ func (s Stop) check() error {
 
 // Inbox is what the owner of a lease or a place was told: the last message of each kind.
 type Inbox struct {
-	Stop *Stop // nil: nobody wants it to end
+	Stop *Stop // nil: it was not told to stop
 	// Keepalive is when the job last called for its idle clock to be reset, on the
 	// store's clock; 0: never.
 	Keepalive clock.Instant
@@ -85,7 +85,7 @@ func (in *Inbox) Put(m Message, at clock.Instant) {
 	}
 }
 
-// StoppedError says that somebody told a waiter to leave the line.
+// StoppedError says that a waiter was told to leave the line.
 type StoppedError struct{ Stop }
 
 func (e *StoppedError) Error() string {

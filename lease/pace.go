@@ -49,7 +49,7 @@ type Start struct {
 	Nth    uint64        `json:"nth,omitempty"`       // what Count became; 0: not counted
 }
 
-// Bucket has no token, and so lets nobody start, before Next - (Burst-1)*Every: GCRA's
+// Bucket has no token, and so lets no job start, before Next - (Burst-1)*Every: GCRA's
 // theoretical arrival time minus its burst tolerance.
 type Bucket struct {
 	Pace
@@ -145,7 +145,7 @@ func (s *Starts) Add(now clock.Instant, paces ...Pace) Start {
 
 // StillCount reports whether a start still counts for a pace that a start kept to, and
 // that has a burst or is slower than one in a day. A pool may be forgotten once none does
-// and nobody has started for a day: then nobody starts too soon.
+// and no job has started for a day: then no job starts too soon.
 func (s *Starts) StillCount(now clock.Instant) bool {
 	if s.BucketsLost > 0 && s.BucketsLost <= now {
 		return true // for a pace that is not known
@@ -156,7 +156,7 @@ func (s *Starts) StillCount(now clock.Instant) bool {
 	return slices.ContainsFunc(s.Buckets, func(b Bucket) bool { return b.LastUse <= now && now < b.Next })
 }
 
-// Undo takes a start back, because nothing ran. If nobody has started since, everything
+// Undo takes a start back, because nothing ran. If no job has started since, everything
 // is as if it had not been. Otherwise others can take no more than then, and mostly the
 // same.
 //

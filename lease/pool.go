@@ -11,9 +11,9 @@ import (
 type Pool struct {
 	Name    string   `json:"pool"`
 	Own     Settings `json:"own"`    // the pool's own settings
-	Report  *Report  `json:"report"` // of the last who asked its gates; nil: there is none
+	Report  *Report  `json:"report"` // of the last waiter that asked its gates; nil: none
 	Starts  Starts   `json:"starts"`
-	Limit   *int     `json:"limit"`      // the one in force; nil: nobody requests one
+	Limit   *int     `json:"limit"`      // the one in force; nil: there is none
 	LimitBy string   `json:"limit_from"` // "pool", the id of the lease that requests it, or ""
 	Used    int      `json:"used"`
 	// RecoveringFor is that of PoolState.
@@ -25,7 +25,7 @@ type Pool struct {
 	Line  int `json:"-"`
 	Place int `json:"-"`
 	// First is a waiter that goes before that ticket and whose state cannot be seen
-	// from here; nil: there is none, or nobody knows. Only Summary tells.
+	// from here; nil: there is none, or it is not known. Only Summary tells.
 	First *Entry `json:"-"`
 	// LockHeldBy is set when the pool's lock could not be had in time: its holder.
 	LockHeldBy string `json:"lock_held_by,omitempty"`

@@ -38,7 +38,7 @@ func (r Request) Needs(own Settings) Need {
 
 // Settings are a pool's own: every request keeps to them.
 type Settings struct {
-	Limit *int `json:"limit,omitempty"` // nil: none; 0: nobody new starts
+	Limit *int `json:"limit,omitempty"` // nil: none; 0: no new job starts
 	Conditions
 	// SetBy and SetAt say who has set the limit (or, without one, the conditions) and
 	// when, and Reason why: for people. A berth that does not know these fields loses
@@ -46,7 +46,7 @@ type Settings struct {
 	SetBy  string    `json:"set_by,omitempty"`
 	SetAt  time.Time `json:"set_at,omitzero"`
 	Reason string    `json:"reason,omitempty"`
-	// UID is the user who set them, -1 when that is not known: nobody runs a command
+	// UID is the user who set them, -1 when that is not known: no user runs a command
 	// that another user has set.
 	UID int `json:"-"`
 }

@@ -110,7 +110,7 @@ type Holding interface {
 
 	// Unused is Release of a lease in which nothing was started: its grant then
 	// counts for no pace, see Starts.Undo. The grant counts if this fails or is
-	// never called, and if the lease was lost and somebody has started since.
+	// never called, and if the lease was lost and another job has started since.
 	Unused(ctx context.Context) error
 }
 

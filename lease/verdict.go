@@ -52,7 +52,7 @@ func (v Verdict) String() string {
 	case Drained:
 		return "the pool's own limit is 0"
 	case Recovering:
-		return fmt.Sprintf("nobody new starts for %v: the store is new or was restarted, and jobs that it may have forgotten register again", rounded(v.After))
+		return fmt.Sprintf("no new job starts for %v: the store is new or was restarted, and jobs that it may have forgotten register again", rounded(v.After))
 	case Paced:
 		return fmt.Sprintf("too soon after the last start (%v), for %v more", v.Pace, rounded(v.After))
 	case Gated:

@@ -166,7 +166,7 @@ func (s *Session) schedule(next time.Duration) {
 
 // watch gives the lease up when it was not renewed in time. It may wake late, after this
 // machine was suspended or this process was frozen. So it first has the lease renewed
-// once more: perhaps nobody else wanted its slots.
+// once more: perhaps no other process wanted its slots.
 func (s *Session) watch() {
 	givenUp := clock.Instant(-1) // the end of the lease that is given up already
 	for s.ctx.Err() == nil {

@@ -74,7 +74,7 @@ func (s *Store) reportDamaged(ctx context.Context, l *snapshot) {
 	for _, h := range l.holders {
 		switch {
 		case h.Lease == 0:
-			s.noteOnce(h.KeyValue, fmt.Errorf("%s has no etcd lease, and goes in %v if nobody renews it: %s", h.Key, lease.DefaultTTL, remedy(h.KeyValue)))
+			s.noteOnce(h.KeyValue, fmt.Errorf("%s has no etcd lease, and goes in %v if it is not renewed: %s", h.Key, lease.DefaultTTL, remedy(h.KeyValue)))
 			s.attachLease(ctx, h)
 		case h.bad != nil:
 			s.noteOnce(h.KeyValue, fmt.Errorf("%w; it counts as one slot until its etcd lease ends: %s", h.bad, remedy(h.KeyValue)))
@@ -83,7 +83,7 @@ func (s *Store) reportDamaged(ctx context.Context, l *snapshot) {
 }
 
 // attachLease attaches a record without an etcd lease to a new one. Otherwise nothing
-// would ever delete it, and nobody could tell whether it has an owner. An owner that
+// would ever delete it, and it could not be told whether it has an owner. An owner that
 // lives finds that with its next renewal and keeps the new etcd lease, as after a move to
 // another TTL whose answer was lost.
 func (s *Store) attachLease(ctx context.Context, h holder) {
@@ -95,7 +95,7 @@ func (s *Store) attachLease(ctx context.Context, h holder) {
 		when: []clientv3.Cmp{unchanged(string(h.Key), h.ModRevision)},
 		then: []clientv3.Op{clientv3.OpPut(string(h.Key), "", clientv3.WithIgnoreValue(), clientv3.WithLease(granted.id))},
 	})
-	if err == nil && !resp.Succeeded { // somebody else was faster
+	if err == nil && !resp.Succeeded { // another process was faster
 		s.discard(granted.id)
 	}
 }

@@ -136,7 +136,7 @@ type pendingLease struct {
 }
 
 // spareLease is an etcd lease that no record is attached to yet. A refused request leaves
-// it for its place in the line. If nobody takes it, it ends with its TTL.
+// it for its place in the line. If it is not taken, it ends with its TTL.
 type spareLease struct {
 	sync.Mutex
 	pending *pendingLease

@@ -1,7 +1,7 @@
 // Package etcdstore keeps pools in etcd, for machines that share no directory.
 //
 // The record of each holder and waiter is attached to an etcd lease, so etcd itself
-// deletes records that nobody renews, by its own clock. A decision is one read followed
+// deletes records that are not renewed, by its own clock. A decision is one read followed
 // by one transaction. The transaction changes something only if everything that the
 // decision rests on is still as it was read. So clients need no lock, and a client that
 // dies between the two has changed nothing. Fencing tokens are revisions of etcd: they
@@ -67,7 +67,7 @@ type Store struct {
 	// unrecorded are holdings with a child that etcd may not know of yet.
 	unrecorded client.Unrecorded[*holding]
 	revocations
-	// notice is told once of each record that cannot be read; nil: nobody is told.
+	// notice is told once of each record that cannot be read; nil: it is not told.
 	notice  func(error)
 	noticed sync.Map // their keys
 }
@@ -95,7 +95,7 @@ const (
 	// attemptTimeout bounds one attempt. A single hung member is bypassed much sooner.
 	// When all members are silent, the caller has to hear why.
 	attemptTimeout = 2 * time.Second
-	// retryFor bounds the retries of a step for which nobody waits in a line.
+	// retryFor bounds the retries of a step for which no waiter stands in a line.
 	retryFor = 8 * time.Second
 )
 
@@ -152,7 +152,7 @@ func (e timeoutError) Unwrap() []error { return []error{e.err, context.DeadlineE
 var errNoAnswer = fmt.Errorf("no answer within %v", attemptTimeout)
 
 // classify makes an UnreachableError of what may pass by itself. A cluster that is full
-// is one case: it answers, but accepts nothing until somebody makes room.
+// is one case: it answers, but accepts nothing until there is room again.
 func (s *Store) classify(err error) error {
 	if errors.Is(err, lease.ErrLost) || errors.As(err, new(*lease.UnreachableError)) || errors.As(err, new(*lease.RefusedError)) {
 		return err

@@ -13,7 +13,7 @@ import (
 )
 
 // A pool without settings is deleted after a week without use: CI makes a pool for every
-// run, and nobody should have to clean up. Holders and waiters end with their etcd
+// run, and should not have to clean up. Holders and waiters end with their etcd
 // leases; the starts and the report remain. Once a day a berth that has just released its
 // slots reads some of the pools, and another one reads more a minute later, until all
 // were read. The read that a release needs anyway tells when that is due.
@@ -39,8 +39,8 @@ type sweepRecord struct {
 // sweptKey is beside the pools.
 func (s *Store) sweptKey() string { return strings.TrimSuffix(s.dir, "pools/") + "swept" }
 
-// atLeastApart reports whether two moments are at least d apart. One in the future
-// counts, too: somebody has set a clock.
+// atLeastApart reports whether two moments are at least d apart. A moment in the
+// future counts too: the clock was set.
 func atLeastApart(a, b clock.Instant, d time.Duration) bool { return a.Sub(b).Abs() >= d }
 
 // sweep deletes idle pools if that is due, by what the last release read. A failure does

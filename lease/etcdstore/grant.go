@@ -32,7 +32,7 @@ func (s *Store) granting(l *snapshot, r lease.Request, v lease.Verdict, on clien
 	}, g
 }
 
-// handTo adds the condition that the waiter still stands there with nobody before it, and
+// handTo adds the condition that the waiter still stands there with no other before it, and
 // takes its ticket out of the line.
 func (t *txn) handTo(p pool, w record[waiting]) {
 	t.when = append(t.when, unchanged(string(w.Key), w.rev()), noKey(p.line(), p.lineKey(w.value.Ticket)))

@@ -69,7 +69,7 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
-	h.read = h.s.Clock() // who calls was started after that
+	h.read = h.s.Clock() // a caller of Keepalive was started after this
 	h.s.unrecorded.Add(h, func() { _ = h.recordChild(h.s.client.Ctx()) })
 	return nil
 }

@@ -100,7 +100,7 @@ func (t *place) try(ctx context.Context, clear lease.Clearance) (v lease.Verdict
 // own is what etcd has of a request that stands in the line.
 type own struct {
 	waits record[waiting]
-	holds record[lease.Lease] // somebody has granted it its slots
+	holds record[lease.Lease] // another process has granted it its slots
 	stop  *mvccpb.KeyValue    // a message to it; nil: none
 }
 

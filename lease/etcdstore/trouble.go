@@ -13,7 +13,7 @@ import (
 
 const loginHint = "the user is in ETCDCTL_USER and ETCDCTL_PASSWORD, or as etcd://USER:PASSWORD@HOST in the URL, which wins"
 
-// refusal is what somebody has to change before the cluster does anything for us; nil:
+// refusal is what a person has to change before the cluster does anything for us; nil:
 // the error is about something else.
 func (s *Store) refusal(err error) error {
 	who := "without a user one"

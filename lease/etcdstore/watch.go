@@ -168,7 +168,7 @@ func (t *place) changed(r clientv3.WatchResponse, ok bool) bool {
 	return len(r.Events) > 0 && r.Header.Revision > t.rev
 }
 
-// ownChanged reports whether somebody did something to our own request.
+// ownChanged reports whether another process changed our own request.
 func (t *place) ownChanged(r clientv3.WatchResponse, ok bool) bool {
 	if !ok || r.Err() != nil {
 		t.cut, t.own = true, nil

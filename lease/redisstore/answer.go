@@ -104,7 +104,7 @@ func (s *Store) verdict(a answer, r lease.Request, c lease.Clearance) lease.Verd
 func settings(text string) lease.Settings {
 	s := lease.Settings{UID: -1}
 	if text != "" && json.Unmarshal([]byte(text), &s) != nil {
-		return lease.Settings{UID: -1, Limit: new(int)} // as held.lua has it: nobody starts
+		return lease.Settings{UID: -1, Limit: new(int)} // as held.lua has it: no job starts
 	}
 	return s
 }

@@ -1,7 +1,7 @@
--- forget.lua: release, which now and then also deletes pools that nobody uses.
+-- forget.lua: release, which now and then also deletes idle pools.
 --
--- A pool without settings is deleted when nobody has used it for FORGET: CI makes one for
--- every run, and nobody should have to clean up. Once in SWEEP a release checks some of the
+-- A pool without settings is deleted when it has not been used for FORGET: CI makes one for
+-- every run, and should not have to clean up. Once in SWEEP a release checks some of the
 -- pools, and a later one more of them, until all have been checked. Keys that expire would be
 -- simpler, but a clock that is set forward would end them under running jobs.
 local FORGET, SWEEP = tonumber(ARGV[6]), tonumber(ARGV[7])

@@ -34,9 +34,9 @@ function read.request(text)
   return r
 end
 
--- With settings that cannot be read nobody starts. The field from which an older berth reads
--- them holds no settings, so that it starts nobody either: it would not keep up all that has
--- to fit together here.
+-- With settings that cannot be read no new job starts. The field from which an older berth
+-- reads them holds none, so that it starts no job either: it would not keep up everything
+-- that has to fit together here.
 if pool.text ~= '' then
   pool.own = read.table(pool.text)
   if not pool.own or not read.numbers(pool.own, 'limit') or not read.conditions(pool.own) then pool.own = { limit = 0 } end

@@ -123,7 +123,7 @@ function line.grant(id, h)
   return table.concat({ h.token, h.limit, h.since, h.slots, h.start or call('HGET', K.data, 'b:' .. id) or '' }, ' ')
 end
 
--- wake tells a waiter to ask for its turn. It is only a hint, which anybody who can write to
+-- wake tells a waiter to ask for its turn. It is only a hint, which anyone who can write to
 -- this server could give, and it must not fail the step: a waiter checks by itself, too. One
 -- word in the list is enough.
 function line.wake(id)
@@ -174,7 +174,7 @@ function line.settle()
   end
 end
 
--- answer is what every step that wants slots returns. With nobody before the caller, it says
+-- answer is what every step that wants slots returns. With no waiter before the caller, it says
 -- when a record is to be judged next. A caller that has its slots needs no numbers.
 function line.answer(why, ahead, grant, stop)
   if grant then return { why, int(now), server.run, pool.sum, 0, 0, '0', pool.text, '0', '', grant, '', '' } end

@@ -10,11 +10,10 @@ import (
 	"berth/lease"
 )
 
-// listen waits until a waiter is woken, and then asks on the same connection what it has been
-// granted, because the wake-up is only a hint, which anybody can give who can write to the
-// server. It does not ask where replicas have to confirm a grant. It goes on when the Wait
-// that began it is interrupted, for the next Wait to use: otherwise a wake-up that comes at
-// that moment would be lost.
+// listen waits until a waiter is woken. A wake-up is only a hint, because anyone who can
+// write to the server can send one. So listen then asks, on the same connection, what was
+// granted (not with --redis-wait, where replicas confirm grants). It survives an interrupted
+// Wait, so that no wake-up is lost; the next Wait uses it.
 func (s *Store) listen(r lease.Request, atMost time.Duration) <-chan answer {
 	woken := make(chan answer, 1)
 	atMost = atMost.Truncate(time.Second)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// remedy is a command that removes a field. It is quoted for a shell, because anybody who can
+// remedy is a command that removes a field. It is quoted for a shell, because anyone who can
 // write to the server can choose the name of a field.
 func (e *endpoint) remedy(key, field string) string {
 	quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

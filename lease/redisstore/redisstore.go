@@ -9,7 +9,7 @@
 // Leases end by the server's clock, which can be set; liveness in common.lua says why that
 // breaks no promise. A server may forget holders: it was restarted, or a replica that lagged
 // was promoted. Then holders register again with their next heartbeat, and during this
-// recovery hold-off nobody new starts: for Timings.Recover, or for the longest TTL that is
+// recovery hold-off no new job starts: for Timings.Recover, or for the longest TTL that is
 // known. The server must not evict keys (maxmemory-policy); if it does, the caller is told.
 package redisstore
 
@@ -35,7 +35,7 @@ type Store struct {
 	endpoint   endpoint
 	clock      serverClock
 	timings    Timings
-	fresh      string // "1": nobody else has ever used this server
+	fresh      string // "1": no other program has ever used this server
 	unrecorded client.Unrecorded[*holding]
 	noted      sync.Map // the notices that were given
 }

@@ -2,7 +2,7 @@
 --
 -- State can be lost with the process of the server: another one may have started without the
 -- last of it, or all (no persistence, or a lagging replica was promoted). During the hold-off
--- nobody new starts, and holders that were forgotten register again with their next
+-- no new job starts, and holders that were forgotten register again with their next
 -- heartbeat. INFO is read at every step: a loss that is noticed later would be noticed after
 -- a start. Two histories (replid) tell the processes apart: one that starts, or becomes a
 -- master, has a new one. A master gets a new one also when its first replica attaches; but

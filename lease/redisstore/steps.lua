@@ -8,7 +8,7 @@ local function taken(slots)
 end
 
 -- restore: id, request, child, weight, requested limit, token, limit, since, slots. Registers
--- a lease that this server has forgotten or cannot read. While nobody new has started it is
+-- a lease that this server has forgotten or cannot read. While no new job has started it is
 -- registered even if its slots seem to be taken: by a holder whose end was forgotten. Later
 -- there has to be room for it. Its ticket is dropped, if the server forgot only the grant.
 function step.restore(id, text, child, weight, asks, token, limit, since, slots)
@@ -56,7 +56,7 @@ local function giveBack(id, start)
 end
 
 -- rememberEnd remembers an id that has ended while a step of its own may still be on the way:
--- that step would take slots that nobody uses.
+-- that step would take slots that no job uses.
 local LATE_FOR = 60 * SECOND
 local function rememberEnd(id, unsure)
   if unsure ~= '1' then return end

@@ -24,7 +24,7 @@ func asks(pool string, limit int, ttl time.Duration) lease.Request {
 	}
 }
 
-// heartbeatOf is how often 'berth run' renews, when nobody says otherwise.
+// heartbeatOf is how often 'berth run' renews, unless it is told otherwise.
 func heartbeatOf(ttl time.Duration) time.Duration { return min(5*time.Second, ttl/3) }
 
 func self() lease.Process {
@@ -32,7 +32,7 @@ func self() lease.Process {
 	return lease.Process{PID: os.Getpid(), Start: 1, Boot: "00000000-0000-0000-0000-000000000000", PIDNS: 1, Host: host}
 }
 
-// heldOff is how long a store may let nobody start at first, because it is new.
+// heldOff is how long a store may let no job start at first, because it is new.
 const heldOff = 2 * time.Minute
 
 // hold takes a slot that is free and says that its job runs.
@@ -81,8 +81,8 @@ func fill(ctx context.Context, s lease.Store, pool string, n, limit int, ttl tim
 	return c, nil
 }
 
-// whole checks that nobody was dropped meanwhile: then the figures would be of a
-// smaller pool.
+// whole checks that no holder was dropped during the measurement: then the figures would
+// be of a smaller pool.
 func (c *crowd) whole(ctx context.Context) error {
 	pools, err := c.store.List(ctx, c.pool)
 	if err != nil {

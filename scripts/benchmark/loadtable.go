@@ -68,7 +68,7 @@ func (w *workload) print(out io.Writer) {
 	fmt.Fprintf(out, "- CPU pressure is of the whole machine; without any job of ours, in between: %s (%s to %s)\n",
 		percent(median(w.quiet)), percent(slices.Min(w.quiet)), percent(slices.Max(w.quiet)))
 	if w.group {
-		fmt.Fprintf(out, "- processes killed by the kernel for want of memory: %d\n", w.killed)
+		fmt.Fprintf(out, "- processes killed because memory ran out: %d\n", w.killed)
 	}
 	for _, s := range strategies() {
 		if strings.HasPrefix(s.name, auto) {

@@ -16,7 +16,7 @@ import (
 // What a step takes of Redis's only thread, beside few holders and beside many.
 
 const (
-	// stepTTL outlives the measurement: nobody but us is to renew meanwhile.
+	// stepTTL outlives the measurement: nothing but us is to renew during it.
 	stepTTL = 30 * time.Minute
 	// together is how many quick steps are one sample: the server counts in whole us.
 	together = 10

@@ -42,7 +42,7 @@ func (s *Server) of(r *Run, part float64) time.Duration {
 const slack = 10 * time.Second
 
 // saysUnreachable is how berth says that a server does not answer.
-var saysUnreachable = regexp.MustCompile(`cannot reach store|store \S+ cannot do it now`)
+var saysUnreachable = regexp.MustCompile(`cannot reach store|store \S+ refuses for now`)
 
 // Outage is what happened between two instants, to the server:
 //

@@ -91,6 +91,7 @@ var hints = []func(error) (string, bool){
 	}),
 	about(foreignHint),
 	about(heldHint),
+	about(func(e *words.PoolNamedError) string { return "berth stop --pool " + e.Pool }),
 	about(func(words.Nowhere) string { return "" }),
 	func(err error) (string, bool) { return "berth ls", errors.Is(err, lease.ErrNotFound) },
 	about(heavyHint),

@@ -44,75 +44,70 @@ func isProcess(p lease.Process, pid int) bool {
 // one is the id of the job that a word names.
 func one(ctx context.Context, st *open.Store, word string) (string, error) {
 	ids, unknown, err := ids(ctx, st, words.Choice{Words: []string{word}})
-	var pool *words.HintedError
+	var pool *words.PoolNamedError
 	switch err = errors.Join(append(unknown, err)...); {
-	case errors.As(err, &pool) && strings.HasPrefix(pool.Next, "berth stop "): // the caller does not want to stop it
-		return "", words.Hinted(pool.Err, "berth ls "+strings.TrimSuffix(word, "/"))
+	case errors.As(err, &pool): // the caller does not want to stop it
+		return "", words.Hinted(pool, "berth ls "+pool.Pool)
 	case err != nil:
 		return "", err
 	}
 	return ids[0], nil
 }
 
+// missing are the names of those of the pools, listed by name, that do not exist. all are the
+// pools that could be read to find that out, nil if none had to be.
+func missing(ctx context.Context, st *open.Store, listed []lease.Pool) (names []string, all []lease.Pool, err error) {
+	if !slices.ContainsFunc(listed, words.MayBeNone) {
+		return nil, nil, nil
+	}
+	all, err = st.List(ctx)
+	if err != nil && all == nil {
+		return nil, nil, err
+	}
+	for _, p := range listed {
+		if words.MayBeNone(p) && !slices.ContainsFunc(all, func(q lease.Pool) bool { return q.Name == p.Name }) {
+			names = append(names, p.Name)
+		}
+	}
+	return names, all, err
+}
+
 // known are those of the pools, listed by name, that exist. err names the others.
 func known(ctx context.Context, st *open.Store, listed []lease.Pool) ([]lease.Pool, error) {
-	if !slices.ContainsFunc(listed, words.MayBeNone) {
+	not, all, err := missing(ctx, st, listed)
+	switch {
+	case err != nil && all == nil:
+		return listed, err
+	case len(not) == 0:
 		return listed, nil
 	}
-	all, err := st.List(ctx)
-	if err != nil && all == nil {
-		return listed, err
-	}
-	is := func(name string) bool {
-		return slices.ContainsFunc(all, func(p lease.Pool) bool { return p.Name == name })
-	}
-	var there []lease.Pool
-	var not []string
-	for _, p := range listed {
-		if words.MayBeNone(p) && !is(p.Name) {
-			not = append(not, p.Name)
-		} else {
-			there = append(there, p)
-		}
-	}
-	if len(not) == 0 {
-		return there, nil
-	}
-	what := "there is no pool " + not[0]
-	if len(not) > 1 {
-		what = "there are no pools " + strings.Join(not, ", ")
-	}
-	if len(all) == 0 && not[0] != "help" {
-		return there, words.Nowhere(fmt.Sprintf("%s in store %s, which has none yet", what, st.Shown()))
-	}
-	return there, words.Hinted(words.Nowhere(fmt.Sprintf("%s in store %s", what, st.Shown())), poolMeant(not[0], all))
+	there := slices.DeleteFunc(slices.Clone(listed), func(p lease.Pool) bool { return slices.Contains(not, p.Name) })
+	return there, missingError(not, all, st.Shown())
 }
 
-// missing are the names of those of the pools, listed by name, that do not exist, as far as
-// that can be read.
-func missing(ctx context.Context, st *open.Store, listed []lease.Pool) map[string]bool {
-	if !slices.ContainsFunc(listed, words.MayBeNone) {
-		return nil
+func missingError(names []string, all []lease.Pool, store string) error {
+	fact := "there is no pool " + names[0]
+	if len(names) > 1 {
+		fact = "there are no pools " + strings.Join(names, ", ")
 	}
-	all, err := st.List(ctx)
-	if err != nil {
-		return nil
+	fact += " in store " + store
+	if len(all) == 0 {
+		fact += ", which has none yet"
 	}
-	not := map[string]bool{}
-	for _, p := range listed {
-		if words.MayBeNone(p) {
-			not[p.Name] = true
-		}
+	err := error(words.Nowhere(fact))
+	if next := poolMeant(names[0], all); next != "" {
+		err = words.Hinted(err, next)
 	}
-	for _, p := range all {
-		delete(not, p.Name)
-	}
-	return not
+	return err
 }
 
+// poolMeant is what to type in place of the name of a missing pool, "" if nothing is known.
 func poolMeant(typed string, all []lease.Pool) string {
-	if typed == "help" {
+	switch {
+	case typed == "help":
 		return "berth COMMAND --help tells how a command is used"
+	case len(all) == 0:
+		return ""
 	}
 	for _, p := range all {
 		if text.Near(typed, p.Name) || strings.EqualFold(typed, p.Name) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"berth/cmd/open"
 	"berth/cmd/tty"
@@ -46,9 +47,9 @@ func (l *lister) read(ctx context.Context) ([]view.Pool, error) {
 	found, err := l.store.List(ctx, l.pools...)
 	pools := l.view(found)
 	if len(l.pools) > 0 && !l.json { // a program gets an idle pool
-		not := missing(ctx, l.store, found)
+		not, _, unread := missing(ctx, l.store, found)
 		for i := range pools {
-			pools[i].Missing = not[pools[i].Pool]
+			pools[i].Missing = unread == nil && slices.Contains(not, pools[i].Pool)
 		}
 	}
 	return pools, err

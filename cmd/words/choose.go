@@ -129,7 +129,7 @@ func isPool(word string, pools []lease.Pool) bool {
 
 func unknownWord(word string, pools []lease.Pool) error {
 	if name := strings.TrimSuffix(word, "/"); isPool(word, pools) {
-		return Hinted(Nowhere(fmt.Sprintf("%q is a pool, not a lease", name)), "berth stop --pool "+name)
+		return &PoolNamedError{name}
 	}
 	if _, err := lease.PoolOf(word); err == nil {
 		return fmt.Errorf("%s: %w", word, lease.ErrNotFound)

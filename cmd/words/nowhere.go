@@ -1,6 +1,10 @@
 package words
 
-import "berth/lease"
+import (
+	"fmt"
+
+	"berth/lease"
+)
 
 // Nowhere is an error that is a lease.ErrNotFound with a message of its own.
 type Nowhere string
@@ -8,3 +12,10 @@ type Nowhere string
 func (e Nowhere) Error() string { return string(e) }
 
 func (e Nowhere) Is(target error) bool { return target == lease.ErrNotFound }
+
+// PoolNamedError says that a word which should name a lease is the name of a pool.
+type PoolNamedError struct{ Pool string }
+
+func (e *PoolNamedError) Error() string { return fmt.Sprintf("%q is a pool, not a lease", e.Pool) }
+
+func (e *PoolNamedError) Unwrap() error { return Nowhere(e.Error()) }

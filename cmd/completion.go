@@ -101,7 +101,7 @@ func wordsOf(pools []lease.Pool, leases bool) []manual.Word {
 	}
 	for _, p := range pools {
 		for _, e := range append(p.Holders, p.Waiters...) {
-			if id := words.IDOf(e); words.IsID(id) {
+			if id := e.ID(); words.IsID(id) {
 				list = append(list, manual.Word{Text: id, Summary: summary(e)})
 			}
 		}

@@ -136,7 +136,8 @@ func busyText(err error) string {
 		return msg + "; the first waits for " + view.WhyOfHead(state, seen.Now)
 	}
 	if h := view.Longest(state); h != nil {
-		msg += ", held longest by " + view.Describe(h.Lease) + view.StalledNotes(state, h)[0]
+		stalled, _ := view.StalledNotes(state, h)
+		msg += ", held longest by " + view.Describe(h.Lease) + stalled
 	}
 	return msg
 }

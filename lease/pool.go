@@ -46,6 +46,22 @@ type Entry struct {
 	Note string
 }
 
+// ID is the id of the holder or the waiter, "" for a record that cannot be read.
+func (e Entry) ID() string {
+	if e.Lease != nil {
+		return e.Lease.ID
+	}
+	return e.Ticket.ID
+}
+
+// Request is what the holder or the waiter requested.
+func (e Entry) Request() *Request {
+	if e.Lease != nil {
+		return &e.Lease.Request
+	}
+	return &e.Ticket.Request
+}
+
 // A Report is what the last waiter that asked its gates leaves for others.
 type Report struct {
 	By   string          `json:"by"`             // the id of the request

@@ -166,7 +166,7 @@ func (c *completer) value(flag, begun string) Next {
 	case "--min-disk":
 		return Next{Kind: Files}
 	default:
-		return beginning(plain(Fixed[flag]), begun)
+		return beginning(wordsOnly(Fixed[flag]), begun)
 	}
 }
 
@@ -180,13 +180,13 @@ func (c *completer) operand(begun string) Next {
 	case o == Pools, first && (o == Pool || o == Limit && c.Given["--pool"] == ""):
 		return beginning(c.lookup(false), begun)
 	case o == Limit && len(c.Line.Operands) < 2:
-		return beginning(plain([]string{"auto", "none", "0"}), begun)
+		return beginning(wordsOnly([]string{"auto", "none", "0"}), begun)
 	case o == Check && first:
-		return beginning(plain([]string{"check"}), begun)
+		return beginning(wordsOnly([]string{"check"}), begun)
 	case o == Check:
 		return Next{Kind: Files}
 	case o == Shell && first:
-		return beginning(plain(Shells), begun)
+		return beginning(wordsOnly(Shells), begun)
 	case o == Page && first:
 		return beginning(c.pages(), begun)
 	}
@@ -205,7 +205,7 @@ func (c *completer) pages() []Word {
 	return words
 }
 
-func plain(texts []string) []Word {
+func wordsOnly(texts []string) []Word {
 	var words []Word
 	for _, t := range texts {
 		words = append(words, Word{Text: t})

@@ -59,7 +59,7 @@ func Enforce(st Store, asked []lease.Entry, stop lease.Stop) (errs []error) {
 	var left []*ending
 	var pools []string
 	for _, e := range asked {
-		c := &ending{id: idOf(e), until: time.Now().Add(waiterTime), pause: minPause}
+		c := &ending{id: e.ID(), until: time.Now().Add(waiterTime), pause: minPause}
 		if e.Lease != nil {
 			// A job whose berth is gone frees its slot when its lease expires.
 			c.until = time.Now().Add(graceOf(e.Lease, stop) + 3*e.Lease.Heartbeat + 2*e.Lease.TTL + patience)
@@ -95,7 +95,7 @@ func entries(pools []lease.Pool) map[string]*lease.Entry {
 	all := map[string]*lease.Entry{}
 	for _, p := range pools {
 		for _, e := range slices.Concat(p.Waiters, p.Holders) {
-			all[idOf(e)] = &e
+			all[e.ID()] = &e
 		}
 	}
 	return all
@@ -228,11 +228,4 @@ func graceOf(l *lease.Lease, stop lease.Stop) time.Duration {
 		return *stop.KillAfter
 	}
 	return l.KillAfter
-}
-
-func idOf(e lease.Entry) string {
-	if e.Lease != nil {
-		return e.Lease.ID
-	}
-	return e.Ticket.ID
 }

@@ -20,7 +20,7 @@ import (
 // invisible characters, and those that move the cursor or change the order of the text, are
 // shown as escapes.
 func OneLine(s string) string {
-	if plain(s) {
+	if isPlain(s) {
 		return s
 	}
 	var b strings.Builder
@@ -43,8 +43,8 @@ func OneLine(s string) string {
 	return b.String()
 }
 
-// plain is the fast path: nearly all text is plain.
-func plain(s string) bool {
+// isPlain is the fast path: nearly all text is plain.
+func isPlain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] >= 0x7f {
 			return false

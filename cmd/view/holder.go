@@ -20,16 +20,16 @@ func Longest(p *lease.Pool) *lease.Entry {
 
 // StalledNotes are a long and a short note that the longest holder is stopped, or else that
 // another one is: it may hold its slots forever. Both are "" if none is stopped.
-func StalledNotes(p *lease.Pool, longest *lease.Entry) []string {
+func StalledNotes(p *lease.Pool, longest *lease.Entry) (long, short string) {
 	if longest.Lease.State == lease.Stalled {
-		return []string{", " + orElse(longest.Note, "stalled"), ", stopped"}
+		return ", " + orElse(longest.Note, "stalled"), ", stopped"
 	}
 	for _, h := range p.Holders {
 		if h.Lease.State == lease.Stalled && h.Note != "" {
-			return []string{"; one is stopped: " + Describe(h.Lease), "; one is stopped"}
+			return "; one is stopped: " + Describe(h.Lease), "; one is stopped"
 		}
 	}
-	return []string{"", ""}
+	return "", ""
 }
 
 // Describe names a job by its command, its pid and its age.

@@ -7,8 +7,8 @@ import (
 	"berth/lease"
 )
 
-// maxReason bounds a reason, in columns.
-const maxReason = 200
+// reasonColumns bounds a reason, in columns.
+const reasonColumns = 200
 
 // SetBy says who has set a pool's settings, when and why. It is "" for settings of an older
 // berth, which did not record that.
@@ -16,9 +16,9 @@ func SetBy(own lease.Settings) string {
 	if own.SetBy == "" || own.SetAt.IsZero() {
 		return ""
 	}
-	s := fmt.Sprintf("set by %s %s ago", text.Shorten(text.OneLine(own.SetBy), maxReason), text.Since(own.SetAt))
+	s := fmt.Sprintf("set by %s %s ago", text.Shorten(text.OneLine(own.SetBy), reasonColumns), text.Since(own.SetAt))
 	if own.Reason != "" {
-		s += ": " + text.Shorten(text.OneLine(own.Reason), maxReason)
+		s += ": " + text.Shorten(text.OneLine(own.Reason), reasonColumns)
 	}
 	return s
 }
@@ -43,7 +43,7 @@ func ownWords(v *Pool) string {
 	by := SetBy(lease.Settings{SetBy: own.SetBy, SetAt: own.SetAt})
 	switch {
 	case by != "" && own.Reason != "":
-		return fmt.Sprintf("reason: %s (%s)", text.Shorten(text.OneLine(own.Reason), maxReason), by)
+		return fmt.Sprintf("reason: %s (%s)", text.Shorten(text.OneLine(own.Reason), reasonColumns), by)
 	case Drained(own) != "":
 		return "its limit was " + by
 	}

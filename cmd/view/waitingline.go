@@ -39,7 +39,7 @@ func WaitingLine(p *lease.Pool, err error, r lease.Request, waited time.Duration
 	use := fmt.Sprintf(", %d of %d", p.Used, v.Limit)
 	msg = append(msg, phrase{forms: []string{use + " in use", use}, rank: 1})
 	if own := p.Own; own.Reason != "" && own.Limit != nil && *own.Limit == v.Limit {
-		said := text.Shorten(own.Reason, maxReason)
+		said := text.Shorten(own.Reason, reasonColumns)
 		msg = append(msg.and(" ("), phrase{forms: []string{said}, gives: true}).and(")")
 	}
 	if f := p.First; f != nil && v.Reason == lease.Ready {
@@ -57,12 +57,13 @@ func drainedPhrases(v lease.Verdict, own lease.Settings) phrases {
 	if own.Reason == "" || by == "" {
 		return out.and(Drained(own))
 	}
-	return append(out, phrase{forms: []string{": " + text.Shorten(own.Reason, maxReason)}, gives: true}, phrase{forms: []string{" (" + by + ")", ""}, rank: 5})
+	return append(out, phrase{forms: []string{": " + text.Shorten(own.Reason, reasonColumns)}, gives: true}, phrase{forms: []string{" (" + by + ")", ""}, rank: 5})
 }
 
 // longestPhrases name the longest holder and say if it is stopped. Its pid goes last.
 func longestPhrases(p *lease.Pool, h *lease.Entry) phrases {
 	pid := fmt.Sprintf(", held longest by pid %d", describedPID(h.Lease))
 	out := phrases{{forms: []string{", held longest by " + Describe(h.Lease), pid + " (" + text.Since(h.Lease.Since) + ")", pid}, rank: 3}}
-	return append(out, phrase{forms: StalledNotes(p, h), rank: 5})
+	long, short := StalledNotes(p, h)
+	return append(out, phrase{forms: []string{long, short}, rank: 5})
 }

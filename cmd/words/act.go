@@ -44,9 +44,6 @@ with 128+n, n being the signal that was sent first.`,
 	}
 }
 
-// maxStopReason bounds what a stopped job's berth says.
-const maxStopReason = 1024
-
 func (p *parser) stop() Stop {
 	s := Stop{
 		Store:  p.store(),
@@ -60,14 +57,13 @@ func (p *parser) stop() Stop {
 		p.fail(lease.CheckPool(s.Choice.Pool))
 	case p.on("now") && p.isSet("kill-after"):
 		p.fail(fmt.Errorf("--now and --kill-after %s contradict each other", p.text("kill-after")))
-	case len(s.Stop.Reason) > maxStopReason:
-		p.fail(fmt.Errorf("a reason of %d bytes is too long (at most %d)", len(s.Stop.Reason), maxStopReason))
 	case p.on("now"):
 		s.Stop.KillAfter = new(time.Duration)
 	case p.isSet("kill-after"):
 		d := p.duration("kill-after")
 		s.Stop.KillAfter = &d
 	}
+	p.fail(lease.Message{Kind: lease.MessageStop, Stop: s.Stop}.Check())
 	return s
 }
 

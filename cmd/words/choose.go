@@ -57,7 +57,7 @@ func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids
 	if len(c.Words) == 0 {
 		for _, e := range entriesOf(pools) {
 			if hasLabels(e, c.Labels) {
-				ids = append(ids, IDOf(e))
+				ids = append(ids, e.ID())
 			}
 		}
 		return ids, nil, nil
@@ -81,7 +81,7 @@ func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids
 			unknown = append(unknown, unknownWord(w, pools))
 			continue
 		default:
-			id = IDOf(found[0])
+			id = found[0].ID()
 		}
 		if !slices.Contains(ids, id) {
 			ids = append(ids, id)
@@ -93,7 +93,7 @@ func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids
 // isNamedBy reports whether a word is the beginning of the entry's id, that of its hex
 // part, or the pid of its berth or command.
 func isNamedBy(e lease.Entry, word string, is func(lease.Process, int) bool) bool {
-	id := IDOf(e)
+	id := e.ID()
 	pool, hex, _ := strings.Cut(id, "/")
 	switch {
 	case id == "": // a record that cannot be read
@@ -105,14 +105,14 @@ func isNamedBy(e lease.Entry, word string, is func(lease.Process, int) bool) boo
 	if err != nil || strconv.Itoa(pid) != word {
 		return false
 	}
-	return is(requestOf(e).Owner, pid) || e.Lease != nil && e.Lease.Child != nil && is(*e.Lease.Child, pid)
+	return is(e.Request().Owner, pid) || e.Lease != nil && e.Lease.Child != nil && is(*e.Lease.Child, pid)
 }
 
 func ambiguous(word string, found []lease.Entry) error {
 	const most = 6
 	var which []string
 	for _, e := range found[:min(most, len(found))] {
-		which = append(which, fmt.Sprintf("%s (pid %d, %s)", IDOf(e), requestOf(e).Owner.PID, text.Shorten(text.CommandLine(requestOf(e).Command), 40)))
+		which = append(which, fmt.Sprintf("%s (pid %d, %s)", e.ID(), e.Request().Owner.PID, text.Shorten(text.CommandLine(e.Request().Command), 40)))
 	}
 	if more := len(found) - most; more > 0 {
 		which = append(which, fmt.Sprintf("and %d more", more))

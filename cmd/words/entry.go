@@ -2,21 +2,6 @@ package words
 
 import "berth/lease"
 
-// IDOf is the id of a holder or a waiter.
-func IDOf(e lease.Entry) string {
-	if e.Lease != nil {
-		return e.Lease.ID
-	}
-	return e.Ticket.ID
-}
-
-func requestOf(e lease.Entry) *lease.Request {
-	if e.Lease != nil {
-		return &e.Lease.Request
-	}
-	return &e.Ticket.Request
-}
-
 func entriesOf(pools []lease.Pool) (all []lease.Entry) {
 	for _, p := range pools {
 		all = append(append(all, p.Waiters...), p.Holders...)
@@ -25,7 +10,7 @@ func entriesOf(pools []lease.Pool) (all []lease.Entry) {
 }
 
 func hasLabels(e lease.Entry, labels map[string]string) bool {
-	has := requestOf(e).Labels
+	has := e.Request().Labels
 	for k, v := range labels {
 		if got, ok := has[k]; !ok || got != v {
 			return false

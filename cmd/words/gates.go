@@ -188,8 +188,8 @@ func (p *parser) auto(t terms) (terms, int) {
 	parsed(p, "target-cpu", &cpu, gate.ParsePercent)
 	parsed(p, "target-mem", &mem, gate.ParsePercent)
 	for _, read := range []string{"cpu", "mem"} {
-		if m, t := "max-"+read, "target-"+read; p.err == nil && p.isSet(m) && p.isSet(t) {
-			p.err = fmt.Errorf("--%s %s and --%s %s mean the same with auto: leave one out", m, p.text(m), t, p.text(t))
+		if m, t := "max-"+read, "target-"+read; p.isSet(m) && p.isSet(t) {
+			p.fail(fmt.Errorf("--%s %s and --%s %s mean the same with auto: leave one out", m, p.text(m), t, p.text(t)))
 		}
 	}
 	// A gate that is there already stays, unless the target is stricter.
@@ -202,8 +202,8 @@ func (p *parser) auto(t terms) (terms, int) {
 	if !p.isSet("ramp") && t.Ramp == 0 {
 		t.Ramp = defaultRamp
 	}
-	if t.MinSlots > slots && p.err == nil {
-		p.err = fmt.Errorf("--min-slots %d is more than the %d of --max-slots", t.MinSlots, slots)
+	if t.MinSlots > slots {
+		p.fail(fmt.Errorf("--min-slots %d is more than the %d of --max-slots", t.MinSlots, slots))
 	}
 	return t, slots
 }
@@ -211,8 +211,8 @@ func (p *parser) auto(t terms) (terms, int) {
 // onlyAuto refuses flags that have no meaning without -n auto; slots is what was typed.
 func (p *parser) onlyAuto(slots string) {
 	for _, f := range []string{"max-slots", "target-cpu", "target-mem"} {
-		if p.isSet(f) && p.err == nil {
-			p.err = fmt.Errorf("--%s %s goes with auto, not with %s", f, p.text(f), slots)
+		if p.isSet(f) {
+			p.fail(fmt.Errorf("--%s %s goes with auto, not with %s", f, p.text(f), slots))
 		}
 	}
 }
@@ -223,16 +223,15 @@ const maxGates = 8192
 // agree finds conditions that contradict each other, or a limit of so many slots.
 func (p *parser) agree(t terms, limit int) {
 	switch packed := t.pack(); {
-	case p.err != nil:
 	case len(packed.Gates) > maxGates:
-		p.err = fmt.Errorf("%d bytes of gates are too many (at most %d)", len(packed.Gates), maxGates)
+		p.fail(fmt.Errorf("%d bytes of gates are too many (at most %d)", len(packed.Gates), maxGates))
 	case limit > 0 && t.MinSlots > limit:
-		p.err = fmt.Errorf("--min-slots %d is more than the %d slots there are", t.MinSlots, limit)
+		p.fail(fmt.Errorf("--min-slots %d is more than the %d slots there are", t.MinSlots, limit))
 	case t.MinSlots > 0 && packed.Gates == "":
-		p.err = fmt.Errorf("--min-slots %d needs a gate", t.MinSlots)
+		p.fail(fmt.Errorf("--min-slots %d needs a gate", t.MinSlots))
 	case t.Rate.Burst > 0 && t.Rate.Every == 0:
-		p.err = fmt.Errorf("--burst %d needs a --rate", t.Rate.Burst)
+		p.fail(fmt.Errorf("--burst %d needs a --rate", t.Rate.Burst))
 	case t.Rate.Burst > 1 && t.Rate.Every > lease.MaxEvery:
-		p.err = fmt.Errorf("--burst %d needs a --rate of at least 1 in %v", t.Rate.Burst, lease.MaxEvery)
+		p.fail(fmt.Errorf("--burst %d needs a --rate of at least 1 in %v", t.Rate.Burst, lease.MaxEvery))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/lease"
+	"berth/limiter/gate"
 )
 
 // MaxSlots bounds a limit, so that its record has a fixed width.
@@ -17,7 +18,7 @@ const MaxSlots = 1_000_000
 func ParseSlots(s string, cpus func() int) (int, error) {
 	if p, ok := strings.CutSuffix(s, "%"); ok {
 		percent, err := strconv.ParseFloat(p, 64)
-		if err != nil || !(percent > 0 && percent <= 10_000) || !plain(p) {
+		if err != nil || !(percent > 0 && percent <= 10_000) || !gate.IsDecimal(p) {
 			return 0, fmt.Errorf("%q is not a number of slots: a percentage of the CPUs is from above 0%% to 10000%%, like 50%%", s)
 		}
 		return max(1, int(percent*float64(cpus())/100)), nil
@@ -42,7 +43,7 @@ const maxDuration = 100 * 365 * 24 * time.Hour
 func ParseDuration(s string) (time.Duration, error) {
 	wrong := fmt.Errorf("%q is not a duration: seconds like 30 or 1.5, or with a unit like 300ms, 5min, 1h30m, 1d; at most 100 years", s)
 	rest := s
-	if plain(s) {
+	if gate.IsDecimal(s) {
 		rest += "s"
 	}
 	if rest == "" {
@@ -81,11 +82,6 @@ func unitOf(name string) (unit string, times time.Duration) {
 		return "h", 24
 	}
 	return "", 1
-}
-
-// plain reports whether s is an unsigned decimal number without exponent.
-func plain(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789.") == ""
 }
 
 // ParseRate reads a number of starts per time: 5/s, 10/m, 3/h, 1/d, or with a

@@ -16,9 +16,9 @@ const maxSize = 1 << 60
 // units are what a size may end in, each 1024 times the next.
 const units = "TGMK"
 
-// plain reports whether s is an unsigned decimal number: no sign, exponent,
+// IsDecimal reports whether s is an unsigned decimal number: no sign, exponent,
 // hexadecimal, underscore, NaN or Inf, all of which strconv would take.
-func plain(s string) bool {
+func IsDecimal(s string) bool {
 	return strings.Trim(s, "0123456789.") == "" && strings.Trim(s, ".") != "" && strings.Count(s, ".") <= 1 && len(s) <= 40
 }
 
@@ -26,7 +26,7 @@ func plain(s string) bool {
 // because % ends the line in a crontab; 0.8 is refused, because it is ambiguous.
 func ParsePercent(s string) (float64, error) {
 	digits, ok := strings.CutSuffix(s, "%")
-	if !plain(digits) {
+	if !IsDecimal(digits) {
 		return 0, fmt.Errorf("%q is not a share from above 0%% to 100%%, like 80%%", s)
 	}
 	// The decimal point is moved in the text: 29/100 is not the number that 0.29 is,
@@ -71,7 +71,7 @@ func ParseSize(s string) (uint64, error) {
 			}
 		}
 	}
-	if !plain(digits) || unit == 1 && strings.Contains(digits, ".") {
+	if !IsDecimal(digits) || unit == 1 && strings.Contains(digits, ".") {
 		return 0, wrong
 	}
 	// Exact: 0.1T through a float could come back as another number of bytes.
@@ -119,7 +119,7 @@ func ParseAmount(s string) (Amount, error) {
 // ParseLoad reads a load per CPU like 1.5.
 func ParseLoad(s string) (float64, error) {
 	load, err := strconv.ParseFloat(s, 64)
-	if !plain(s) || err != nil || !(load > 0 && load <= 10_000) {
+	if !IsDecimal(s) || err != nil || !(load > 0 && load <= 10_000) {
 		return 0, fmt.Errorf("%q is not a load per CPU from above 0 to 10000, like 1.5", s)
 	}
 	return load, nil
@@ -138,7 +138,7 @@ func ParsePressure(s string) ([]Pressure, error) {
 		}
 		value = strings.TrimSuffix(value, "%")
 		limit, err := strconv.ParseFloat(value, 64)
-		if !plain(value) || err != nil || !(limit > 0 && limit <= 100) {
+		if !IsDecimal(value) || err != nil || !(limit > 0 && limit <= 100) {
 			return nil, fmt.Errorf("%q is not a pressure: %q is not a percentage of the time from above 0 to 100, like %s=30", s, value, name)
 		}
 		p := Pressure{Of: of, Full: kind == "full", Max: limit}
@@ -198,7 +198,7 @@ func ParseNeed(s string) (lease.Need, error) {
 
 func parseCPUs(s string) (float64, error) {
 	cpus, err := strconv.ParseFloat(s, 64)
-	if !plain(s) || err != nil || !(cpus > 0 && cpus <= maxCPUs) {
+	if !IsDecimal(s) || err != nil || !(cpus > 0 && cpus <= maxCPUs) {
 		return 0, fmt.Errorf("%q is not a number of CPUs from above 0 to %d, like 2 or 0.5", s, maxCPUs)
 	}
 	return cpus, nil

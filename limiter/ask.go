@@ -28,13 +28,13 @@ type GateState struct {
 // question is what the gates are being asked.
 type question struct {
 	v      lease.Verdict
-	at     clock.Instant // when it began, on the store's clock
-	done   context.Context
+	at     clock.Instant   // when it began, on the store's clock
+	done   context.Context // ends with the answer
 	cancel context.CancelFunc
-	answer GateState // once done
+	answer GateState // when done has ended
 	err    error
-	// dropped: the answer is not wanted any more, but has not come yet.
-	dropped bool
+	// cancelled: its answer is not wanted any more, but has not come yet.
+	cancelled bool
 }
 
 func start(ctx context.Context, s lease.Store, v lease.Verdict, ask Ask) *question {
@@ -51,7 +51,7 @@ func start(ctx context.Context, s lease.Store, v lease.Verdict, ask Ask) *questi
 
 // answers reports whether its answer will be one for v.
 func (q *question) answers(v lease.Verdict) bool {
-	return q != nil && !q.dropped && slices.Equal(q.v.Gates, v.Gates) && q.v.Last == v.Last
+	return q != nil && !q.cancelled && slices.Equal(q.v.Gates, v.Gates) && q.v.Last == v.Last
 }
 
 // waiter stands in the line. The gates are asked beside the wait, because a slot that
@@ -83,9 +83,9 @@ func (w *waiter) wait(ctx context.Context, v lease.Verdict) (lease.Clearance, er
 	switch {
 	case err != nil:
 		return lease.Clearance{}, err
-	case interrupted: // and dropped
+	case interrupted: // Interrupts.pause has dropped the question.
 		return lease.Clearance{}, nil
-	case w.q.dropped:
+	case w.q.cancelled:
 		w.drop()
 		return lease.Clearance{}, nil
 	case w.q.done.Err() == nil: // something else happened
@@ -142,10 +142,10 @@ func (w *waiter) drop() {
 	}
 	w.q.cancel()
 	wait := dropWithin
-	if w.q.dropped {
+	if w.q.cancelled {
 		wait = 0 // it has had that time
 	}
-	w.q.dropped = true
+	w.q.cancelled = true
 	select {
 	case <-w.q.done.Done():
 		if why := w.q.answer.Why; why != "" {

@@ -3,6 +3,7 @@ package limiter
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"berth/lease"
 )
@@ -60,3 +61,35 @@ func (e *TooHeavyError) Error() string {
 }
 
 func (e *TooHeavyError) Unwrap() error { return lease.ErrTooHeavy }
+
+// LostError says that the lease of a pool's job is lost. It is lease.ErrLost.
+type LostError struct {
+	Pool string
+	Err  error
+}
+
+func (s *Session) lostError(err error) error { return &LostError{s.h.Lease().Pool, err} }
+
+func (e *LostError) Error() string { return fmt.Sprintf("pool %s: %v", e.Pool, e.Err) }
+func (e *LostError) Unwrap() error { return e.Err }
+
+// ExpiringError says that a lease could not be renewed and is given up. It is
+// lease.ErrLost.
+type ExpiringError struct {
+	Left time.Duration // until the lease ends; negative: it may have ended so long ago
+	Err  error         // of the last try; nil: none ended in time
+}
+
+func (e *ExpiringError) Error() string {
+	msg := fmt.Sprintf("the lease could not be renewed, and ends in %v", e.Left.Round(time.Millisecond))
+	if e.Left <= 0 {
+		msg = fmt.Sprintf("the lease could not be renewed, and ended up to %v ago", -e.Left.Round(time.Millisecond))
+	}
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	return msg
+}
+
+func (e *ExpiringError) Is(target error) bool { return target == lease.ErrLost }
+func (e *ExpiringError) Unwrap() error        { return e.Err }

@@ -294,7 +294,7 @@ func oneJob(t *testing.T, f *faulty, free, unused bool, acquire, closes error) e
 	defer cancel()
 	o := Options{Ask: ask, Interrupts: &in}
 	if free && f.verb == "Place.TryAcquire" {
-		o.Out = errAway // so that it lines up at once
+		o.Outage = errAway // so that it lines up at once
 	}
 	begun := time.Now()
 	s, err := Acquire(ctx, f, r, o)

@@ -19,33 +19,33 @@ type Interrupts struct {
 // Do has the waiter run f between two tries, and then try again. A place is for one
 // goroutine at a time, so f runs on the waiter's. Its error ends the wait. f never runs
 // when the wait ends before that.
-func (in *Interrupts) Do(f func(context.Context, lease.Place) error) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.todo = append(in.todo, f)
-	if in.cancel != nil {
-		in.cancel()
+func (i *Interrupts) Do(f func(context.Context, lease.Place) error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.todo = append(i.todo, f)
+	if i.cancel != nil {
+		i.cancel()
 	}
 }
 
 // during calls f, ends it when there is something to do, and then does that. interrupted
 // says that there was something to do, or that ctx has ended.
-func (in *Interrupts) during(ctx context.Context, p lease.Place, f func(context.Context) error) (interrupted bool, err error) {
+func (i *Interrupts) during(ctx context.Context, p lease.Place, f func(context.Context) error) (interrupted bool, err error) {
 	fctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in.mu.Lock()
-	in.cancel = cancel
-	if len(in.todo) > 0 {
+	i.mu.Lock()
+	i.cancel = cancel
+	if len(i.todo) > 0 {
 		cancel()
 	}
-	in.mu.Unlock()
+	i.mu.Unlock()
 	err = f(fctx)
-	in.mu.Lock()
-	todo := in.todo
-	in.todo, in.cancel = nil, nil
-	in.mu.Unlock()
-	if len(todo) > 0 && in.pause != nil {
-		in.pause()
+	i.mu.Lock()
+	todo := i.todo
+	i.todo, i.cancel = nil, nil
+	i.mu.Unlock()
+	if len(todo) > 0 && i.pause != nil {
+		i.pause()
 	}
 	for _, f := range todo {
 		if err := f(ctx, p); err != nil {
@@ -62,8 +62,8 @@ func (in *Interrupts) during(ctx context.Context, p lease.Place, f func(context.
 }
 
 // wait is p.Wait, until the context until ends.
-func (in *Interrupts) wait(ctx context.Context, p lease.Place, until context.Context) (interrupted bool, err error) {
-	return in.during(ctx, p, func(ctx context.Context) error {
+func (i *Interrupts) wait(ctx context.Context, p lease.Place, until context.Context) (interrupted bool, err error) {
+	return i.during(ctx, p, func(ctx context.Context) error {
 		short, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(until, cancel)()

@@ -18,12 +18,12 @@ import (
 type Options struct {
 	// Now: do not wait, except for the gates to answer.
 	Now bool
-	// Verdict is that of an Acquire with Now a moment ago: this one lines up at once
-	// instead of trying first. The zero value: there is none.
+	// Verdict is what an Acquire with Now got a moment ago. This one then lines up at once
+	// instead of trying first. The zero value: there was none.
 	Verdict lease.Verdict
-	// Out is why the store could not be reached by an Acquire with Now a moment ago: this
-	// one lines up at once, too. nil: it could be reached.
-	Out error
+	// Outage is why an Acquire with Now could not reach the store a moment ago. This one
+	// then lines up at once, too. nil: it could, or there was none.
+	Outage error
 	// Trouble is called once when the store cannot be reached and is tried again; it may
 	// be nil.
 	Trouble func(error)
@@ -47,21 +47,21 @@ type Options struct {
 // ctx ended before it was back the error is *lease.UnreachableError, and what is left of
 // a ticket ends with r.TTL.
 func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (*Session, error) {
-	h, err := acquire(ctx, s, r, o)
+	h, err := take(ctx, s, r, o)
 	if err != nil {
 		return nil, err
 	}
 	return NewSession(h), nil
 }
 
-func acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (lease.Holding, error) {
+func take(ctx context.Context, s lease.Store, r lease.Request, o Options) (lease.Holding, error) {
 	v := o.Verdict
-	if r.Key == "" && v.Reason == "" && o.Out == nil { // a key wants its place, however short the visit
+	if r.Key == "" && v.Reason == "" && o.Outage == nil { // a key keeps its place in the line, so line up even if only to be told that it is busy
 		h, now, err := s.TryAcquire(ctx, r)
 		if h != nil || err != nil && (o.Now || !outage(err)) {
 			return h, late(r, lease.Verdict{}, err)
 		}
-		v, o.Out = now, err
+		v, o.Outage = now, err
 		if err := refuse(r, v); err != nil {
 			return nil, err
 		}
@@ -83,8 +83,8 @@ func acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (le
 	if now.Reason != "" {
 		v = now
 	}
-	// Without ctx, which may have ended; but not for ever, because the process that has
-	// the pool's lock may be frozen. The line sweeps what is left then.
+	// ctx may have ended. The process that has the pool's lock may be frozen, so this has a
+	// time limit of its own, and the line removes the ticket later.
 	lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
 	defer cancel()
 	if lerr := p.Leave(lctx); lerr != nil && !errors.Is(lerr, context.DeadlineExceeded) && !outage(lerr) {
@@ -103,8 +103,8 @@ func join(ctx context.Context, s lease.Store, r lease.Request, o Options) (p lea
 		p, err = s.Line(ctx, r)
 		return err
 	})
-	if o.Out != nil && outage(err) && errors.Is(err, context.DeadlineExceeded) {
-		err = o.Out // that there was no time to try again says less
+	if o.Outage != nil && outage(err) && errors.Is(err, context.DeadlineExceeded) {
+		err = o.Outage // that there was no time to try again says less
 	}
 	return p, err
 }
@@ -131,8 +131,8 @@ var errNow = errors.New("not waiting")
 
 // stand waits in the line until it has the slots. v is what was decided before the place
 // was taken, if anything was: then it sleeps first, and the store wakes it unless others
-// are before it. Not when it was Gated: of many that came at once to an empty line, each
-// would ask the gates then, and not only the first of them.
+// are before it. A Gated verdict does not let it sleep: only the first in the line asks the
+// gates, and it must find out whether it is the first.
 func stand(ctx context.Context, s lease.Store, p lease.Place, o Options, v lease.Verdict) (lease.Holding, lease.Verdict, error) {
 	w := &waiter{store: s, place: p, Options: o}
 	if w.Interrupts == nil {

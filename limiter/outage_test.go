@@ -58,7 +58,7 @@ func TestAcquireInAnOutage(t *testing.T) {
 	}{
 		{"OneReset", 1, Options{}, "", 1, 0, false},
 		{"Long", 100, Options{}, "", 1, 1, false},
-		{"ToldBefore", 100, Options{Out: errAway}, "", 0, 1, false},
+		{"ToldBefore", 100, Options{Outage: errAway}, "", 0, 1, false},
 		{"Key", 100, Options{}, "k", 0, 1, false},
 		{"NotWaiting", 1, Options{Now: true}, "", 1, 0, true},
 	} {
@@ -124,7 +124,7 @@ func TestAcquireOutlasted(t *testing.T) {
 		}
 		cut := &lease.UnreachableError{Store: "s", Err: context.DeadlineExceeded}
 		brief := &away{Store: &memstore.Store{}, calls: -1, err: cut}
-		if _, err := Acquire(ctx, brief, storetest.Request("p", 1), Options{Out: errAway}); !errors.Is(err, errAway) {
+		if _, err := Acquire(ctx, brief, storetest.Request("p", 1), Options{Outage: errAway}); !errors.Is(err, errAway) {
 			t.Errorf("%v, want what was wrong before the time was over", err)
 		}
 		cause := errors.New("a signal")

@@ -9,12 +9,12 @@ import (
 	"berth/cmd/tty"
 )
 
-// manner is how await waits for a function. The zero value is for one that may never return:
-// it is abandoned when a signal ends this process, or when its context ends.
-type manner struct {
+// waitingFor is how await waits for a function. The zero value is for one that may never
+// return: it is abandoned when a signal ends this process, or when its context ends.
+type waitingFor struct {
 	returns     bool          // it returns soon after the end of its context, and is waited for
 	afterSignal time.Duration // how long it may take to return after a signal; negative: as long as it takes
-	aside       func()        // lets others pass before this process is suspended; nil: nobody stands behind it
+	stepAside   func()        // lets others pass before this process is suspended; nil: nobody stands behind it
 	resumed     func()        // is told of a CONT; nil: nothing has to be told
 }
 
@@ -24,7 +24,7 @@ var errLeft = errors.New("did not come back")
 // await returns what f returns, and hears signals until then. A signal that ends this process
 // ends the context of f, and its tty.SignalError is the error. If f succeeds after that, its
 // value is returned together with the error.
-func await[T any](ctx context.Context, w *Waiter, m manner, f func(context.Context) (T, error)) (none T, err error) {
+func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.Context) (T, error)) (none T, err error) {
 	type outcome struct {
 		v   T
 		err error
@@ -41,7 +41,7 @@ func await[T any](ctx context.Context, w *Waiter, m manner, f func(context.Conte
 		done <- outcome{v, err}
 	}()
 	var ended error
-	var suspend, gone <-chan time.Time
+	var suspend, giveUp <-chan time.Time
 	for {
 		select {
 		case o := <-done:
@@ -57,8 +57,8 @@ func await[T any](ctx context.Context, w *Waiter, m manner, f func(context.Conte
 					m.resumed()
 				}
 			case tty.Suspend:
-				if after := w.request(m); after > 0 {
-					suspend = time.After(after)
+				if d := w.suspendIn(m); d > 0 {
+					suspend = time.After(d)
 				}
 			case tty.Terminate:
 				ended = tty.SignalError{Signal: sig}
@@ -66,15 +66,15 @@ func await[T any](ctx context.Context, w *Waiter, m manner, f func(context.Conte
 				if m.afterSignal == 0 {
 					return none, ended
 				}
-				if m.afterSignal > 0 && gone == nil {
-					gone = time.After(m.afterSignal)
+				if m.afterSignal > 0 && giveUp == nil {
+					giveUp = time.After(m.afterSignal)
 				}
 			}
 		case <-suspend:
 			if w.take() {
 				w.Suspend()
 			}
-		case <-gone:
+		case <-giveUp:
 			return none, ended
 		case <-over:
 			return none, errLeft
@@ -91,50 +91,51 @@ const (
 	endWithin = time.Second
 )
 
-// request is told of a TSTP, and returns after how much time await is to suspend this
+// suspendIn is told of a TSTP, and returns after how much time await is to suspend this
 // process; 0: not at all.
 //
 // When others stand behind it, this process is suspended once they can pass. But a call to a
-// server may take as long as an outage. It holds up nobody, so this process is suspended
-// within it: the server takes it for frozen, and it has its place again when it goes on. In a
-// directory the call may hold the pool's lock.
-func (w *Waiter) request(m manner) time.Duration {
+// server may take as long as an outage, and it keeps no other process from passing. This
+// process is then suspended in the middle of the call. The server treats it as frozen and
+// gives it back its place when it is continued. In a directory the call may hold the pool's
+// lock, so this process is never suspended in the middle of it.
+func (w *Waiter) suspendIn(m waitingFor) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.suspension.Requested() || !w.suspension.Request(time.Now(), tty.Foreground()) {
 		return 0
 	}
-	if m.aside == nil {
+	if m.stepAside == nil {
 		return tty.ContGrace
 	}
-	m.aside()
+	m.stepAside()
 	if w.Remote {
 		return suspendWithin
 	}
 	return 0
 }
 
-// listener holds what Ctrl-Z and fg have requested. The goroutine that stands in the line
+// requests holds what Ctrl-Z and fg have requested. The goroutine that stands in the line
 // reads it, too.
-type listener struct {
+type requests struct {
 	mu         sync.Mutex
 	suspension tty.Suspension
 }
 
-func (l *listener) resume() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.suspension.Resume(time.Now())
+func (r *requests) resume() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.suspension.Resume(time.Now())
 }
 
-func (l *listener) requested() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.suspension.Requested()
+func (r *requests) requested() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.suspension.Requested()
 }
 
-func (l *listener) take() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.suspension.Take()
+func (r *requests) take() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.suspension.Take()
 }

@@ -10,25 +10,24 @@ import (
 	"berth/limiter"
 )
 
-// stand stands in the line until the slots are ours. before is what the first try has found
+// lineUp stands in the line until the slots are ours. before is what the first try has found
 // out. Most signals end the wait; Ctrl-Z suspends it, and the others pass until it goes on.
-func (w *Waiter) stand(ctx context.Context, gated bool, before seen) (*limiter.Session, error) {
+func (w *Waiter) lineUp(ctx context.Context, gated bool, before seen) (*limiter.Session, error) {
 	ctx, cancel := w.allowed(ctx, gated)
 	defer cancel()
 	display := w.Progress.begin(func(t lease.Ticket) (*lease.Pool, error) { return w.read(context.Background(), t, time.Second) })
-	defer display.end()
 	var interrupts limiter.Interrupts
-	m := manner{
+	m := waitingFor{
 		returns: true, afterSignal: -1,
-		aside:   func() { interrupts.Do(w.stepAside) },
-		resumed: func() { interrupts.Do(func(context.Context, lease.Place) error { return nil }) },
+		stepAside: func() { interrupts.Do(w.stepAside) },
+		resumed:   func() { interrupts.Do(onlyTryAgain) },
 	}
 	if w.Remote {
 		m.afterSignal = endWithin
 	}
 	s, err := await(ctx, w, m, func(ctx context.Context) (*limiter.Session, error) {
 		return limiter.Acquire(ctx, w.Store, w.Request, limiter.Options{
-			Now: w.AtMost == 0, Verdict: before.verdict, Out: before.out,
+			Now: w.AtMost == 0, Verdict: before.verdict, Outage: before.outage,
 			Trouble: w.Trouble, Ask: w.Ask, Interrupts: &interrupts, Joined: display.joined, First: w.First,
 		})
 	})
@@ -41,6 +40,9 @@ func (w *Waiter) stand(ctx context.Context, gated bool, before seen) (*limiter.S
 	}
 	return s, w.withState(err)
 }
+
+// onlyTryAgain does nothing, and has the waiter try again after that.
+func onlyTryAgain(context.Context, lease.Place) error { return nil }
 
 // stepAside suspends this process, and lets the others pass until it goes on. It is called by
 // the goroutine that has the place.

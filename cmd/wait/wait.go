@@ -34,7 +34,7 @@ type Waiter struct {
 	Recovering func(lease.Verdict)        // is told that no job may start yet because the server may have lost leases
 	Progress   *Progress                  // nil: a person is told nothing
 
-	listener
+	requests
 }
 
 const (
@@ -64,7 +64,7 @@ func (e *BusyError) Unwrap() error { return e.Err }
 // seen is what the first try has found out.
 type seen struct {
 	verdict lease.Verdict
-	out     error // why the store could not be reached; nil: it could, or nobody knows
+	outage  error // why the store could not be reached; nil: it could, or that is not known
 }
 
 // Acquire takes the slots. Its errors are those of limiter.Acquire, with *BusyError around
@@ -87,29 +87,33 @@ func (w *Waiter) Acquire(ctx context.Context) (*limiter.Session, error) {
 			return nil, err
 		}
 	}
-	return w.stand(ctx, gated, before)
+	return w.lineUp(ctx, gated, before)
 }
 
 // try takes the slots if that is possible at once. It hears no signals, so it does not take
 // long. No session and no error: the request has to wait.
 func (w *Waiter) try(ctx context.Context) (*limiter.Session, seen, error) {
-	if w.Request.Key != "" { // it wants a place in the line, even for a moment
+	// A key keeps its place in the line, so line up even if only to be told that it is busy.
+	if w.Request.Key != "" {
 		own, err := w.ownSettings(ctx)
 		return nil, seen{verdict: lease.Verdict{Own: own}}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, firstTry)
 	defer cancel()
 	s, err := limiter.Acquire(ctx, w.Store, w.Request, limiter.Options{Now: true})
-	var busy *limiter.BusyError
-	_ = errors.As(err, &busy)
-	switch late := ctx.Err() != nil; {
-	case err == nil, w.heldUp(err):
+	if err == nil || w.heldUp(err) {
 		return s, seen{}, err
-	case w.AtMost != 0 && errors.As(err, new(*lease.UnreachableError)):
-		return nil, seen{out: err}, nil
-	case !late && (busy == nil || w.AtMost == 0 && busy.Verdict.Reason != lease.Gated):
+	}
+	if w.AtMost != 0 && errors.As(err, new(*lease.UnreachableError)) {
+		return nil, seen{outage: err}, nil
+	}
+	var busy *limiter.BusyError
+	isBusy, outOfTime := errors.As(err, &busy), ctx.Err() != nil
+	refused := isBusy && w.AtMost == 0 && busy.Verdict.Reason != lease.Gated
+	switch {
+	case !outOfTime && (refused || !isBusy):
 		return nil, seen{}, err
-	case busy == nil:
+	case !isBusy: // the line has more time, and gives the error again if it is final
 		return nil, seen{}, nil
 	case busy.Verdict.Reason == lease.Recovering && w.AtMost != 0:
 		w.Recovering(busy.Verdict)
@@ -160,7 +164,7 @@ func (w *Waiter) allowed(ctx context.Context, gated bool) (context.Context, cont
 func (w *Waiter) Answerable(ctx context.Context, gated bool, check func() error) error {
 	ctx, cancel := w.allowed(ctx, gated)
 	defer cancel()
-	_, err := await(ctx, w, manner{}, func(context.Context) (struct{}, error) { return struct{}{}, check() })
+	_, err := await(ctx, w, waitingFor{}, func(context.Context) (struct{}, error) { return struct{}{}, check() })
 	if errors.Is(err, errLeft) {
 		return &limiter.BusyError{Pool: w.Request.Pool, Verdict: lease.Verdict{Reason: lease.Gated, Why: "what the gates read does not come back"}}
 	}
@@ -180,7 +184,7 @@ func (w *Waiter) Pool(ctx context.Context) (lease.Pool, error) {
 		ctx, cancel = context.WithTimeout(ctx, firstTry)
 		defer cancel()
 	}
-	pool, err := await(ctx, w, manner{returns: true}, func(ctx context.Context) (p lease.Pool, err error) {
+	pool, err := await(ctx, w, waitingFor{returns: true}, func(ctx context.Context) (p lease.Pool, err error) {
 		read := func(ctx context.Context) (err error) {
 			p, err = w.Store.Summary(ctx, w.Request.Pool, lease.Ticket{})
 			return err
@@ -226,7 +230,7 @@ func (w *Waiter) withState(err error) error {
 		return &BusyError{Err: err, Request: w.Request}
 	}
 	// Without the tickets: a thousand waiters may do this at the same time.
-	state, rerr := await(context.Background(), w, manner{}, func(ctx context.Context) (*lease.Pool, error) {
+	state, rerr := await(context.Background(), w, waitingFor{}, func(ctx context.Context) (*lease.Pool, error) {
 		return w.read(ctx, lease.Ticket{}, time.Second)
 	})
 	switch {

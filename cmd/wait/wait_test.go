@@ -112,22 +112,22 @@ func TestAwait(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		ctx      context.Context
-		m        manner
+		m        waitingFor
 		signals  []syscall.Signal
 		f        func(ctx context.Context, stuck chan int) (int, error)
 		v        int
 		want     string
 		suspends int
 	}{
-		{"returns", context.Background(), manner{}, nil, func(context.Context, chan int) (int, error) { return 1, nil }, 1, "<nil>", 0},
-		{"fails", context.Background(), manner{}, nil, func(context.Context, chan int) (int, error) { return 0, failure }, 0, "failure", 0},
-		{"is left at a signal", context.Background(), manner{}, []syscall.Signal{syscall.SIGTERM}, func(_ context.Context, stuck chan int) (int, error) { return <-stuck, nil }, 0, "terminated", 0},
-		{"is left in time", over, manner{}, nil, func(_ context.Context, stuck chan int) (int, error) { return <-stuck, nil }, 0, errLeft.Error(), 0},
-		{"returns in time", over, manner{returns: true}, nil, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 0, failure }, 0, "failure", 0},
-		{"is ended by a signal", context.Background(), manner{returns: true, afterSignal: -1}, []syscall.Signal{syscall.SIGINT}, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 0, context.Cause(ctx) }, 0, "interrupt", 0},
-		{"returns a value after a signal", context.Background(), manner{returns: true, afterSignal: -1}, []syscall.Signal{syscall.SIGINT}, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 3, nil }, 3, "interrupt", 0},
-		{"is given up after a signal", context.Background(), manner{returns: true, afterSignal: 1}, []syscall.Signal{syscall.SIGINT}, func(_ context.Context, stuck chan int) (int, error) { return <-stuck, nil }, 0, "interrupt", 0},
-		{"is suspended", context.Background(), manner{}, []syscall.Signal{tty.TSTP}, nil, 7, "<nil>", 1},
+		{"returns", context.Background(), waitingFor{}, nil, func(context.Context, chan int) (int, error) { return 1, nil }, 1, "<nil>", 0},
+		{"fails", context.Background(), waitingFor{}, nil, func(context.Context, chan int) (int, error) { return 0, failure }, 0, "failure", 0},
+		{"is left at a signal", context.Background(), waitingFor{}, []syscall.Signal{syscall.SIGTERM}, func(_ context.Context, stuck chan int) (int, error) { return <-stuck, nil }, 0, "terminated", 0},
+		{"is left in time", over, waitingFor{}, nil, func(_ context.Context, stuck chan int) (int, error) { return <-stuck, nil }, 0, errLeft.Error(), 0},
+		{"returns in time", over, waitingFor{returns: true}, nil, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 0, failure }, 0, "failure", 0},
+		{"is ended by a signal", context.Background(), waitingFor{returns: true, afterSignal: -1}, []syscall.Signal{syscall.SIGINT}, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 0, context.Cause(ctx) }, 0, "interrupt", 0},
+		{"returns a value after a signal", context.Background(), waitingFor{returns: true, afterSignal: -1}, []syscall.Signal{syscall.SIGINT}, func(ctx context.Context, _ chan int) (int, error) { <-ctx.Done(); return 3, nil }, 3, "interrupt", 0},
+		{"is given up after a signal", context.Background(), waitingFor{returns: true, afterSignal: 1}, []syscall.Signal{syscall.SIGINT}, func(_ context.Context, stuck chan int) (int, error) { return <-stuck, nil }, 0, "interrupt", 0},
+		{"is suspended", context.Background(), waitingFor{}, []syscall.Signal{tty.TSTP}, nil, 7, "<nil>", 1},
 	} {
 		w, send := newWaiter(t, nil, lease.Request{})
 		suspends := make(chan bool, 9)

@@ -199,7 +199,7 @@ func TestWatchStream(t *testing.T) {
 			until(map[string]string{"--json": "0", "--all": "none"}[flag]) // to a program it is an idle one
 			done := s.run("h", "-n", "1", "-p", "p", "--heartbeat", "100ms")
 			until("1 running")
-			// Its berth gives signs of life meanwhile, and gets older.
+			// Its berth writes heartbeats, and gets older.
 			s.until("the job is 3 s old", func() bool {
 				out, err := s.berth("ls", "--json", "p")
 				var pools []view.Pool

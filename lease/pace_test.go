@@ -9,7 +9,7 @@ import (
 	"berth/lease/clock"
 )
 
-// starts plays callers who start as soon as they may, each with the paces given.
+// starts plays callers that start as soon as they may, each with the paces given.
 func starts(s *Starts, now clock.Instant, n int, paces ...Pace) []clock.Instant {
 	var at []clock.Instant
 	for range n {
@@ -32,7 +32,7 @@ func TestPace(t *testing.T) {
 	}{
 		{"none", Starts{}, 100 * at, nil, []clock.Instant{100 * at, 100 * at}},
 		{"one after the other", Starts{}, 100 * at, []Pace{{s, 1}}, []clock.Instant{100 * at, 101 * at, 102 * at}},
-		{"also after somebody else's", Starts{Last: 99*at + at/2}, 100 * at, []Pace{{s, 1}}, []clock.Instant{100*at + at/2, 101*at + at/2}},
+		{"also after another's", Starts{Last: 99*at + at/2}, 100 * at, []Pace{{s, 1}}, []clock.Instant{100*at + at/2, 101*at + at/2}},
 		{"a burst, then evenly", Starts{}, 100 * at, []Pace{{s, 3}}, []clock.Instant{100 * at, 100 * at, 100 * at, 101 * at, 102 * at}},
 		{"all of them hold", Starts{}, 100 * at, []Pace{{s, 3}, {s / 2, 1}}, []clock.Instant{100 * at, 100*at + at/2, 101 * at, 101*at + at/2, 102 * at, 103 * at}},
 		{"of another boot", Starts{Last: 500 * at, Buckets: []Bucket{{Pace{s, 2}, 900 * at, 500 * at}}}, 100 * at, []Pace{{s, 2}}, []clock.Instant{100 * at, 100 * at, 101 * at}},
@@ -47,7 +47,7 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestPaceCountsOthers: who keeps to no pace uses up the bucket of those who do.
+// TestPaceCountsOthers: starts that keep to no pace use up the bucket of those that do.
 func TestPaceCountsOthers(t *testing.T) {
 	p, now := Pace{time.Second, 3}, clock.Instant(100*time.Second)
 	var s Starts
@@ -72,7 +72,7 @@ func TestIdlePoolSavesNothingUp(t *testing.T) {
 	}
 }
 
-// TestBucketHeals: a number that no starts can have led to holds nobody up for long,
+// TestBucketHeals: a number that no starts can have led to holds no start up for long,
 // and a slow pace is remembered until its bucket is full.
 func TestBucketHeals(t *testing.T) {
 	p, now := Pace{time.Second, 3}, clock.Instant(100*time.Second)
@@ -102,15 +102,15 @@ func TestBucketsAreBounded(t *testing.T) {
 	if len(s.Buckets) != maxBuckets {
 		t.Errorf("%d buckets", len(s.Buckets))
 	}
-	for h := range 48 { // starts go on, and nobody asks for those paces any more
+	for h := range 48 { // starts go on, and none keeps to those paces any more
 		s.Add(clock.Instant(h)*clock.Instant(time.Hour), Pace{time.Second, 1})
 	}
 	if len(s.Buckets) != 0 {
-		t.Errorf("%d buckets that nobody asks for are kept", len(s.Buckets))
+		t.Errorf("%d buckets that no start keeps to are kept", len(s.Buckets))
 	}
 }
 
-// TestUndo plays starts, takes one of them back, and says how long those who keep to a
+// TestUndo plays starts, takes one of them back, and says how long those that keep to a
 // pace wait then.
 func TestUndo(t *testing.T) {
 	const s, at = time.Second, clock.Instant(time.Second)
@@ -132,10 +132,10 @@ func TestUndo(t *testing.T) {
 		{"the last: as the one before has it", []start{by(100*at, one), by(103 * at)}, 1, one, 10 * s, 7 * s},
 		{"not the last", []start{by(100*at, one), by(111 * at)}, 0, one, 10 * s, 10 * s},
 		{"of a bucket that was full", []start{by(100*at, three), by(101*at, three), by(102*at, three)}, 2, three, 8 * s, 0},
-		{"and somebody has started since", []start{by(100*at, three), by(101*at, three), by(102*at, three)}, 1, three, 8 * s, 0},
+		{"and another has started since", []start{by(100*at, three), by(101*at, three), by(102*at, three)}, 1, three, 8 * s, 0},
 		{"of a bucket that has filled up since", []start{by(100*at, three), by(200*at, three), by(200*at, three), by(200*at, three)}, 0, three, 10 * s, 10 * s},
-		{"who took nothing", []start{by(100*at, three), by(100*at, three), by(100*at, three), by(101 * at)}, 3, three, 10 * s, 10 * s},
-		{"while somebody took nothing", []start{by(100*at, three), by(100*at, three), by(100*at, three), by(101 * at)}, 2, three, 10 * s, 10 * s},
+		{"one that took nothing", []start{by(100*at, three), by(100*at, three), by(100*at, three), by(101 * at)}, 3, three, 10 * s, 10 * s},
+		{"while another took nothing", []start{by(100*at, three), by(100*at, three), by(100*at, three), by(101 * at)}, 2, three, 10 * s, 10 * s},
 		{"before there was a bucket", []start{by(100 * at), by(102*at, three), by(103*at, three)}, 0, three, 7 * s, 0},
 		{"the same, and another before it", []start{by(95 * at), by(100 * at), by(102*at, three), by(103*at, three)}, 1, three, 7 * s, 2 * s},
 	} {
@@ -186,8 +186,8 @@ func TestUndoTwice(t *testing.T) {
 	}
 }
 
-// TestUndoIsSafe compares with a history in which the start never was, at random: who
-// comes next waits no less than there, and, if nobody had started since, no more.
+// TestUndoIsSafe compares with a history in which the start never was, at random: the
+// next start waits no less than there, and, if none had come since, no more.
 func TestUndoIsSafe(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 2))
 	paces := []Pace{{10, 1}, {10, 2}, {10, 3}, {7, 3}, {25, 2}}
@@ -204,7 +204,7 @@ func TestUndoIsSafe(t *testing.T) {
 		for range 1 + dice.IntN(9) {
 			now += 1 + clock.Instant(dice.IntN(1+dice.IntN(30)))
 			var keeps []Pace
-			if dice.IntN(3) > 0 { // else somebody who keeps to none
+			if dice.IntN(3) > 0 { // else one that keeps to none
 				for _, p := range paces {
 					if dice.IntN(4) == 0 {
 						keeps = append(keeps, p)
@@ -243,7 +243,7 @@ func TestUndoIsSafe(t *testing.T) {
 }
 
 // TestPacesHold: what is remembered of the starts may be forgotten, after a day, when it
-// holds nobody up any more.
+// holds no start up any more.
 func TestPacesHold(t *testing.T) {
 	const day, now = 24 * time.Hour, clock.Instant(100 * time.Hour)
 	for _, c := range []struct {

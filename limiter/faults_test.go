@@ -173,7 +173,7 @@ func TestFaults(t *testing.T) {
 		close   error  // why they are not given back; nil: they are
 		left    string // ticket or lease; "": nothing
 		// Where it differs from the job above:
-		free   bool // nobody holds the slot
+		free   bool // no holder has the slot
 		never  bool // or it is held for good
 		unused bool // nothing is started
 	}

@@ -40,7 +40,7 @@ func TestAcquire(t *testing.T) {
 	}
 }
 
-// tries counts how often somebody without a ticket asks.
+// tries counts how often a request without a ticket tries.
 type tries struct {
 	*memstore.Store
 	n int
@@ -51,7 +51,7 @@ func (s *tries) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 	return s.Store.TryAcquire(ctx, r)
 }
 
-// TestAcquireAfterAVerdict: who was refused a moment ago lines up, and does not ask for
+// TestAcquireAfterAVerdict: a caller that was refused a moment ago lines up, and does not ask for
 // the same again.
 func TestAcquireAfterAVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestAcquireWaits(t *testing.T) {
 	})
 }
 
-// TestInterrupt: what is to be done with the place is done while nobody waits
+// TestInterrupt: what is to be done with the place is done while Wait does not run
 // on it, and the waiter then looks again.
 func TestInterrupt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestGates(t *testing.T) {
 	})
 }
 
-// TestGatesNow: who does not wait takes the first answer that is one.
+// TestGatesNow: a caller that does not wait takes the first answer that is one.
 func TestGatesNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memstore.Store{}
@@ -335,7 +335,7 @@ func TestAnswerIsNotWaitedFor(t *testing.T) {
 }
 
 // TestAnswerThatNeverComes: the time allowed ends, and the place is given up, also
-// when who was asked hears nothing.
+// when the question does not hear that it is cancelled.
 func TestAnswerThatNeverComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memstore.Store{}

@@ -45,8 +45,8 @@ func (s *away) Line(ctx context.Context, r lease.Request) (lease.Place, error) {
 
 var errAway = &lease.UnreachableError{Store: "s", Err: errors.New("connection reset by peer")}
 
-// TestAcquireInAnOutage: who waits waits for a store, too, from the first step on, and
-// says so; who does not is told.
+// TestAcquireInAnOutage: a caller that waits also waits for its store, from the first step
+// on, and says so; one that does not wait gets the error.
 func TestAcquireInAnOutage(t *testing.T) {
 	for _, c := range []struct {
 		name         string

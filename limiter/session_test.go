@@ -66,7 +66,7 @@ func TestSessionRenews(t *testing.T) {
 			t.Errorf("two heartbeats and one on demand took %v, want 2.5s", d)
 		}
 		tell()
-		time.Sleep(1500 * time.Millisecond) // nobody receives: the heartbeats go on
+		time.Sleep(1500 * time.Millisecond) // no receiver: the heartbeats go on
 		tell()
 		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)
@@ -290,7 +290,7 @@ func TestSessionGivesUp(t *testing.T) {
 		}, 0},
 		{"a long outage", func(e *expiring, _ func(time.Duration)) { e.set(errAnswer, false) }, 27 * time.Second},
 		{"a dead connection", func(e *expiring, _ func(time.Duration)) { e.set(nil, true) }, 27 * time.Second},
-		{"a suspend, and nobody wanted it", func(_ *expiring, suspend func(time.Duration)) { suspend(time.Hour) }, 0},
+		{"a suspend, and no other wanted the slot", func(_ *expiring, suspend func(time.Duration)) { suspend(time.Hour) }, 0},
 		{"a suspend without a network afterwards", func(e *expiring, suspend func(time.Duration)) {
 			e.set(nil, true)
 			suspend(time.Hour)
@@ -333,7 +333,7 @@ func TestSessionGivesUp(t *testing.T) {
 	}
 }
 
-// TestSessionThroughAnElection: a cluster that elects another leader answers nobody for
+// TestSessionThroughAnElection: a cluster that elects another leader answers no call for
 // two seconds. That ends no lease of five, whenever it begins.
 func TestSessionThroughAnElection(t *testing.T) {
 	for begin := time.Duration(0); begin < 4*time.Second; begin += 90 * time.Millisecond {

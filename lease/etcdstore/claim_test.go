@@ -67,7 +67,7 @@ func asBefore(t *testing.T, s *Store, id string, asks int, slots ...int) clientv
 	return life.id
 }
 
-// TestHoldersOfBefore: who was started by a berth that wrote no names counts with what
+// TestHoldersOfBefore: a holder started by a berth that wrote no names counts with what
 // its record says, beside others and alone, and however many there are.
 func TestHoldersOfBefore(t *testing.T) {
 	server := engine.Etcd(t)

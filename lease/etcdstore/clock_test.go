@@ -12,7 +12,7 @@ import (
 )
 
 // TestKeepaliveByAnotherClock: a keepalive counts as one of the time between two looks of
-// who holds the lease, also when a clock was set meanwhile. One of an hour ago would have
+// who holds the lease, also when a clock was set in between. One of an hour ago would have
 // a busy job ended as idle, one that is still to come would spare one that hangs.
 func TestKeepaliveByAnotherClock(t *testing.T) {
 	s := open(t, "", engine.Etcd(t))
@@ -37,7 +37,7 @@ func TestKeepaliveByAnotherClock(t *testing.T) {
 		was = signs.Keepalive
 	}
 	if signs, err := h.Renew(soon(t), 0); err != nil || signs.Keepalive != was {
-		t.Errorf("%v, %v: nobody has called since %v", signs.Keepalive, err, was)
+		t.Errorf("%v, %v: no keepalive has come since %v", signs.Keepalive, err, was)
 	}
 }
 

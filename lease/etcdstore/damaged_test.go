@@ -15,7 +15,7 @@ import (
 )
 
 // TestStateNobodyHasWritten: a record with a state that no berth writes is damaged.
-// It went to terminals as it was. It holds up nobody, and counts with what it holds.
+// It went to terminals as it was. It holds up no other, and counts with what it holds.
 func TestStateNobodyHasWritten(t *testing.T) {
 	s := open(t, "/"+t.Name(), engine.Etcd(t))
 	h := mustTry(t, s, request(2, time.Minute))
@@ -78,12 +78,12 @@ func full(t *testing.T, s *Store, n int) {
 }
 
 // TestDamagedHolder: a holder's record that cannot be read counts as one slot for as long
-// as its etcd lease lives. Nobody could start beside it.
+// as its etcd lease lives. No job could start beside it.
 func TestDamagedHolder(t *testing.T) {
 	server := engine.Etcd(t)
 	for what, record := range map[string]string{
 		"no JSON": "???", "of a later version": `{"v":9,"slots":"all"}`, "empty": "", "no slots": `{"v":1,"id":"p/x"}`,
-		"of somebody else": `{"v":1,"id":"p/y","slots":[0,1,2]}`, "slots below 0": `{"v":1,"id":"p/x","slots":[-1]}`,
+		"of another request": `{"v":1,"id":"p/y","slots":[0,1,2]}`, "slots below 0": `{"v":1,"id":"p/x","slots":[-1]}`,
 	} {
 		t.Run(what, func(t *testing.T) {
 			s, said := told(t, "/"+t.Name(), server)
@@ -115,7 +115,7 @@ func TestDamagedHolder(t *testing.T) {
 }
 
 // TestDamagedByHand: a record that was written over counts with what its holder holds, and
-// its owner keeps it; one that nobody renews goes.
+// its owner keeps it; one that is not renewed goes.
 func TestDamagedByHand(t *testing.T) {
 	s, said := told(t, "", engine.Etcd(t))
 	r := request(4, time.Minute)
@@ -154,11 +154,11 @@ func TestDamagedByHand(t *testing.T) {
 	}
 }
 
-// TestDamagedWaiter: a waiter's record that cannot be read holds up nobody, wherever it
-// stands in the line and whoever comes to it first. The line stood still behind it.
+// TestDamagedWaiter: a waiter's record that cannot be read holds up no other, wherever it
+// stands in the line and whichever process comes to it first. The line stood still behind it.
 func TestDamagedWaiter(t *testing.T) {
 	server := engine.Etcd(t)
-	for what, record := range map[string]string{"no JSON": "???", "nobody's": "{}", "weighs nothing": ""} {
+	for what, record := range map[string]string{"no JSON": "???", "of no request": "{}", "weighs nothing": ""} {
 		for who, ends := range map[string]func(*testing.T, *Store, lease.Holding){
 			"a newcomer": func(t *testing.T, s *Store, h lease.Holding) {
 				mustRelease(t, mustTry(t, s, request(2, time.Minute)))

@@ -45,7 +45,7 @@ func TestDecisionHolds(t *testing.T) {
 			if c.waits {
 				h := mustTry(t, s, request(1, time.Minute))
 				p := mustLine(t, s, request(1, time.Minute))
-				// Its holder's end alone: nobody grants it anything.
+				// Its holder's end alone: it is granted nothing.
 				if _, err := s.client.Revoke(soon(t), h.(*holding).on.id); err != nil {
 					t.Fatal(err)
 				}
@@ -78,8 +78,8 @@ func TestSettledOnce(t *testing.T) {
 	mustRelease(t, mustGet(t, wait(t, r)))
 }
 
-// TestLeftMeanwhile: who leaves while its slots are on their way to it gets none.
-func TestLeftMeanwhile(t *testing.T) {
+// TestLeftWhileGranted: a waiter that leaves while its slots are on their way to it gets none.
+func TestLeftWhileGranted(t *testing.T) {
 	server := engine.Etcd(t)
 	s, other := open(t, "", server), open(t, "", server)
 	h := mustTry(t, s, request(1, time.Minute))

@@ -53,7 +53,7 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// TestUnreachable: also when somebody listens who says nothing.
+// TestUnreachable: also when what listens there says nothing.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	mute, err := net.Listen("tcp", "127.0.0.1:0")

@@ -160,7 +160,7 @@ func last(t *testing.T, s lease.Store) clock.Instant {
 	return pools[0].Starts.Last
 }
 
-// TestRevoked: what somebody ends by hand is lost, and told so.
+// TestRevoked: a lease that a person ends by hand is lost, and its holder is told.
 func TestRevoked(t *testing.T) {
 	server := engine.Etcd(t)
 	s, other := open(t, "", server), open(t, "", server)
@@ -183,7 +183,7 @@ func TestRevoked(t *testing.T) {
 		t.Errorf("Renew: %v, want ErrLost", err)
 	}
 	if err := s.renewLease(soon(t), &h.(*holding).on); !errors.Is(err, lease.ErrLost) {
-		t.Errorf("a sign of life: %v, want ErrLost", err)
+		t.Errorf("a heartbeat: %v, want ErrLost", err)
 	}
 	next := mustGet(t, a)
 	mustRelease(t, h)

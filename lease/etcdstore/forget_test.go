@@ -83,7 +83,7 @@ func TestForgetOnceInAWhile(t *testing.T) {
 	if len(left(t, s, "idle")) == 0 {
 		t.Error("looked twice in an hour")
 	}
-	s.swept.Store(&record[sweepRecord]{}) // as it was read before somebody else looked
+	s.swept.Store(&record[sweepRecord]{}) // as it was read before another sweep
 	if s.sweep(); len(left(t, s, "idle")) == 0 {
 		t.Error("two have looked at once")
 	}
@@ -99,11 +99,11 @@ func TestForgetOnceInAWhile(t *testing.T) {
 	}
 }
 
-// TestForgottenMeanwhile: who uses a pool between the look at it and its end keeps it;
-// and who has looked at one that then goes looks again.
-func TestForgottenMeanwhile(t *testing.T) {
+// TestUsedWhileForgotten: a process that uses a pool after the sweep has read it keeps the
+// pool; and one that has read a pool that then goes reads it again.
+func TestUsedWhileForgotten(t *testing.T) {
 	server := engine.Etcd(t)
-	for what, meanwhile := range map[string]func(*Store) lease.Holding{
+	for what, change := range map[string]func(*Store) lease.Holding{
 		"held": func(s *Store) lease.Holding { return mustTry(t, s, storetest.Request("p", 1)) },
 		"in": func(s *Store) lease.Holding {
 			_, err := s.Line(soon(t), storetest.Request("p", 1))
@@ -118,8 +118,8 @@ func TestForgottenMeanwhile(t *testing.T) {
 		use(t, other, "p")
 		var h lease.Holding
 		k := &hooked{s.kv, func() {
-			if meanwhile != nil {
-				h = meanwhile(other)
+			if change != nil {
+				h = change(other)
 			}
 		}, func() error { return nil }}
 		s.kv = k
@@ -130,7 +130,7 @@ func TestForgottenMeanwhile(t *testing.T) {
 		last := record[sweepRecord]{KeyValue: only(resp.Kvs)}
 		s.swept.Store(&last)
 		s.sweep()
-		if there := len(left(t, s, "p")) > 0; there != (meanwhile != nil) {
+		if there := len(left(t, s, "p")) > 0; there != (change != nil) {
 			t.Errorf("%s: it is there: %v", what, there)
 		}
 		s.kv = k.KV
@@ -154,7 +154,7 @@ func TestForgottenMeanwhile(t *testing.T) {
 	h := mustTry(t, s, storetest.Request("p", 1))
 	s.kv = kv
 	if !gone {
-		t.Error("it was not forgotten meanwhile")
+		t.Error("it was not forgotten in between")
 	}
 	if g, v, err := other.TryAcquire(soon(t), storetest.Request("p", 1)); g != nil || err != nil || v.Reason != lease.Full {
 		t.Errorf("%v, %+v, %v; want it full", g, v, err)

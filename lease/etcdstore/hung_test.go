@@ -11,7 +11,7 @@ import (
 	"berth/limiter"
 )
 
-// asUsual are etcd's own times, which a cluster has that nobody has tuned: a leader that
+// asUsual are etcd's own times, which an untuned cluster has: a leader that
 // hangs is replaced after one second or two.
 var asUsual = []string{"--heartbeat-interval", "100", "--election-timeout", "1000"}
 
@@ -67,8 +67,8 @@ func (k *keepers) outlive() {
 	}
 }
 
-// TestMemberHangs: one member of three is frozen for good. No lease is lost, whoever it
-// was that its client talked to; who comes then starts, who waits gets his slots, and all
+// TestMemberHangs: one member of three is frozen for good. No lease is lost, whichever
+// member its client talked to; a newcomer starts, a waiter gets its slots, and all
 // give them back.
 func TestMemberHangs(t *testing.T) {
 	t.Parallel()

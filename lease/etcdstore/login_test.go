@@ -14,7 +14,7 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// withUser has etcd ask everybody who he is.
+// withUser has etcd require a login.
 func withUser(t *testing.T, server *engine.Server) {
 	t.Helper()
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Addr}})
@@ -38,7 +38,7 @@ func withUser(t *testing.T, server *engine.Server) {
 	}
 }
 
-// TestLoginIsForgotten: a restart ends all logins. Who holds and who waits log in
+// TestLoginIsForgotten: a restart ends all logins. Holders and waiters log in
 // again, and go on.
 func TestLoginIsForgotten(t *testing.T) {
 	t.Parallel()

@@ -222,7 +222,7 @@ func TestTwice(t *testing.T) {
 	}
 }
 
-// silent tells nobody what it reads, and so hangs who asks.
+// silent keeps to itself what it reads, and so a caller hangs.
 type silent struct{ clientv3.KV }
 
 type silentTxn struct {
@@ -240,9 +240,9 @@ func (t *silentTxn) Commit() (*clientv3.TxnResponse, error) {
 	return nil, status.FromContextError(t.ctx.Err()).Err()
 }
 
-// TestOnlySignsOfLife: that nobody can tell what is asked of a job is no reason to end it.
+// TestOnlyHeartbeats: a job is not ended because its messages cannot be read.
 // A member that has lost its leader answers no read, and the leader keeps its life.
-func TestOnlySignsOfLife(t *testing.T) {
+func TestOnlyHeartbeats(t *testing.T) {
 	s := open(t, "", engine.Etcd(t))
 	h := mustTry(t, s, request(1, time.Minute))
 	kv, was := s.kv, h.Expires()
@@ -255,7 +255,7 @@ func TestOnlySignsOfLife(t *testing.T) {
 	mustRelease(t, h)
 }
 
-// TestDeposed: a sign of life that was kept by a leader of an earlier term is none.
+// TestDeposed: a heartbeat that was kept by a leader of an earlier term is none.
 func TestDeposed(t *testing.T) {
 	s := open(t, "", engine.Etcd(t))
 	h := mustTry(t, s, request(1, time.Minute)).(*holding)

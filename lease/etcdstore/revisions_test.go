@@ -26,12 +26,12 @@ func TestRevisionsARun(t *testing.T) {
 		runs func(*Store)
 		most int64
 	}{
-		"nobody waits: a grant and a release": {func(s *Store) {
+		"no waiter: a grant and a release": {func(s *Store) {
 			for range runs {
 				mustRelease(t, mustTry(t, s, request(1, time.Minute)))
 			}
 		}, 2 * runs},
-		"who waits: a place, and one step that releases and grants": {func(s *Store) {
+		"a waiter: a place, and one step that releases and grants": {func(s *Store) {
 			h := mustTry(t, s, request(1, time.Minute))
 			for range runs {
 				p := mustLine(t, s, request(1, time.Minute))
@@ -40,7 +40,7 @@ func TestRevisionsARun(t *testing.T) {
 			}
 			mustRelease(t, h)
 		}, 2 + 2*runs},
-		"who is told of its process: one more": {func(s *Store) {
+		"a holder whose process is recorded: one more": {func(s *Store) {
 			for range runs {
 				h := mustTry(t, s, request(1, time.Minute))
 				if err := h.Running(soon(t), lease.Process{PID: 1}); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // TestFull: a cluster that has no room takes no grants, but slots are given back,
-// and who waits goes on waiting until there is room again.
+// and a waiter goes on waiting until there is room again.
 func TestFull(t *testing.T) {
 	server := engine.Etcd(t, "--quota-backend-bytes", "4000000")
 	s := open(t, "", server)
@@ -56,7 +56,7 @@ func TestCompacted(t *testing.T) {
 			server := engine.Etcd(t)
 			line := engine.NewProxy(t, server.Addr)
 			s, far := open(t, "", server), open(t, "", &engine.Server{Addr: line.Addr})
-			far.timings.Recheck = time.Hour // and a TTL that wakes nobody in this test
+			far.timings.Recheck = time.Hour // and a TTL that wakes no waiter in this test
 			var held []lease.Holding
 			for range holders {
 				held = append(held, mustTry(t, s, request(holders, time.Minute)))
@@ -83,7 +83,7 @@ func TestCompacted(t *testing.T) {
 	}
 }
 
-// TestRestart: etcd keeps leases over a restart, and so does who holds and waits.
+// TestRestart: etcd keeps leases over a restart, and so holders and waiters stay.
 func TestRestart(t *testing.T) {
 	server := engine.Etcd(t)
 	s := open(t, "", server)
@@ -128,7 +128,7 @@ func TestMembers(t *testing.T) {
 	h = mustGet(t, q)
 	mustRelease(t, h)
 	mustRelease(t, mustGet(t, r))
-	for range servers { // one who comes now may ask the frozen one first
+	for range servers { // a newcomer may ask the frozen one first
 		mustRelease(t, mustTry(t, open(t, "", servers...), request(1, time.Minute)))
 	}
 }

@@ -30,7 +30,7 @@ func at(t *testing.T, url string) (*Store, error) {
 	return s, err
 }
 
-// refusedWith checks that somebody has to do something, what, and why.
+// refusedWith checks that a person has to do something, what, and why.
 func refusedWith(t *testing.T, url, fact, hint string) {
 	t.Helper()
 	s, err := at(t, url)
@@ -55,9 +55,9 @@ func TestTLS(t *testing.T) {
 		clients bool
 		query   string
 	}{
-		"server": {false, "?cacert=" + a.CA},
-		"nobody": {false, "?insecure-skip-tls-verify=true"},
-		"both":   {true, "?cacert=" + a.CA + "&cert=" + own.Cert + "&key=" + own.Key},
+		"server":       {false, "?cacert=" + a.CA},
+		"no authority": {false, "?insecure-skip-tls-verify=true"},
+		"both":         {true, "?cacert=" + a.CA + "&cert=" + own.Cert + "&key=" + own.Key},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := engine.EtcdWith(t, engine.Options{TLS: &engine.TLS{Pair: a.Server(), CA: a.CA, Clients: c.clients}})
@@ -113,7 +113,7 @@ func TestNoEtcd(t *testing.T) {
 	refusedWith(t, "etcd://"+engine.Redis(t).Addr, "what answers there is no etcd$", "is that the port of etcd")
 }
 
-// TestRights: who is asked for a user, and who has too few rights, learns what to do.
+// TestRights: a user that has to log in, or has too few rights, learns what to do.
 func TestRights(t *testing.T) {
 	server := engine.Etcd(t)
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Addr}})

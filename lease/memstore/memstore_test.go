@@ -15,13 +15,13 @@ import (
 func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Shape{
 		Open:        func(*testing.T) lease.Store { return &memstore.Store{} },
-		NoTTL:       "it has no clock, and nobody who could be gone",
+		NoTTL:       "it has no clock, and no process that could be gone",
 		NoLostReply: "a step is a call of a function",
 		NoForget:    "its pools end with it",
 	})
 }
 
-// TestClock: it tells the time of a store that nobody has used yet, and goes on from
+// TestClock: it tells the time of a store that was not used yet, and goes on from
 // there while pools are made beside it.
 func TestClock(t *testing.T) {
 	s := &memstore.Store{}

@@ -131,7 +131,7 @@ func TestClockIsSetAndHolderIsDead(t *testing.T) {
 	}
 }
 
-// A pace counts from a start that now lies in the future: nobody waits for that.
+// A pace counts from a start that now lies in the future: no waiter waits for that.
 func TestClockIsSetBackBehindAPace(t *testing.T) {
 	t.Parallel()
 	server, set := stepped(t)

@@ -9,7 +9,7 @@ import (
 	"berth/lease/remote"
 )
 
-// A server that has been up for long is emptied, with its scripts or without. Nobody new
+// A server that has been up for long is emptied, with its scripts or without. No new job
 // starts.
 func TestEmptiedWithItsScripts(t *testing.T) {
 	t.Parallel()
@@ -37,7 +37,7 @@ func TestFreshServer(t *testing.T) {
 	release(t, h)
 	command(t, server, "FLUSHALL")
 	refused(t, open(t, server, ""), job(1, longTTL), lease.Recovering)
-	release(t, try(t, s, job(1, longTTL))) // nobody has been known there since
+	release(t, try(t, s, job(1, longTTL))) // no holder has been known there since
 	command(t, server, "FLUSHALL")
 	h = try(t, s, job(2, longTTL))
 	command(t, server, "FLUSHALL")

@@ -51,7 +51,7 @@ func TestForgetMany(t *testing.T) {
 	})
 }
 
-// TestForgetTheDead: a killed holder or waiter does not keep a pool that nobody uses.
+// TestForgetTheDead: a killed holder or waiter does not keep an idle pool.
 func TestForgetTheDead(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -122,7 +122,7 @@ func TestForgetAfterALongJob(t *testing.T) {
 		t.Error("it was forgotten when its job had ended")
 	}
 	if command(t, server, "HGET", "{berth}:pool:line", "used") == "1" {
-		t.Error("who left the line has not used the pool")
+		t.Error("a waiter that left the line has not used the pool")
 	}
 	release(t, h)
 }

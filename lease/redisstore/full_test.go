@@ -69,7 +69,7 @@ func TestReadOnly(t *testing.T) {
 		case err := <-told:
 			named(err)
 		case <-time.After(deadline):
-			t.Error("nobody was told")
+			t.Error("no notice was given")
 		}
 		cancel(enough)
 	}()

@@ -9,7 +9,7 @@ import (
 	"berth/limiter"
 )
 
-// A holder with a long TTL whose connection never failed registers again before anybody
+// A holder with a long TTL whose connection never failed registers again before another job
 // new starts on a server that has forgotten it, however seldom its caller renews. (Both
 // ran until its next heartbeat.)
 func TestForgottenBetweenHeartbeats(t *testing.T) {
@@ -30,7 +30,7 @@ func TestForgottenBetweenHeartbeats(t *testing.T) {
 			t.Fatal(err)
 		}
 		if other != nil {
-			t.Fatal("somebody else started beside a holder that was never cut off")
+			t.Fatal("another job started beside a holder that was never cut off")
 		}
 		return v.Reason == lease.Full
 	})

@@ -179,7 +179,7 @@ func sumsOff(t testing.TB, c *redis.Client, pool string) string {
 	return off
 }
 
-// A recorder knows who holds what by the holders' own account: from when a holder is told
+// A recorder knows which holders have which slots by their own account: from when a holder is told
 // until it gives back, or until Expires, which a store must keep whatever happens to it.
 type recorder struct {
 	t     testing.TB
@@ -292,7 +292,7 @@ func (o often) Lease() lease.Lease {
 func (o often) Running(context.Context, lease.Process) error { return nil }
 
 // push tries to overtake the line until the function that it returns is called. It gives
-// back at once what it is granted: what counts is who else holds by then.
+// back at once what it is granted: what counts is which others hold by then.
 func (r *recorder) push(s lease.Store, want func() lease.Request) (end func()) {
 	ctx, cancel := context.WithCancel(within(r.t))
 	gone := make(chan struct{})

@@ -40,7 +40,7 @@ func TestModel(t *testing.T) {
 	}
 	for _, r := range []lease.Reason{lease.Ready, lease.Behind, lease.Full, lease.Drained, lease.Paced, lease.Gated, lease.TooHeavy, opened} {
 		if said[r] == 0 {
-			t.Errorf("nobody was %s: the dice are loaded", r)
+			t.Errorf("no request was %s: the dice are loaded", r)
 		}
 	}
 }
@@ -239,7 +239,7 @@ func (m *model) ask(b *both) {
 	if b.askable && m.dice.IntN(4) > 0 {
 		realAsk, memAsk = b.realAsk, b.memAsk
 	}
-	if !b.granted { // who has his slots is told so without a look at the others
+	if !b.granted { // a holder that has its slots is told so without the others being read
 		m.settle()
 	}
 	was := b.granted

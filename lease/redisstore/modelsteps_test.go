@@ -112,7 +112,7 @@ func (m *model) renew() {
 		if _, err := b.realHas.Renew(m.Context(), 0); err != nil {
 			m.Error(err)
 		}
-		return // a heartbeat that finds nobody dead looks at no line
+		return // a heartbeat that finds no dead holder reads no line
 	}
 }
 

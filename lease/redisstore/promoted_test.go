@@ -96,7 +96,7 @@ func TestLaggingReplicaIsPromoted(t *testing.T) {
 	q.wait(r, shared, req())
 	q.wait(r, shared, req())
 	look := s.store()
-	eventually(t, "those have registered who still hold", func() bool {
+	eventually(t, "those that still hold have registered", func() bool {
 		pools, err := look.List(within(t), "p")
 		return err == nil && holds(pools[0], had) && holds(pools[0], unseen)
 	})
@@ -115,7 +115,7 @@ func TestLaggingReplicaIsPromoted(t *testing.T) {
 	stop()
 	granted()
 	late()
-	eventually(t, "who gave back what the replica had is dropped", func() bool {
+	eventually(t, "a holder that gave back what the replica had is dropped", func() bool {
 		h, _, _ := look.TryAcquire(within(t), req())
 		if h != nil {
 			release(t, h)
@@ -147,7 +147,7 @@ func TestReplicaMissedGrants(t *testing.T) {
 			release(t, h)
 		}
 		s.promote()
-		refused(t, pusher, req(), lease.Recovering) // before anybody can register
+		refused(t, pusher, req(), lease.Recovering) // before a holder can register
 		stop := r.push(pusher, req)
 		s.clients.TurnTo(s.replica.Addr)
 		eventually(t, "all have registered", func() bool {
@@ -271,6 +271,6 @@ func TestForgottenForLong(t *testing.T) {
 		t.Fatalf("%v and %v: the test has no case", other.Lease(), away.Lease())
 	}
 	if _, err := away.Renew(within(t), 0); !errors.Is(err, lease.ErrLost) {
-		t.Errorf("Renew: %v; want ErrLost: somebody else has slot %v", err, away.Lease().Slots)
+		t.Errorf("Renew: %v; want ErrLost: another holder has slot %v", err, away.Lease().Slots)
 	}
 }

@@ -156,7 +156,7 @@ func TestSilent(t *testing.T) {
 
 func TestSentinelTrouble(t *testing.T) {
 	t.Parallel()
-	nobody := func() string { return unused(t) }
+	nothing := func() string { return unused(t) }
 	master := known(t)
 	sentinel := engine.RedisSentinel(t, master, "main")
 	locked := engine.RedisSentinel(t, master, "main")
@@ -166,7 +166,7 @@ func TestSentinelTrouble(t *testing.T) {
 	url := func(name string, hosts ...string) string {
 		return "redis+sentinel://" + strings.Join(hosts, ",") + "/" + name
 	}
-	one, two := nobody(), nobody()
+	one, two := nothing(), nothing()
 	outWith(t, fails(t, url("main", one), nil), false, "the Sentinel does not answer: .*refused", one+" the address of a Sentinel")
 	outWith(t, fails(t, url("main", one, two), nil), false, "none of the 2 Sentinels answers: .*refused", one+" or "+two)
 	refusedWith(t, fails(t, url("other", sentinel.Addr), nil), `know no master "other"`, "^redis-cli -h 127.0.0.1 -p [0-9]+ sentinel masters$")
@@ -193,7 +193,7 @@ func TestClusterTrouble(t *testing.T) {
 	host, port, _ := net.SplitHostPort(nodes[1].Addr)
 	command(t, nodes[0], "CLUSTER", "MEET", host, port, bus)
 	look := client(t, nodes[1])
-	eventually(t, "the second node knows who has the slots", func() bool {
+	eventually(t, "the second node knows which holders have the slots", func() bool {
 		return strings.HasPrefix(fmt.Sprint(look.Get(within(t), "x").Err()), "MOVED")
 	})
 	moved := "node of a Redis Cluster, which berth does not support: MOVED"
@@ -236,7 +236,7 @@ func TestNoReplicas(t *testing.T) {
 	outWith(t, err, true, "0 of 1 replicas have it, and --redis-wait asks for that many", "^redis-cli -h 127.0.0.1 -p [0-9]+ info replication")
 }
 
-// unused is an address at which nobody listens.
+// unused is an address at which nothing listens.
 func unused(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

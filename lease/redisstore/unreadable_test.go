@@ -144,7 +144,7 @@ func TestSpoiltHolderRestores(t *testing.T) {
 	}
 }
 
-// Whatever is pushed to a wake list by others, nobody is granted anything by it.
+// Whatever is pushed to a wake list by others grants nothing.
 func TestWakeIsOnlyAHint(t *testing.T) {
 	t.Parallel()
 	server := known(t)
@@ -161,7 +161,7 @@ func TestWakeIsOnlyAHint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if h, v, err := p.TryAcquire(within(t), lease.Clearance{}); h != nil || err != nil || v.Reason != lease.Full {
-		t.Errorf("%v, %v, %v; want full: nobody has granted it anything", h, v, err)
+		t.Errorf("%v, %v, %v; want full: it was granted nothing", h, v, err)
 	}
 	if err := p.Leave(within(t)); err != nil {
 		t.Error(err)
@@ -321,7 +321,7 @@ func TestHeartbeatKeepsThePace(t *testing.T) {
 	}
 }
 
-// Keys that are deleted or put in the way by hand cost nobody its turn.
+// Keys that are deleted or put in the way by hand cost no waiter its turn.
 func TestLineIsDeleted(t *testing.T) {
 	t.Parallel()
 	server := known(t)

@@ -95,7 +95,7 @@ func TestNextHeadIsTold(t *testing.T) {
 	server := known(t)
 	s := open(t, server, "")
 	req := func() lease.Request {
-		r := job(9, time.Hour) // the next sign of life is due long after this test
+		r := job(9, time.Hour) // the next heartbeat is due long after this test
 		r.Ramp = paceOf
 		return r
 	}
@@ -115,8 +115,8 @@ func TestNextHeadIsTold(t *testing.T) {
 	}
 }
 
-// The head does not check its turn again, like one of an older berth that nobody wakes. It
-// has its turn when its pace allows, and holds up nobody behind it.
+// The head does not check its turn again, like one of an older berth that is not woken. It
+// has its turn when its pace allows, and does not hold up those behind it.
 func TestHeadDoesNotAsk(t *testing.T) {
 	t.Parallel()
 	server := known(t)

@@ -46,7 +46,7 @@ func keyOfStopped(t *testing.T, s *suite) {
 	}
 	b := s.line(with(r, func(r *lease.Request) { r.ID = lease.NewID("p") }))
 	if b.Ticket().Seq == a.Ticket().Seq {
-		t.Error("the place of a waiter who is only stopped was given to somebody else")
+		t.Error("the place of a waiter that is only stopped was given to another")
 	}
 	if err := a.Return(s.ctx); err != nil {
 		t.Fatal(err)

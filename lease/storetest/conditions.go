@@ -82,13 +82,13 @@ func gated(t *testing.T, s *suite) {
 	a, b := s.line(gatedRequest("g")), s.line(gatedRequest("g"))
 	s.notYet(a, lease.Gated)
 	s.notYet(b, lease.Behind)
-	s.refused(Request("p", 3), lease.Behind) // nobody passes who waits for a gate
+	s.refused(Request("p", 3), lease.Behind) // no request passes one that waits for a gate
 	if h, v, err := b.TryAcquire(s.ctx, s.asked("g")); h != nil || v.Reason != lease.Behind {
 		t.Errorf("%v, %v, %v: an open gate must not pass the line", h, v, err)
 	}
 	h := s.get1(a, "g")
 	if pools, err := s.List(s.ctx, "p"); err != nil || pools[0].Used != 1 {
-		t.Errorf("%+v, %v: want one slot in use, and none for who is asking", pools, err)
+		t.Errorf("%+v, %v: want one slot in use, and none for the waiter that asks its gates", pools, err)
 	}
 	s.notYet(b, lease.Gated)
 	s.release(h)
@@ -202,7 +202,7 @@ func pacedTogether(t *testing.T, s *suite) {
 	wg.Wait()
 	slices.Sort(at)
 	for i := 1; i < len(at); i++ {
-		// One who looks late sees a later start, and the same one as its holder.
+		// A waiter that reads it late sees a later start, and the same one as its holder.
 		if d := at[i].Sub(at[i-1]); d != 0 && d < every {
 			t.Errorf("starts at %v: two are %v apart, less than %v", at, d, every)
 		}

@@ -63,7 +63,7 @@ func expires(t *testing.T, s *suite) {
 	}
 	next := s.get(p)
 	if now := clock.Now(); now < h.Expires() {
-		t.Errorf("somebody else has the slot at %v, the lease holds until %v", now, h.Expires())
+		t.Errorf("another holder has the slot at %v, the lease holds until %v", now, h.Expires())
 	}
 	if next.Lease().Token <= h.Lease().Token {
 		t.Errorf("token %d after %d", next.Lease().Token, h.Lease().Token)

@@ -164,7 +164,7 @@ func forgottenInUse(t *testing.T, s *suite) {
 	for n := range 4 {
 		all.Go(func() {
 			for rounds.Add(1) <= 200 && s.ctx.Err() == nil {
-				if n == 0 { // who comes by the line, in a pool that may go before it is there
+				if n == 0 { // it joins the line of a pool that may go before it is there
 					p, err := s.Line(s.ctx, in("p"))
 					if err != nil {
 						t.Error(err)

@@ -43,7 +43,7 @@ func newcomers(t *testing.T, s *suite) {
 	}
 	wg.Wait()
 	if in.most == 0 {
-		t.Error("nobody ever had a slot")
+		t.Error("no request ever had a slot")
 	}
 	empty(t, s, "p")
 }

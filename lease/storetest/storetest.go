@@ -352,7 +352,7 @@ func smallest(t *testing.T, s *suite) {
 	if v := s.refused(Request("p", 5), lease.Full); v.Limit != 2 || v.Used != 2 {
 		t.Errorf("verdict %+v, want 2 of 2", v)
 	}
-	s.release(b) // nobody's number outlives its holder
+	s.release(b) // no limit outlives its holder
 	d, e := s.take(Request("p", 5)), s.take(Request("p", 5))
 	s.refused(Request("p", 2), lease.Full)
 	for _, h := range []lease.Holding{c, d, e} {

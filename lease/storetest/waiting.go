@@ -6,12 +6,12 @@ import (
 	"berth/lease"
 )
 
-// waitsFirst: who was refused just before it took its place waits before it tries again,
-// and misses nothing that happens in between.
+// waitsFirst: a request that was refused just before it took its place waits before it tries
+// again, and misses nothing that happens in between.
 func waitsFirst(t *testing.T, s *suite) {
 	h := s.take(Request("p", 1))
 	s.refused(Request("p", 1), lease.Full)
-	s.release(h) // before there is anyone to be woken
+	s.release(h) // before there is a waiter to be woken
 	a := s.line(Request("p", 1))
 	s.waits(a)
 	b, c := s.line(Request("p", 1)), s.line(Request("p", 1))

@@ -91,7 +91,7 @@ func TestProbe(t *testing.T) {
 	}
 	l.Close()
 	if f := tea.Probe(context.Background(), l.Addr().String(), nil); !f.Passes || !NobodyThere(f.Err) {
-		t.Errorf("%+v, want that nobody is there", f)
+		t.Errorf("%+v, want that nothing is there", f)
 	}
 }
 

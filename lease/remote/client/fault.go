@@ -21,7 +21,7 @@ import (
 type Fault struct {
 	Err     error
 	Hint    string // "": nothing is known
-	Passes  bool   // the same step may succeed later without anybody's help
+	Passes  bool   // the same step may succeed later without a person's help
 	Answers bool   // the server is there
 }
 
@@ -61,7 +61,7 @@ func isDial(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// NobodyThere reports whether the network says that nobody listens at an address.
+// NobodyThere reports whether the network says that nothing listens at an address.
 func NobodyThere(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) ||
 		errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*net.DNSError))

@@ -22,7 +22,7 @@ func survives(t *testing.T, s *Server) {
 		end()
 		if c, err := net.Dial("tcp", s.Addr); err == nil {
 			c.Close()
-			t.Error("somebody answers after its end")
+			t.Error("there is an answer after its end")
 		}
 		s.Start()
 		if err := s.answers(); err != nil {
@@ -76,8 +76,8 @@ func redis(t *testing.T, s *Server) {
 	freezes(t, s)
 }
 
-// A server with TLS takes nobody without, and one that wants certificates of its clients
-// takes nobody without one.
+// A server with TLS takes no client without, and one that wants certificates of its clients
+// takes none without one.
 func TestRedisTLS(t *testing.T) {
 	t.Parallel()
 	a := NewAuthority(t)
@@ -169,7 +169,7 @@ func TestEtcdCluster(t *testing.T) {
 
 // What redis-server does to its own environ hides it, so this is asked of env(1).
 func TestEnvironment(t *testing.T) {
-	t.Setenv("ETCD_NAME", "of somebody else's")
+	t.Setenv("ETCD_NAME", "of another cluster")
 	s := newServer(t, "env", "coreutils", []string{"ENGINE_TEST=1"})
 	if err := s.launch(); err != nil {
 		t.Fatal(err)

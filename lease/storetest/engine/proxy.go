@@ -14,7 +14,7 @@ type Proxy struct {
 	Addr string
 
 	mu     sync.Mutex
-	target string // "": nobody is let in
+	target string // "": no connection is let in
 	pairs  map[*pair]bool
 	reply  func() Fate // of the next piece of an answer; nil: pass
 	delay  time.Duration
@@ -192,7 +192,7 @@ func (p *Proxy) copy(c *pair, from, to net.Conn, next func([]byte) Fate) {
 	}
 }
 
-// TurnTo ends all connections, and leads new ones to another server; "" lets nobody in.
+// TurnTo ends all connections, and leads new ones to another server; "" lets none in.
 func (p *Proxy) TurnTo(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

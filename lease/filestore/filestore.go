@@ -23,6 +23,9 @@
 // decision. Nothing sleeps under it, and it asks one question about other processes: does the
 // recorded process of an unlocked slot live?
 //
+// A change of the order of steps has to be made in scripts/model, too, which searches all
+// interleavings of them for a broken promise.
+//
 // To read the package, begin at the files:
 //
 //	root, dir, open        STORE, its directories and its files: what is trusted, and how

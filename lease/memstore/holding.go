@@ -1,0 +1,67 @@
+package memstore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"berth/lease"
+	"berth/lease/clock"
+)
+
+type holding struct {
+	s     *Store
+	p     *pool
+	lease lease.Lease
+	inbox lease.Inbox
+	gone  bool
+}
+
+// entry describes a holder; the caller has locked s.mu.
+func (h *holding) entry() lease.Entry {
+	l := h.lease
+	return lease.Entry{Lease: &l, HeartbeatAge: -1, Keepalive: h.inbox.Keepalive}
+}
+
+func (h *holding) Lease() lease.Lease {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	return h.lease
+}
+
+func (h *holding) Running(_ context.Context, child lease.Process) error {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.lease.Child, h.lease.State = &child, lease.Running
+	return nil
+}
+
+func (h *holding) Expires() clock.Instant { return 0 }
+
+func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if h.gone {
+		return h.inbox, lease.ErrLost
+	}
+	return h.inbox, nil
+}
+
+func (h *holding) Release(context.Context) error { return h.release(true) }
+
+func (h *holding) Unused(context.Context) error { return h.release(false) }
+
+func (h *holding) release(used bool) error {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if h.gone {
+		return nil
+	}
+	if !used {
+		h.p.starts.Undo(h.lease.Start)
+	}
+	h.gone = true
+	h.p.held = slices.DeleteFunc(h.p.held, func(o *holding) bool { return o == h })
+	h.p.wake()
+	return nil
+}

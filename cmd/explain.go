@@ -34,7 +34,7 @@ func factOf(err error) string {
 		return busyText(busy)
 	case errors.As(err, new(*lease.DamagedError)):
 		return fmt.Sprintf("%v; the slot is treated as taken, because its job may still run", err)
-	case errors.Is(err, lease.ErrNotFound) && !errors.As(err, new(words.Nowhere)):
+	case errors.Is(err, lease.ErrNotFound) && !errors.As(err, new(words.NotFoundError)):
 		return fmt.Sprintf("%v (it never existed or is over)", err)
 	}
 	return err.Error()
@@ -92,7 +92,7 @@ var hints = []func(error) (string, bool){
 	about(foreignHint),
 	about(heldHint),
 	about(func(e *words.PoolNamedError) string { return "berth stop --pool " + e.Pool }),
-	about(func(words.Nowhere) string { return "" }),
+	about(func(words.NotFoundError) string { return "" }),
 	func(err error) (string, bool) { return "berth ls", errors.Is(err, lease.ErrNotFound) },
 	about(heavyHint),
 }

@@ -14,9 +14,9 @@ import (
 	"berth/procwatch"
 )
 
-// ids are the ids of what c names. unknown has an error for each word that leads nowhere;
+// findIDs finds the ids of what c names. unknown has an error for each word that leads nowhere;
 // with err nothing may be done.
-func ids(ctx context.Context, st *open.Store, c words.Choice) (ids []string, unknown []error, err error) {
+func findIDs(ctx context.Context, st *open.Store, c words.Choice) (ids []string, unknown []error, err error) {
 	if len(c.Words) > 0 && !slices.ContainsFunc(c.Words, func(w string) bool { return !words.IsID(w) }) {
 		return c.Words, nil, nil // the store finds each faster than its pool is listed
 	}
@@ -43,7 +43,7 @@ func isProcess(p lease.Process, pid int) bool {
 
 // one is the id of the job that a word names.
 func one(ctx context.Context, st *open.Store, word string) (string, error) {
-	ids, unknown, err := ids(ctx, st, words.Choice{Words: []string{word}})
+	ids, unknown, err := findIDs(ctx, st, words.Choice{Words: []string{word}})
 	var pool *words.PoolNamedError
 	switch err = errors.Join(append(unknown, err)...); {
 	case errors.As(err, &pool): // the caller does not want to stop it
@@ -57,7 +57,7 @@ func one(ctx context.Context, st *open.Store, word string) (string, error) {
 // missing are the names of those of the pools, listed by name, that do not exist. all are the
 // pools that could be read to find that out, nil if none had to be.
 func missing(ctx context.Context, st *open.Store, listed []lease.Pool) (names []string, all []lease.Pool, err error) {
-	if !slices.ContainsFunc(listed, words.MayBeNone) {
+	if !slices.ContainsFunc(listed, words.MayNotExist) {
 		return nil, nil, nil
 	}
 	all, err = st.List(ctx)
@@ -65,7 +65,7 @@ func missing(ctx context.Context, st *open.Store, listed []lease.Pool) (names []
 		return nil, nil, err
 	}
 	for _, p := range listed {
-		if words.MayBeNone(p) && !slices.ContainsFunc(all, func(q lease.Pool) bool { return q.Name == p.Name }) {
+		if words.MayNotExist(p) && !slices.ContainsFunc(all, func(q lease.Pool) bool { return q.Name == p.Name }) {
 			names = append(names, p.Name)
 		}
 	}
@@ -94,7 +94,7 @@ func missingError(names []string, all []lease.Pool, store string) error {
 	if len(all) == 0 {
 		fact += ", which has none yet"
 	}
-	err := error(words.Nowhere(fact))
+	err := error(words.NotFoundError(fact))
 	if next := poolMeant(names[0], all); next != "" {
 		err = words.Hinted(err, next)
 	}

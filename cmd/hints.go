@@ -147,18 +147,18 @@ func freshHint(where string) string {
 
 // strangerHint is how to end a job that this user cannot end, or that only a record shows.
 func strangerHint(e *stopping.StrangerError) string {
-	words := []string{"berth", "stop", "--store", e.Where, e.Lease.ID}
+	argv := []string{"berth", "stop", "--store", e.Where, e.Lease.ID}
 	switch owner := text.UserName(e.Lease.UID); {
 	case !e.Hidden() && e.Lease.Child.PID == 1:
 		return "ps -fp 1"
 	case !e.Hidden():
 		return fmt.Sprintf("check with ps -fp %d; if it is the job: kill %d", e.Lease.Child.PID, e.Lease.Child.PID)
 	case e.Lease.UID == os.Geteuid():
-		words = append([]string{"sudo"}, slices.Insert(words, 4, "--store-owner", owner)...)
+		argv = append([]string{"sudo"}, slices.Insert(argv, 4, "--store-owner", owner)...)
 	case owner == strconv.Itoa(e.Lease.UID): // it has no name here
-		words = append([]string{"sudo", "-u", "#" + owner}, words...)
+		argv = append([]string{"sudo", "-u", "#" + owner}, argv...)
 	default:
-		words = append([]string{"sudo", "-u", owner}, words...)
+		argv = append([]string{"sudo", "-u", owner}, argv...)
 	}
-	return strings.Join(text.Quoted(words), " ")
+	return strings.Join(text.Quoted(argv), " ")
 }

@@ -40,7 +40,7 @@ func limit(l *words.Limit) error {
 		return noteNone(st, say, l.Pool)
 	case !l.Sets() && nothingSet(st, l.Pool):
 		// No pool is created for that.
-		if err := l.Baseless(); err != nil {
+		if err := l.CheckReason(); err != nil {
 			return err
 		}
 		return noteNone(st, say, l.Pool)

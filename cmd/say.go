@@ -22,10 +22,10 @@ import (
 //   - No message shows a password, whatever word it was typed in: see
 //     storename.HidePasswords.
 //   - No message has a newline from elsewhere: a command or a label could forge a line.
-//   - Nothing waits for the reader of a message: a sink writes it.
+//   - Nothing waits for the reader of a message: the printer writes it.
 
 type speaker struct {
-	out            *sink
+	out            *printer
 	quiet, verbose bool
 	hinted         sync.Once // the hint for a store that cannot be reached
 }
@@ -35,9 +35,9 @@ func newSpeaker(quiet, verbose bool) *speaker {
 }
 
 func (s *speaker) line(kind, format string, args ...any) {
-	e := entry{kind: told, text: fmt.Sprintf("berth: %s%s\n", kind, text.OneLine(storename.HidePasswords(words.InSameStore(fmt.Sprintf(format, args...)), storename.Suspects())))}
+	e := entry{kind: droppable, text: fmt.Sprintf("berth: %s%s\n", kind, text.OneLine(storename.HidePasswords(words.InSameStore(fmt.Sprintf(format, args...)), storename.Suspects())))}
 	if kind == errorKind || kind == hintKind {
-		e.kind = vital
+		e.kind = kept
 	}
 	s.out.put(e)
 }
@@ -45,7 +45,7 @@ func (s *speaker) line(kind, format string, args ...any) {
 // draw shows a line that the next draw or message replaces.
 func (s *speaker) draw(text string) { s.out.put(entry{live, text}) }
 
-func (s *speaker) erase() { s.out.put(entry{kind: wipe}) }
+func (s *speaker) erase() { s.out.put(entry{kind: erase}) }
 
 // opening connects a store that is opened with what berth prints.
 func (s *speaker) opening(create bool) open.Options {

@@ -22,7 +22,7 @@ func stop(r words.Stop) error {
 		return err
 	}
 	st.HandleSuspend()
-	ids, unknown, err := ids(context.Background(), st, r.Choice)
+	ids, unknown, err := findIDs(context.Background(), st, r.Choice)
 	if err != nil {
 		return err
 	}
@@ -37,8 +37,8 @@ func stop(r words.Stop) error {
 func stopMessage(s lease.Stop) lease.Message { return lease.Message{Kind: lease.MessageStop, Stop: s} }
 
 // stopAll stops all ids at the same time, because each may take its grace period. errs are the
-// errors so far. With gone, an id may have ended since it was found.
-func stopAll(st *open.Store, say *speaker, ids []string, errs []error, gone bool, stop lease.Stop) error {
+// errors so far. With mayBeGone, an id may have ended since it was found.
+func stopAll(st *open.Store, say *speaker, ids []string, errs []error, mayBeGone bool, stop lease.Stop) error {
 	var asked []lease.Entry
 	for _, id := range ids {
 		if id == "" {
@@ -53,7 +53,7 @@ func stopAll(st *open.Store, say *speaker, ids []string, errs []error, gone bool
 			say.notef("%s is asked to end, and not waited for: its record cannot be read (berth ls says how to remove it)", id)
 		case err == nil:
 			asked = append(asked, entry)
-		case gone && errors.Is(err, lease.ErrNotFound):
+		case mayBeGone && errors.Is(err, lease.ErrNotFound):
 		default:
 			errs = append(errs, err)
 		}

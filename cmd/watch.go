@@ -85,15 +85,15 @@ type screenWatch struct {
 	screen  view.Screen
 	signals *tty.Signals
 	ctl     tty.Suspension
-	read    chan looked
+	read    chan readResult
 	cancel  context.CancelFunc // ends the read that is running; nil: none is
-	due     bool               // there may be something new
-	rests   <-chan time.Time   // no read begins before that
-	last    looked
+	stale   bool               // there may be something new
+	pause   <-chan time.Time   // no read begins before that
+	last    readResult
 }
 
-// looked is the result of a read.
-type looked struct {
+// readResult is the result of a read.
+type readResult struct {
 	pools []view.Pool
 	err   error
 }
@@ -101,7 +101,7 @@ type looked struct {
 func (l *lister) watchScreen(changes <-chan struct{}) error {
 	w := &screenWatch{
 		lister: l, screen: view.Screen{W: l.out, Color: os.Getenv("NO_COLOR") == ""},
-		signals: tty.NewSignals(), read: make(chan looked, 1), due: true,
+		signals: tty.NewSignals(), read: make(chan readResult, 1), stale: true,
 	}
 	w.signals.Start(nil, watchSignals, nil)
 	w.signals.Ready()
@@ -109,7 +109,7 @@ func (l *lister) watchScreen(changes <-chan struct{}) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
-		w.look()
+		w.startRead()
 		var err error
 		select {
 		case sig := <-w.signals.Next():
@@ -117,16 +117,16 @@ func (l *lister) watchScreen(changes <-chan struct{}) error {
 		case seen := <-w.read:
 			w.cancel()
 			w.cancel = nil
-			if w.due = errors.Is(seen.err, context.Canceled); !w.due { // else this process was suspended
+			if w.stale = errors.Is(seen.err, context.Canceled); !w.stale { // else this process was suspended
 				w.last = seen
 				err = w.draw()
 			}
-		case <-w.rests:
-			w.rests = nil
+		case <-w.pause:
+			w.pause = nil
 		case <-changes:
-			w.due = true
+			w.stale = true
 		case <-tick.C:
-			w.due = true
+			w.stale = true
 		}
 		if err != nil {
 			return err
@@ -134,17 +134,17 @@ func (l *lister) watchScreen(changes <-chan struct{}) error {
 	}
 }
 
-// look begins to read the pools if it is time to.
-func (w *screenWatch) look() {
-	if !w.due || w.rests != nil || w.cancel != nil {
+// startRead begins to read the pools if it is time to.
+func (w *screenWatch) startRead() {
+	if !w.stale || w.pause != nil || w.cancel != nil {
 		return
 	}
 	var ctx context.Context
 	ctx, w.cancel = context.WithCancel(context.Background())
-	w.due, w.rests = false, time.After(watchPause)
+	w.stale, w.pause = false, time.After(watchPause)
 	go func() {
 		pools, err := w.lister.read(ctx)
-		w.read <- looked{pools, err}
+		w.read <- readResult{pools, err}
 	}()
 }
 
@@ -157,7 +157,7 @@ func (w *screenWatch) draw() error {
 	if err := w.last.err; err != nil {
 		sorry := view.Block{}
 		for _, t := range text.Wrapped(text.OneLine("cannot read: "+err.Error()), columns) {
-			sorry.Head = append(sorry.Head, view.Line{Text: t, Color: view.ColorOdd, To: len(t)})
+			sorry.Head = append(sorry.Head, view.TextLine{Text: t, Color: view.ColorOdd, To: len(t)})
 		}
 		blocks = append(blocks, sorry)
 	}
@@ -173,7 +173,7 @@ func (w *screenWatch) heed(sig syscall.Signal) error {
 		return tty.SignalError{Signal: ended}
 	}
 	if tty.ClassOf(sig, tty.Alone) == tty.Resume { // the screen shows what others have written
-		w.screen.Entered, w.due = false, true
+		w.screen.Entered, w.stale = false, true
 	}
 	return w.draw()
 }

@@ -36,7 +36,7 @@ const Becoming = "BERTH_BECOMING_REMOTE"
 // after a slip would be a store of its own, which counts no other job, and its name could show
 // a password.
 func checkStore(o storename.Spec) error {
-	if kind := storename.Check(o); kind != storename.Fine {
+	if kind := storename.Check(o); kind != storename.OK {
 		return &NameError{o, kind}
 	}
 	return nil
@@ -52,21 +52,21 @@ func openRemote(o storename.Spec, with Options) (lease.Store, error) {
 	d.Trouble = with.Trouble
 	d.Notice = func(err error) { with.Note("%v", err) }
 	open := openers[d.Scheme]
-	again := os.Getenv(Becoming) != ""
+	execed := os.Getenv(Becoming) != ""
 	_ = os.Unsetenv(Becoming) // the job must not see it
 	switch {
 	case open != nil:
 		return open(d)
 	case slices.Contains(storename.Schemes, d.Scheme) && len(openers) == 0:
-		return nil, beRemote(d, again, with.Environ())
+		return nil, execRemote(d, execed, with.Environ())
 	}
 	return nil, fmt.Errorf("%s: %q is not a store: a directory, or a URL that begins with one of %s", o.From, d.Name(), strings.Join(storename.Schemes, ", "))
 }
 
-// beRemote replaces this process by the berth-remote beside it, or else by that in PATH, with
+// execRemote replaces this process by the berth-remote beside it, or else by that in PATH, with
 // the same command line.
-func beRemote(d remote.Address, again bool, environ []string) error {
-	if again {
+func execRemote(d remote.Address, execed bool, environ []string) error {
+	if execed {
 		return &NoRemoteError{d.Name(), errors.New("what is there by that name is berth itself")}
 	}
 	program := RemoteProgram

@@ -91,11 +91,11 @@ func isPath(where string) bool {
 type Kind int
 
 const (
-	Fine    Kind = iota
-	Empty        // and --store was given
-	Tilde        // which no shell has expanded
-	Slip         // without the :// of a URL
-	Address      // of a server
+	OK            Kind = iota
+	Empty              // and --store was given
+	Tilde              // which no shell has expanded
+	MissingScheme      // without the :// of a URL
+	Address            // of a server
 )
 
 // Check finds names that are hardly the name of a directory.
@@ -105,13 +105,13 @@ func Check(s Spec) Kind {
 	case s.Where == "" && s.From == "--store":
 		return Empty
 	case IsURL(s.Where):
-		return Fine
+		return OK
 	case strings.HasPrefix(s.Where, "~"):
 		return Tilde
 	case ok:
-		return Slip
+		return MissingScheme
 	case IsAddress(s.Where):
 		return Address
 	}
-	return Fine
+	return OK
 }

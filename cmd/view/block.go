@@ -24,9 +24,9 @@ func Table(pools []Pool, idleToo, long bool, columns int) []Block {
 	case len(shown) > 0:
 		return table(shown, columns)
 	case len(pools) > 0:
-		return []Block{{Head: []Line{{Text: "nothing runs and nobody waits (" + text.Plural(len(pools), "idle pool") + ": berth ls -a)"}}}}
+		return []Block{{Head: []TextLine{{Text: "nothing runs and nobody waits (" + text.Plural(len(pools), "idle pool") + ": berth ls -a)"}}}}
 	}
-	return []Block{{Head: []Line{{Text: "nothing runs and nobody waits: there is no pool yet"}}}}
+	return []Block{{Head: []TextLine{{Text: "nothing runs and nobody waits: there is no pool yet"}}}}
 }
 
 // idle reports whether there is nothing to show of the pool. A drained pool is shown: it may
@@ -36,14 +36,14 @@ func (p *Pool) idle() bool {
 	return len(p.Holders)+len(p.Waiters) == 0 && !p.unread && p.LockHeld == "" && !drained
 }
 
-// Line is a line of the screen, already cut and escaped. One part of it may have a colour.
-type Line struct {
+// TextLine is a line of the screen, already cut and escaped. One part of it may have a colour.
+type TextLine struct {
 	Text     string
 	Color    string // "" none
 	from, To int    // that part, in bytes
 }
 
-func (t Line) paint(color bool) string {
+func (t TextLine) paint(color bool) string {
 	if !color || t.Color == "" || t.To > len(t.Text) {
 		return t.Text
 	}
@@ -52,17 +52,17 @@ func (t Line) paint(color bool) string {
 
 // Block is what is shown of one pool.
 type Block struct {
-	Head    []Line
-	jobs    [][]Line
+	Head    []TextLine
+	jobs    [][]TextLine
 	holders int // how many of the jobs hold slots; the others wait
 }
 
 // Flat are the lines of the blocks, with an empty line between two blocks.
-func Flat(blocks []Block) []Line {
-	var out []Line
+func Flat(blocks []Block) []TextLine {
+	var out []TextLine
 	for i, b := range blocks {
 		if i > 0 {
-			out = append(out, Line{})
+			out = append(out, TextLine{})
 		}
 		out = append(out, b.Head...)
 		for _, j := range b.jobs {
@@ -73,7 +73,7 @@ func Flat(blocks []Block) []Line {
 }
 
 // Print writes lines.
-func Print(w io.Writer, lines []Line, color bool) error {
+func Print(w io.Writer, lines []TextLine, color bool) error {
 	var b strings.Builder
 	for _, l := range lines {
 		b.WriteString(l.paint(color) + "\n")

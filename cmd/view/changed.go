@@ -14,7 +14,7 @@ func Essence(pools []Pool) string {
 		p.Holders, p.Waiters = append([]Holder{}, p.Holders...), append([]Waiter{}, p.Waiters...)
 		for i := range p.Holders {
 			h := &p.Holders[i]
-			h.Held, h.Beat, h.Busy, h.CPU, h.RSS, h.Procs = nil, nil, nil, nil, nil, nil
+			h.Held, h.HeartbeatAge, h.KeepaliveAge, h.CPU, h.RSS, h.Procs = nil, nil, nil, nil, nil, nil
 			h.Note = noDigits(h.Note)
 		}
 		for i := range p.Waiters {

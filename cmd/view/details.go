@@ -34,7 +34,7 @@ func longTable(pools []Pool, columns int) []Block {
 	return blocks
 }
 
-func holderLines(h *Holder, columns int) []Line {
+func holderLines(h *Holder, columns int) []TextLine {
 	first := fmt.Sprintf("  slot %-4s ", text.SlotList(h.Slots))
 	state := text.OneLine(string(h.State))
 	lines := hanging(fmt.Sprintf("%s%-8s %7s  %s", first, state, orDash(h.Held), text.CommandLine(h.Command)), columns)
@@ -48,33 +48,33 @@ func holderLines(h *Holder, columns int) []Line {
 	return append(lines, indented(text.OneLine(h.Note), columns)...)
 }
 
-func waiterLines(w *Waiter, columns int) []Line {
+func waiterLines(w *Waiter, columns int) []TextLine {
 	r := waiterRow(w)
 	lines := hanging(fmt.Sprintf("  %-9s %-8s %7s  %s", r.place, r.state, r.time, r.command), columns)
 	return append(lines, details(waiterFacts(w), columns)...)
 }
 
 // hanging wraps text: its first line is not indented, the others are.
-func hanging(fact string, columns int) []Line {
+func hanging(fact string, columns int) []TextLine {
 	if columns == 0 || text.Columns(fact) <= columns {
-		return []Line{{Text: fact}}
+		return []TextLine{{Text: fact}}
 	}
 	first := text.Wrapped(fact, columns)[0]
 	rest := strings.TrimLeft(fact[min(len(fact), len(first)):], " ")
 	if rest == "" || columns <= len(detailIndent) {
-		return []Line{{Text: cut(fact, columns)}}
+		return []TextLine{{Text: cut(fact, columns)}}
 	}
-	return append([]Line{{Text: first}}, indented(rest, columns)...)
+	return append([]TextLine{{Text: first}}, indented(rest, columns)...)
 }
 
 // indented wraps text into indented lines.
-func indented(fact string, columns int) []Line {
+func indented(fact string, columns int) []TextLine {
 	if columns == 0 {
-		return []Line{{Text: detailIndent + fact}}
+		return []TextLine{{Text: detailIndent + fact}}
 	}
-	var lines []Line
+	var lines []TextLine
 	for _, l := range text.Wrapped(fact, columns-len(detailIndent)) {
-		lines = append(lines, Line{Text: cut(detailIndent+l, columns)})
+		lines = append(lines, TextLine{Text: cut(detailIndent+l, columns)})
 	}
 	return lines
 }
@@ -88,8 +88,8 @@ func orDetail(columns int) int {
 
 // details fills indented lines with facts, two blanks between them. A fact is broken only if
 // it is wider than a line.
-func details(facts []string, columns int) []Line {
-	var lines []Line
+func details(facts []string, columns int) []TextLine {
+	var lines []TextLine
 	line := ""
 	for _, f := range facts {
 		if line != "" && text.Columns(detailIndent+line+gap+f) > orDetail(columns) {
@@ -119,8 +119,8 @@ func holderFacts(h *Holder) []string {
 	if h.CPU != nil {
 		d = append(d, "cpu "+text.Duration(seconds(*h.CPU)), "mem "+gate.Bytes(*h.RSS), fmt.Sprintf("procs %d", *h.Procs))
 	}
-	if h.Beat != nil {
-		d = append(d, "heartbeat "+text.Duration(seconds(*h.Beat))+" ago")
+	if h.HeartbeatAge != nil {
+		d = append(d, "heartbeat "+text.Duration(seconds(*h.HeartbeatAge))+" ago")
 	}
 	d = append(d, limitFacts(h)...)
 	if h.dir != "" {
@@ -148,8 +148,8 @@ func limitFacts(h *Holder) (d []string) {
 	if h.Idle != nil {
 		d = append(d, "idle-timeout "+text.Duration(seconds(*h.Idle)))
 	}
-	if h.Busy != nil {
-		d = append(d, "keepalive "+text.Duration(seconds(*h.Busy))+" ago")
+	if h.KeepaliveAge != nil {
+		d = append(d, "keepalive "+text.Duration(seconds(*h.KeepaliveAge))+" ago")
 	}
 	return d
 }

@@ -9,26 +9,26 @@ import (
 )
 
 // heading is what is shown of a pool above its jobs.
-func heading(p *Pool, columns int) []Line {
+func heading(p *Pool, columns int) []TextLine {
 	name := text.OneLine(p.Pool)
 	switch {
 	case p.unread:
-		return []Line{{Text: cut(name+gap+"cannot be read", columns), Color: colorPool, To: len(name)}}
+		return []TextLine{{Text: cut(name+gap+"cannot be read", columns), Color: colorPool, To: len(name)}}
 	case p.Missing:
-		return []Line{{Text: cut(name+gap+"no such pool", columns), Color: colorPool, To: len(name)}}
+		return []TextLine{{Text: cut(name+gap+"no such pool", columns), Color: colorPool, To: len(name)}}
 	}
-	var lines []Line
+	var lines []TextLine
 	under := func(s string) {
 		all := []string{s}
 		if columns > 0 {
 			all = text.Wrapped(s, columns-len(gap))
 		}
 		for _, l := range all {
-			lines = append(lines, Line{Text: cut(gap+l, columns)})
+			lines = append(lines, TextLine{Text: cut(gap+l, columns)})
 		}
 	}
 	under(name + gap + summary(p))
-	lines[0] = Line{Text: cut(strings.TrimPrefix(lines[0].Text, gap), columns), Color: colorPool, To: len(name)}
+	lines[0] = TextLine{Text: cut(strings.TrimPrefix(lines[0].Text, gap), columns), Color: colorPool, To: len(name)}
 	if own := ownWords(p); own != "" {
 		under(own)
 	}

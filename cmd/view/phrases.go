@@ -10,13 +10,13 @@ import (
 type phrases []phrase
 
 type phrase struct {
-	forms []string // from the longest to the shortest
-	rank  int      // the highest is shortened first
-	gives bool     // it is cut when nothing else can be shortened
+	forms   []string // from the longest to the shortest
+	rank    int      // the highest is shortened first
+	elastic bool     // it is cut when nothing else can be shortened
 }
 
-// giveUpTo is how many columns a phrase that gives keeps.
-const giveUpTo = 10
+// minElastic is how many columns an elastic phrase keeps.
+const minElastic = 10
 
 // and adds a phrase with one form.
 func (p phrases) and(s string) phrases { return append(p, phrase{forms: []string{s}}) }
@@ -39,17 +39,17 @@ func (p phrases) Fit(columns int) string {
 			}
 		}
 		if next < 0 {
-			return text.Shorten(p.given(text.Columns(s)-columns), columns)
+			return text.Shorten(p.shrunk(text.Columns(s)-columns), columns)
 		}
 		p[next].forms = p[next].forms[1:]
 	}
 }
 
-// given is the line after the phrase that gives has lost so many columns.
-func (p phrases) given(columns int) string {
+// shrunk is the line after the elastic phrase has lost so many columns.
+func (p phrases) shrunk(columns int) string {
 	for i, f := range p {
-		if f.gives {
-			p[i].forms = []string{text.Shorten(f.forms[0], max(giveUpTo, text.Columns(f.forms[0])-columns))}
+		if f.elastic {
+			p[i].forms = []string{text.Shorten(f.forms[0], max(minElastic, text.Columns(f.forms[0])-columns))}
 		}
 	}
 	return "berth: " + p.line()

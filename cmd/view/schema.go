@@ -33,31 +33,31 @@ type Pool struct {
 }
 
 type Holder struct {
-	Lease    string            `json:"lease"` // "": its record cannot be read
-	Slots    []int             `json:"slots"`
-	State    lease.State       `json:"state"`
-	Command  []string          `json:"command"`
-	PID      int               `json:"pid"`       // of berth
-	ChildPID *int              `json:"child_pid"` // of the command
-	User     string            `json:"user"`
-	Host     string            `json:"host"`
-	Since    *time.Time        `json:"since"`
-	Held     *float64          `json:"held_seconds"`
-	Beat     *float64          `json:"heartbeat_age_seconds"` // null: it sends none
-	Busy     *float64          `json:"keepalive_age_seconds"` // null: there was none
-	Timeout  *float64          `json:"timeout_seconds"`       // null: none
-	Idle     *float64          `json:"idle_timeout_seconds"`
-	Deadline *time.Time        `json:"deadline"`    // when the time-out ends it
-	CPU      *float64          `json:"cpu_seconds"` // of the tree; null: not seen from here
-	RSS      *uint64           `json:"memory_bytes"`
-	Procs    *int              `json:"processes"`
-	Labels   map[string]string `json:"labels"`
-	Token    uint64            `json:"token"`
-	Weight   int               `json:"weight"`
-	Priority int               `json:"priority"`
-	Limit    *int              `json:"asks_for_limit"`
-	Need     *lease.Need       `json:"need"`
-	Note     string            `json:"note,omitempty"`
+	Lease        string            `json:"lease"` // "": its record cannot be read
+	Slots        []int             `json:"slots"`
+	State        lease.State       `json:"state"`
+	Command      []string          `json:"command"`
+	PID          int               `json:"pid"`       // of berth
+	ChildPID     *int              `json:"child_pid"` // of the command
+	User         string            `json:"user"`
+	Host         string            `json:"host"`
+	Since        *time.Time        `json:"since"`
+	Held         *float64          `json:"held_seconds"`
+	HeartbeatAge *float64          `json:"heartbeat_age_seconds"` // null: it sends none
+	KeepaliveAge *float64          `json:"keepalive_age_seconds"` // null: there was none
+	Timeout      *float64          `json:"timeout_seconds"`       // null: none
+	Idle         *float64          `json:"idle_timeout_seconds"`
+	Deadline     *time.Time        `json:"deadline"`    // when the time-out ends it
+	CPU          *float64          `json:"cpu_seconds"` // of the tree; null: not seen from here
+	RSS          *uint64           `json:"memory_bytes"`
+	Procs        *int              `json:"processes"`
+	Labels       map[string]string `json:"labels"`
+	Token        uint64            `json:"token"`
+	Weight       int               `json:"weight"`
+	Priority     int               `json:"priority"`
+	Limit        *int              `json:"asks_for_limit"`
+	Need         *lease.Need       `json:"need"`
+	Note         string            `json:"note,omitempty"`
 
 	dir string // where it runs, as far as that is seen from here
 }
@@ -156,7 +156,7 @@ func (v *viewer) holder(e lease.Entry) Holder {
 		j.Need = &l.Need
 	}
 	if e.HeartbeatAge >= 0 {
-		j.Beat = inSeconds(e.HeartbeatAge)
+		j.HeartbeatAge = inSeconds(e.HeartbeatAge)
 	}
 	if l.State == lease.Damaged {
 		j.User = ""
@@ -164,7 +164,7 @@ func (v *viewer) holder(e lease.Entry) Holder {
 	}
 	j.Since, j.Held = &l.Since, inSeconds(max(0, time.Since(l.Since)))
 	if e.Keepalive > 0 {
-		j.Busy = inSeconds(max(0, v.Now.Sub(e.Keepalive)))
+		j.KeepaliveAge = inSeconds(max(0, v.Now.Sub(e.Keepalive)))
 	}
 	if l.Timeout > 0 {
 		ends := l.Since.Add(l.Timeout)

@@ -24,7 +24,7 @@ const (
 
 // Draw writes all lines over the old ones, in one write. Only what is written again is erased,
 // so nothing flickers.
-func (s *Screen) Draw(lines []Line, columns int) error {
+func (s *Screen) Draw(lines []TextLine, columns int) error {
 	var b strings.Builder
 	if !s.Entered {
 		s.Entered = true
@@ -54,7 +54,7 @@ func (s *Screen) Leave() {
 
 // FitRows are the lines of the blocks that fit into so many rows. All headings come before
 // any job, so that a pool with a hundred jobs does not hide that the next one is full.
-func FitRows(blocks []Block, rows int) []Line {
+func FitRows(blocks []Block, rows int) []TextLine {
 	whole := Flat(blocks)
 	if len(whole) <= rows {
 		return whole
@@ -66,9 +66,9 @@ func FitRows(blocks []Block, rows int) []Line {
 	}
 	if rows < heads+len(blocks) { // not even the headings
 		keep := max(0, rows-1)
-		return append(whole[:keep:keep], Line{Text: fmt.Sprintf("and %s more", text.Plural(len(whole)-keep, "line"))})
+		return append(whole[:keep:keep], TextLine{Text: fmt.Sprintf("and %s more", text.Plural(len(whole)-keep, "line"))})
 	}
-	var out []Line
+	var out []TextLine
 	for i, n := range shares(want, rows-heads) {
 		out = append(out, blocks[i].Head...)
 		out = append(out, blocks[i].upTo(n, want[i])...)
@@ -95,7 +95,7 @@ func shares(want []int, room int) []int {
 
 // upTo are the jobs that fit into n lines, and a count of the others. The first waiters are
 // always among them.
-func (b *Block) upTo(n, want int) (out []Line) {
+func (b *Block) upTo(n, want int) (out []TextLine) {
 	if n >= want {
 		return slices.Concat(b.jobs...)
 	}
@@ -111,11 +111,11 @@ func (b *Block) upTo(n, want int) (out []Line) {
 		more += " in the line"
 	}
 	out = append(slices.Concat(running...), slices.Concat(waiting...)...)
-	return append(out, Line{Text: more})
+	return append(out, TextLine{Text: more})
 }
 
 // atFront are the first jobs that take no more than n lines.
-func atFront(jobs [][]Line, n int) [][]Line {
+func atFront(jobs [][]TextLine, n int) [][]TextLine {
 	for i, j := range jobs {
 		if n -= len(j); n < 0 {
 			return jobs[:i]

@@ -30,8 +30,8 @@ type cells [cellsOfARow]string
 type row struct {
 	place, state, time, user, host, pid, child, lease, labels, command, note string
 
-	odd   bool // its state deserves attention
-	usual bool // its user and host are ours, or the same in all rows
+	notable   bool // its state deserves attention
+	redundant bool // its user and host are ours, or the same in all rows
 }
 
 // levels is how many steps there are to make a row narrower.
@@ -55,9 +55,9 @@ func (r *row) at(level int) cells {
 		c[inPID] = r.pid + ">…"
 	}
 	switch {
-	case level >= 3 && r.usual:
+	case level >= 3 && r.redundant:
 		c[inWho] = "…"
-	case level >= 2 && r.usual:
+	case level >= 2 && r.redundant:
 		c[inWho] = text.Shorten(r.user+"@…", text.Columns(c[inWho]))
 	case level >= 4:
 		c[inWho] = text.Shorten(c[inWho], 12)
@@ -85,7 +85,7 @@ func setUsual(rows []*row) {
 	us := text.OneLine(text.Me())
 	for _, r := range rows {
 		who := r.user + "@" + r.host
-		r.usual = r.host != "" && (len(all) == 1 || who == us)
+		r.redundant = r.host != "" && (len(all) == 1 || who == us)
 	}
 }
 
@@ -136,29 +136,29 @@ func fit(rows []*row, columns int) (level int, w [cellsOfARow]int) {
 }
 
 // lines are the lines of a row: one, and more if its note does not fit behind the command.
-func (r *row) lines(level int, w [cellsOfARow]int, columns int) []Line {
+func (r *row) lines(level int, w [cellsOfARow]int, columns int) []TextLine {
 	t := r.line(level, w)
 	if r.note == "" {
 		t.Text = cut(t.Text, columns)
-		return []Line{t}
+		return []TextLine{t}
 	}
 	if whole := t.Text + gap + r.note; columns == 0 || text.Columns(whole) <= columns {
 		t.Text = whole
-		return []Line{t}
+		return []TextLine{t}
 	}
 	t.Text = cut(t.Text, columns)
-	return append([]Line{t}, indented(r.note, columns)...)
+	return append([]TextLine{t}, indented(r.note, columns)...)
 }
 
 // line is a row that is not cut.
-func (r *row) line(level int, w [cellsOfARow]int) Line {
-	var t Line
+func (r *row) line(level int, w [cellsOfARow]int) TextLine {
+	var t TextLine
 	for i, c := range r.at(level) {
 		if w[i] == 0 {
 			continue
 		}
 		t.Text += gap
-		if i == inState && r.odd {
+		if i == inState && r.notable {
 			t.Color, t.from, t.To = ColorOdd, len(t.Text), len(t.Text)+len(c)
 		}
 		if i == inTime {
@@ -209,7 +209,7 @@ func holderRow(h *Holder) *row {
 		place: "slot " + text.SlotList(h.Slots), state: text.OneLine(string(h.State)), time: orDash(h.Held),
 		user: text.OneLine(h.User), host: text.OneLine(h.Host), pid: strconv.Itoa(h.PID), lease: text.OneLine(h.Lease),
 		labels: strings.Join(text.Labels(h.Labels), " "), command: text.CommandLine(h.Command),
-		odd: h.State != lease.Running && h.State != lease.Reserved,
+		notable: h.State != lease.Running && h.State != lease.Reserved,
 	}
 	if h.ChildPID != nil && *h.ChildPID != h.PID {
 		r.child = strconv.Itoa(*h.ChildPID)

@@ -97,14 +97,14 @@ func TestColorsChangeNoWidth(t *testing.T) {
 }
 
 func TestFitRows(t *testing.T) {
-	jobs := func(n, lines int) (all [][]Line) {
+	jobs := func(n, lines int) (all [][]TextLine) {
 		for i := range n {
-			all = append(all, slices.Repeat([]Line{{Text: fmt.Sprint(i)}}, lines))
+			all = append(all, slices.Repeat([]TextLine{{Text: fmt.Sprint(i)}}, lines))
 		}
 		return all
 	}
 	pool := func(name string, holders, waiters, lines int) Block {
-		return Block{Head: []Line{{Text: name}}, jobs: jobs(holders+waiters, lines), holders: holders}
+		return Block{Head: []TextLine{{Text: name}}, jobs: jobs(holders+waiters, lines), holders: holders}
 	}
 	for _, c := range []struct {
 		name   string
@@ -147,7 +147,7 @@ func TestEssence(t *testing.T) {
 	n, rss, procs := 99.0, uint64(9), 3
 	for name, f := range map[string]func(*Pool){
 		"times": func(p *Pool) {
-			p.Holders[0].Held, p.Holders[0].Beat, p.Holders[0].Busy, p.Waiters[0].Waited = &n, &n, &n, 7
+			p.Holders[0].Held, p.Holders[0].HeartbeatAge, p.Holders[0].KeepaliveAge, p.Waiters[0].Waited = &n, &n, &n, 7
 		},
 		"use":    func(p *Pool) { p.Holders[0].CPU, p.Holders[0].RSS, p.Holders[0].Procs = &n, &rss, &procs },
 		"a note": func(p *Pool) { p.Holders[1].Note = "its berth (pid 8) is stopped" },

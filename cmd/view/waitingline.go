@@ -40,7 +40,7 @@ func WaitingLine(p *lease.Pool, err error, r lease.Request, waited time.Duration
 	msg = append(msg, phrase{forms: []string{use + " in use", use}, rank: 1})
 	if own := p.Own; own.Reason != "" && own.Limit != nil && *own.Limit == v.Limit {
 		said := text.Shorten(own.Reason, reasonColumns)
-		msg = append(msg.and(" ("), phrase{forms: []string{said}, gives: true}).and(")")
+		msg = append(msg.and(" ("), phrase{forms: []string{said}, elastic: true}).and(")")
 	}
 	if f := p.First; f != nil && v.Reason == lease.Ready {
 		return msg.and(fmt.Sprintf(", behind pid %d on %s, which %s", f.Ticket.Owner.PID, f.Ticket.Owner.Host, f.Note))
@@ -57,7 +57,7 @@ func drainedPhrases(v lease.Verdict, own lease.Settings) phrases {
 	if own.Reason == "" || by == "" {
 		return out.and(Drained(own))
 	}
-	return append(out, phrase{forms: []string{": " + text.Shorten(own.Reason, reasonColumns)}, gives: true}, phrase{forms: []string{" (" + by + ")", ""}, rank: 5})
+	return append(out, phrase{forms: []string{": " + text.Shorten(own.Reason, reasonColumns)}, elastic: true}, phrase{forms: []string{" (" + by + ")", ""}, rank: 5})
 }
 
 // longestPhrases name the longest holder and say if it is stopped. Its pid goes last.

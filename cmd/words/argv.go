@@ -9,9 +9,9 @@ import (
 	"berth/cmd/text"
 )
 
-// line is what was typed after the name of a command: flags, each with its value, and
+// parsedLine is what was typed after the name of a command: flags, each with its value, and
 // operands. A value is never the next flag, a flag is given once, -n2 is -n 2.
-type line struct {
+type parsedLine struct {
 	known    []Flag
 	words    []string // as they were typed
 	flags    []string // each as --name=value
@@ -29,8 +29,8 @@ type given struct{ typed, value string }
 // read reads the words behind the name of a command. With anywhere set, flags may stand
 // behind operands, too: 'ls POOL --json' is what people type. Not for run, whose operands
 // are another program's command line. --help among the flags is all that counts.
-func read(words []string, known []Flag, anywhere bool) *line {
-	l := &line{known: known, words: words, given: map[string][]given{}}
+func read(words []string, known []Flag, anywhere bool) *parsedLine {
+	l := &parsedLine{known: known, words: words, given: map[string][]given{}}
 	for len(words) > 0 {
 		w, rest := words[0], words[1:]
 		switch {
@@ -56,7 +56,7 @@ func isNegative(w string) bool {
 
 // flag reads one word of flags and returns the words after it and its value. A long name
 // may have a single dash.
-func (l *line) flag(word string, rest []string) []string {
+func (l *parsedLine) flag(word string, rest []string) []string {
 	body := strings.TrimPrefix(word[1:], "-")
 	name, value, attached := strings.Cut(body, "=")
 	long := body != word[1:]
@@ -74,7 +74,7 @@ func (l *line) flag(word string, rest []string) []string {
 }
 
 // cluster reads -qn2: switches of one letter, of which the last may be a flag with a value.
-func (l *line) cluster(word string, rest []string) []string {
+func (l *parsedLine) cluster(word string, rest []string) []string {
 	for i, letter := range word[1:] {
 		f := l.find(string(letter))
 		switch {
@@ -94,7 +94,7 @@ func (l *line) cluster(word string, rest []string) []string {
 }
 
 // take records one flag. Its value is the next word if none is attached.
-func (l *line) take(f *Flag, typed, value string, attached bool, rest []string) []string {
+func (l *parsedLine) take(f *Flag, typed, value string, attached bool, rest []string) []string {
 	name := f.Name
 	switch {
 	case f.Kind == Switch && !attached:
@@ -126,7 +126,7 @@ func (l *line) take(f *Flag, typed, value string, attached bool, rest []string) 
 }
 
 // lacks refuses a value that looks like the next word, and says how to write such a value.
-func (l *line) lacks(f *Flag, typed, next string) {
+func (l *parsedLine) lacks(f *Flag, typed, next string) {
 	err := fmt.Errorf("%s needs a value, but %q follows", typed, next)
 	takes := "a " + f.Value
 	if words := choices[f.Name]; words != nil {
@@ -143,7 +143,7 @@ func (l *line) lacks(f *Flag, typed, next string) {
 	l.fail(err)
 }
 
-func (l *line) unknown(word string) {
+func (l *parsedLine) unknown(word string) {
 	name, _, _ := strings.Cut(word, "=")
 	err := fmt.Errorf("unknown flag %s", name)
 	if f := meant(name, l.known); strings.TrimLeft(name, "-") == "version" {
@@ -158,13 +158,13 @@ func (l *line) unknown(word string) {
 	l.fail(err)
 }
 
-func (l *line) fail(err error) {
+func (l *parsedLine) fail(err error) {
 	if l.err == nil {
 		l.err = err
 	}
 }
 
-func (l *line) find(name string) *Flag {
+func (l *parsedLine) find(name string) *Flag {
 	for i := range l.known {
 		if f := &l.known[i]; name == f.Name || name == f.Short && name != "" {
 			return f

@@ -124,7 +124,7 @@ func ambiguous(word string, found []lease.Entry) error {
 // it was named.
 func isPool(word string, pools []lease.Pool) bool {
 	name := strings.TrimSuffix(word, "/")
-	return slices.ContainsFunc(pools, func(p lease.Pool) bool { return p.Name == name && (name == word || !MayBeNone(p)) })
+	return slices.ContainsFunc(pools, func(p lease.Pool) bool { return p.Name == name && (name == word || !MayNotExist(p)) })
 }
 
 func unknownWord(word string, pools []lease.Pool) error {
@@ -137,7 +137,7 @@ func unknownWord(word string, pools []lease.Pool) error {
 	if len(word) < leastHex && isHex(word) {
 		return fmt.Errorf("%q is not a pid of a job here, and too short for the beginning of an id (at least %d digits): %w", word, leastHex, lease.ErrNotFound)
 	}
-	return Hinted(Nowhere(fmt.Sprintf("no job or waiter matches %q (give an id, its beginning, or a pid)", word)), "berth ls")
+	return Hinted(NotFoundError(fmt.Sprintf("no job or waiter matches %q (give an id, its beginning, or a pid)", word)), "berth ls")
 }
 
 // None says that nothing is like c.

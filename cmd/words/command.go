@@ -179,7 +179,7 @@ func commandOf(words []string) (c *Command, rest []string) {
 		}
 	}
 	for _, known := range Commands() {
-		l := &line{known: known.Flags, given: map[string][]given{}}
+		l := &parsedLine{known: known.Flags, given: map[string][]given{}}
 		if l.flag(words[0], words[1:]); l.err == nil {
 			return &known, words
 		}

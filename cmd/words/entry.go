@@ -19,8 +19,8 @@ func hasLabels(e lease.Entry, labels map[string]string) bool {
 	return true
 }
 
-// MayBeNone reports whether nothing shows that the pool exists: it may have been listed only
+// MayNotExist reports whether nothing shows that the pool exists: it may have been listed only
 // because it was named.
-func MayBeNone(p lease.Pool) bool {
+func MayNotExist(p lease.Pool) bool {
 	return p.Err == nil && p.LockHeldBy == "" && len(p.Holders)+len(p.Waiters) == 0 && p.Own.None() && p.Starts.Last == 0
 }

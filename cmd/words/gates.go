@@ -37,8 +37,8 @@ func gateFlags() []Flag {
 	}
 }
 
-// terms are a request's or a pool's conditions with their gates decoded.
-type terms struct {
+// conditions are a request's or a pool's conditions with their gates decoded.
+type conditions struct {
 	machine gate.Gates
 	lease.Conditions
 }
@@ -46,9 +46,9 @@ type terms struct {
 // defaultRamp is the time that a job which has just started takes to show in the readings.
 const defaultRamp = time.Second
 
-// termsOf decodes the gates of conditions.
-func termsOf(t lease.Conditions) (terms, error) {
-	v := terms{Conditions: t}
+// conditionsOf decodes the gates of conditions.
+func conditionsOf(t lease.Conditions) (conditions, error) {
+	v := conditions{Conditions: t}
 	if t.Gates == "" {
 		return v, nil
 	}
@@ -58,7 +58,7 @@ func termsOf(t lease.Conditions) (terms, error) {
 }
 
 // pack encodes the gates. A declared need is a gate as well: there must be room for it.
-func (t terms) pack() lease.Conditions {
+func (t conditions) pack() lease.Conditions {
 	t.Gates = ""
 	if t.machine.Any() || t.Need != (lease.Need{}) {
 		b, err := json.Marshal(t.machine)
@@ -72,7 +72,7 @@ func (t terms) pack() lease.Conditions {
 
 // Flags are conditions as they would be typed.
 func Flags(t lease.Conditions) []string {
-	v, err := termsOf(t)
+	v, err := conditionsOf(t)
 	if err != nil {
 		return []string{"(" + err.Error() + ")"}
 	}
@@ -80,7 +80,7 @@ func Flags(t lease.Conditions) []string {
 }
 
 // flags are t as it would be typed.
-func (t terms) flags() []string {
+func (t conditions) flags() []string {
 	f := t.machine.Flags()
 	if n := gate.FormatNeed(t.Need); n != "" {
 		f = append(f, "--need", n)
@@ -104,13 +104,13 @@ func (t terms) flags() []string {
 // record of each job.
 const maxGate = 2048
 
-// terms is t with the flags that were typed.
-func (p *parser) terms(t terms) terms {
+// conditions is t with the flags that were typed.
+func (p *parser) conditions(t conditions) conditions {
 	read := t.machine.Resource()
 	parsed(p, "max-cpu", &t.machine.MaxCPU, gate.ParsePercent)
 	parsed(p, "max-mem", &t.machine.MaxMem, gate.ParsePercent)
 	parsed(p, "min-mem", &t.machine.MinMem, gate.ParseAmount)
-	p.tiny("min-mem", t.machine.MinMem.Bytes)
+	p.refuseTiny("min-mem", t.machine.MinMem.Bytes)
 	parsed(p, "max-load", &t.machine.MaxLoad, gate.ParseLoad)
 	parsed(p, "max-pressure", &t.machine.MaxPressure, gate.ParsePressure)
 	p.disks(&t.machine)
@@ -126,7 +126,7 @@ func (p *parser) terms(t terms) terms {
 		return s, nil
 	})
 	parsed(p, "need", &t.Need, gate.ParseNeed)
-	p.tiny("need", t.Need.Mem)
+	p.refuseTiny("need", t.Need.Mem)
 	parsed(p, "ramp", &t.Ramp, ParseDuration)
 	parsed(p, "rate", &t.Rate, ParseRate)
 	parsed(p, "burst", &t.Rate.Burst, func(s string) (int, error) {
@@ -141,8 +141,8 @@ func (p *parser) terms(t terms) terms {
 	return t
 }
 
-// tiny refuses a size of a few bytes, whose unit was probably forgotten.
-func (p *parser) tiny(name string, bytes uint64) {
+// refuseTiny refuses a size of a few bytes, whose unit was probably forgotten.
+func (p *parser) refuseTiny(name string, bytes uint64) {
 	if bytes > 0 && bytes < 1024 {
 		also := ""
 		if name == "min-mem" && bytes <= 100 {
@@ -165,7 +165,7 @@ func (p *parser) disks(g *gate.Gates) {
 			err = fmt.Errorf("%q is not UTF-8", d.Path)
 		}
 		p.check("min-disk", err)
-		p.tiny("min-disk", d.Free)
+		p.refuseTiny("min-disk", d.Free)
 		g.MinDisk = slices.DeleteFunc(slices.Clone(g.MinDisk), func(o gate.Disk) bool { return o.Path == d.Path })
 		g.MinDisk = append(g.MinDisk, d)
 	}
@@ -173,7 +173,7 @@ func (p *parser) disks(g *gate.Gates) {
 
 // auto is t with the gates of -n auto, and the number of slots it stands for. Its targets
 // are gates, so as many jobs start as the machine carries.
-func (p *parser) auto(t terms) (terms, int) {
+func (p *parser) auto(t conditions) (conditions, int) {
 	slots := 4 * gate.CPUs()
 	parsed(p, "max-slots", &slots, func(s string) (int, error) {
 		if s == "auto" {
@@ -220,8 +220,8 @@ func (p *parser) onlyAuto(slots string) {
 // maxGates bounds all gates of a job together, in bytes, for the same reason.
 const maxGates = 8192
 
-// agree finds conditions that contradict each other, or a limit of so many slots.
-func (p *parser) agree(t terms, limit int) {
+// checkConditions finds conditions that contradict each other, or a limit of so many slots.
+func (p *parser) checkConditions(t conditions, limit int) {
 	switch packed := t.pack(); {
 	case len(packed.Gates) > maxGates:
 		p.fail(fmt.Errorf("%d bytes of gates are too many (at most %d)", len(packed.Gates), maxGates))

@@ -11,7 +11,7 @@ import (
 // in its one form, --name=value for each flag and the operands after --, in which the
 // library finds nothing to object to: what is wrong was found by read, which knows what
 // was meant.
-func (c Command) run(l *line) (request any, err error) {
+func (c Command) run(l *parsedLine) (request any, err error) {
 	app := &cli.App{
 		Name:                      "berth",
 		HideHelp:                  true,

@@ -19,11 +19,11 @@ type Limit struct {
 	Clear bool
 
 	parser *parser
-	word   string // N, auto, none or ""
-	number int    // when word is one
-	reason string // "" none
-	gates  bool   // there are flags of gates
-	given  terms  // what they say by themselves
+	word   string     // N, auto, none or ""
+	number int        // when word is one
+	reason string     // "" none
+	gates  bool       // there are flags of gates
+	given  conditions // what they say by themselves
 }
 
 func limitCommand() Command {
@@ -70,7 +70,7 @@ func (p *parser) limits() *Limit {
 	if p.err == nil {
 		// A mistake in the words changes nothing. Conflicts with the settings that are there
 		// are found under the pool's lock.
-		l.given, p.err = l.on(terms{}, &lease.Settings{})
+		l.given, p.err = l.on(conditions{}, &lease.Settings{})
 		p.fail(Printable(Flags(l.Conditions())))
 	}
 	return l
@@ -162,7 +162,7 @@ func (l *Limit) Change(old lease.Settings, err error, trusted func(lease.Setting
 	case err != nil: // what cannot be read cannot be kept
 		return old, err
 	}
-	t, err := termsOf(old.Conditions)
+	t, err := conditionsOf(old.Conditions)
 	if err != nil {
 		return old, err
 	}
@@ -179,11 +179,11 @@ func (l *Limit) Change(old lease.Settings, err error, trusted func(lease.Setting
 		most = *old.Limit
 	}
 	p := parser{}
-	if p.agree(t, most); p.err != nil {
+	if p.checkConditions(t, most); p.err != nil {
 		return old, Mistake(p.err, "berth limit")
 	}
 	if old.Conditions = t.pack(); old.None() {
-		return lease.Settings{}, l.Baseless()
+		return lease.Settings{}, l.CheckReason()
 	}
 	return old, nil
 }
@@ -191,8 +191,8 @@ func (l *Limit) Change(old lease.Settings, err error, trusted func(lease.Setting
 // Reason is what --reason says, "" for nothing.
 func (l *Limit) Reason() string { return l.reason }
 
-// Baseless refuses a reason for nothing.
-func (l *Limit) Baseless() error {
+// CheckReason refuses a reason for nothing.
+func (l *Limit) CheckReason() error {
 	if l.reason == "" {
 		return nil
 	}
@@ -200,9 +200,9 @@ func (l *Limit) Baseless() error {
 }
 
 // on adds the flags to t, and what is said of the limit to own.
-func (l *Limit) on(t terms, own *lease.Settings) (terms, error) {
+func (l *Limit) on(t conditions, own *lease.Settings) (conditions, error) {
 	p := parser{cli: l.parser.cli}
-	t = p.terms(t)
+	t = p.conditions(t)
 	switch l.word {
 	case "":
 		p.onlyAuto("gates alone")

@@ -19,7 +19,7 @@ type typedLine struct {
 
 var typed typedLine
 
-func (t *typedLine) note(l *line) {
+func (t *typedLine) note(l *parsedLine) {
 	*t = typedLine{words: l.words, flags: l.flags}
 	for _, f := range t.flags {
 		if strings.HasPrefix(f, "--store=") || strings.HasPrefix(f, "--store-owner=") {

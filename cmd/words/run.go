@@ -109,7 +109,7 @@ func (p *parser) run() Run {
 		r.Request.TTL = p.ttl()
 		r.Request.Heartbeat = p.heartbeat(r.Request.TTL)
 	}
-	p.fail(p.disagree(&r))
+	p.fail(p.checkConflicts(&r))
 	return r
 }
 
@@ -124,7 +124,7 @@ func (p *parser) request() lease.Request {
 		Labels:   p.labels("label"),
 	}
 	p.check("pool", lease.CheckPool(r.Pool))
-	t := p.terms(terms{})
+	t := p.conditions(conditions{})
 	switch n := p.text("slots"); {
 	case n == "auto":
 		t, r.Limit = p.auto(t)
@@ -141,12 +141,12 @@ func (p *parser) request() lease.Request {
 		p.onlyAuto("the number of CPUs")
 		r.Fallback = gate.CPUs()
 	}
-	p.agree(t, r.Limit)
+	p.checkConditions(t, r.Limit)
 	r.Conditions = t.pack()
-	if beat := p.duration("heartbeat"); beat < 100*time.Millisecond {
+	if every := p.duration("heartbeat"); every < 100*time.Millisecond {
 		p.check("heartbeat", fmt.Errorf("%q is too short (at least 100ms)", p.text("heartbeat")))
 	} else if !p.on("exec") {
-		r.Heartbeat = beat
+		r.Heartbeat = every
 	}
 	return r
 }
@@ -178,11 +178,11 @@ func (p *parser) ttl() time.Duration {
 
 // heartbeat is the interval at which a lease of that TTL is renewed: at most a third of it.
 func (p *parser) heartbeat(ttl time.Duration) time.Duration {
-	beat := p.duration("heartbeat")
-	if p.isSet("heartbeat") && beat > ttl/3 {
+	every := p.duration("heartbeat")
+	if p.isSet("heartbeat") && every > ttl/3 {
 		p.check("heartbeat", fmt.Errorf("%q is longer than a third of --ttl %v", p.text("heartbeat"), ttl))
 	}
-	return min(beat, ttl/3)
+	return min(every, ttl/3)
 }
 
 // wait is negative for a wait without end. With --on-busy skip or run the default is not to

@@ -71,7 +71,7 @@ No job starts and no slot is taken, but a --gate command runs.`,
 }
 
 func (p *parser) probe() Probe {
-	mine := p.terms(terms{})
+	mine := p.conditions(conditions{})
 	if p.text("slots") == "auto" {
 		mine, _ = p.auto(mine)
 	} else {
@@ -80,7 +80,7 @@ func (p *parser) probe() Probe {
 		}
 		p.onlyAuto("a gate alone")
 	}
-	p.agree(mine, 0)
+	p.checkConditions(mine, 0)
 	p.check("pool", lease.CheckPool(p.text("pool")))
 	if operands := p.operands(); len(operands) > 0 {
 		err := fmt.Errorf("unexpected argument %q: berth probe takes only flags", operands[0])

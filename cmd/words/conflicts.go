@@ -10,8 +10,8 @@ import (
 	"berth/procwatch"
 )
 
-// disagree finds flags that are right each by itself and contradict each other.
-func (p *parser) disagree(s *Run) error {
+// checkConflicts finds flags that are right each by itself and contradict each other.
+func (p *parser) checkConflicts(s *Run) error {
 	none := map[string]bool{"timeout": s.Timeout == 0, "idle-timeout": s.IdleTimeout == 0}
 	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "leftovers", "heartbeat"} {
 		if s.Exec && p.isSet(f) && !none[f] {

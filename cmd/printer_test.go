@@ -35,24 +35,24 @@ func (r *slowReader) text() string {
 	return r.got.String()
 }
 
-// TestSinkNeverBlocks: nobody reads, and who speaks goes on. What finds no room goes,
+// TestPrinterNeverBlocks: nobody reads, and who speaks goes on. What finds no room goes,
 // the oldest first and never an error, and how much it was is told in its place.
-func TestSinkNeverBlocks(t *testing.T) {
+func TestPrinterNeverBlocks(t *testing.T) {
 	r := newSlowReader()
-	say := &speaker{out: &sink{w: r}, verbose: true}
+	say := &speaker{out: &printer{w: r}, verbose: true}
 	say.notef("first")
 	<-r.held // it is being written
 	say.errorf("an error")
 	say.hintf("a hint")
-	for i := range 3 * sinkRoom {
+	for i := range 3 * printerRoom {
 		say.verbosef("line %d", i)
 	}
 	say.out.flush(time.Millisecond)
 	close(r.open)
 	say.out.flush(time.Minute)
-	const gone = 2*sinkRoom + 2
+	const gone = 2*printerRoom + 2
 	want := fmt.Sprintf("berth: note: first\nberth: note: %d lines were dropped here: nobody was reading\nberth: error: an error\nberth: hint: a hint\n", gone)
-	for i := gone; i < 3*sinkRoom; i++ {
+	for i := gone; i < 3*printerRoom; i++ {
 		want += fmt.Sprintf("berth: line %d\n", i)
 	}
 	if got := r.text(); got != want {
@@ -60,31 +60,31 @@ func TestSinkNeverBlocks(t *testing.T) {
 	}
 }
 
-// TestSinkErrorsStay: when there are only errors they are kept, the same one once.
-func TestSinkErrorsStay(t *testing.T) {
+// TestPrinterErrorsStay: when there are only errors they are kept, the same one once.
+func TestPrinterErrorsStay(t *testing.T) {
 	r := newSlowReader()
-	say := &speaker{out: &sink{w: r}}
+	say := &speaker{out: &printer{w: r}}
 	say.notef("first")
 	<-r.held
-	for i := range 2 * sinkRoom {
+	for i := range 2 * printerRoom {
 		say.errorf("error %d.", i)
 		say.errorf("again and again")
 	}
 	close(r.open)
 	say.out.flush(time.Minute)
-	for i := range 2 * sinkRoom {
+	for i := range 2 * printerRoom {
 		if !strings.Contains(r.text(), fmt.Sprintf("berth: error: error %d.\n", i)) {
 			t.Errorf("error %d is not there", i)
 		}
 	}
-	if n := strings.Count(r.text(), "again and again"); n > sinkRoom {
+	if n := strings.Count(r.text(), "again and again"); n > printerRoom {
 		t.Errorf("the same error is there %d times", n)
 	}
 }
 
-// TestSinkLiveLine: of several that were not written yet there is the last, and what
+// TestPrinterLiveLine: of several that were not written yet there is the last, and what
 // stands on the terminal is erased before another word.
-func TestSinkLiveLine(t *testing.T) {
+func TestPrinterLiveLine(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		do   func(*speaker)
@@ -96,7 +96,7 @@ func TestSinkLiveLine(t *testing.T) {
 		{"erased and drawn", func(s *speaker) { s.erase(); s.draw("1") }, "\r0\x1b[K\r1\x1b[K"},
 	} {
 		r := newSlowReader()
-		say := &speaker{out: &sink{w: r}}
+		say := &speaker{out: &printer{w: r}}
 		say.draw("0")
 		<-r.held
 		c.do(say)
@@ -108,9 +108,9 @@ func TestSinkLiveLine(t *testing.T) {
 	}
 }
 
-// TestSinkIsNothingUntilItIsUsed: start-up does not pay for words that are not said.
-func TestSinkIsNothingUntilItIsUsed(t *testing.T) {
-	say := &speaker{out: &sink{}, quiet: true}
+// TestPrinterIsNothingUntilItIsUsed: start-up does not pay for words that are not said.
+func TestPrinterIsNothingUntilItIsUsed(t *testing.T) {
+	say := &speaker{out: &printer{}, quiet: true}
 	say.notef("x")
 	say.verbosef("x")
 	say.erase()
@@ -120,11 +120,11 @@ func TestSinkIsNothingUntilItIsUsed(t *testing.T) {
 	}
 }
 
-// TestSinkWaitsForLater: the end waits for what is still to be found out.
-func TestSinkWaitsForLater(t *testing.T) {
+// TestPrinterWaitsForLater: the end waits for what is still to be found out.
+func TestPrinterWaitsForLater(t *testing.T) {
 	r := newSlowReader()
 	close(r.open)
-	say := &speaker{out: &sink{w: r}}
+	say := &speaker{out: &printer{w: r}}
 	known := make(chan struct{})
 	say.out.later(func() {
 		<-known

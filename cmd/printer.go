@@ -11,11 +11,11 @@ import (
 	"berth/cmd/tty"
 )
 
-// sink writes lines in the order in which they were said, on a goroutine of its own that
+// printer writes lines in the order in which they were said, on a goroutine of its own that
 // exists only while there is something to write. A pipe that is full and not read, or a
 // terminal that Ctrl-S has stopped, blocks only that goroutine, and never a start, a signal
 // or a release.
-type sink struct {
+type printer struct {
 	w io.Writer
 
 	mu      sync.Mutex
@@ -38,17 +38,17 @@ type entry struct {
 type entryKind int
 
 const (
-	told  entryKind = iota // may be dropped
-	vital                  // an error, or its hint
-	live                   // replaced by what follows
-	wipe                   // removes the live line
+	droppable entryKind = iota // may be dropped
+	kept                       // an error, or its hint
+	live                       // replaced by what follows
+	erase                      // removes the live line
 )
 
-var stderr = &sink{w: tty.Stderr{}}
+var stderr = &printer{w: tty.Stderr{}}
 
 const (
-	// sinkRoom is how many lines are kept that nobody reads: some ten thousand bytes.
-	sinkRoom = 100
+	// printerRoom is how many lines are kept that nobody reads: some ten thousand bytes.
+	printerRoom = 100
 	// beforeStart is how long the command waits for lines that were said before it, so that
 	// they come before its own. A reader has read them in microseconds; if there is none,
 	// the command itself would block on the first line that it writes.
@@ -59,18 +59,18 @@ const (
 	lastWords = time.Second
 )
 
-func (s *sink) put(e entry) {
+func (s *printer) put(e entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.kind == wipe && !s.shown {
+	if e.kind == erase && !s.shown {
 		return
 	}
 	s.shown = e.kind == live
 	// This one would remove it at once.
-	if n := len(s.queue); n > 0 && (s.queue[n-1].kind == live || s.queue[n-1].kind == wipe) {
+	if n := len(s.queue); n > 0 && (s.queue[n-1].kind == live || s.queue[n-1].kind == erase) {
 		s.queue = s.queue[:n-1]
 	}
-	if words := e.kind == told || e.kind == vital; words && len(s.queue) >= sinkRoom && !s.makeRoom(e) {
+	if isMessage := e.kind == droppable || e.kind == kept; isMessage && len(s.queue) >= printerRoom && !s.makeRoom(e) {
 		s.lost++
 		return
 	}
@@ -84,16 +84,16 @@ func (s *sink) put(e entry) {
 
 // makeRoom drops the oldest line that may be dropped. An error never is, but the same one
 // is not kept twice.
-func (s *sink) makeRoom(e entry) bool {
-	if i := slices.IndexFunc(s.queue, func(q entry) bool { return q.kind == told }); i >= 0 {
+func (s *printer) makeRoom(e entry) bool {
+	if i := slices.IndexFunc(s.queue, func(q entry) bool { return q.kind == droppable }); i >= 0 {
 		s.queue = slices.Delete(s.queue, i, i+1)
 		s.lost++
 		return true
 	}
-	return e.kind != told && !slices.Contains(s.queue, e)
+	return e.kind != droppable && !slices.Contains(s.queue, e)
 }
 
-func (s *sink) write() {
+func (s *printer) write() {
 	for {
 		out, more := s.next()
 		if !more {
@@ -104,12 +104,12 @@ func (s *sink) write() {
 }
 
 // next takes the next entry out, as it is to be written.
-func (s *sink) next() (out string, more bool) {
+func (s *printer) next() (out string, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	erase := ""
+	clear := ""
 	if s.drawn {
-		erase = "\r\x1b[K"
+		clear = "\r\x1b[K"
 	}
 	switch {
 	case s.lost > 0:
@@ -117,7 +117,7 @@ func (s *sink) next() (out string, more bool) {
 		if s.lost == 1 {
 			were = "was"
 		}
-		out = fmt.Sprintf("%sberth: note: %s %s dropped here: nobody was reading\n", erase, text.Plural(s.lost, "line"), were)
+		out = fmt.Sprintf("%sberth: note: %s %s dropped here: nobody was reading\n", clear, text.Plural(s.lost, "line"), were)
 		s.lost, s.drawn = 0, false
 		return out, true
 	case len(s.queue) == 0:
@@ -130,12 +130,12 @@ func (s *sink) next() (out string, more bool) {
 	if s.drawn = e.kind == live; s.drawn {
 		return "\r" + e.text + "\x1b[K", true
 	}
-	return erase + e.text, true
+	return clear + e.text, true
 }
 
 // later runs f, which has to find out first what it says. The end of berth waits for it as
 // for a line.
-func (s *sink) later(f func()) {
+func (s *printer) later(f func()) {
 	s.mu.Lock()
 	s.begin()
 	s.mu.Unlock()
@@ -149,20 +149,20 @@ func (s *sink) later(f func()) {
 	}()
 }
 
-func (s *sink) begin() {
+func (s *printer) begin() {
 	if s.todo++; s.todo == 1 {
 		s.quiet = make(chan struct{})
 	}
 }
 
-func (s *sink) end() {
+func (s *printer) end() {
 	if s.todo--; s.todo == 0 {
 		close(s.quiet)
 	}
 }
 
 // flush waits until everything is written, but no longer than that.
-func (s *sink) flush(atMost time.Duration) {
+func (s *printer) flush(atMost time.Duration) {
 	s.mu.Lock()
 	todo, quiet := s.todo, s.quiet
 	s.mu.Unlock()

@@ -9,10 +9,6 @@ import (
 	"berth/procwatch"
 )
 
-// find reports a command that cannot be run before the wait for a slot. A command that
-// disappears during the wait is reported at the start.
-func (r *runner) find() error { return procwatch.Find(r.spec.Argv, os.Environ()) }
-
 // advised adds to an error of the look-up a command line that a shell understands.
 func (r *runner) advised(err error) error {
 	if !errors.Is(err, procwatch.ErrNotFound) && !errors.Is(err, procwatch.ErrCannotExec) {

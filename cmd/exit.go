@@ -27,7 +27,7 @@ const (
 	codeSignal   = 128 // plus the signal's number
 )
 
-// code is the only way from an error to an exit code.
+// code is the exit code of an error. Only codeOfJob gives others.
 func code(err error) int {
 	var (
 		sig     tty.SignalError
@@ -67,7 +67,8 @@ type Outcome struct {
 
 func outcomeOf(err error) Outcome {
 	o := Outcome{Code: code(err)}
-	if sig := (tty.SignalError{}); errors.As(err, &sig) {
+	var sig tty.SignalError
+	if errors.As(err, &sig) {
 		o.Signal = sig.Signal
 	}
 	return o

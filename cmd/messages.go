@@ -58,7 +58,8 @@ func (m *messages) sink(r job.Record) {
 	case job.NotReleased:
 		m.say.notef("%v", r.Err)
 	case job.Ended:
-		if stopped := (*lease.StoppedError)(nil); errors.As(r.Err, &stopped) {
+		var stopped *lease.StoppedError
+		if errors.As(r.Err, &stopped) {
 			m.say.errorf("job %s was %v", r.Lease, stopped)
 		}
 	}

@@ -36,16 +36,18 @@ type runner struct {
 }
 
 func (r *runner) run(ctx context.Context) (int, error) {
-	if err := r.find(); err != nil {
+	// A command that disappears during the wait for a slot is reported at the start.
+	if err := procwatch.Find(r.spec.Argv, os.Environ()); err != nil {
 		return 0, err
 	}
-	if err := r.open(ctx); err != nil {
+	if err := r.openStore(ctx); err != nil {
 		return 0, err
 	}
 	r.introduce()
 	r.noteSudo()
 	session, err := r.slots(ctx)
-	switch busy := (*limiter.BusyError)(nil); {
+	var busy *limiter.BusyError
+	switch {
 	case err == nil:
 	case errors.As(err, &busy) && r.spec.OnBusy == "skip":
 		r.skipped(busy, err)
@@ -55,12 +57,12 @@ func (r *runner) run(ctx context.Context) (int, error) {
 	default:
 		return 0, err
 	}
-	return r.job(ctx, session)
+	return r.start(ctx, session)
 }
 
-// open opens the store. That may need a server: a request that waits for a slot waits for
+// openStore opens the store. That may need a server: a request that waits for a slot waits for
 // the server, too. No signal is caught yet, so each does what it does to any process.
-func (r *runner) open(ctx context.Context) error {
+func (r *runner) openStore(ctx context.Context) error {
 	try := func(context.Context) (err error) {
 		r.store, err = open.Open(r.spec.Store, r.say.opening(true))
 		return err
@@ -79,7 +81,9 @@ func (r *runner) open(ctx context.Context) error {
 // introduce says in the request who we are, and begins to catch signals.
 func (r *runner) introduce() {
 	q := &r.spec.Request
-	q.ID, q.Owner, q.UID, q.Command = lease.NewID(q.Pool), lease.Process(r.store.Self), os.Getuid(), words.ShownCommand(r.spec.Argv)
+	q.ID = lease.NewID(q.Pool)
+	q.Owner, q.UID = lease.Process(r.store.Self), os.Getuid()
+	q.Command = words.ShownCommand(r.spec.Argv)
 	if r.spec.Exec {
 		r.mark()
 	} else {
@@ -123,7 +127,7 @@ func (r *runner) waiter(asker *gates.Asker) *wait.Waiter {
 	w := &wait.Waiter{
 		Store: r.store, Request: r.spec.Request, Remote: r.store.Remote, AtMost: r.spec.Wait,
 		Signals: r.signals, Suspend: r.store.Suspend, Ask: asker.Ask, Check: asker.CheckPool, Trouble: r.say.trouble,
-		First:      func() { procwatch.Reserve(r.store.Remote) }, // at a hand-over it would take 0.6 ms
+		First:      func() { procwatch.Reserve(r.store.Remote) }, // forking is prepared now: at the hand-over it would cost 0.6 ms
 		Recovering: r.recovering,
 	}
 	if r.spec.Exec {
@@ -148,11 +152,12 @@ func (r *runner) progress() *wait.Progress {
 		p.Show = r.say.draw
 	}
 	p.Text = func(pool *lease.Pool, err error, waited time.Duration) string {
-		columns := 1 // 0: whole
-		if p.Live {
-			columns, _ = tty.WindowSize(2)
+		line := view.WaitingLine(pool, err, r.spec.Request, waited, r.store.Clock())
+		if !p.Live {
+			return line.Fit(0)
 		}
-		return view.WaitingLine(pool, err, r.spec.Request, waited, r.store.Clock()).Fit(columns - 1)
+		columns, _ := tty.WindowSize(2)
+		return line.Fit(columns - 1)
 	}
 	return p
 }
@@ -183,9 +188,9 @@ func (r *runner) skipped(busy *limiter.BusyError, err error) {
 	}
 }
 
-// job runs the command, with the slots of a session or without (nil), and returns the exit
+// start runs the command, with the slots of a session or without (nil), and returns the exit
 // code.
-func (r *runner) job(ctx context.Context, s *limiter.Session) (int, error) {
+func (r *runner) start(ctx context.Context, s *limiter.Session) (int, error) {
 	r.signals.Ready() // before there is a child that would miss them, and before a line is written
 	m := &messages{say: r.say, spec: r.spec, store: r.store}
 	if s != nil {
@@ -224,7 +229,8 @@ func (r *runner) environ(l *lease.Lease) []string {
 	return job.Environ(callersEnviron(), l, told)
 }
 
-// callersEnviron is the environment that the command gets.
+// callersEnviron is our environment as our caller made it. The command gets it, and berth's
+// own variables.
 func callersEnviron() []string { return job.CallersEnviron(open.Becoming) }
 
 func newAsker(st *open.Store, q lease.Request, say *speaker) *gates.Asker {

@@ -115,8 +115,7 @@ func outage(err error) bool { return errors.As(err, new(*lease.UnreachableError)
 // late turns the end of the time allowed into a BusyError.
 func late(r lease.Request, v lease.Verdict, err error) error {
 	// It was the store, unless the store has answered before: then it was the time.
-	out := (*lease.UnreachableError)(nil)
-	if errors.As(err, &out) && (v.Reason == "" || !errors.Is(err, context.DeadlineExceeded)) {
+	if outage(err) && (v.Reason == "" || !errors.Is(err, context.DeadlineExceeded)) {
 		return err
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNow) {

@@ -18,7 +18,7 @@ func CallersEnviron(without string) []string {
 	return raw
 }
 
-// extends reports whether raw is known and what Go leaves out of it. Otherwise raw is that of
+// extends reports whether raw is known plus the entries that Go drops. Otherwise raw is that of
 // another process, as in a chroot with a /proc of its own, or of another time.
 func extends(raw, known []string) bool {
 	for i, e := range raw {

@@ -11,13 +11,13 @@ import (
 type controlState int
 
 const (
-	together         controlState = iota // the command runs, as far as we were told
-	apart                                // the command is stopped, and this process is not
-	keystroke                            // the same, and a TSTP that was typed may be on its way to us
-	settling                             // the same, and this process is suspended unless a CONT comes
-	leftover                             // the command has exited
-	leftoverSettling                     // the same, and this process is suspended unless a CONT comes
-	controlStates                        // how many there are
+	together      controlState = iota // the command runs, as far as we were told
+	apart                             // the command is stopped, and this process is not
+	keystroke                         // the same, and a TSTP that was typed may be on its way to us
+	settling                          // the same, and this process is suspended unless a CONT comes
+	commandGone                       // the command has exited
+	goneSettling                      // the same, and this process is suspended unless a CONT comes
+	controlStates                     // how many there are
 )
 
 // control decides when this process is suspended after its command has stopped, and when
@@ -64,22 +64,22 @@ func (c control) stopped(e event) (control, []effect) {
 	}
 }
 
-// consider decides whether this process follows the command. A TSTP that was typed has to
-// have come to this process as well before that: if it came after we were resumed, perhaps
-// in the background, it would look like a 'kill -TSTP' and stop the command once more.
+// consider decides whether this process follows the command. A Ctrl-Z that has stopped the
+// command sends a TSTP to this process, too, and that is waited for. If this process heard of
+// it only after an fg or bg, it would look like a 'kill -TSTP' and suspend the command again.
 func (c control) consider(at time.Time, by syscall.Signal, foreground bool) (control, []effect) {
 	switch {
 	case c.ending:
 		return c, nil
 	case c.requested(at) || !foreground:
-		return c.follow(at, by, foreground)
+		return c.followIfSeen(at, by, foreground)
 	}
 	c.state, c.by = keystroke, by
 	return c, []effect{after(keystrokeTimer, keystrokeDelay)}
 }
 
-// follow has this process suspended after the command, if the shell is to see that.
-func (c control) follow(at time.Time, by syscall.Signal, foreground bool) (control, []effect) {
+// followIfSeen has this process suspended after the command, if the shell is to see that.
+func (c control) followIfSeen(at time.Time, by syscall.Signal, foreground bool) (control, []effect) {
 	c.state = apart
 	if !c.requested(at) && by != tty.TTIN && by != tty.TTOU && (by != tty.TSTP || !foreground) {
 		return c, nil
@@ -122,15 +122,15 @@ func (c control) suspend(e event) (control, []effect) {
 		c, more := c.consider(e.at, e.signal, e.typed)
 		return c, append(effects, more...)
 	case keystroke:
-		c, more := c.follow(e.at, c.by, e.typed)
+		c, more := c.followIfSeen(e.at, c.by, e.typed)
 		return c, append(effects, more...)
-	case leftover:
+	case commandGone:
 		if c.ending {
 			c.suspension.Take()
 			return c, nil
 		}
-		return c.settle(leftoverSettling)
-	case leftoverSettling:
+		return c.settle(goneSettling)
+	case goneSettling:
 		c.suspension.Take()
 		return c, nil
 	default:
@@ -143,8 +143,8 @@ func (c control) resume(e event) (control, []effect) {
 	c.suspension.Resume(e.at)
 	effects := []effect{{do: renew}}
 	switch c.state {
-	case leftover, leftoverSettling:
-		c.state = leftover
+	case commandGone, goneSettling:
+		c.state = commandGone
 		return c, effects
 	case settling:
 		c.state = apart
@@ -175,7 +175,7 @@ func (c control) contDue(event) (control, []effect) {
 func (c control) keystrokeDue(e event) (control, []effect) {
 	switch c.state {
 	case keystroke:
-		return c.follow(e.at, c.by, e.foreground)
+		return c.followIfSeen(e.at, c.by, e.foreground)
 	default:
 		return c, nil
 	}
@@ -190,8 +190,8 @@ func (c control) settled(e event) (control, []effect) {
 			return c, nil
 		}
 		return c, []effect{{do: suspendSelf}}
-	case leftoverSettling:
-		c.state = leftover
+	case goneSettling:
+		c.state = commandGone
 		return c, []effect{{do: suspendSelf}}
 	default:
 		return c, nil
@@ -200,7 +200,7 @@ func (c control) settled(e event) (control, []effect) {
 
 // exited: the command is gone.
 func (c control) exited(event) (control, []effect) {
-	c.state = leftover
+	c.state = commandGone
 	return c, nil
 }
 
@@ -210,8 +210,8 @@ func (c control) endBegun() control {
 	switch c.state {
 	case keystroke, settling:
 		c.state = apart
-	case leftoverSettling:
-		c.state = leftover
+	case goneSettling:
+		c.state = commandGone
 	default:
 	}
 	return c

@@ -11,7 +11,7 @@ import (
 )
 
 func (s controlState) String() string {
-	return [controlStates]string{"together", "apart", "keystroke", "settling", "leftover", "leftoverSettling"}[s]
+	return [controlStates]string{"together", "apart", "keystroke", "settling", "commandGone", "goneSettling"}[s]
 }
 
 // controlIn is in that state, in a session with a terminal, with a command that was
@@ -23,7 +23,7 @@ func controlIn(s controlState) control {
 // jobIn is a job of which job control is in that state.
 func jobIn(s controlState) machine {
 	m := machine{life: lifeIn(running, plain), control: controlIn(s)}
-	if s == leftover || s == leftoverSettling {
+	if s == commandGone || s == goneSettling {
 		m.life = lifeIn(draining, plain)
 	}
 	return m
@@ -55,55 +55,55 @@ func TestControl(t *testing.T) {
 	table := map[string]map[controlState]string{
 		"stopped": {
 			together: "apart", apart: "apart", keystroke: "keystroke", settling: "settling",
-			leftover: "leftover", leftoverSettling: "leftoverSettling",
+			commandGone: "commandGone", goneSettling: "goneSettling",
 		},
 		"stopped in the foreground": {
 			together: "keystroke; keystroke in 50ms", apart: "keystroke; keystroke in 50ms", keystroke: "keystroke", settling: "settling",
-			leftover: "leftover", leftoverSettling: "leftoverSettling",
+			commandGone: "commandGone", goneSettling: "goneSettling",
 		},
 		"continued": {
 			together: "together", apart: "together", keystroke: "together", settling: "together",
-			leftover: "leftover", leftoverSettling: "leftoverSettling",
+			commandGone: "commandGone", goneSettling: "goneSettling",
 		},
 		"Ctrl-Z": {
 			together: "together", apart: "settling; settle in 5ms", keystroke: "settling; settle in 5ms", settling: "settling",
-			leftover: "leftoverSettling; settle in 5ms", leftoverSettling: "leftoverSettling",
+			commandGone: "goneSettling; settle in 5ms", goneSettling: "goneSettling",
 		},
 		"TSTP": {
 			together: "together; forward TSTP", apart: "settling; forward TSTP; settle in 5ms",
 			keystroke: "settling; forward TSTP; settle in 5ms", settling: "settling; forward TSTP",
-			leftover: "leftoverSettling; settle in 5ms", leftoverSettling: "leftoverSettling",
+			commandGone: "goneSettling; settle in 5ms", goneSettling: "goneSettling",
 		},
 		"CONT": {
 			together: "together; renew; cont in 20ms", apart: "apart; renew; cont in 20ms", keystroke: "keystroke; renew; cont in 20ms",
-			settling: "apart; renew; cont in 20ms", leftover: "leftover; renew", leftoverSettling: "leftover; renew",
+			settling: "apart; renew; cont in 20ms", commandGone: "commandGone; renew", goneSettling: "commandGone; renew",
 		},
 		"contDue": {
 			together: "together", apart: "apart; forward CONT", keystroke: "keystroke; forward CONT", settling: "settling; forward CONT",
-			leftover: "leftover", leftoverSettling: "leftoverSettling",
+			commandGone: "commandGone", goneSettling: "goneSettling",
 		},
 		"keystrokeDue": {
 			together: "together", apart: "apart", keystroke: "apart", settling: "settling",
-			leftover: "leftover", leftoverSettling: "leftoverSettling",
+			commandGone: "commandGone", goneSettling: "goneSettling",
 		},
 		"keystrokeDue in the foreground": {
 			together: "together", apart: "apart", keystroke: "settling; settle in 5ms", settling: "settling",
-			leftover: "leftover", leftoverSettling: "leftoverSettling",
+			commandGone: "commandGone", goneSettling: "goneSettling",
 		},
 		"settled": {
 			together: "together", apart: "apart", keystroke: "keystroke", settling: "apart; suspend",
-			leftover: "leftover", leftoverSettling: "leftover; suspend",
+			commandGone: "commandGone", goneSettling: "commandGone; suspend",
 		},
 		"settled, and resumed": {
 			together: "together", apart: "apart", keystroke: "keystroke", settling: "apart",
-			leftover: "leftover", leftoverSettling: "leftover; suspend",
+			commandGone: "commandGone", goneSettling: "commandGone; suspend",
 		},
 		"exited": {
-			together: "leftover", apart: "leftover", keystroke: "leftover", settling: "leftover", leftover: "leftover", leftoverSettling: "leftover",
+			together: "commandGone", apart: "commandGone", keystroke: "commandGone", settling: "commandGone", commandGone: "commandGone", goneSettling: "commandGone",
 		},
 		"timedOut": { // the tree is being ended
 			together: "together; end, KILL in 5s", apart: "apart; end, KILL in 5s", keystroke: "apart; end, KILL in 5s",
-			settling: "apart; end, KILL in 5s", leftover: "leftover; end, KILL in 5s", leftoverSettling: "leftover; end, KILL in 5s",
+			settling: "apart; end, KILL in 5s", commandGone: "commandGone; end, KILL in 5s", goneSettling: "commandGone; end, KILL in 5s",
 		},
 	}
 	for _, ev := range controlEvents {
@@ -165,8 +165,8 @@ func TestControlStories(t *testing.T) {
 		{"no terminal", true, false, []event{cont}, "together; renew; forward CONT", 1},
 		{"being ended", false, true, []event{typed, byCtrlZ}, "apart", 0},
 		{"ended in between", false, false, []event{byCtrlZ, {kind: timedOut}, later(typed, ms)}, "apart", 0},
-		{"leftovers", false, false, []event{{kind: exited}, typed, {kind: settled}}, "leftover; suspend", 0},
-		{"leftovers, being ended", false, true, []event{{kind: exited}, typed}, "leftover", 0},
+		{"leftovers", false, false, []event{{kind: exited}, typed, {kind: settled}}, "commandGone; suspend", 0},
+		{"leftovers, being ended", false, true, []event{{kind: exited}, typed}, "commandGone", 0},
 		{"a CONT that was heard before its TSTP", false, false, []event{cont, later(event{kind: signalled, signal: tty.TSTP}, ms)}, "together", 0},
 	} {
 		spec := plain

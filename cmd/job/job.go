@@ -1,6 +1,6 @@
 // Package job runs one command under one session, from its start to a definite end. It
 // forwards signals, follows Ctrl-Z and fg, keeps the time limits, ends the command's tree
-// where that has to be, and gives the slots back after that.
+// where required, and gives the slots back after that.
 //
 // Two state machines decide what an event means: life and control (job control). They are
 // data and have no effects of their own. One loop turns what comes from the kernel, the
@@ -28,7 +28,7 @@ type Spec struct {
 	Signal      syscall.Signal
 	KillAfter   time.Duration // from Signal to KILL
 
-	HoldTree      bool // keep the slots until the last descendant has ended
+	HoldTree      bool // keep the slots until the last descendant has ended; excludes EndLeftovers
 	EndLeftovers  bool // end what the command leaves behind
 	NameLeftovers bool // make a record of what is waited for
 	RunOnWhenLost bool // do not end the job when its lease is lost

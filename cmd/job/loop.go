@@ -101,7 +101,7 @@ func (l *loop) next() event {
 			l.later = l.later[1:]
 			return e
 		}
-		t, fires := l.nextTimer()
+		t, due := l.nextTimer()
 		select {
 		case ev := <-l.fromChild:
 			return l.ofChild(ev)
@@ -113,18 +113,18 @@ func (l *loop) next() event {
 			l.later = []event{{kind: treeGone, err: err}}
 		case left := <-l.left:
 			l.later = []event{{kind: leftoversNamed, left: left}}
-		case <-fires:
+		case <-due:
 			l.due[t] = time.Time{}
 			l.later = []event{l.ofTimer(t)}
 		}
 	}
 }
 
-func (l *loop) nextTimer() (first timer, fires <-chan time.Time) {
+func (l *loop) nextTimer() (first timer, due <-chan time.Time) {
 	var at time.Time
-	for t, due := range l.due {
-		if !due.IsZero() && (at.IsZero() || due.Before(at)) {
-			first, at = timer(t), due
+	for t, then := range l.due {
+		if !then.IsZero() && (at.IsZero() || then.Before(at)) {
+			first, at = timer(t), then
 		}
 	}
 	if at.IsZero() {

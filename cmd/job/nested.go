@@ -45,9 +45,9 @@ func Outer(pool lease.Pool, self procwatch.ID, inherits func(*lease.Lease) bool)
 func isAround(l *lease.Lease, above []procwatch.ID) bool {
 	for _, a := range above {
 		p := lease.Process(a)
-		notYet := l.Child == nil // recorded
+		recorded := l.Child != nil
 		switch {
-		case !notYet && p == *l.Child, p == l.Owner && notYet:
+		case recorded && p == *l.Child, !recorded && p == l.Owner:
 			return startedIn(l, above) || slices.ContainsFunc(above, func(a procwatch.ID) bool { return a.Marked(Mark(l.ID)) })
 		case p == l.Owner && startedIn(l, above):
 			return true

@@ -22,7 +22,7 @@ const (
 )
 
 // Request is told of a TSTP, and reports whether it stands: a CONT that was sent later may
-// have come first. Not before one that was typed: fg and Ctrl-Z come in that order.
+// have come first. A typed one always stands, because fg and Ctrl-Z come in that order.
 func (s *Suspension) Request(now time.Time, typed bool) bool {
 	if now.Sub(s.resumed) < reorderWindow && !typed {
 		return false
@@ -48,7 +48,8 @@ func (s *Suspension) Take() bool {
 }
 
 // Follow does what a signal requests of a process that has no command: it calls suspend
-// where this process is to be suspended, and returns the signal that ends it, or 0.
+// where this process is to be suspended, and returns the signal that ends it, or 0. It waits
+// for a CONT itself, because its callers have no loop in which they could.
 func (s *Suspension) Follow(sig syscall.Signal, next <-chan syscall.Signal, suspend func()) (ended syscall.Signal) {
 	switch ClassOf(sig, Alone) {
 	case Resume:

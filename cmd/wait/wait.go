@@ -174,16 +174,14 @@ func (w *Waiter) Answerable(ctx context.Context, gated bool, check func() error)
 // Pool reads the pool before anything else is done with it. A request that waits for a slot
 // waits for the server, too; one that does not wait does not wait for the pool's lock either.
 func (w *Waiter) Pool(ctx context.Context) (lease.Pool, error) {
-	if w.Remote && w.AtMost != 0 {
-		var cancel context.CancelFunc
+	cancel := context.CancelFunc(func() {})
+	switch {
+	case w.Remote && w.AtMost != 0:
 		ctx, cancel = w.allowed(ctx, false)
-		defer cancel()
-	}
-	if !w.Remote && w.AtMost == 0 {
-		var cancel context.CancelFunc
+	case !w.Remote && w.AtMost == 0:
 		ctx, cancel = context.WithTimeout(ctx, firstTry)
-		defer cancel()
 	}
+	defer cancel()
 	pool, err := await(ctx, w, waitingFor{returns: true}, func(ctx context.Context) (p lease.Pool, err error) {
 		read := func(ctx context.Context) (err error) {
 			p, err = w.Store.Summary(ctx, w.Request.Pool, lease.Ticket{})
@@ -223,8 +221,9 @@ func (w *Waiter) withState(err error) error {
 	if !errors.As(err, &busy) {
 		return err
 	}
-	if out := (*lease.UnreachableError)(nil); w.AtMost == 0 && errors.As(busy.Err, &out) {
-		return out // there was no answer, so nobody knows whether a slot is free
+	var outage *lease.UnreachableError
+	if w.AtMost == 0 && errors.As(busy.Err, &outage) {
+		return outage // there was no answer, so nobody knows whether a slot is free
 	}
 	if errors.As(err, new(*lease.LockHeldError)) { // the pool cannot be read
 		return &BusyError{Err: err, Request: w.Request}

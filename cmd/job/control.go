@@ -75,7 +75,7 @@ func (c control) consider(at time.Time, by syscall.Signal, foreground bool) (con
 		return c.followIfSeen(at, by, foreground)
 	}
 	c.state, c.by = keystroke, by
-	return c, []effect{after(keystrokeTimer, keystrokeDelay)}
+	return c, []effect{fireIn(keystrokeTimer, keystrokeDelay)}
 }
 
 // followIfSeen has this process suspended after the command, if the shell is to see that.
@@ -90,7 +90,7 @@ func (c control) followIfSeen(at time.Time, by syscall.Signal, foreground bool) 
 func (c control) settle(s controlState) (control, []effect) {
 	c.suspension.Take()
 	c.state = s
-	return c, []effect{after(settleTimer, tty.ContGrace)}
+	return c, []effect{fireIn(settleTimer, tty.ContGrace)}
 }
 
 func (c control) requested(at time.Time) bool {
@@ -154,7 +154,7 @@ func (c control) resume(e event) (control, []effect) {
 		return c, append(effects, effect{do: forward, signal: e.signal})
 	}
 	c.atCont = c.stops
-	return c, append(effects, after(contTimer, contDelay))
+	return c, append(effects, fireIn(contTimer, contDelay))
 }
 
 // contDue: the command is continued, unless the CONT that this process got was for both, as

@@ -39,12 +39,12 @@ func (l life) started(e event) (life, []effect) {
 	switch l.state {
 	case starting:
 		l.state, l.busyAt = running, e.clock
-		effects := []effect{{do: tell, record: Record{Kind: Started}}, {do: bind}}
+		effects := []effect{{do: report, record: Record{Kind: Started}}, {do: bind}}
 		if l.Timeout > 0 {
-			effects = append(effects, after(timeoutTimer, l.Timeout))
+			effects = append(effects, fireIn(timeoutTimer, l.Timeout))
 		}
 		if l.IdleTimeout > 0 {
-			effects = append(effects, after(idleTimer, l.IdleTimeout))
+			effects = append(effects, fireIn(idleTimer, l.IdleTimeout))
 		}
 		return l, effects
 	default:
@@ -67,12 +67,11 @@ func (l life) exited(e event) (life, []effect) {
 		l.state = draining
 		return l, []effect{{do: waitTree}}
 	case l.state == running && l.EndLeftovers:
-		l.state = draining
-		l, effects := l.end(e.at, nil, l.KillAfter)
+		cleared, effects := l.clear(e.at, nil, l.KillAfter)
 		if l.NameLeftovers && l.KillAfter > nameLeftoversAfter {
 			effects = append(effects, effect{do: nameLeftovers, after: nameLeftoversAfter})
 		}
-		return l, effects
+		return cleared, effects
 	default:
 		l.state = done
 	}
@@ -124,7 +123,7 @@ func (l life) renewed(e event) (life, []effect) {
 	}
 	var effects []effect
 	if e.err != nil {
-		effects = append(effects, effect{do: tell, record: Record{Kind: HeartbeatFailed, Err: e.err}})
+		effects = append(effects, effect{do: report, record: Record{Kind: HeartbeatFailed, Err: e.err}})
 	}
 	l, more := l.checkIdle(e)
 	return l, append(effects, more...)
@@ -137,9 +136,9 @@ func (l life) checkIdle(e event) (life, []effect) {
 	l.busyAt = max(l.busyAt, e.keepalive)
 	switch left := l.busyAt.Add(l.IdleTimeout).Sub(e.clock); {
 	case left > 0:
-		return l, []effect{after(idleTimer, left)}
+		return l, []effect{fireIn(idleTimer, left)}
 	case e.err != nil: // the job may have been busy, and the store could not tell
-		return l, []effect{after(idleTimer, time.Second)}
+		return l, []effect{fireIn(idleTimer, time.Second)}
 	default:
 		return l.end(e.at, &TimeLimitError{"--idle-timeout", l.IdleTimeout, l.Signal, l.KillAfter}, l.KillAfter)
 	}
@@ -152,9 +151,9 @@ func (l life) lost(e event) (life, []effect) {
 	case starting, done:
 		return l, nil
 	}
-	l, effects := l.checkIdle(e)
+	l, effects := l.checkIdle(e) // the event may bring a keepalive, too
 	if l.RunOnWhenLost {
-		return l, append(effects, effect{do: tell, record: Record{Kind: Lost, Err: e.err}})
+		return l, append(effects, effect{do: report, record: Record{Kind: Lost, Err: e.err}})
 	}
 	l, more := l.end(e.at, e.err, e.grace)
 	return l, append(effects, more...)
@@ -165,14 +164,14 @@ func (l life) regained(e event) (life, []effect) {
 	l, effects := l.renewed(e)
 	switch l.state {
 	case running, draining:
-		return l, append([]effect{{do: tell, record: Record{Kind: Regained}}}, effects...)
+		return l, append([]effect{{do: report, record: Record{Kind: Regained}}}, effects...)
 	default:
 		return l, effects
 	}
 }
 
-// told: the job is to end, as 'berth stop' requests.
-func (l life) told(e event) (life, []effect) {
+// stopRequested: the job is to end, as 'berth stop' requests.
+func (l life) stopRequested(e event) (life, []effect) {
 	grace := l.KillAfter
 	if e.stop.KillAfter != nil {
 		grace = *e.stop.KillAfter
@@ -192,7 +191,7 @@ func (l life) treeGone(e event) (life, []effect) {
 		return l, nil
 	}
 	if e.err != nil {
-		effects = append(effects, effect{do: tell, record: Record{Kind: EndFailed, Err: e.err}})
+		effects = append(effects, effect{do: report, record: Record{Kind: EndFailed, Err: e.err}})
 	}
 	return l, effects
 }
@@ -201,7 +200,7 @@ func (l life) treeGone(e event) (life, []effect) {
 func (l life) leftoversNamed(e event) (life, []effect) {
 	switch {
 	case l.state == clearing && len(e.left) > 0:
-		return l, []effect{{do: tell, record: Record{Kind: Leftovers, Left: e.left}}}
+		return l, []effect{{do: report, record: Record{Kind: Leftovers, Left: e.left}}}
 	default:
 		return l, nil
 	}
@@ -215,8 +214,7 @@ func (l life) end(at time.Time, why error, grace time.Duration) (life, []effect)
 		l.state, l.killAt, l.result.Why, l.result.First = ending, killAt, why, firstSignal(l.Signal, grace)
 		return l, []effect{{do: endTree, signal: l.Signal, after: grace}}
 	case draining:
-		l.state, l.killAt, l.result.Why = clearing, killAt, why
-		return l, []effect{{do: endTree, signal: l.Signal, after: grace}}
+		return l.clear(at, why, grace)
 	case ending, reaping, clearing:
 		if !killAt.Before(l.killAt) {
 			return l, nil
@@ -226,6 +224,12 @@ func (l life) end(at time.Time, why error, grace time.Duration) (life, []effect)
 	default:
 		return l, nil
 	}
+}
+
+// clear ends what the command has left.
+func (l life) clear(at time.Time, why error, grace time.Duration) (life, []effect) {
+	l.state, l.killAt, l.result.Why = clearing, at.Add(grace), why
+	return l, []effect{{do: endTree, signal: l.Signal, after: grace}}
 }
 
 // firstSignal is what the end of a tree sends first.

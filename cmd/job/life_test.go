@@ -18,7 +18,7 @@ import (
 var stateNames = [states]string{"starting", "running", "ending", "reaping", "draining", "clearing", "done"}
 
 var kindNames = [eventKinds]string{
-	"nothing", "started", "stopped", "continued", "exited", "signalled", "renewed", "lost", "regained", "told", "treeGone",
+	"nothing", "started", "stopped", "continued", "exited", "signalled", "renewed", "lost", "regained", "stopRequested", "treeGone",
 	"timedOut", "idleOver", "leftoversNamed", "contDue", "keystrokeDue", "settled",
 }
 
@@ -44,8 +44,8 @@ func (f effect) String() string {
 		return fmt.Sprintf("KILL in %v", f.after)
 	case nameLeftovers:
 		return fmt.Sprintf("name leftovers in %v", f.after)
-	case tell:
-		return "tell " + recordNames[f.record.Kind]
+	case report:
+		return "report " + recordNames[f.record.Kind]
 	default:
 		return map[deed]string{bind: "bind", renew: "renew", suspendSelf: "suspend", waitTree: "wait"}[f.do]
 	}
@@ -94,7 +94,7 @@ var lifeEvents = []struct {
 	{"failed", event{kind: renewed, err: syscall.EIO}},
 	{"lost", event{kind: lost, err: lease.ErrLost, grace: 2 * time.Second}},
 	{"regained", event{kind: regained}},
-	{"told", event{kind: told, stop: &lease.Stop{KillAfter: new(time.Duration)}}},
+	{"stopRequested", event{kind: stopRequested, stop: &lease.Stop{KillAfter: new(time.Duration)}}},
 	{"treeGone", event{kind: treeGone}},
 	{"notEnded", event{kind: treeGone, err: syscall.EPERM}},
 	{"leftoversNamed", event{kind: leftoversNamed, left: []string{"sleep"}}},
@@ -105,7 +105,7 @@ var lifeEvents = []struct {
 func TestLife(t *testing.T) {
 	table := map[string]map[state]string{
 		"started": {
-			starting: "running; tell started; bind", running: "running", ending: "ending", reaping: "reaping",
+			starting: "running; report started; bind", running: "running", ending: "ending", reaping: "reaping",
 			draining: "draining", clearing: "clearing", done: "done",
 		},
 		"exited": {
@@ -129,18 +129,18 @@ func TestLife(t *testing.T) {
 			draining: "draining", clearing: "clearing", done: "done",
 		},
 		"failed": {
-			starting: "starting", running: "running; tell heartbeat failed", ending: "ending; tell heartbeat failed",
-			reaping: "reaping; tell heartbeat failed", draining: "draining; tell heartbeat failed", clearing: "clearing; tell heartbeat failed", done: "done",
+			starting: "starting", running: "running; report heartbeat failed", ending: "ending; report heartbeat failed",
+			reaping: "reaping; report heartbeat failed", draining: "draining; report heartbeat failed", clearing: "clearing; report heartbeat failed", done: "done",
 		},
 		"lost": {
 			starting: "starting", running: "ending; end, KILL in 2s", ending: "ending; KILL in 2s", reaping: "reaping; KILL in 2s",
 			draining: "clearing; end, KILL in 2s", clearing: "clearing; KILL in 2s", done: "done",
 		},
 		"regained": {
-			starting: "starting", running: "running; tell regained", ending: "ending", reaping: "reaping",
-			draining: "draining; tell regained", clearing: "clearing", done: "done",
+			starting: "starting", running: "running; report regained", ending: "ending", reaping: "reaping",
+			draining: "draining; report regained", clearing: "clearing", done: "done",
 		},
-		"told": {
+		"stopRequested": {
 			starting: "starting", running: "ending; end, KILL in 0s", ending: "ending; KILL in 0s", reaping: "reaping; KILL in 0s",
 			draining: "clearing; end, KILL in 0s", clearing: "clearing; KILL in 0s", done: "done",
 		},
@@ -149,13 +149,13 @@ func TestLife(t *testing.T) {
 			draining: "done", clearing: "done", done: "done",
 		},
 		"notEnded": {
-			starting: "starting", running: "running", ending: "reaping; tell end failed",
-			reaping: "reaping", draining: "done; tell end failed",
-			clearing: "done; tell end failed", done: "done",
+			starting: "starting", running: "running", ending: "reaping; report end failed",
+			reaping: "reaping", draining: "done; report end failed",
+			clearing: "done; report end failed", done: "done",
 		},
 		"leftoversNamed": {
 			starting: "starting", running: "running", ending: "ending", reaping: "reaping",
-			draining: "draining", clearing: "clearing; tell leftovers", done: "done",
+			draining: "draining", clearing: "clearing; report leftovers", done: "done",
 		},
 	}
 	for _, ev := range lifeEvents {
@@ -200,20 +200,20 @@ func TestLifeOfASpec(t *testing.T) {
 		e    event
 		want string
 	}{
-		{"--timeout", with(func(s *Spec) { s.Timeout = time.Hour }), starting, started, event{}, "running; tell started; bind; timeout in 1h0m0s"},
-		{"--idle-timeout", with(func(s *Spec) { s.IdleTimeout = time.Hour }), starting, started, event{}, "running; tell started; bind; idle in 1h0m0s"},
+		{"--timeout", with(func(s *Spec) { s.Timeout = time.Hour }), starting, started, event{}, "running; report started; bind; timeout in 1h0m0s"},
+		{"--idle-timeout", with(func(s *Spec) { s.IdleTimeout = time.Hour }), starting, started, event{}, "running; report started; bind; idle in 1h0m0s"},
 		{"--hold tree", with(func(s *Spec) { s.HoldTree = true }), running, exited, event{}, "draining; wait"},
 		{"--hold tree, being ended", with(func(s *Spec) { s.HoldTree = true }), ending, exited, event{}, "clearing"},
 		{"--leftovers kill", with(func(s *Spec) { s.EndLeftovers = true }), running, exited, event{}, "clearing; end, KILL in 5s"},
 		{"--leftovers kill", with(func(s *Spec) { s.EndLeftovers, s.NameLeftovers = true, true }), running, exited, event{}, "clearing; end, KILL in 5s; name leftovers in 1s"},
 		{"--leftovers kill, soon", with(func(s *Spec) { s.EndLeftovers, s.NameLeftovers, s.KillAfter = true, true, time.Second }), running, exited, event{}, "clearing; end, KILL in 1s"},
-		{"--on-lost warn", with(func(s *Spec) { s.RunOnWhenLost = true }), running, lost, event{err: lease.ErrLost}, "running; tell lost"},
-		{"no grace of its own", plain, running, told, event{stop: stop}, "ending; end, KILL in 5s"},
+		{"--on-lost warn", with(func(s *Spec) { s.RunOnWhenLost = true }), running, lost, event{err: lease.ErrLost}, "running; report lost"},
+		{"no grace of its own", plain, running, stopRequested, event{stop: stop}, "ending; end, KILL in 5s"},
 		{"a longer grace", plain, ending, lost, event{grace: time.Minute}, "ending"},
 		{"busy", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 140, keepalive: 120}, "running; idle in 30ns"},
 		{"busy before that", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 140, keepalive: 90}, "running; idle in 10ns"},
 		{"idle", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 150}, "ending; end, KILL in 5s"},
-		{"idle, or cut off", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 150, err: syscall.EIO}, "running; tell heartbeat failed; idle in 1s"},
+		{"idle, or cut off", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 150, err: syscall.EIO}, "running; report heartbeat failed; idle in 1s"},
 	} {
 		c.e.kind, c.e.at = c.kind, now
 		m, effects := machine{life: lifeIn(c.from, c.spec)}.on(c.e)
@@ -250,10 +250,10 @@ func TestEndOfAnEndedTree(t *testing.T) {
 	}
 }
 
-// TestResult: the first reason to end a job is the one that is told, and a command that
+// TestResult: the first reason to end a job is the one that is reported, and a command that
 // was ended has the signal that it got first.
 func TestResult(t *testing.T) {
-	stop := event{kind: told, stop: &lease.Stop{Reason: "maintenance"}}
+	stop := event{kind: stopRequested, stop: &lease.Stop{Reason: "maintenance"}}
 	for _, c := range []struct {
 		name   string
 		from   state

@@ -35,7 +35,7 @@ func Run(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks ..
 	}
 	l.close()
 	r := l.life.result
-	l.tell(Record{Kind: Ended, Code: r.Code, Signal: r.Signal, Err: r.Why})
+	l.report(Record{Kind: Ended, Code: r.Code, Signal: r.Signal, Err: r.Why})
 	return r, nil
 }
 
@@ -147,7 +147,7 @@ func (l *loop) ofChild(ev procwatch.Event) event {
 // ofSession has a request to end the job come before the renewal that has found it.
 func (l *loop) ofSession(ev limiter.Event) (all []event) {
 	if ev.Stop != nil {
-		all = append(all, event{kind: told, stop: ev.Stop})
+		all = append(all, event{kind: stopRequested, stop: ev.Stop})
 	}
 	e := event{kind: renewed, clock: l.in.Clock(), keepalive: ev.Keepalive, grace: ev.Grace, err: ev.Err}
 	switch ev.Kind {
@@ -200,7 +200,7 @@ var performs = [deeds]func(*loop, effect){
 	nameLeftovers: func(l *loop, f effect) { // on another goroutine: reading all processes takes long on a busy machine
 		time.AfterFunc(f.after, func() { l.left <- l.child.Left() })
 	},
-	tell: func(l *loop, f effect) { l.tell(f.record) },
+	report: func(l *loop, f effect) { l.report(f.record) },
 }
 
 func (l *loop) bind() {
@@ -208,7 +208,7 @@ func (l *loop) bind() {
 		return
 	}
 	if err := l.session.Bind(l.ctx, lease.Process(l.child.ID())); err != nil {
-		l.tell(Record{Kind: NotRecorded, Err: err})
+		l.report(Record{Kind: NotRecorded, Err: err})
 	}
 }
 
@@ -220,7 +220,7 @@ func (l *loop) renew() {
 
 func (l *loop) forward(sig syscall.Signal) {
 	if err := l.child.Signal(sig); err != nil {
-		l.tell(Record{Kind: NotForwarded, Signal: sig, Err: err})
+		l.report(Record{Kind: NotForwarded, Signal: sig, Err: err})
 	}
 }
 
@@ -230,7 +230,7 @@ func (l *loop) suspend() {
 		return
 	}
 	if err := l.session.Suspend(l.in.Suspend); err != nil {
-		l.tell(Record{Kind: NotExtended, Err: err})
+		l.report(Record{Kind: NotExtended, Err: err})
 	}
 }
 
@@ -241,13 +241,13 @@ func (l *loop) close() {
 	}
 	switch err := l.session.Close(context.WithoutCancel(l.ctx)); {
 	case err == nil:
-		l.tell(Record{Kind: Released})
+		l.report(Record{Kind: Released})
 	case !errors.Is(err, lease.ErrLost):
-		l.tell(Record{Kind: NotReleased, Err: err})
+		l.report(Record{Kind: NotReleased, Err: err})
 	}
 }
 
-func (l *loop) tell(r Record) {
+func (l *loop) report(r Record) {
 	r.Time, r.PID = time.Now(), l.child.ID().PID
 	if l.session != nil {
 		held := l.session.Lease()

@@ -42,7 +42,7 @@ func TestCommandFirst(t *testing.T) {
 		for range 3 {
 			seen[l.next().kind] = true
 		}
-		if !seen[contDue] || !seen[treeGone] || !seen[told] || !seen[renewed] {
+		if !seen[contDue] || !seen[treeGone] || !seen[stopRequested] || !seen[renewed] {
 			t.Fatalf("of the others came %v", seen)
 		}
 	}

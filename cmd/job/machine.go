@@ -47,7 +47,7 @@ const (
 	renewed
 	lost
 	regained
-	told
+	stopRequested
 	treeGone
 	timedOut
 	idleOver
@@ -79,7 +79,7 @@ const (
 	killTree                  // sends KILL to the tree after that time
 	waitTree                  // waits until nothing is left of the tree
 	nameLeftovers             // finds out after that time what the leftovers are
-	tell                      // gives the record to the sinks
+	report                    // gives the record to the sinks
 	deeds                     // how many there are
 )
 
@@ -100,11 +100,11 @@ var fires = [timers]eventKind{
 	keystrokeTimer: keystrokeDue, settleTimer: settled,
 }
 
-func after(t timer, d time.Duration) effect { return effect{do: setTimer, timer: t, after: d} }
+func fireIn(t timer, d time.Duration) effect { return effect{do: setTimer, timer: t, after: d} }
 
 var ofLife = [eventKinds]func(life, event) (life, []effect){
 	started: life.started, exited: life.exited, renewed: life.renewed, lost: life.lost, regained: life.regained,
-	told: life.told, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, leftoversNamed: life.leftoversNamed,
+	stopRequested: life.stopRequested, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, leftoversNamed: life.leftoversNamed,
 }
 
 var ofControl = [eventKinds]func(control, event) (control, []effect){
@@ -133,7 +133,7 @@ func (m machine) on(e event) (machine, []effect) {
 	if toLife != nil {
 		m.life, effects = toLife(m.life, e)
 	}
-	if m.life.ends() {
+	if m.life.ends() && !m.control.ending {
 		m.control = m.control.endBegun()
 	}
 	if toControl != nil {

@@ -99,7 +99,7 @@ func (r *runner) catch() {
 	if r.spec.Request.Gates != "" {
 		first = []os.Signal{tty.CONT}
 	}
-	r.signals.Start(first, tty.Fatal, r.mark)
+	r.signals.Start(first, tty.BeforeStart, r.mark)
 }
 
 // mark shows 'berth stop' which job this is. Without the mark a request to stop takes longer.

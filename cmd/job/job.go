@@ -36,7 +36,7 @@ type Spec struct {
 
 // Inputs are what a job needs of the process that it runs in.
 type Inputs struct {
-	Signals *tty.Signals         // tty.Fatal are caught already
+	Signals *tty.Signals         // tty.BeforeStart are caught already
 	Suspend func()               // suspends this process, not within a call to the store
 	Clock   func() clock.Instant // on which keepalives are counted
 }

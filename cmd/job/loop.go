@@ -28,7 +28,7 @@ func Run(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks ..
 	l.child, l.fromChild = child, child.Events()
 	l.terminal = tty.NewTerminal()
 	l.machine.control.terminal = l.terminal.Exists()
-	in.Signals.Catch(tty.Others)
+	in.Signals.Catch(tty.AfterStart)
 	l.handle(event{kind: started, clock: in.Clock()})
 	for l.life.state != done {
 		l.handle(l.next())

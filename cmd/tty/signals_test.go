@@ -32,7 +32,7 @@ func TestClassOf(t *testing.T) {
 			}
 		}
 	}
-	for _, sig := range slices.Concat(Fatal, Others) {
+	for _, sig := range slices.Concat(BeforeStart, AfterStart) {
 		if _, ok := classes[sig.(syscall.Signal)]; !ok {
 			t.Errorf("%v is caught and has no class", sig)
 		}
@@ -79,7 +79,7 @@ func TestSignalsAreNotLost(t *testing.T) {
 
 // TestSignalNames: a signal that is caught has a name that a person can type.
 func TestSignalNames(t *testing.T) {
-	for _, s := range slices.Concat(Fatal, Others) {
+	for _, s := range slices.Concat(BeforeStart, AfterStart) {
 		sig := s.(syscall.Signal)
 		if got, err := ParseSignal(SignalName(sig)); err != nil || got != sig {
 			t.Errorf("%v is called %s, which is %v, %v", sig, SignalName(sig), got, err)

@@ -29,12 +29,12 @@ const (
 
 const canCatch = true
 
-// Fatal signals would end or suspend berth, so they are caught before there is a child.
-// The Others are caught after its start: each costs a round trip to a thread of the
-// runtime, which drops them until then.
+// The signals BeforeStart would end or suspend berth, so they are caught before there is a
+// child. Those AfterStart are caught after its start: each costs a round trip to a thread of
+// the runtime, which drops them until then.
 var (
-	Fatal  = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, TSTP}
-	Others = []os.Signal{
+	BeforeStart = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, TSTP}
+	AfterStart  = []os.Signal{
 		CONT, WINCH, USR1, USR2,
 		syscall.SIGALRM, // the runtime would swallow the time limit of 'perl -e "alarm 9; exec …"'
 	}

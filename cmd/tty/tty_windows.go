@@ -19,7 +19,7 @@ const (
 
 const canCatch = false
 
-var Fatal, Others []os.Signal
+var BeforeStart, AfterStart []os.Signal
 
 type Terminal struct{}
 

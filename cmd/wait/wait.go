@@ -79,7 +79,7 @@ func (w *Waiter) Acquire(ctx context.Context) (*limiter.Session, error) {
 		w.Catch()
 	}
 	w.Signals.Ready()
-	w.Signals.Catch(tty.Others)
+	w.Signals.Catch(tty.AfterStart)
 	own := before.verdict.Own
 	gated := w.Request.Gates != "" || own.Gates != ""
 	if own.Gates != "" { // better now than after an hour in the line

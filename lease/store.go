@@ -41,7 +41,7 @@ type Store interface {
 	// a holder can be. After any other error the message may still arrive.
 	Tell(ctx context.Context, id string, m Message) (Entry, error)
 
-	// Clock is the present on the store's clock, which nobody can set.
+	// Clock is the present on the store's clock, which no user can set.
 	Clock() clock.Instant
 }
 
@@ -51,7 +51,7 @@ type Store interface {
 // When the slots of a place get free, it depends on the store whether they are taken by
 // its next TryAcquire, or are granted at once and TryAcquire only returns them. A request
 // with a higher priority that comes in between is first in the one case and finds the
-// pool full in the other. Nobody else comes before the place in either.
+// pool full in the other. No other request comes before the place in either.
 type Place interface {
 	Ticket() Ticket
 

@@ -1,5 +1,5 @@
 // Package clock keeps moments and durations apart: an Instant is a moment on one
-// clock, and it has the boot clock, which nobody can set.
+// clock, and it has the boot clock, which no user can set.
 package clock
 
 import (

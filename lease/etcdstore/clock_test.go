@@ -11,8 +11,8 @@ import (
 	"berth/lease/storetest/engine"
 )
 
-// TestKeepaliveByAnotherClock: a keepalive counts as one of the time between two looks of
-// who holds the lease, also when a clock was set in between. One of an hour ago would have
+// TestKeepaliveByAnotherClock: a keepalive counts as one of the time between two readings
+// by the holder of the lease, also when a clock was set in between. One of an hour ago would have
 // a busy job ended as idle, one that is still to come would spare one that hangs.
 func TestKeepaliveByAnotherClock(t *testing.T) {
 	s := open(t, "", engine.Etcd(t))

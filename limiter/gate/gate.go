@@ -8,7 +8,7 @@
 // gate. It keeps no time of its own: the caller decides when to ask again, and
 // carries the CPU counters of one caller to the next.
 //
-// It is not a reservation. Two callers who ask at once get the same answer;
+// It is not a reservation. Two callers that ask at once get the same answer;
 // that only the head of a line asks is the caller's business.
 package gate
 

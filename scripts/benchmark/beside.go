@@ -164,10 +164,10 @@ func (e etcdAsk) state() (s etcdState, err error) {
 	return etcdState{got.Header.Revision, len(list.Leases)}, nil
 }
 
-// settled waits until nobody writes any more: what jobs run is told a moment later.
+// settled waits until nothing is written any more: what jobs run is told a moment later.
 func (e etcdAsk) settled() error {
 	last := etcdState{}
-	return e.until("an etcd to which nobody writes", 300*time.Millisecond, time.Minute, func() (bool, error) {
+	return e.until("an etcd to which nothing is written", 300*time.Millisecond, time.Minute, func() (bool, error) {
 		now, err := e.state()
 		same := now == last
 		last = now

@@ -15,7 +15,7 @@ import (
 	"berth/limiter"
 )
 
-// What many who only hold or wait cost a Redis while nothing happens: they renew, and
+// What many that only hold or wait cost a Redis while nothing happens: they renew, and
 // they show that they still wait.
 
 // idlers hold and wait as 'berth run' does, each with a store, and so connections, of
@@ -27,7 +27,7 @@ type idlers struct {
 	reading sync.WaitGroup // of what becomes of renewals
 	waiting sync.WaitGroup
 	failed  atomic.Int64 // renewals
-	granted atomic.Int64 // waiters that got a slot, which nobody gives back
+	granted atomic.Int64 // waiters that got a slot, which none gives back
 }
 
 const idlePool = "idle"
@@ -71,7 +71,7 @@ func (b *bench) remoteIdle() (err error) {
 	part := float64(after-before) / float64(wall)
 	failed, granted := all.failed.Load(), all.granted.Load()
 	if failed+granted > 0 {
-		b.notef("among the idle, %d renewals failed and %d waiters got a slot that nobody gave back", failed, granted)
+		b.notef("among the idle, %d renewals failed and %d waiters got a slot that none gave back", failed, granted)
 	}
 	figure := share(part)
 	if !whole || failed+granted > 0 {
@@ -89,7 +89,7 @@ func (b *bench) remoteIdle() (err error) {
 func share(part float64) string { return fmt.Sprintf("%.1f %%", 100*part) }
 
 // gatherAtMost is how long they may take to come. Those of a server that is too slow
-// for them would come for ever, for who is dropped has to come again.
+// for them would come for ever, for one that is dropped has to come again.
 const gatherAtMost = time.Minute
 
 // gather has them come evenly over one heartbeat, as they would be after a while: all

@@ -297,8 +297,8 @@ func (b *bench) waiters() error {
 		}
 	}
 	berth, flock := costs["berth"], costs["flock"]
-	// Less than one tick of the clock that times(2) counts in is what everybody
-	// else would see as 0.
+	// Less than one tick of the clock that times(2) counts in is what every other
+	// process would see as 0.
 	b.rows = append(b.rows, row{
 		fmt.Sprintf("CPU of the whole line, %d waiting, %v", b.line, b.watched),
 		ms(float64(berth.cpu)), "flock " + ms(float64(flock.cpu)), "", "0 (below one tick, 10 ms)", yes(berth.cpu < 10*time.Millisecond),

@@ -317,7 +317,7 @@ func (b *bench) gatedWaiters() error {
 	}); err != nil {
 		return err
 	}
-	// Whoever arrived last has looked around for a while by then.
+	// The last to arrive has read the pool for a while by then.
 	if err := b.sleep(5 * time.Second); err != nil {
 		return err
 	}

@@ -88,8 +88,8 @@ func burn() error {
 	}
 }
 
-// eat uses memory and hardly any CPU. It grows over a while, as programs do: who
-// looks right after a start sees less than the job will use.
+// eat uses memory and hardly any CPU. It grows over a while, as programs do: a
+// reading right after a start sees less than the job will use.
 func eat() error {
 	_, err := grow(eatMemory, eatGrows)
 	time.Sleep(eatHolds)
@@ -125,13 +125,13 @@ type step struct {
 	jobs int
 }
 
-// roll is who is at work in one run.
+// roll is the jobs that are at work in one run.
 type roll struct {
 	socket   string
 	listener int
 	began    time.Time
 	closing  atomic.Bool
-	gone     chan struct{} // closed when nobody can join any more, and all have left
+	gone     chan struct{} // closed when no job can join any more, and all have left
 
 	steps   []step
 	done    int           // jobs that ended well
@@ -154,7 +154,7 @@ func newRoll(socket string) (*roll, error) {
 
 // watch counts in the order in which things happened, also when it comes late
 // to see them: otherwise a job that took the place of one that ended would count
-// as beside it. Whoever has connected when poll returns did so after all ends
+// as beside it. A job that has connected when poll returns did so after all ends
 // that poll returned as well or before; so ends go first, and one connection,
 // the oldest, is taken at a time.
 func (r *roll) watch() {
@@ -233,7 +233,7 @@ type settled struct {
 }
 
 // settle looks at the time from the 10th second, or in a short run the middle,
-// to the last start: before it the number still rises, and afterwards nobody is
+// to the last start: before it the number still rises, and afterwards none is
 // left to start.
 func (r *roll) settle() settled {
 	s := settled{to: r.started, least: r.most()}

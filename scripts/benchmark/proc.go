@@ -20,7 +20,7 @@ import (
 )
 
 // procs are the processes that we started and have not collected yet. A pid in
-// it is ours until it is collected, so a signal never reaches anybody else.
+// it is ours until it is collected, so a signal never reaches another process.
 type procs struct {
 	ctx  context.Context
 	null *os.File
@@ -127,7 +127,7 @@ func (p *procs) collect(pid int) (syscall.WaitStatus, error) {
 	return status, err
 }
 
-// said is the last that anybody wrote to stderr.
+// said is the last that any of them wrote to stderr.
 func (p *procs) said() string {
 	text, _ := os.ReadFile(p.log.Name())
 	text = bytes.TrimSpace(text)
@@ -184,7 +184,7 @@ func (p *procs) endAll() error {
 				break
 			}
 		}
-		// Nobody but us collects these, so the pids stay theirs.
+		// Only we collect these, so the pids stay theirs.
 		for _, pid := range children() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}

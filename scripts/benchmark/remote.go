@@ -76,7 +76,7 @@ func (b *bench) redis() (r redisServer, err error) {
 	if err := b.listening(port); err != nil {
 		return r, err
 	}
-	return r, forgotNobody(r.addr)
+	return r, forgotNone(r.addr)
 }
 
 // etcd starts one member and returns its port.
@@ -102,9 +102,9 @@ func (b *bench) etcd() (string, error) {
 
 var runID = regexp.MustCompile(`run_id:([0-9a-f]+)`)
 
-// forgotNobody has a new Redis take itself for one that has forgotten nobody: else nobody
+// forgotNone has a new Redis take itself for one that has forgotten no holder: else no job
 // starts for as long as a lease holds.
-func forgotNobody(addr string) error {
+func forgotNone(addr string) error {
 	c, err := dialRedis(addr)
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (b *bench) remoteOf(name string, flags ...string) (tool, error) {
 	return b.berthTool(flags...)
 }
 
-// remoteStart is the whole process, when nobody else is there.
+// remoteStart is the whole process, when no other is there.
 func (b *bench) remoteStart() error {
 	names := []string{"etcdctl lock", "redis", "etcd", "berth"}
 	var tools []tool
@@ -218,7 +218,7 @@ func (b *bench) remoteHandover() error {
 	return nil
 }
 
-// standingAtEtcd counts those who wait for etcdctl's lock: all but its holder.
+// standingAtEtcd counts those that wait for etcdctl's lock: all but its holder.
 func (b *bench) standingAtEtcd(t tool) (int, error) {
 	text, err := b.output(t, t.words[0], "get", "--prefix", "x/", "--keys-only")
 	return len(strings.Fields(string(text))) - 1, err

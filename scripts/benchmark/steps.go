@@ -28,7 +28,7 @@ const (
 type figure struct {
 	what  string
 	goal  time.Duration // 0: none
-	alone bool          // whoever holds has no part in it
+	alone bool          // other holders have no part in it
 	by    []series
 }
 
@@ -121,7 +121,7 @@ func (b *bench) redisCrowds(r redisServer) (crowds []*crowd, done func(), err er
 	done = func() { _ = s.Close() }
 	for _, n := range b.beside {
 		// With an ordinary TTL first: a server that does not know whether it has forgotten
-		// somebody lets nobody start for so long.
+		// a holder lets no job start for so long.
 		c, err := fill(b.ctx, s, besidePool(n), n, n, lease.DefaultTTL)
 		if err != nil {
 			done()

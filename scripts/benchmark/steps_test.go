@@ -76,7 +76,7 @@ func TestOnlyStepsOfOthersCount(t *testing.T) {
 	}
 }
 
-// A hand-over changes who holds and not how many, so that each is measured beside as
+// A hand-over changes the holders and not their number, so that each is measured beside as
 // many as the last.
 func TestCrowdKeepsItsSize(t *testing.T) {
 	ctx := t.Context()

@@ -165,7 +165,7 @@ func (l *Log) grants() map[string][]*Grant {
 	}
 	for _, g := range all {
 		slices.SortStableFunc(g, func(a, b *Grant) int { return cmp.Compare(a.token, b.token) })
-		// Who was granted later has started: so those before it had been granted.
+		// A run that was granted later has started: so those before it had been granted.
 		for i := len(g) - 2; i >= 0; i-- {
 			g[i].from = min(g[i].from, g[i+1].from)
 		}

@@ -115,7 +115,7 @@ func TestCheckerFaults(t *testing.T) {
 			add(l, "a", "reset", 190, 190)
 			ghost(l, 15_000)
 		}},
-		{"everybody was cut off", "", func(l *Log, _, _, _, _ *Run) {
+		{"all were cut off", "", func(l *Log, _, _, _, _ *Run) {
 			add(l, "a", "late", 150, 4_200)
 			add(l, "", "cut", 190, 190)
 			ghost(l, 4_000)

@@ -15,7 +15,7 @@ import (
 
 // Proxy stands between the runs of a storm and a Redis, and does to their
 // connections what networks do: it holds back what they send and delivers it when they
-// have given up, loses it without a word, and breaks connections. Meanwhile the other
+// have given up, loses it without a word, and breaks connections. The other
 // connections go on.
 type Proxy struct {
 	addr, target string

@@ -105,8 +105,8 @@ func TestProxy(t *testing.T) {
 	p.halfOpen(func(*Pair) (deaf, mute bool) { return true, false })
 	send(b, "deaf")
 	c := dial()
-	send(c, "of nobody")
-	took("of nobody")
+	send(c, "of no run")
+	took("of no run")
 	p.reset(func(*Pair) bool { return true })
 	told("reset", "7") // b, and not c
 	<-over

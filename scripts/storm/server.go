@@ -181,8 +181,8 @@ func (s *storm) serverEmpty() {
 	}
 }
 
-// redisLeft lists what belongs to a run. What wakes a waiter, and what remembers who
-// is gone, ends by itself where Redis has been told when. A pool keeps the bits of its
+// redisLeft lists what belongs to a run. What wakes a waiter, and what remembers those
+// that are gone, ends by itself where Redis has been told when. A pool keeps the bits of its
 // slots, which are all free.
 const redisLeft = `
 local left, ends, stays = {}, { wake = true, gone = true }, { epoch = true, pool = true, pools = true }

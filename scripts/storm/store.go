@@ -65,7 +65,7 @@ var saysUnreachable = regexp.MustCompile(`cannot reach store|store \S+ refuses f
 type Outage struct {
 	what     string
 	from, to int64
-	run      string // "": it was everybody's
+	run      string // "": it was that of all runs
 }
 
 func (o Outage) lasted() time.Duration { return time.Duration(o.to - o.from) }

@@ -109,7 +109,7 @@ func (m *member) answers() error {
 	return m.healthy()
 }
 
-// isOurs asks at the peer's port, where also one without a leader answers. Who has
+// isOurs asks at the peer's port, where also one without a leader answers. A server that has
 // it has the client's as well: etcd serves neither before it has both.
 func (m *member) isOurs() error {
 	var known []struct{ Name string }

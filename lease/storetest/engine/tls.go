@@ -156,7 +156,7 @@ func (s *TLS) client() (*http.Client, error) {
 	}}, nil
 }
 
-// dial connects as one that needs no proof of who answers: that is asked of the server
+// dial connects as one that needs no proof of what answers: that is asked of the server
 // itself, by its pid.
 func (s *TLS) dial(addr string) (net.Conn, error) {
 	if s == nil {

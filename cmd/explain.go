@@ -15,6 +15,7 @@ import (
 	"berth/cmd/words"
 	"berth/lease"
 	"berth/limiter"
+	"berth/limiter/gate"
 	"berth/procwatch"
 )
 
@@ -95,6 +96,17 @@ var hints = []func(error) (string, bool){
 	about(func(words.NotFoundError) string { return "" }),
 	func(err error) (string, bool) { return "berth ls", errors.Is(err, lease.ErrNotFound) },
 	about(heavyHint),
+	about(unreadableHint),
+}
+
+func unreadableHint(e *gate.UnreadableError) string {
+	switch e.Gate {
+	case "min-disk":
+		return "name a path that exists"
+	case "max-pressure":
+		return "--max-cpu, --max-mem and --max-load do without it"
+	}
+	return "make that readable, or leave the flag out"
 }
 
 func usageHint(e *words.UsageError) string {

@@ -64,7 +64,7 @@ func probeMachine(st *open.Store, a *gates.Asker, r words.Probe) (*view.Probe, e
 			out.Gates[i].Says += "; the default with these gates"
 		}
 		if pool.Used < t.MinSlots && g.Gate != "rate" {
-			out.Gates[i].Says += fmt.Sprintf("; not asked with %d in use, --min-slots %d", pool.Used, t.MinSlots)
+			out.Gates[i].Says += fmt.Sprintf("; not checked: %d slots in use, and --min-slots is %d", pool.Used, t.MinSlots)
 			continue
 		}
 		out.Open = out.Open && g.Open

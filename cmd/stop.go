@@ -50,7 +50,7 @@ func stopAll(st *open.Store, say *speaker, ids []string, errs []error, mayBeGone
 		cancel()
 		switch {
 		case err == nil && entry.Lease != nil && entry.Lease.State == lease.Damaged:
-			say.notef("%s is asked to end, and not waited for: its record cannot be read (berth ls says how to remove it)", id)
+			say.notef("told %s to stop, but cannot tell when it has ended: its record cannot be read; berth ls says how to remove it", id)
 		case err == nil:
 			asked = append(asked, entry)
 		case mayBeGone && errors.Is(err, lease.ErrNotFound):

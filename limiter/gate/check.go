@@ -7,6 +7,15 @@ import (
 	"strings"
 )
 
+// UnreadableError says that a gate cannot be checked on this machine.
+type UnreadableError struct {
+	Gate string // its name
+	Flag string // with its value, as it was written
+	Why  string
+}
+
+func (e *UnreadableError) Error() string { return "cannot check " + e.Flag + ": " + e.Why }
+
 // Check returns an error when the answer can never be open on this machine: a
 // reading that a gate needs cannot be had, or the need is more than there is.
 // It runs no command, and takes no sample.
@@ -20,7 +29,7 @@ func (a *Asker) Check(q Question) error {
 		}
 		for _, v := range decide(of, r, reserved{}) {
 			if v.Value == nil && !v.pending {
-				return fmt.Errorf("cannot ask %s: it %s; %s", flagOf(s, q.Need, v), v.Says, advice(v.Gate))
+				return &UnreadableError{v.Gate, flagOf(s, q.Need, v), strings.TrimPrefix(v.Says, "cannot be read: ")}
 			}
 		}
 	}
@@ -41,27 +50,17 @@ func flagOf(s Set, need lease.Need, v Finding) string {
 	return flag
 }
 
-func advice(gate string) string {
-	switch gate {
-	case "min-disk":
-		return "give a path that is there"
-	case "max-pressure":
-		return "--max-cpu, --max-mem and --max-load do without it"
-	}
-	return "make that readable, or leave the flag out"
-}
-
 // fits returns an error when the need is more than the machine has, or than a
 // gate would ever leave of it.
 func (q Question) fits(r Readings) error {
 	for _, l := range r.CPU {
 		if q.Need.CPU > l.CPUs {
-			return fmt.Errorf("--need cpu=%s is more than the %s there are (%s): ask for less", number(q.Need.CPU), cpusText(l.CPUs), l.Of)
+			return fmt.Errorf("--need cpu=%s is more than the %s there are (%s): lower it", number(q.Need.CPU), cpusText(l.CPUs), l.Of)
 		}
 	}
 	for _, l := range r.Mem {
 		if q.Need.Mem > l.Total {
-			return fmt.Errorf("--need mem=%s is more than the %s of memory there are (%s): ask for less", size(q.Need.Mem), bytesText(float64(l.Total)), l.Of)
+			return fmt.Errorf("--need mem=%s is more than the %s of memory there are (%s): lower it", size(q.Need.Mem), bytesText(float64(l.Total)), l.Of)
 		}
 	}
 	// The same rule, for a machine on which nothing runs.
@@ -78,10 +77,10 @@ func (q Question) fits(r Readings) error {
 		bounded := Set{From: s.From, Gates: Gates{MaxCPU: s.MaxCPU, MaxMem: s.MaxMem, MinMem: s.MinMem}}
 		for _, v := range decide(Question{Sets: []Set{bounded}, Need: q.Need}, idle, reserved{}) {
 			if !v.Open && q.Need == (lease.Need{}) {
-				return fmt.Errorf("%s is never open here: with nothing running, %s; ask for less", flagOf(bounded, q.Need, v), v.Says)
+				return fmt.Errorf("%s is never open here: with nothing running, %s; lower it", flagOf(bounded, q.Need, v), v.Says)
 			}
 			if !v.Open {
-				return fmt.Errorf("--need %s never goes with %s: with nothing else running, %s; ask for less of one", FormatNeed(q.Need), flagOf(bounded, q.Need, v), v.Says)
+				return fmt.Errorf("--need %s never goes with %s: with nothing else running, %s; lower one of them", FormatNeed(q.Need), flagOf(bounded, q.Need, v), v.Says)
 			}
 		}
 	}

@@ -92,11 +92,11 @@ func (r *runner) introduce() {
 }
 
 // catch begins to catch, in the background, the signals that would end or suspend this
-// process. While a gate is waited for it can be suspended before there is a command, so
-// CONT, which cancels that, is caught first.
+// process. While gates are checked, or the pool is read for the job around this one, it can
+// be suspended before there is a command, so CONT, which cancels that, is caught first.
 func (r *runner) catch() {
 	var first []os.Signal
-	if r.spec.Request.Gates != "" {
+	if r.spec.Request.Gates != "" || os.Getenv("BERTH_LEASE") != "" {
 		first = []os.Signal{tty.CONT}
 	}
 	r.signals.Start(first, tty.BeforeStart, r.mark)
@@ -126,7 +126,7 @@ func (r *runner) slots(ctx context.Context) (*limiter.Session, error) {
 func (r *runner) waiter(asker *gates.Asker) *wait.Waiter {
 	w := &wait.Waiter{
 		Store: r.store, Request: r.spec.Request, Remote: r.store.Remote, AtMost: r.spec.Wait,
-		Signals: r.signals, Suspend: r.store.Suspend, Ask: asker.Ask, Check: asker.CheckPool, Trouble: r.say.trouble,
+		Signals: r.signals, SuspendIf: r.store.SuspendIf, Ask: asker.Ask, Check: asker.CheckPool, Trouble: r.say.trouble,
 		First:      func() { procwatch.Reserve(r.store.Remote) }, // forking is prepared now: at the hand-over it would cost 0.6 ms
 		Recovering: r.recovering,
 	}

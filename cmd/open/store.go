@@ -53,15 +53,20 @@ type suspendGuard struct {
 	mu     sync.RWMutex
 }
 
-// Suspend suspends this process. A call to a server keeps nobody else waiting.
-func (s *suspendGuard) Suspend() {
-	if s.server {
-		tty.SuspendSelf()
-		return
+// Suspend suspends this process.
+func (s *suspendGuard) Suspend() { s.SuspendIf(func() bool { return true }) }
+
+// SuspendIf suspends this process if that is still wanted once no call to the store is under
+// way, which may take as long as another process keeps the pool's lock. A call to a server
+// keeps no other process waiting.
+func (s *suspendGuard) SuspendIf(wanted func() bool) {
+	if !s.server {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	tty.SuspendSelf()
+	if wanted() {
+		tty.SuspendSelf()
+	}
 }
 
 // HandleSuspend makes Ctrl-Z safe for subcommands that have no signal loop.

@@ -3,6 +3,7 @@ package wait
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	w.Signals.Catch([]os.Signal{tty.CONT}) // which cancels a TSTP
 	done := make(chan outcome, 1)
 	go func() {
 		v, err := f(ctx)
@@ -42,9 +44,11 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 	}()
 	var ended error
 	var suspend, giveUp <-chan time.Time
+	var following *suspending
 	for {
 		select {
 		case o := <-done:
+			following.wait()
 			if o.err == nil {
 				o.err = ended
 			}
@@ -63,7 +67,9 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 			case tty.Terminate:
 				ended = tty.SignalError{Signal: sig}
 				cancel(ended)
+				w.resume() // a process that is to end is not suspended any more
 				if m.afterSignal == 0 {
+					following.cancel()
 					return none, ended
 				}
 				if m.afterSignal > 0 && giveUp == nil {
@@ -71,12 +77,14 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 				}
 			}
 		case <-suspend:
-			if w.take() {
-				w.Suspend()
+			if !following.pending() {
+				following = w.suspend()
 			}
 		case <-giveUp:
+			following.cancel()
 			return none, ended
 		case <-over:
+			following.cancel()
 			return none, errLeft
 		}
 	}

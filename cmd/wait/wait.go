@@ -24,7 +24,9 @@ type Waiter struct {
 	Remote  bool          // the store is on a server
 	AtMost  time.Duration // in the line; 0: not at all; negative: as long as it takes
 	Signals *tty.Signals
-	Suspend func() // suspends this process, not within a call to the store
+	// SuspendIf suspends this process if that is still wanted once no call to the store
+	// is under way.
+	SuspendIf func(wanted func() bool)
 
 	Catch      func()                     // starts Signals; nil: they are started already
 	Ask        limiter.Ask                // asks the gates

@@ -46,7 +46,7 @@ func (s *heldStore) Clock() clock.Instant { return clock.Now() }
 // newWaiter hears the signals that are queued with the function.
 func newWaiter(t *testing.T, s lease.Store, q lease.Request) (w *Waiter, send func(...syscall.Signal)) {
 	t.Helper()
-	w = &Waiter{Store: s, Request: q, Signals: tty.NewSignals(), Suspend: func() { t.Error("suspended") }}
+	w = &Waiter{Store: s, Request: q, Signals: tty.NewSignals(), SuspendIf: func(func() bool) { t.Error("suspended") }}
 	w.Signals.Start(nil, nil, nil)
 	t.Cleanup(func() { w.Signals.Close() })
 	return w, func(sigs ...syscall.Signal) {
@@ -131,7 +131,11 @@ func TestAwait(t *testing.T) {
 	} {
 		w, send := newWaiter(t, nil, lease.Request{})
 		suspends := make(chan bool, 9)
-		w.Suspend = func() { suspends <- true }
+		w.SuspendIf = func(wanted func() bool) {
+			if wanted() {
+				suspends <- true
+			}
+		}
 		stuck := make(chan int)
 		send(c.signals...)
 		if c.f == nil {
@@ -141,6 +145,44 @@ func TestAwait(t *testing.T) {
 		close(stuck)
 		if v != c.v || fmt.Sprint(errText(err)) != c.want || len(suspends) != c.suspends {
 			t.Errorf("%s: got %d, %v, suspended %d times; want %d, %s, %d times", c.name, v, err, len(suspends), c.v, c.want, c.suspends)
+		}
+	}
+}
+
+// TestSuspendBesideACall: while Ctrl-Z waits for a call to the store, a CONT cancels it and a
+// TERM ends the wait. (Both were heard only after the call, and the process stayed suspended
+// after its CONT.)
+func TestSuspendBesideACall(t *testing.T) {
+	for _, end := range []syscall.Signal{tty.CONT, syscall.SIGTERM} {
+		w, send := newWaiter(t, nil, lease.Request{})
+		waits, call, heard := make(chan bool), make(chan bool), make(chan bool, 1)
+		suspended := make(chan bool, 1)
+		w.SuspendIf = func(wanted func() bool) {
+			waits <- true
+			<-call
+			suspended <- wanted()
+		}
+		send(tty.TSTP)
+		go func() {
+			<-waits
+			send(end)
+			<-heard
+			close(call)
+		}()
+		_, err := await(context.Background(), w, waitingFor{returns: true, afterSignal: -1, resumed: func() { heard <- true }},
+			func(ctx context.Context) (int, error) {
+				select {
+				case <-ctx.Done():
+					heard <- true
+				case <-call:
+				}
+				return 0, nil
+			})
+		if want := map[syscall.Signal]string{tty.CONT: "<nil>", syscall.SIGTERM: "terminated"}[end]; errText(err) != want {
+			t.Errorf("%v: got %v, want %s", end, err, want)
+		}
+		if <-suspended {
+			t.Errorf("%v came during the call, and the process was suspended after it", end)
 		}
 	}
 }

@@ -49,6 +49,9 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 		select {
 		case o := <-done:
 			following.wait()
+			if w.take() { // the TSTP came too late for this: the next loop that hears signals follows it
+				w.Signals.Requeue(tty.TSTP)
+			}
 			if o.err == nil {
 				o.err = ended
 			}

@@ -32,10 +32,7 @@ func (w *Waiter) lineUp(ctx context.Context, gated bool, before seen) (*limiter.
 		})
 	})
 	display.end()
-	switch {
-	case err == nil && w.requested(): // The slots came first: the TSTP is for the job.
-		w.Signals.Requeue(tty.TSTP)
-	case s != nil && err != nil: // too late for the wait and too early for the command
+	if s != nil && err != nil { // too late for the wait and too early for the command
 		return nil, errors.Join(err, s.Unused(context.Background()))
 	}
 	return s, w.withState(err)

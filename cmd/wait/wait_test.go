@@ -187,6 +187,21 @@ func TestSuspendBesideACall(t *testing.T) {
 	}
 }
 
+// TestTooLateToSuspend: a Ctrl-Z that was not followed before the end of a wait is heard
+// again by whoever comes next.
+func TestTooLateToSuspend(t *testing.T) {
+	w, send := newWaiter(t, nil, lease.Request{})
+	heard := make(chan bool)
+	send(tty.TSTP)
+	m := waitingFor{returns: true, stepAside: func() { close(heard) }}
+	if _, err := await(context.Background(), w, m, func(context.Context) (int, error) { <-heard; return 0, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if sig := <-w.Signals.Next(); sig != tty.TSTP || w.requested() {
+		t.Errorf("got %v, and requested is %t; want TSTP once more, and nothing left to follow", sig, w.requested())
+	}
+}
+
 func errText(err error) string {
 	if err == nil {
 		return "<nil>"

@@ -50,7 +50,7 @@ func TestSend(t *testing.T) {
 		t.Error(err)
 	}
 	if s := c.ID().State(); s != procwatch.Alive {
-		t.Errorf("whoever has the pid now is %v", s)
+		t.Errorf("the process that has the pid now is %v", s)
 	}
 	if err := c.ID().Send(syscall.SIGTERM); err != nil {
 		t.Error(err)

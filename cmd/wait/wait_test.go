@@ -187,8 +187,8 @@ func TestSuspendBesideACall(t *testing.T) {
 	}
 }
 
-// TestTooLateToSuspend: a Ctrl-Z that was not followed before the end of a wait is heard
-// again by whoever comes next.
+// TestTooLateToSuspend: a Ctrl-Z that was not followed before the end of a wait is delivered
+// again, to the next loop that hears signals.
 func TestTooLateToSuspend(t *testing.T) {
 	w, send := newWaiter(t, nil, lease.Request{})
 	heard := make(chan bool)

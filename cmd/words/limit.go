@@ -144,8 +144,8 @@ func (l *Limit) Sets() bool { return l.gates || l.word != "" && l.word != "none"
 // Conditions are those that were typed.
 func (l *Limit) Conditions() lease.Conditions { return l.given.pack() }
 
-// OnServer refuses what a store on a server does not keep. Whoever can reach the server
-// could have set a command, and it would run as its reader: it is never run.
+// OnServer refuses what a store on a server does not keep. Anyone who can reach the server
+// could have set a command, and it would run as the user who reads it: it is never run.
 func (l *Limit) OnServer() error {
 	if l.given.machine.Command == "" {
 		return nil

@@ -85,7 +85,7 @@ func (h *holding) afterStart(f func()) {
 
 // Renew writes the heartbeat. It returns ErrLost after Release, and if a slot's file is no
 // longer the one that other processes see: something on its path was removed or replaced.
-// The pool's lock file does not matter: whoever makes another one counts the locked slots.
+// The pool's lock file does not matter: a process that makes a new one counts the locked slots.
 //
 // The kernel holds the slot for as long as we live, renewed or not.
 func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {

@@ -110,7 +110,7 @@ func (d *dir) explainOpen(name string, err error) error {
 var errLeased = errors.New("is leased by another process (fcntl F_SETLEASE), which has to give it up first")
 
 // remedy is the advice for something that is not ours. In place of a slot's file it may
-// stand for a job: whoever reads slots says when it may be removed.
+// stand for a job: the error of the read says when it may be removed.
 func (d *dir) remedy() string {
 	if filepath.Base(d.path) == slots {
 		return ""

@@ -32,7 +32,7 @@ func withLimit(t *testing.T, resource int, limit uint64, fn func()) {
 	}
 }
 
-// TestStopIsReadAgain: a stop that could not be read once, for want of a descriptor, was lost.
+// TestStopIsReadAgain: a stop was lost that could not be read at once, because no descriptor was free.
 func TestStopIsReadAgain(t *testing.T) {
 	s := newStore(t)
 	p := inLine(t, s)

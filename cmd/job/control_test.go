@@ -30,10 +30,7 @@ func jobIn(s controlState) machine {
 }
 
 // controlEvents are what can happen, each in the ways that make a difference.
-var controlEvents = []struct {
-	name string
-	e    event
-}{
+var controlEvents = []namedEvent{
 	{"stopped", event{kind: stopped, signal: tty.STOP}},
 	{"stopped in the foreground", event{kind: stopped, signal: tty.TSTP, foreground: true}},
 	{"continued", event{kind: continued}},
@@ -106,34 +103,15 @@ func TestControl(t *testing.T) {
 			settling: "apart; end, KILL in 5s", commandGone: "commandGone; end, KILL in 5s", goneSettling: "commandGone; end, KILL in 5s",
 		},
 	}
-	for _, ev := range controlEvents {
-		for s := range controlStates {
-			want, ok := table[ev.name][s]
-			if !ok {
-				t.Errorf("%v, %s: there is no row", s, ev.name)
-				continue
-			}
-			e := ev.e
-			e.at = now
-			m, effects := jobIn(s).on(e)
-			if got := shown(m.control.state, effects); got != want {
-				t.Errorf("%v, %s:\ngot  %s\nwant %s", s, ev.name, got, want)
-			}
-		}
-	}
+	checkTable(t, table, controlEvents, controlStates, func(s controlState, e event) string {
+		m, effects := jobIn(s).on(e)
+		return shown(m.control.state, effects)
+	})
 }
 
 // TestControlHasARowForEachEvent: an event that job control handles is in controlEvents.
 func TestControlHasARowForEachEvent(t *testing.T) {
-	listed := map[eventKind]bool{}
-	for _, ev := range controlEvents {
-		listed[ev.e.kind] = true
-	}
-	for k := range eventKinds {
-		if ofControl[k] != nil && !listed[k] {
-			t.Errorf("no table has %v", k)
-		}
-	}
+	checkListed(t, controlEvents, func(k eventKind) bool { return ofControl[k] != nil })
 }
 
 // TestControlStories are what happens at a terminal, one event after the other.

@@ -5,6 +5,7 @@ package job
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,10 +82,7 @@ func lifeIn(s state, spec Spec) life {
 var plain = Spec{Signal: syscall.SIGTERM, KillAfter: 5 * time.Second}
 
 // lifeEvents are what can happen, each in the way in which it matters most.
-var lifeEvents = []struct {
-	name string
-	e    event
-}{
+var lifeEvents = []namedEvent{
 	{"started", event{kind: started}},
 	{"exited", event{kind: exited, code: 3}},
 	{"TERM", event{kind: signalled, signal: syscall.SIGTERM}},
@@ -158,31 +156,47 @@ func TestLife(t *testing.T) {
 			draining: "draining", clearing: "clearing; report leftovers", done: "done",
 		},
 	}
-	for _, ev := range lifeEvents {
+	checkTable(t, table, lifeEvents, states, func(s state, e event) string {
+		m, effects := machine{life: lifeIn(s, plain)}.on(e)
+		return shown(m.life.state, effects)
+	})
+}
+
+// TestLifeHasARowForEachEvent: an event that life handles is in lifeEvents.
+func TestLifeHasARowForEachEvent(t *testing.T) {
+	checkListed(t, lifeEvents, func(k eventKind) bool { return ofLife[k] != nil })
+}
+
+// namedEvent is the head of a table's column.
+type namedEvent struct {
+	name string
+	e    event
+}
+
+// checkTable compares each state and event with its row.
+func checkTable[S interface {
+	~int
+	fmt.Stringer
+}](t *testing.T, table map[string]map[S]string, events []namedEvent, states S, on func(S, event) string) {
+	t.Helper()
+	for _, ev := range events {
+		ev.e.at = now
 		for s := range states {
 			want, ok := table[ev.name][s]
 			if !ok {
 				t.Errorf("%v, %s: there is no row", s, ev.name)
-				continue
-			}
-			e := ev.e
-			e.at = now
-			m, effects := machine{life: lifeIn(s, plain)}.on(e)
-			if got := shown(m.life.state, effects); got != want {
+			} else if got := on(s, ev.e); got != want {
 				t.Errorf("%v, %s:\ngot  %s\nwant %s", s, ev.name, got, want)
 			}
 		}
 	}
 }
 
-// TestLifeHasARowForEachEvent: an event that life handles is in lifeEvents.
-func TestLifeHasARowForEachEvent(t *testing.T) {
-	listed := map[eventKind]bool{}
-	for _, ev := range lifeEvents {
-		listed[ev.e.kind] = true
-	}
+// checkListed finds a kind of event that is handled and in no table.
+func checkListed(t *testing.T, events []namedEvent, handled func(eventKind) bool) {
+	t.Helper()
 	for k := range eventKinds {
-		if ofLife[k] != nil && !listed[k] {
+		if handled(k) && !slices.ContainsFunc(events, func(ev namedEvent) bool { return ev.e.kind == k }) {
 			t.Errorf("no table has %v", k)
 		}
 	}

@@ -11,9 +11,25 @@ var (
 	ErrNotFound = errors.New("no such lease")
 	// ErrLost: the lease was ours and is no longer.
 	ErrLost = errors.New("lease lost")
+	// ErrNotKept: the owner of the lease runs a child of its own, so no other process can.
+	ErrNotKept = errors.New("this lease belongs to a job that runs")
 	// ErrTooHeavy: the request takes more slots at once than the limit will ever allow.
 	ErrTooHeavy = errors.New("weight is greater than the limit")
 )
+
+// AdoptedError says that a process runs something under a kept lease.
+type AdoptedError struct {
+	ID      string
+	Adopter Process
+	Child   *Process // nil: it was not started yet
+}
+
+func (e *AdoptedError) Error() string {
+	if e.Child != nil {
+		return fmt.Sprintf("pid %d on %s runs under lease %s", e.Child.PID, e.Child.Host, e.ID)
+	}
+	return fmt.Sprintf("pid %d on %s is about to run a command under lease %s", e.Adopter.PID, e.Adopter.Host, e.ID)
+}
 
 // DamagedError says that a slot's record cannot be read and nothing proves
 // that its job has ended, so the slot counts as taken.

@@ -57,6 +57,23 @@ type Request struct {
 	// with a minimum raises it to that.
 	TTL time.Duration `json:"ttl_ns,omitempty"`
 
+	// Job names what this is a run of; "": nothing. Requests of the same job can replace
+	// (holders) or supersede (waiters) one another.
+	Job string `json:"job,omitempty"`
+
+	// Together are the ids of all requests of one job that takes slots of several pools, this
+	// one among them, in the order in which the pools were named. It takes them in the order
+	// of the pools' names, and holds the earlier ones while it waits. nil: only this one.
+	Together []string `json:"together,omitempty"`
+	// Inside are the ids of the jobs that this one is a part of, as far as it knows: none of
+	// them ends before it. For people and for finding circular waits.
+	Inside []string `json:"inside,omitempty"`
+
+	// Kept: the owner runs no child. It keeps the lease for others, see Store.Adopt.
+	Kept bool `json:"kept,omitempty"`
+	// Tied is the process that a kept lease is for: it ends with that process. nil: none.
+	Tied *Process `json:"tied,omitempty"`
+
 	Owner     Process           `json:"owner"`
 	UID       int               `json:"uid"`
 	Command   []string          `json:"command,omitempty"` // for people; may be shortened
@@ -76,7 +93,7 @@ type Ticket struct {
 type State string
 
 const (
-	Reserved State = "reserved" // slots taken, child not started yet
+	Reserved State = "reserved" // slots taken, and no child runs: not yet, or not now (Request.Kept)
 	Running  State = "running"
 	Orphaned State = "orphaned" // its berth is gone, its child still runs
 	Stalled  State = "stalled"  // heartbeats are missing; the slot stays taken
@@ -91,10 +108,14 @@ type Lease struct {
 	Token   uint64 `json:"token"`    // fencing number: grows with every grant in the pool
 	InForce int    `json:"in_force"` // the limit in force when it was granted
 	// RequestedLimit holds the pool to this limit while the lease lives; 0: it does not.
-	RequestedLimit int       `json:"asks,omitempty"`
-	State          State     `json:"state"`
-	Child          *Process  `json:"child,omitempty"`
-	Since          time.Time `json:"since"`
+	RequestedLimit int      `json:"asks,omitempty"`
+	State          State    `json:"state"`
+	Child          *Process `json:"child,omitempty"`
+	// Adopter is the process that runs Child under a kept lease, see Store.Adopt; nil: none.
+	Adopter *Process `json:"adopter,omitempty"`
+	// SlotNames are the names of Slots in a pool that names its slots, else nil.
+	SlotNames []string  `json:"slot_names,omitempty"`
+	Since     time.Time `json:"since"`
 	// Start is its own start among those of the pool; a record need not have it.
 	Start Start `json:"start,omitzero"`
 }

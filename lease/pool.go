@@ -42,6 +42,8 @@ type Entry struct {
 	Keepalive clock.Instant
 	// Aside: a waiter that the others pass for now (suspended, or kept for its key).
 	Aside bool
+	// KeepaliveNote is what the last keepalive with a note said of the job; "": none did.
+	KeepaliveNote string
 	// Note explains a state that needs it, as why a record is damaged.
 	Note string
 }

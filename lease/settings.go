@@ -40,6 +40,9 @@ func (r Request) Needs(own Settings) Need {
 type Settings struct {
 	Limit *int `json:"limit,omitempty"` // nil: none; 0: no new job starts
 	Conditions
+	// Names are those of the slots from 0; nil: they have none. A pool with names has a limit,
+	// which is no greater than their number.
+	Names []string `json:"names,omitempty"`
 	// SetBy and SetAt say who has set the limit (or, without one, the conditions) and
 	// when, and Reason why: for people. A berth that does not know these fields loses
 	// only them.
@@ -49,6 +52,16 @@ type Settings struct {
 	// UID is the user who set them, -1 when that is not known: no user runs a command
 	// that another user has set.
 	UID int `json:"-"`
+}
+
+// NamesOf are the names of these slots, nil if the pool does not name its slots.
+func (s Settings) NamesOf(slots []int) (names []string) {
+	for _, i := range slots {
+		if i < len(s.Names) {
+			names = append(names, s.Names[i])
+		}
+	}
+	return names
 }
 
 // None reports whether the pool has no settings of its own.

@@ -41,6 +41,24 @@ type Store interface {
 	// a holder can be. After any other error the message may still arrive.
 	Tell(ctx context.Context, id string, m Message) (Entry, error)
 
+	// Adopt takes a kept lease for a process that runs something under it: a Holding of the
+	// same lease. Its Running records the child, and its Renew keeps the lease, too. Release
+	// and Unused end the adoption, and the lease is reserved again. While it is adopted, its
+	// keeper's Release fails with *AdoptedError, and so does another Adopt.
+	//
+	// An adoption ends by itself once the adopter and its child are gone, or where leases have
+	// a TTL, when the adopter has not renewed it for that long. The slots stay taken for as
+	// long as an adoption lasts, whatever happens to the keeper.
+	//
+	// ErrNotFound when there is no such lease, ErrNotKept when its owner runs a child.
+	Adopt(ctx context.Context, id string, adopter Process) (Holding, error)
+
+	// Watch sends when List may return something else than before, for these pools or all:
+	// when a slot was taken or freed, a waiter came or left, or a setting was changed. It can
+	// send too often, and is at most a minute late. It takes no place in the line, so it works
+	// in a drained pool. The channel is closed when ctx has ended.
+	Watch(ctx context.Context, pools ...string) (<-chan struct{}, error)
+
 	// Clock is the present on the store's clock, which no user can set.
 	Clock() clock.Instant
 }
@@ -106,6 +124,7 @@ type Holding interface {
 
 	// Release gives the slots back and wakes the line. Twice is fine. When it
 	// fails, the slots are still freed once this process is gone, or after the TTL.
+	// *AdoptedError when another process has adopted the lease: then nothing has changed.
 	Release(ctx context.Context) error
 
 	// Unused is Release of a lease in which nothing was started: its grant then

@@ -18,22 +18,21 @@ import (
 // messages turns the records of a job into what berth says. The speaker has a queue, so the
 // job waits for no reader.
 type messages struct {
-	say   *speaker
-	spec  *words.Run
-	store *open.Store
-	lease *lease.Lease // nil: the job has no slot of its own
+	say    *speaker
+	spec   *words.Run
+	store  *open.Store
+	leases []lease.Lease // none: the job has no slot of its own
 }
 
 // taken is said before the command can say anything itself.
 func (m *messages) taken() {
-	if l := m.lease; l != nil {
+	for _, l := range m.leases {
 		m.say.verbosef("took slot %s of pool %s, limit %d, token %d", text.SlotList(l.Slots), l.Pool, l.InForce, l.Token)
 	}
 }
 
 // sink is a job.Sink.
 func (m *messages) sink(r job.Record) {
-	pool := m.spec.Request.Pool
 	switch r.Kind {
 	case job.Started: // not before: a held slot does not wait for a note
 		m.limit()
@@ -44,17 +43,17 @@ func (m *messages) sink(r job.Record) {
 	case job.Lost:
 		m.say.errorf("%v; this job runs on and is not counted any more", r.Err)
 	case job.Regained:
-		m.say.notef("pool %s: the lease is renewed, and the job is counted again", pool)
+		m.say.notef("pool %s: the lease is renewed, and the job is counted again", r.Pool)
 	case job.NotForwarded:
 		m.say.notef("cannot pass %s on to pid %d: %v", tty.SignalName(r.Signal), r.PID, r.Err)
 	case job.NotExtended:
-		m.say.notef("pool %s: the lease could not be renewed before this was suspended: %v", pool, r.Err)
+		m.say.notef("pool %s: the lease could not be renewed before this was suspended: %v", r.Pool, r.Err)
 	case job.EndFailed:
 		m.say.errorf("%v", r.Err)
 	case job.Leftovers:
 		m.leftovers(r.Left)
 	case job.Released:
-		m.say.verbosef("released slot %s of pool %s", text.SlotList(m.lease.Slots), pool)
+		m.say.verbosef("released slot %s of pool %s", text.SlotList(r.Slots), r.Pool)
 	case job.NotReleased:
 		m.say.notef("%v", r.Err)
 	case job.Ended:
@@ -76,10 +75,11 @@ func (m *messages) leftovers(left []string) {
 // limit says once when the caller's -n is not the limit in force. Whose limit that is has to
 // be read from the store, beside the job.
 func (m *messages) limit() {
-	l, n := m.lease, m.spec.Request.Limit
-	if l == nil || n == 0 || l.InForce >= n || m.say.quiet {
+	n := m.spec.First().Limit
+	if len(m.leases) == 0 || n == 0 || m.leases[0].InForce >= n || m.say.quiet {
 		return
 	}
+	l := &m.leases[0]
 	m.say.out.later(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), lastWords/2)
 		defer cancel()

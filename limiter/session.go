@@ -22,10 +22,10 @@ import (
 // Lease may be called by any goroutine, and Renew once Bind has returned; the other methods
 // are for one goroutine at a time.
 type Session struct {
-	h      lease.Holding
-	times  times
-	clock  sessionClock
-	events chan Event
+	h     lease.Holding
+	id    string
+	times times
+	clock sessionClock
 
 	ctx     context.Context // ends with Close
 	end     context.CancelFunc
@@ -34,9 +34,10 @@ type Session struct {
 	timer   *time.Timer   // fires at the next heartbeat; nil before Bind
 
 	mu      sync.Mutex
-	failure error // why the last heartbeat failed, nil when it did not
-	loss    error // why the lease counts as lost, nil while it does not
-	seen    bool  // whether the receiver of Events takes the lease for lost
+	box     *outbox // for the events
+	failure error   // why the last heartbeat failed, nil when it did not
+	loss    error   // why the lease counts as lost, nil while it does not
+	seen    bool    // whether the receiver of Events takes the lease for lost
 
 	renewing bool // a heartbeat is being written, which then sets the timer
 	wanted   bool // Renew was called since it began
@@ -47,7 +48,7 @@ func NewSession(h lease.Holding) *Session { return newSession(h, bootClock) }
 
 func newSession(h lease.Holding, c sessionClock) *Session {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Session{h: h, times: timesOf(h), clock: c, events: make(chan Event, 1), ctx: ctx, end: cancel, busy: make(chan struct{}, 1)}
+	return &Session{h: h, id: h.Lease().ID, times: timesOf(h), clock: c, box: newOutbox(1), ctx: ctx, end: cancel, busy: make(chan struct{}, 1)}
 }
 
 // sessionClock is the boot clock, or a test's.
@@ -94,7 +95,26 @@ func (s *Session) Bind(ctx context.Context, p lease.Process) error {
 // Events delivers what renewals learn, beginning with Bind. An event that was not
 // received in time is replaced by the next one, which takes over its Stop and says that
 // the lease is lost, or ours again, if the receiver does not know that yet.
-func (s *Session) Events() <-chan Event { return s.events }
+func (s *Session) Events() <-chan Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.box.events
+}
+
+// use has the session put its events into another box, also the one that was not received yet.
+func (s *Session) use(box *outbox) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.box.mu.Lock()
+	old, unread := s.box.take(s.id)
+	s.box.mu.Unlock()
+	s.box = box
+	if unread {
+		box.mu.Lock()
+		box.events <- old
+		box.mu.Unlock()
+	}
+}
 
 // Renew renews a bound lease without waiting for the next heartbeat. A heartbeat that is
 // being written may have read the lease already, so another one follows it.
@@ -167,6 +187,7 @@ const (
 
 // Event is what the last renewal learned, or that the lease is lost.
 type Event struct {
+	Lease     string // its id
 	Kind      EventKind
 	Stop      *lease.Stop   // a request to end the job; nil: none
 	Keepalive clock.Instant // when the job last reset its idle clock, on the store's clock; 0: never
@@ -180,14 +201,15 @@ type Event struct {
 func (s *Session) tell(in lease.Inbox, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := Event{Stop: in.Stop, Keepalive: in.Keepalive, Err: err}
-	select {
-	case old := <-s.events:
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	e := Event{Lease: s.id, Stop: in.Stop, Keepalive: in.Keepalive, Err: err}
+	if old, unread := s.box.take(s.id); unread {
 		if e.Stop == nil {
 			e.Stop = old.Stop
 		}
 		e.Keepalive = max(e.Keepalive, old.Keepalive)
-	default: // the previous event was received, so its receiver knows what we knew then
+	} else { // the previous event was received, so its receiver knows what we knew then
 		s.seen = s.loss != nil
 	}
 	if _, givenUp := err.(*ExpiringError); !givenUp {
@@ -207,7 +229,7 @@ func (s *Session) tell(in lease.Inbox, err error) {
 	case err != nil:
 		e.Kind = Failed
 	}
-	s.events <- e
+	s.box.events <- e
 }
 
 func (s *Session) startRenewing() {

@@ -9,15 +9,15 @@ import (
 	"berth/procwatch"
 )
 
-// Become turns this process into the command, which inherits the descriptor of its slot and
+// Become turns this process into the command, which inherits the descriptors of its slots and
 // is not supervised. It returns only with an error, a tty.SignalError if a signal came before:
 // then nothing was started, and the slots are given back. After a TSTP that came too late for
 // the wait this process is suspended first.
-func Become(ctx context.Context, s *limiter.Session, argv, env []string, in Inputs) error {
-	if s == nil {
+func Become(ctx context.Context, s limiter.Sessions, argv, env []string, in Inputs) error {
+	if len(s) == 0 {
 		return become(argv, env, in)
 	}
-	err := s.Bind(ctx, s.Lease().Owner)
+	err := s.Bind(ctx, s[0].Lease().Owner)
 	if err == nil {
 		err = become(argv, env, in)
 	}

@@ -18,11 +18,12 @@ type Told struct {
 	Deadline   time.Time // zero: none
 }
 
-// Environ is the caller's environment with what the command is told of its lease; nil:
-// it has none.
-func Environ(callers []string, l *lease.Lease, t Told) []string {
+// Environ is the caller's environment with what the command is told of its leases, of which
+// the variables of one lease describe the first. No leases: it has none of its own.
+func Environ(callers []string, leases []lease.Lease, t Told) []string {
 	told := map[string]string{}
-	if l != nil {
+	if len(leases) > 0 {
+		l := leases[0]
 		slots := make([]string, len(l.Slots))
 		for i, s := range l.Slots {
 			slots[i] = strconv.Itoa(s)
@@ -44,7 +45,7 @@ func Environ(callers []string, l *lease.Lease, t Told) []string {
 	if !t.Deadline.IsZero() {
 		told["BERTH_DEADLINE"] = strconv.FormatInt(t.Deadline.Unix(), 10)
 	}
-	nested := l != nil && slices.ContainsFunc(callers, func(e string) bool { return strings.HasPrefix(e, "BERTH_LEASE=") && e != "BERTH_LEASE=" })
+	nested := len(leases) > 0 && slices.ContainsFunc(callers, func(e string) bool { return strings.HasPrefix(e, "BERTH_LEASE=") && e != "BERTH_LEASE=" })
 	env := slices.DeleteFunc(slices.Clone(callers), func(e string) bool {
 		k, _, _ := strings.Cut(e, "=")
 		_, again := told[k]

@@ -10,12 +10,12 @@ import (
 
 // TestEnviron: what a command finds of its own lease, of one around it, and of its caller.
 func TestEnviron(t *testing.T) {
-	l := &lease.Lease{Request: lease.Request{ID: "p-1", Pool: "p"}, Slots: []int{2, 3}, Token: 7, InForce: 4}
+	l := []lease.Lease{{Request: lease.Request{ID: "p-1", Pool: "p"}, Slots: []int{2, 3}, Token: 7, InForce: 4}}
 	own := []string{"BERTH_LEASE=p-1", "BERTH_LIMIT=4", "BERTH_POOL=p", "BERTH_SLOT=2", "BERTH_SLOTS=2,3", "BERTH_STORE=/s", "BERTH_TOKEN=7"}
 	for _, c := range []struct {
 		name    string
 		callers []string
-		l       *lease.Lease
+		l       []lease.Lease
 		told    Told
 		want    []string
 	}{

@@ -123,7 +123,7 @@ func (l life) renewed(e event) (life, []effect) {
 	}
 	var effects []effect
 	if e.err != nil {
-		effects = append(effects, effect{do: report, record: Record{Kind: HeartbeatFailed, Err: e.err}})
+		effects = append(effects, effect{do: report, record: Record{Kind: HeartbeatFailed, Lease: e.lease, Err: e.err}})
 	}
 	l, more := l.checkIdle(e)
 	return l, append(effects, more...)
@@ -153,7 +153,7 @@ func (l life) lost(e event) (life, []effect) {
 	}
 	l, effects := l.checkIdle(e) // the event may bring a keepalive, too
 	if l.RunOnWhenLost {
-		return l, append(effects, effect{do: report, record: Record{Kind: Lost, Err: e.err}})
+		return l, append(effects, effect{do: report, record: Record{Kind: Lost, Lease: e.lease, Err: e.err}})
 	}
 	l, more := l.end(e.at, e.err, e.grace)
 	return l, append(effects, more...)
@@ -164,7 +164,7 @@ func (l life) regained(e event) (life, []effect) {
 	l, effects := l.renewed(e)
 	switch l.state {
 	case running, draining:
-		return l, append([]effect{{do: report, record: Record{Kind: Regained}}}, effects...)
+		return l, append([]effect{{do: report, record: Record{Kind: Regained, Lease: e.lease}}}, effects...)
 	default:
 		return l, effects
 	}

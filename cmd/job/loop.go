@@ -12,13 +12,13 @@ import (
 )
 
 // Run starts the command and returns when the job is over: when the command has exited, and
-// whatever its Spec has it wait for or end, too. A job without a session (nil) has no slot.
+// whatever its Spec has it wait for or end, too. A job without sessions has no slot.
 // After an error nothing was started. ctx is for calls to the store, and does not end the job.
 //
 // The slots are given back at the end. When the store is out of reach this takes as long as its
 // client keeps trying, and no signal is handled during that time. Even if it fails (see
 // NotReleased), the result is the command's.
-func Run(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks ...Sink) (Result, error) {
+func Run(ctx context.Context, s limiter.Sessions, spec Spec, in Inputs, sinks ...Sink) (Result, error) {
 	child, err := start(ctx, s, spec)
 	if err != nil {
 		return Result{}, err
@@ -38,21 +38,18 @@ func Run(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks ..
 	return r, nil
 }
 
-func start(ctx context.Context, s *limiter.Session, spec Spec) (child *procwatch.Child, err error) {
-	if s == nil {
-		return procwatch.Start(spec.Argv, spec.Env)
-	}
+func start(ctx context.Context, s limiter.Sessions, spec Spec) (child *procwatch.Child, err error) {
 	begin := procwatch.Start
-	if s.Expires() {
-		begin = procwatch.StartBound // without this process nothing would renew its lease
+	if s.Expire() {
+		begin = procwatch.StartBound // without this process nothing would renew its leases
 	}
 	if err = s.Ready(ctx); err == nil {
 		child, err = begin(spec.Argv, spec.Env)
 	}
-	if err != nil {
-		return nil, errors.Join(err, s.Unused(context.WithoutCancel(ctx)))
+	if err != nil && len(s) > 0 {
+		err = errors.Join(err, s.Unused(context.WithoutCancel(ctx)))
 	}
-	return child, nil
+	return child, err
 }
 
 // loop turns what comes from outside into events, one after the other, and does what the
@@ -60,28 +57,25 @@ func start(ctx context.Context, s *limiter.Session, spec Spec) (child *procwatch
 type loop struct {
 	machine
 	ctx      context.Context
-	session  *limiter.Session // nil: no slot
+	sessions limiter.Sessions // none: no slot
 	child    *procwatch.Child
 	terminal tty.Terminal
 	in       Inputs
 	sinks    []Sink
 
-	fromChild   <-chan procwatch.Event
-	fromSession <-chan limiter.Event
-	tree        chan error        // End or WaitTree has returned
-	left        chan []string     // what the leftovers are
-	due         [timers]time.Time // when each timer fires; zero: it does not
-	later       []event           // that were received, but not handled
+	fromChild    <-chan procwatch.Event
+	fromSessions <-chan limiter.Event
+	tree         chan error        // End or WaitTree has returned
+	left         chan []string     // what the leftovers are
+	due          [timers]time.Time // when each timer fires; zero: it does not
+	later        []event           // that were received, but not handled
 }
 
-func newLoop(ctx context.Context, s *limiter.Session, spec Spec, in Inputs, sinks []Sink) *loop {
-	l := &loop{ctx: ctx, session: s, in: in, sinks: sinks}
+func newLoop(ctx context.Context, s limiter.Sessions, spec Spec, in Inputs, sinks []Sink) *loop {
+	l := &loop{ctx: ctx, sessions: s, fromSessions: s.Events(), in: in, sinks: sinks}
 	l.machine.life.Spec = &spec
 	l.tree = make(chan error, 2) // at most one End and one WaitTree
 	l.left = make(chan []string, 1)
-	if s != nil {
-		l.fromSession = s.Events()
-	}
 	return l
 }
 
@@ -106,7 +100,7 @@ func (l *loop) next() event {
 			return l.ofChild(ev)
 		case sig := <-l.in.Signals.Next():
 			l.later = []event{{kind: signalled, signal: sig, typed: l.terminal.Sent(sig)}}
-		case ev := <-l.fromSession:
+		case ev := <-l.fromSessions:
 			l.later = l.ofSession(ev)
 		case err := <-l.tree:
 			l.later = []event{{kind: treeGone, err: err}}
@@ -146,9 +140,9 @@ func (l *loop) ofChild(ev procwatch.Event) event {
 // ofSession has a request to end the job come before the renewal that has found it.
 func (l *loop) ofSession(ev limiter.Event) (all []event) {
 	if ev.Stop != nil {
-		all = append(all, event{kind: stopRequested, stop: ev.Stop})
+		all = append(all, event{kind: stopRequested, lease: ev.Lease, stop: ev.Stop})
 	}
-	e := event{kind: renewed, clock: l.in.Clock(), keepalive: ev.Keepalive, grace: ev.Grace, err: ev.Err}
+	e := event{kind: renewed, lease: ev.Lease, clock: l.in.Clock(), keepalive: ev.Keepalive, grace: ev.Grace, err: ev.Err}
 	switch ev.Kind {
 	case limiter.Lost:
 		e.kind = lost
@@ -180,22 +174,26 @@ func (l *loop) handle(e event) {
 
 // close gives the slots back. Those of a lost lease are gone already.
 func (l *loop) close() {
-	if l.session == nil {
-		return
-	}
-	switch err := l.session.Close(context.WithoutCancel(l.ctx)); {
-	case err == nil:
-		l.report(Record{Kind: Released})
-	case !errors.Is(err, lease.ErrLost):
-		l.report(Record{Kind: NotReleased, Err: err})
+	for _, s := range l.sessions {
+		switch err := s.Close(context.WithoutCancel(l.ctx)); {
+		case err == nil:
+			l.report(Record{Kind: Released, Lease: s.Lease().ID})
+		case !errors.Is(err, lease.ErrLost):
+			l.report(Record{Kind: NotReleased, Lease: s.Lease().ID, Err: err})
+		}
 	}
 }
 
+// report completes a record. One that is about no lease in particular gets the first.
 func (l *loop) report(r Record) {
 	r.Time, r.PID = time.Now(), l.child.ID().PID
-	if l.session != nil {
-		held := l.session.Lease()
-		r.Lease, r.Pool = held.ID, held.Pool
+	if len(l.sessions) > 0 {
+		about := l.sessions.Of(r.Lease)
+		if about == nil {
+			about = l.sessions[0]
+		}
+		held := about.Lease()
+		r.Lease, r.Pool, r.Slots = held.ID, held.Pool, held.Slots
 	}
 	for _, sink := range l.sinks {
 		sink(r)

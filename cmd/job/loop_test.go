@@ -22,7 +22,7 @@ func TestCommandFirst(t *testing.T) {
 		fromChild := make(chan procwatch.Event, 2)
 		fromSession := make(chan limiter.Event, 1)
 		l := newLoop(context.Background(), nil, plain, Inputs{Signals: tty.NewSignals(), Clock: clock.Now}, nil)
-		l.fromChild, l.fromSession = fromChild, fromSession
+		l.fromChild, l.fromSessions = fromChild, fromSession
 		l.due[contTimer] = time.Now().Add(-time.Second)
 		l.tree <- nil
 		fromSession <- limiter.Event{Stop: &lease.Stop{}}

@@ -27,7 +27,8 @@ type event struct {
 	foreground   bool // of stopped and keystrokeDue: our process group has the terminal
 	stillStopped bool // of settled: the command is
 
-	clock     clock.Instant // the store's, of what comes from the lease
+	lease     string        // of what comes from a lease: its id
+	clock     clock.Instant // the store's, of what comes from a lease
 	keepalive clock.Instant
 	stop      *lease.Stop
 	grace     time.Duration // of lost

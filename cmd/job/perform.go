@@ -14,7 +14,7 @@ func (l *loop) perform(f effect) { performs[f.do](l, f) }
 var performs = [deeds]func(*loop, effect){
 	setTimer:    func(l *loop, f effect) { l.due[f.timer] = time.Now().Add(f.after) },
 	bind:        func(l *loop, _ effect) { l.bind() },
-	renew:       func(l *loop, _ effect) { l.renew() },
+	renew:       func(l *loop, _ effect) { l.sessions.Renew() },
 	forward:     func(l *loop, f effect) { l.forward(f.signal) },
 	suspendSelf: func(l *loop, _ effect) { l.suspend() },
 	endTree: func(l *loop, f effect) {
@@ -33,17 +33,10 @@ var performs = [deeds]func(*loop, effect){
 }
 
 func (l *loop) bind() {
-	if l.session == nil {
-		return
-	}
-	if err := l.session.Bind(l.ctx, lease.Process(l.child.ID())); err != nil {
-		l.report(Record{Kind: NotRecorded, Err: err})
-	}
-}
-
-func (l *loop) renew() {
-	if l.session != nil {
-		l.session.Renew()
+	for _, s := range l.sessions {
+		if err := s.Bind(l.ctx, lease.Process(l.child.ID())); err != nil {
+			l.report(Record{Kind: NotRecorded, Lease: s.Lease().ID, Err: err})
+		}
 	}
 }
 
@@ -54,11 +47,7 @@ func (l *loop) forward(sig syscall.Signal) {
 }
 
 func (l *loop) suspend() {
-	if l.session == nil {
-		l.in.Suspend()
-		return
-	}
-	if err := l.session.Suspend(l.in.Suspend); err != nil {
+	if err := l.sessions.Suspend(l.in.Suspend); err != nil {
 		l.report(Record{Kind: NotExtended, Err: err})
 	}
 }

@@ -9,8 +9,9 @@ import (
 type Record struct {
 	Kind   Kind
 	Time   time.Time
-	Lease  string // its id; "" for a job without a slot
-	Pool   string
+	Lease  string         // the id of the lease it is about, else of the job's first one; "" for a job without a slot
+	Pool   string         // of that lease
+	Slots  []int          // of that lease
 	PID    int            // of the command
 	Code   int            // of the command
 	Signal syscall.Signal // that was not forwarded, or that ended the command

@@ -10,7 +10,25 @@ import (
 	"berth/procwatch"
 )
 
-// checkConflicts finds flags that are right each by itself and contradict each other.
+// checkLine finds flags about slots that are right each by itself and contradict each other.
+func (p *parser) checkLine(l *Line) error {
+	remote := storename.IsURL(l.Store.Where)
+	switch r := l.First(); {
+	case !remote && p.isSet("ttl"):
+		return fmt.Errorf("--ttl %s: in a directory a lease ends with its berth, not by a clock; drop it", p.text("ttl"))
+	case l.Store.Replicas > 0 && !strings.Contains(storename.Scheme(l.Store.Where), "redis") && storename.Scheme(l.Store.Where) != "unix":
+		return fmt.Errorf("--redis-wait %d: the store is not on Redis; drop it", l.Store.Replicas)
+	case remote && r.Weight > mostWeight:
+		return fmt.Errorf("--weight %d: at most %d with a store on a server, which keeps a list of them", r.Weight, mostWeight)
+	case r.Limit > 0 && r.Weight > r.Limit:
+		return fmt.Errorf("--weight %d needs more than the %d slots that -n allows", r.Weight, r.Limit)
+	case r.Key == "" && p.isSet("ticket-grace"):
+		return fmt.Errorf("--ticket-grace needs --ticket KEY")
+	}
+	return nil
+}
+
+// checkConflicts is checkLine for flags about the command.
 func (p *parser) checkConflicts(s *Run) error {
 	none := map[string]bool{"timeout": s.Timeout == 0, "idle-timeout": s.IdleTimeout == 0}
 	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "leftovers", "heartbeat"} {
@@ -18,22 +36,13 @@ func (p *parser) checkConflicts(s *Run) error {
 			return fmt.Errorf("--exec leaves no berth to take care of --%s; drop one of them", f)
 		}
 	}
-	remote := storename.IsURL(s.Store.Where)
-	switch r := s.Request; {
-	case !remote && p.isSet("ttl"):
-		return fmt.Errorf("--ttl %s: in a directory a lease ends with its berth, not by a clock; drop it", p.text("ttl"))
-	case s.Store.Replicas > 0 && !strings.Contains(storename.Scheme(s.Store.Where), "redis") && storename.Scheme(s.Store.Where) != "unix":
-		return fmt.Errorf("--redis-wait %d: the store is not on Redis; drop it", s.Store.Replicas)
-	case remote && r.Weight > mostWeight:
-		return fmt.Errorf("--weight %d: at most %d with a store on a server, which keeps a list of them", r.Weight, mostWeight)
-	case remote && s.Exec:
+	switch {
+	case storename.IsURL(s.Store.Where) && s.Exec:
 		return fmt.Errorf("--exec leaves no berth to renew the lease in a store on a server; drop it")
 	case len(s.Argv) == 0:
 		return p.noCommand()
 	case s.Argv[0] == "":
 		return fmt.Errorf("the command to run is an empty string")
-	case r.Limit > 0 && r.Weight > r.Limit:
-		return fmt.Errorf("--weight %d needs more than the %d slots that -n allows", r.Weight, r.Limit)
 	case s.Hold == "tree" && !procwatch.CanWaitTree():
 		return fmt.Errorf("--hold tree needs Linux: this system does not report when the last descendant ends")
 	case s.Hold == "tree" && s.Leftovers == "kill":
@@ -42,8 +51,6 @@ func (p *parser) checkConflicts(s *Run) error {
 		return fmt.Errorf("--leftovers kill needs Linux: this system cannot find processes that have lost their parent")
 	case s.IdleTimeout > 0 && s.OnBusy == "run":
 		return fmt.Errorf("--idle-timeout %s needs a lease for 'berth keepalive', and --on-busy run may start without one", p.text("idle-timeout"))
-	case r.Key == "" && p.isSet("ticket-grace"):
-		return fmt.Errorf("--ticket-grace needs --ticket KEY")
 	}
 	return nil
 }

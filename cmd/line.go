@@ -1,0 +1,170 @@
+package cmd
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"berth/cmd/gates"
+	"berth/cmd/job"
+	"berth/cmd/open"
+	"berth/cmd/text"
+	"berth/cmd/tty"
+	"berth/cmd/view"
+	"berth/cmd/wait"
+	"berth/cmd/words"
+	"berth/lease"
+	"berth/lease/retry"
+	"berth/limiter"
+	"berth/procwatch"
+)
+
+// claim gets the slots that a command needs, from the words to the leases: it opens the store,
+// says who we are, and stands in the line. What the slots are for is its caller's matter.
+type claim struct {
+	*words.Line
+	say     *speaker
+	signals *tty.Signals
+	// becomes: this process will be the command (--exec). Signals are then caught only for
+	// the time of a wait.
+	becomes bool
+	store   *open.Store
+}
+
+func newClaim(l *words.Line) *claim {
+	return &claim{Line: l, say: newSpeaker(l.Quiet, l.Verbose), signals: tty.NewSignals()}
+}
+
+// open opens the store. That may need a server: a request that waits for a slot waits for
+// the server, too. No signal is caught yet, so each does what it does to any process.
+func (c *claim) open(ctx context.Context) error {
+	try := func(context.Context) (err error) {
+		c.store, err = open.Open(c.Store, c.say.opening(true))
+		return err
+	}
+	if c.Wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Wait)
+		defer cancel()
+	}
+	if c.Wait != 0 {
+		return retry.Do(ctx, c.say.trouble, try)
+	}
+	return try(ctx)
+}
+
+// introduce says in the requests who we are and what is to run, and begins to catch signals.
+func (c *claim) introduce(command []string) {
+	for i := range c.Requests {
+		q := &c.Requests[i]
+		q.ID = lease.NewID(q.Pool)
+		q.Owner, q.UID = lease.Process(c.store.Self), os.Getuid()
+		q.Command = words.ShownCommand(command)
+	}
+	if c.becomes {
+		c.mark()
+	} else {
+		c.catch()
+	}
+}
+
+// catch begins to catch, in the background, the signals that would end or suspend this
+// process. While gates are checked, or the pool is read for the job around this one, it can
+// be suspended before there is a command, so CONT, which cancels that, is caught first.
+func (c *claim) catch() {
+	var first []os.Signal
+	if c.First().Gates != "" || os.Getenv("BERTH_LEASE") != "" {
+		first = []os.Signal{tty.CONT}
+	}
+	c.signals.Start(first, tty.BeforeStart, c.mark)
+}
+
+// mark shows 'berth stop' which job this is. Without the mark a request to stop takes longer.
+func (c *claim) mark() { _ = procwatch.Mark(job.Mark(c.First().ID)) }
+
+// take gets the slots. No session and no error: there are no slots of its own, because this
+// runs inside another job of its pool.
+func (c *claim) take(ctx context.Context) (limiter.Sessions, error) {
+	q := *c.First()
+	asker := newAsker(c.store, q, c.say)
+	w := c.waiter(q, asker)
+	if q.Gates != "" {
+		if err := w.Answerable(ctx, false, asker.Check); err != nil {
+			return nil, err
+		}
+	}
+	if os.Getenv("BERTH_LEASE") != "" {
+		if inside, err := c.inside(ctx, w); inside || err != nil {
+			return nil, err
+		}
+	}
+	s, err := w.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return limiter.Sessions{s}, nil
+}
+
+func (c *claim) waiter(q lease.Request, asker *gates.Asker) *wait.Waiter {
+	w := &wait.Waiter{
+		Store: c.store, Request: q, Remote: c.store.Remote, AtMost: c.Wait,
+		Signals: c.signals, SuspendIf: c.store.SuspendIf, Ask: asker.Ask, Check: asker.CheckPool, Trouble: c.say.trouble,
+		First:      func() { procwatch.Reserve(c.store.Remote) }, // forking is prepared now: at the hand-over it would cost 0.6 ms
+		Recovering: func(v lease.Verdict) { c.recovering(q.Pool, v) },
+	}
+	if c.becomes {
+		w.Catch = c.catch
+	}
+	if !c.Quiet {
+		w.Progress = c.progress(q)
+	}
+	return w
+}
+
+func (c *claim) recovering(pool string, v lease.Verdict) {
+	c.say.notef("pool %s: %v", pool, v)
+	if !c.Quiet {
+		c.say.advise(freshHint(c.store.Where))
+	}
+}
+
+func (c *claim) progress(q lease.Request) *wait.Progress {
+	p := &wait.Progress{Live: tty.IsTerminal(2), Show: func(text string) { c.say.line("", "%s", text) }, Erase: c.say.erase}
+	if p.Live {
+		p.Show = c.say.draw
+	}
+	p.Text = func(pool *lease.Pool, err error, waited time.Duration) string {
+		line := view.WaitingLine(pool, err, q, waited, c.store.Clock())
+		if !p.Live {
+			return line.Fit(0)
+		}
+		columns, _ := tty.WindowSize(2)
+		return line.Fit(columns - 1)
+	}
+	return p
+}
+
+// inside reports whether this runs in the slot of a job of the pool around it.
+func (c *claim) inside(ctx context.Context, w *wait.Waiter) (bool, error) {
+	pool, err := w.Pool(ctx)
+	if err != nil {
+		return false, err
+	}
+	outer, err := job.Outer(pool, c.store.Self, c.store.Inherits)
+	if outer == nil || err != nil {
+		return false, err
+	}
+	outer, err = job.Nest(w.Request, c.Nested, outer, pool.Own.Limit)
+	if outer == nil || err != nil {
+		return false, err
+	}
+	c.say.verbosef("inside job %s: running in its slot %d", outer.ID, outer.Slots[0])
+	return true, nil
+}
+
+func newAsker(st *open.Store, q lease.Request, say *speaker) *gates.Asker {
+	return &gates.Asker{
+		Store: st, Where: st.Where, Boot: st.Self.Boot, Request: q, UserName: text.UserName,
+		Failed: func(why string) { say.errorf("%s", why) },
+	}
+}

@@ -3,7 +3,10 @@ package lease
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // MaxPoolName is the longest name of a pool, in bytes: a directory has that name, and
@@ -30,6 +33,33 @@ func CheckPool(name string) error {
 
 func isAlnum(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// MaxSlotName is the longest name of a slot, and MaxSlotNames how long those of a pool are
+// together, in bytes: the record of a lease has the names of its slots.
+const MaxSlotName, MaxSlotNames = 100, 8 << 10
+
+// CheckSlotNames returns an error that names what is wrong with the names of a pool's slots.
+// The environment of a job has them in a list, so none has a comma.
+func CheckSlotNames(names []string) error {
+	size := 0
+	for i, n := range names {
+		size += len(n)
+		switch {
+		case n == "":
+			return fmt.Errorf("the name of slot %d is empty", i)
+		case len(n) > MaxSlotName:
+			return fmt.Errorf("the name of slot %d has %d bytes, which is too long (at most %d)", i, len(n), MaxSlotName)
+		case strings.ContainsFunc(n, func(c rune) bool { return c == ',' || c == utf8.RuneError || !unicode.IsPrint(c) }):
+			return fmt.Errorf("the name %q of slot %d has a comma in it, or a character that cannot be printed", n, i)
+		case slices.Contains(names[:i], n):
+			return fmt.Errorf("two slots have the name %q", n)
+		}
+	}
+	if size > MaxSlotNames {
+		return fmt.Errorf("the names of the slots have %d bytes together, which is too long (at most %d)", size, MaxSlotNames)
+	}
+	return nil
 }
 
 // NewID returns a fresh id for a request on a pool. The pool is part of it, so

@@ -38,19 +38,24 @@ type Store interface {
 	// Tell leaves a message for the holder or waiter with this id, and returns its record
 	// as it was found. The owner gets it with its next Renew or TryAcquire; a waiter is
 	// woken for it. ErrNotFound when there is no such record, or a waiter is told what only
-	// a holder can be. After any other error the message may still arrive.
+	// a holder can be, or the other way round. After any other error the message may still
+	// arrive. What a kept lease is told reaches its keeper and its adopter, also one that
+	// adopts it later; a MessageRelease reaches only the keeper.
 	Tell(ctx context.Context, id string, m Message) (Entry, error)
 
 	// Adopt takes a kept lease for a process that runs something under it: a Holding of the
-	// same lease. Its Running records the child, and its Renew keeps the lease, too. Release
-	// and Unused end the adoption, and the lease is reserved again. While it is adopted, its
-	// keeper's Release fails with *AdoptedError, and so does another Adopt.
+	// same lease. Its Running records the child. Its Renew keeps the lease, too: the lease
+	// holds until the later of the times that the two have renewed it for. Release and Unused end
+	// the adoption, and the lease is reserved again, for as long as its keeper has renewed it.
+	// While it is adopted, its keeper's Release fails with *AdoptedError, and so does Adopt by
+	// another process; the adopter itself may repeat a call whose answer was lost.
 	//
 	// An adoption ends by itself once the adopter and its child are gone, or where leases have
 	// a TTL, when the adopter has not renewed it for that long. The slots stay taken for as
 	// long as an adoption lasts, whatever happens to the keeper.
 	//
-	// ErrNotFound when there is no such lease, ErrNotKept when its owner runs a child.
+	// ErrNotFound when there is no such lease, ErrNotKept when its owner runs a child. An
+	// error leaves nothing behind but what ends by itself.
 	Adopt(ctx context.Context, id string, adopter Process) (Holding, error)
 
 	// Watch sends when List may return something else than before, for these pools or all:
@@ -113,7 +118,8 @@ type Holding interface {
 	Running(ctx context.Context, child Process) error
 
 	// Renew writes a heartbeat and returns what the holder was told. From now on the
-	// lease holds for ttl; 0: for its request's TTL. ErrLost when it is no longer ours.
+	// lease holds for ttl; 0: for its request's TTL. ErrLost when it is no longer ours, or
+	// the adoption is over.
 	Renew(ctx context.Context, ttl time.Duration) (Inbox, error)
 
 	// Expires is until when, on the boot clock, the lease is ours for sure if it

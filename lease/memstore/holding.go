@@ -14,13 +14,16 @@ type holding struct {
 	p     *pool
 	lease lease.Lease
 	inbox lease.Inbox
+	note  string // of the last keepalive that had one
 	gone  bool
+
+	adoption *adoption // nil: it is not adopted
 }
 
 // entry describes a holder; the caller has locked s.mu.
 func (h *holding) entry() lease.Entry {
 	l := h.lease
-	return lease.Entry{Lease: &l, HeartbeatAge: -1, Keepalive: h.inbox.Keepalive}
+	return lease.Entry{Lease: &l, HeartbeatAge: -1, Keepalive: h.inbox.Keepalive, KeepaliveNote: h.note}
 }
 
 func (h *holding) Lease() lease.Lease {
@@ -32,8 +35,13 @@ func (h *holding) Lease() lease.Lease {
 func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	h.lease.Child, h.lease.State = &child, lease.Running
+	h.running(child)
 	return nil
+}
+
+// running records the child; the caller has locked s.mu.
+func (h *holding) running(child lease.Process) {
+	h.lease.Child, h.lease.State = &child, lease.Running
 }
 
 func (h *holding) Expires() clock.Instant { return 0 }
@@ -44,7 +52,9 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 	if h.gone {
 		return h.inbox, lease.ErrLost
 	}
-	return h.inbox, nil
+	in := h.inbox
+	in.Adopter = h.lease.Adopter
+	return in, nil
 }
 
 func (h *holding) Release(context.Context) error { return h.release(true) }
@@ -56,6 +66,9 @@ func (h *holding) release(used bool) error {
 	defer h.s.mu.Unlock()
 	if h.gone {
 		return nil
+	}
+	if h.adoption != nil {
+		return h.adopted()
 	}
 	if !used {
 		h.p.starts.Undo(h.lease.Start)

@@ -17,13 +17,16 @@ import (
 
 // Store is a set of pools in memory. The zero value is ready for use.
 type Store struct {
-	mu    sync.Mutex
-	pools map[string]*pool
+	mu       sync.Mutex
+	pools    map[string]*pool
+	watchers []*watcher
 }
 
 var _ lease.Store = (*Store)(nil)
 
 type pool struct {
+	s       *Store
+	name    string
 	own     lease.Settings
 	starts  lease.Starts
 	report  *lease.Report
@@ -41,7 +44,7 @@ func (s *Store) pool(name string) *pool {
 	}
 	p := s.pools[name]
 	if p == nil {
-		p = &pool{changed: make(chan struct{})}
+		p = &pool{s: s, name: name, changed: make(chan struct{})}
 		s.pools[name] = p
 	}
 	return p
@@ -50,6 +53,7 @@ func (s *Store) pool(name string) *pool {
 func (p *pool) wake() {
 	close(p.changed)
 	p.changed = make(chan struct{})
+	p.announce()
 }
 
 func (s *Store) state(p *pool, ahead int) lease.PoolState {
@@ -93,7 +97,9 @@ func (s *Store) take(p *pool, r lease.Request, ahead int, clearance lease.Cleara
 			h.lease.Slots = append(h.lease.Slots, i)
 		}
 	}
+	h.lease.SlotNames = p.own.NamesOf(h.lease.Slots)
 	p.held = append(p.held, h)
+	p.announce()
 	return h, v
 }
 
@@ -136,6 +142,7 @@ func (s *Store) Line(_ context.Context, r lease.Request) (lease.Place, error) {
 		i = len(p.line)
 	}
 	p.line = slices.Insert(p.line, i, t)
+	p.announce()
 	if p.ahead(r.Priority, t.ticket.Seq) > 0 {
 		t.seen = p.changed // until then it stays behind
 	}
@@ -219,9 +226,14 @@ func (s *Store) Tell(_ context.Context, id string, m lease.Message) (lease.Entry
 	switch {
 	case err != nil:
 		return lease.Entry{}, err
+	case h != nil && m.ForWaiter():
+		return lease.Entry{}, fmt.Errorf("%s is no longer waiting: %w", id, lease.ErrNotFound)
 	case h != nil:
 		e := h.entry()
 		h.inbox.Put(m, s.Clock())
+		if m.Note != "" {
+			h.note = m.Note
+		}
 		return e, nil
 	case m.ForHolder():
 		return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)

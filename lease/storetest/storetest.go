@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -38,6 +39,17 @@ type Shape struct {
 	// files. Or NoForget says why there is nothing to forget.
 	Forgets  func(t *testing.T, age time.Duration) (s lease.Store, left func(pool string) []string)
 	NoForget string
+	// NotYet names the tests that the store does not pass yet.
+	NotYet []string
+}
+
+// NotYet are the tests of kept leases, of watching, and of what else is new: for a store that
+// passes none of them yet.
+var NotYet = []string{
+	"Adopt", "AdoptAllSlots", "SecondAdopter", "NotAdoptable", "ReleaseWhileAdopted", "KeeperIsTold", "BothAreTold",
+	"AdopterReleasesTwice", "RacingAdopters", "ReleaseAgainstAdopt", "AdoptionExpires", "AdopterKeepsTheLease",
+	"ReleaseOfAWaiter", "Supersede", "SupersedeAtTheGrant", "SupersedeOfAKeptPlace", "KeepaliveNote", "SlotNames",
+	"Watch", "WatchOfAKeptLease", "WatchOfABadPool",
 }
 
 // Run runs the suite on fresh stores.
@@ -83,6 +95,27 @@ func Run(t *testing.T, shape Shape) {
 		{"TokensRise", tokens},
 		{"ReleaseTwice", releaseTwice},
 		{"CancelledWaitLeavesNothing", cancelled},
+		{"Adopt", adopting},
+		{"AdoptAllSlots", adoptingAll},
+		{"SecondAdopter", secondAdopter},
+		{"NotAdoptable", notAdoptable},
+		{"ReleaseWhileAdopted", releaseWhileAdopted},
+		{"KeeperIsTold", keeperIsTold},
+		{"BothAreTold", bothAreTold},
+		{"AdopterReleasesTwice", adopterReleasesTwice},
+		{"RacingAdopters", racingAdopters},
+		{"ReleaseAgainstAdopt", racingRelease},
+		{"AdoptionExpires", adoptionExpires},
+		{"AdopterKeepsTheLease", adopterKeeps},
+		{"ReleaseOfAWaiter", releaseOfAWaiter},
+		{"Supersede", supersede},
+		{"SupersedeAtTheGrant", supersedeAtTheGrant},
+		{"SupersedeOfAKeptPlace", supersedeOfKept},
+		{"KeepaliveNote", keepaliveNote},
+		{"SlotNames", slotNames},
+		{"Watch", watching},
+		{"WatchOfAKeptLease", watchingKept},
+		{"WatchOfABadPool", badWatch},
 		{"Unknown", unknown},
 		{"BadPool", badPool},
 		{"List", list},
@@ -95,6 +128,9 @@ func Run(t *testing.T, shape Shape) {
 		{"ForgottenInUse", forgottenInUse},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if slices.Contains(shape.NotYet, c.name) {
+				t.Skip("this store does not pass it yet")
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), Deadline)
 			defer cancel()
 			first := shape.Open(t)

@@ -101,3 +101,6 @@ func Reserve(bool) {}
 
 // Ending is false on Windows.
 func (ID) Ending() bool { return false }
+
+// Gone is not supported on Windows.
+func (ID) Gone() (<-chan struct{}, error) { return nil, unsupported("watch a process") }

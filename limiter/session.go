@@ -191,6 +191,7 @@ type Event struct {
 	Kind      EventKind
 	Stop      *lease.Stop   // a request to end the job; nil: none
 	Keepalive clock.Instant // when the job last reset its idle clock, on the store's clock; 0: never
+	Release   bool          // the keeper of the lease is to give it back
 	Err       error         // of Failed, and *LostError of Lost
 	// Grace is for Lost: how long the job may take to end before it must be killed,
 	// so that it is gone when others may have its slots; at most KillAfter.
@@ -203,12 +204,13 @@ func (s *Session) tell(in lease.Inbox, err error) {
 	defer s.mu.Unlock()
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
-	e := Event{Lease: s.id, Stop: in.Stop, Keepalive: in.Keepalive, Err: err}
+	e := Event{Lease: s.id, Stop: in.Stop, Keepalive: in.Keepalive, Release: in.Release, Err: err}
 	if old, unread := s.box.take(s.id); unread {
 		if e.Stop == nil {
 			e.Stop = old.Stop
 		}
 		e.Keepalive = max(e.Keepalive, old.Keepalive)
+		e.Release = e.Release || old.Release
 	} else { // the previous event was received, so its receiver knows what we knew then
 		s.seen = s.loss != nil
 	}

@@ -103,10 +103,17 @@ func TestControl(t *testing.T) {
 			settling: "apart; end, KILL in 5s", commandGone: "commandGone; end, KILL in 5s", goneSettling: "commandGone; end, KILL in 5s",
 		},
 	}
-	checkTable(t, table, controlEvents, controlStates, func(s controlState, e event) string {
+	checkTable(t, table, controlEvents, allControlStates(), func(s controlState, e event) string {
 		m, effects := jobIn(s).on(e)
 		return shown(m.control.state, effects)
 	})
+}
+
+func allControlStates() (all []controlState) {
+	for s := range controlStates {
+		all = append(all, s)
+	}
+	return all
 }
 
 // TestControlHasARowForEachEvent: an event that job control handles is in controlEvents.

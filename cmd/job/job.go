@@ -9,12 +9,14 @@
 package job
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"syscall"
 	"time"
 
 	"berth/cmd/tty"
+	"berth/lease"
 	"berth/lease/clock"
 )
 
@@ -32,6 +34,10 @@ type Spec struct {
 	EndLeftovers  bool // end what the command leaves behind
 	NameLeftovers bool // make a record of what is waited for
 	RunOnWhenLost bool // do not end the job when its lease is lost
+
+	// Kept: nothing is run. The lease is kept for another process, or for nobody, and Signal
+	// and KillAfter are those of whatever others run under it.
+	Kept bool
 }
 
 // Inputs are what a job needs of the process that it runs in.
@@ -39,6 +45,14 @@ type Inputs struct {
 	Signals *tty.Signals         // tty.BeforeStart are caught already
 	Suspend func()               // suspends this process, not within a call to the store
 	Clock   func() clock.Instant // on which keepalives are counted
+	// Left is closed when the command has left us, and the job is over for us without its end;
+	// nil: it never does.
+	Left <-chan struct{}
+	// Gone, for Keep, is closed when the process is gone that the lease is kept for; nil: it is
+	// kept for nobody.
+	Gone <-chan struct{}
+	// Tell, for Keep, tells whatever runs under the lease to end.
+	Tell func(ctx context.Context, id string, stop lease.Stop) error
 }
 
 // Result is how a job ended.

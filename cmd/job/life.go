@@ -13,14 +13,15 @@ import (
 type state int
 
 const (
-	starting state = iota // nothing runs yet
-	running               // the command runs
-	ending                // the command's whole tree is being ended
-	reaping               // the tree was ended, or cannot be, and only the exit of the command is waited for
-	draining              // the command has exited, and the slot waits for its descendants
-	clearing              // the command has exited, and its descendants are being ended
-	done                  // nothing is left to wait for
-	states                // how many there are
+	starting    state = iota // nothing runs yet
+	running                  // the command runs
+	ending                   // the command's whole tree is being ended
+	reaping                  // the tree was ended, or cannot be, and only the exit of the command is waited for
+	draining                 // the command has exited, and the slot waits for its descendants
+	clearing                 // the command has exited, and its descendants are being ended
+	handingBack              // of a kept lease: the slots are given back once nothing runs in them
+	done                     // nothing is left to wait for
+	states                   // how many there are
 )
 
 // life is a job from its start to its end. It is plain data: each event gives the next life
@@ -52,8 +53,11 @@ func (l life) started(e event) (life, []effect) {
 	}
 }
 
-// exited: the command is gone.
+// exited: the command is gone, or the process that the lease is kept for.
 func (l life) exited(e event) (life, []effect) {
+	if l.Kept {
+		return l.handBack(nil)
+	}
 	switch l.state {
 	case running, ending, reaping:
 		l.exitedAt, l.result.Code, l.result.Signal = e.at, e.code, e.signal
@@ -84,6 +88,9 @@ const nameLeftoversAfter = time.Second
 
 // terminate: a signal came that has no command to go to.
 func (l life) terminate(e event) (life, []effect) {
+	if l.Kept {
+		return l.handBack(nil)
+	}
 	switch l.state {
 	case draining:
 		return l.end(e.at, nil, l.KillAfter)
@@ -101,7 +108,7 @@ func (l life) terminate(e event) (life, []effect) {
 
 // timedOut: the running time is over.
 func (l life) timedOut(e event) (life, []effect) {
-	return l.end(e.at, &TimeLimitError{"--timeout", l.Timeout, l.Signal, l.KillAfter}, l.KillAfter)
+	return l.end(e.at, &TimeLimitError{TimeoutFlag, l.Timeout, l.Signal, l.KillAfter}, l.KillAfter)
 }
 
 // idleOver: the idle time is over, unless the job has called 'berth keepalive': the next
@@ -125,7 +132,11 @@ func (l life) renewed(e event) (life, []effect) {
 	if e.err != nil {
 		effects = append(effects, effect{do: report, record: Record{Kind: HeartbeatFailed, Lease: e.lease, Err: e.err}})
 	}
-	l, more := l.checkIdle(e)
+	check := life.checkIdle
+	if l.Kept {
+		check = life.renewedKept
+	}
+	l, more := check(l, e)
 	return l, append(effects, more...)
 }
 
@@ -140,7 +151,7 @@ func (l life) checkIdle(e event) (life, []effect) {
 	case e.err != nil: // the job may have been busy, and the store could not tell
 		return l, []effect{fireIn(idleTimer, time.Second)}
 	default:
-		return l.end(e.at, &TimeLimitError{"--idle-timeout", l.IdleTimeout, l.Signal, l.KillAfter}, l.KillAfter)
+		return l.end(e.at, &TimeLimitError{IdleTimeoutFlag, l.IdleTimeout, l.Signal, l.KillAfter}, l.KillAfter)
 	}
 }
 
@@ -150,6 +161,9 @@ func (l life) lost(e event) (life, []effect) {
 	switch l.state {
 	case starting, done:
 		return l, nil
+	}
+	if l.Kept {
+		return l.lostKept(e)
 	}
 	l, effects := l.checkIdle(e) // the event may bring a keepalive, too
 	if l.RunOnWhenLost {
@@ -176,7 +190,21 @@ func (l life) stopRequested(e event) (life, []effect) {
 	if e.stop.KillAfter != nil {
 		grace = *e.stop.KillAfter
 	}
-	return l.end(e.at, &lease.StoppedError{Stop: *e.stop}, grace)
+	var why error = &lease.StoppedError{Stop: *e.stop}
+	if e.stop.TimeLimit != "" {
+		why = &TimeLimitError{e.stop.TimeLimit, e.after, l.Signal, l.KillAfter}
+	}
+	return l.end(e.at, why, grace)
+}
+
+// leftUs: the command has left us.
+func (l life) leftUs(event) (life, []effect) {
+	switch l.state {
+	case running, ending:
+		l.state = done
+	default:
+	}
+	return l, nil
 }
 
 // treeGone: nothing is left of the tree, or (with an error) it could not be ended.
@@ -208,6 +236,9 @@ func (l life) leftoversNamed(e event) (life, []effect) {
 
 // end ends the whole tree. Once that has begun, another call can only shorten the grace.
 func (l life) end(at time.Time, why error, grace time.Duration) (life, []effect) {
+	if l.Kept {
+		return l.handBack(why)
+	}
 	killAt := at.Add(grace)
 	switch l.state {
 	case running:

@@ -16,11 +16,11 @@ import (
 	"berth/lease"
 )
 
-var stateNames = [states]string{"starting", "running", "ending", "reaping", "draining", "clearing", "done"}
+var stateNames = [states]string{"starting", "running", "ending", "reaping", "draining", "clearing", "handingBack", "done"}
 
 var kindNames = [eventKinds]string{
 	"nothing", "started", "stopped", "continued", "exited", "signalled", "renewed", "lost", "regained", "stopRequested", "treeGone",
-	"timedOut", "idleOver", "leftoversNamed", "contDue", "keystrokeDue", "settled",
+	"timedOut", "idleOver", "leftoversNamed", "contDue", "keystrokeDue", "settled", "triedRelease", "leftUs",
 }
 
 func (k eventKind) String() string { return cmp.Or(kindNames[k], fmt.Sprintf("event kind %d", int(k))) }
@@ -48,7 +48,7 @@ func (f effect) String() string {
 	case report:
 		return "report " + recordNames[f.record.Kind]
 	default:
-		return map[deed]string{bind: "bind", renew: "renew", suspendSelf: "suspend", waitTree: "wait"}[f.do]
+		return map[deed]string{bind: "bind", renew: "renew", suspendSelf: "suspend", waitTree: "wait", tryRelease: "release", tellAdopter: "tell adopter"}[f.do]
 	}
 }
 
@@ -96,6 +96,8 @@ var lifeEvents = []namedEvent{
 	{"treeGone", event{kind: treeGone}},
 	{"notEnded", event{kind: treeGone, err: syscall.EPERM}},
 	{"leftoversNamed", event{kind: leftoversNamed, left: []string{"sleep"}}},
+	{"leftUs", event{kind: leftUs}},
+	{"triedRelease", event{kind: triedRelease}},
 }
 
 // TestLife is the whole table of a job's life: what each event means in each state, and
@@ -155,8 +157,17 @@ func TestLife(t *testing.T) {
 			starting: "starting", running: "running", ending: "ending", reaping: "reaping",
 			draining: "draining", clearing: "clearing; report leftovers", done: "done",
 		},
+		"leftUs": {
+			starting: "starting", running: "done", ending: "done", reaping: "reaping",
+			draining: "draining", clearing: "clearing", done: "done",
+		},
+		"triedRelease": {
+			starting: "starting", running: "running", ending: "ending", reaping: "reaping",
+			draining: "draining", clearing: "clearing", done: "done",
+		},
 	}
-	checkTable(t, table, lifeEvents, states, func(s state, e event) string {
+	ofACommand := []state{starting, running, ending, reaping, draining, clearing, done}
+	checkTable(t, table, lifeEvents, ofACommand, func(s state, e event) string {
 		m, effects := machine{life: lifeIn(s, plain)}.on(e)
 		return shown(m.life.state, effects)
 	})
@@ -177,11 +188,11 @@ type namedEvent struct {
 func checkTable[S interface {
 	~int
 	fmt.Stringer
-}](t *testing.T, table map[string]map[S]string, events []namedEvent, states S, on func(S, event) string) {
+}](t *testing.T, table map[string]map[S]string, events []namedEvent, states []S, on func(S, event) string) {
 	t.Helper()
 	for _, ev := range events {
 		ev.e.at = now
-		for s := range states {
+		for _, s := range states {
 			want, ok := table[ev.name][s]
 			if !ok {
 				t.Errorf("%v, %s: there is no row", s, ev.name)

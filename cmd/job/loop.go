@@ -27,15 +27,24 @@ func Run(ctx context.Context, s limiter.Sessions, spec Spec, in Inputs, sinks ..
 	l.child, l.fromChild = child, child.Events()
 	l.terminal = tty.NewTerminal()
 	l.machine.control.terminal = l.terminal.Exists()
-	in.Signals.Catch(tty.AfterStart)
-	l.handle(event{kind: started, clock: in.Clock()})
+	l.pid = child.ID().PID
+	l.untilDone()
+	l.close()
+	return l.ended(), nil
+}
+
+func (l *loop) untilDone() {
+	l.in.Signals.Catch(tty.AfterStart)
+	l.handle(event{kind: started, clock: l.in.Clock()})
 	for l.life.state != done {
 		l.handle(l.next())
 	}
-	l.close()
+}
+
+func (l *loop) ended() Result {
 	r := l.life.result
 	l.report(Record{Kind: Ended, Code: r.Code, Signal: r.Signal, Err: r.Why})
-	return r, nil
+	return r
 }
 
 func start(ctx context.Context, s limiter.Sessions, spec Spec) (child *procwatch.Child, err error) {
@@ -58,15 +67,18 @@ type loop struct {
 	machine
 	ctx      context.Context
 	sessions limiter.Sessions // none: no slot
-	child    *procwatch.Child
+	child    *procwatch.Child // nil: nothing is run, see Keep
+	pid      int              // of the command, or of the process that the leases are kept for
 	terminal tty.Terminal
 	in       Inputs
 	sinks    []Sink
 
 	fromChild    <-chan procwatch.Event
 	fromSessions <-chan limiter.Event
+	left         <-chan struct{}   // Inputs.Left
+	gone         <-chan struct{}   // Inputs.Gone
 	tree         chan error        // End or WaitTree has returned
-	left         chan []string     // what the leftovers are
+	leftovers    chan []string     // what the command has left
 	due          [timers]time.Time // when each timer fires; zero: it does not
 	later        []event           // that were received, but not handled
 }
@@ -75,7 +87,8 @@ func newLoop(ctx context.Context, s limiter.Sessions, spec Spec, in Inputs, sink
 	l := &loop{ctx: ctx, sessions: s, fromSessions: s.Events(), in: in, sinks: sinks}
 	l.machine.life.Spec = &spec
 	l.tree = make(chan error, 2) // at most one End and one WaitTree
-	l.left = make(chan []string, 1)
+	l.leftovers = make(chan []string, 1)
+	l.left, l.gone = in.Left, in.Gone
 	return l
 }
 
@@ -104,8 +117,12 @@ func (l *loop) next() event {
 			l.later = l.ofSession(ev)
 		case err := <-l.tree:
 			l.later = []event{{kind: treeGone, err: err}}
-		case left := <-l.left:
+		case left := <-l.leftovers:
 			l.later = []event{{kind: leftoversNamed, left: left}}
+		case <-l.left:
+			l.left, l.later = nil, []event{{kind: leftUs}}
+		case <-l.gone:
+			l.gone, l.later = nil, []event{{kind: exited}}
 		case <-due:
 			l.due[t] = time.Time{}
 			l.later = []event{l.ofTimer(t)}
@@ -140,9 +157,9 @@ func (l *loop) ofChild(ev procwatch.Event) event {
 // ofSession has a request to end the job come before the renewal that has found it.
 func (l *loop) ofSession(ev limiter.Event) (all []event) {
 	if ev.Stop != nil {
-		all = append(all, event{kind: stopRequested, lease: ev.Lease, stop: ev.Stop})
+		all = append(all, event{kind: stopRequested, lease: ev.Lease, stop: ev.Stop, after: l.limitOf(ev)})
 	}
-	e := event{kind: renewed, lease: ev.Lease, clock: l.in.Clock(), keepalive: ev.Keepalive, grace: ev.Grace, err: ev.Err}
+	e := event{kind: renewed, lease: ev.Lease, clock: l.in.Clock(), keepalive: ev.Keepalive, release: ev.Release, grace: ev.Grace, err: ev.Err}
 	switch ev.Kind {
 	case limiter.Lost:
 		e.kind = lost
@@ -186,7 +203,7 @@ func (l *loop) close() {
 
 // report completes a record. One that is about no lease in particular gets the first.
 func (l *loop) report(r Record) {
-	r.Time, r.PID = time.Now(), l.child.ID().PID
+	r.Time, r.PID = time.Now(), l.pid
 	if len(l.sessions) > 0 {
 		about := l.sessions.Of(r.Lease)
 		if about == nil {

@@ -31,6 +31,8 @@ type event struct {
 	clock     clock.Instant // the store's, of what comes from a lease
 	keepalive clock.Instant
 	stop      *lease.Stop
+	release   bool          // the lease is to be given back, says the store
+	after     time.Duration // of a stop by a time limit: how long that is
 	grace     time.Duration // of lost
 	left      []string      // of leftoversNamed
 	err       error
@@ -56,6 +58,8 @@ const (
 	contDue
 	keystrokeDue
 	settled
+	triedRelease
+	leftUs
 	eventKinds // how many there are
 )
 
@@ -66,6 +70,7 @@ type effect struct {
 	timer  timer          // of setTimer
 	after  time.Duration
 	record Record
+	stop   *lease.Stop // of tellAdopter
 }
 
 type deed int
@@ -81,6 +86,8 @@ const (
 	waitTree                  // waits until nothing is left of the tree
 	nameLeftovers             // finds out after that time what the leftovers are
 	report                    // gives the record to the sinks
+	tryRelease                // gives the slots of a kept lease back, unless something runs in them
+	tellAdopter               // tells the process that runs something under a kept lease to stop
 	deeds                     // how many there are
 )
 
@@ -105,7 +112,7 @@ func fireIn(t timer, d time.Duration) effect { return effect{do: setTimer, timer
 
 var ofLife = [eventKinds]func(life, event) (life, []effect){
 	started: life.started, exited: life.exited, renewed: life.renewed, lost: life.lost, regained: life.regained,
-	stopRequested: life.stopRequested, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, leftoversNamed: life.leftoversNamed,
+	stopRequested: life.stopRequested, triedRelease: life.triedRelease, leftUs: life.leftUs, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, leftoversNamed: life.leftoversNamed,
 }
 
 var ofControl = [eventKinds]func(control, event) (control, []effect){
@@ -117,14 +124,16 @@ var ofControl = [eventKinds]func(control, event) (control, []effect){
 func (m machine) on(e event) (machine, []effect) {
 	toLife, toControl := ofLife[e.kind], ofControl[e.kind]
 	if e.kind == signalled {
-		switch tty.ClassOf(e.signal, m.life.phase()) {
-		case tty.Suspend:
-			toControl = control.suspend
-		case tty.Resume:
-			toControl = control.resume
-		case tty.Terminate:
+		switch class := tty.ClassOf(e.signal, m.life.phase()); {
+		case class == tty.Terminate:
 			toLife = life.terminate
-		case tty.Forward:
+		case m.life.Kept: // it is no part of anybody's job control
+			return m, wakenBy(class)
+		case class == tty.Suspend:
+			toControl = control.suspend
+		case class == tty.Resume:
+			toControl = control.resume
+		case class == tty.Forward:
 			if !e.typed { // else the command has it from the terminal
 				return m, []effect{{do: forward, signal: e.signal}}
 			}
@@ -145,8 +154,20 @@ func (m machine) on(e event) (machine, []effect) {
 	return m, effects
 }
 
+// wakenBy is what a signal means for the keeper of a lease. A CONT says that something may
+// have changed.
+func wakenBy(class tty.Class) []effect {
+	if class == tty.Resume {
+		return []effect{{do: renew}}
+	}
+	return nil
+}
+
 // phase decides what signals are for.
 func (l life) phase() tty.Phase {
+	if l.Kept {
+		return tty.Alone
+	}
 	switch l.state {
 	case draining, clearing, done:
 		return tty.Leftover

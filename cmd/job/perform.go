@@ -27,12 +27,18 @@ var performs = [deeds]func(*loop, effect){
 		go func() { l.tree <- l.child.WaitTree(context.Background()) }()
 	},
 	nameLeftovers: func(l *loop, f effect) { // on another goroutine: reading all processes takes long on a busy machine
-		time.AfterFunc(f.after, func() { l.left <- l.child.Left() })
+		time.AfterFunc(f.after, func() { l.leftovers <- l.child.Left() })
 	},
-	report: func(l *loop, f effect) { l.report(f.record) },
+	report:      func(l *loop, f effect) { l.report(f.record) },
+	tryRelease:  func(l *loop, _ effect) { l.tryRelease() },
+	tellAdopter: func(l *loop, f effect) { l.tellAdopter(*f.stop) },
 }
 
 func (l *loop) bind() {
+	if l.life.Kept {
+		l.sessions.Keep()
+		return
+	}
 	for _, s := range l.sessions {
 		if err := s.Bind(l.ctx, lease.Process(l.child.ID())); err != nil {
 			l.report(Record{Kind: NotRecorded, Lease: s.Lease().ID, Err: err})

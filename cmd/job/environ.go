@@ -14,6 +14,7 @@ import (
 type Told struct {
 	Store      string // where the lease is
 	StoreOwner string // of that directory, if it was named
+	Job        string
 	Labels     map[string]string
 	Deadline   time.Time // zero: none
 }
@@ -39,6 +40,9 @@ func Environ(callers []string, leases []lease.Lease, t Told) []string {
 			told["BERTH_STORE_OWNER"] = t.StoreOwner
 		}
 	}
+	if t.Job != "" {
+		told["BERTH_JOB"] = t.Job
+	}
 	for k, v := range t.Labels {
 		told["BERTH_LABEL_"+k] = v
 	}
@@ -61,7 +65,7 @@ func Environ(callers []string, leases []lease.Lease, t Told) []string {
 // which is not the command's.
 func ofOuterLease(k string) bool {
 	switch k {
-	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_TOKEN", "BERTH_DEADLINE":
+	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_TOKEN", "BERTH_JOB", "BERTH_DEADLINE":
 		return true
 	}
 	return strings.HasPrefix(k, "BERTH_LABEL_")

@@ -35,7 +35,7 @@ func longTable(pools []Pool, columns int) []Block {
 }
 
 func holderLines(h *Holder, columns int) []TextLine {
-	first := fmt.Sprintf("  slot %-4s ", text.SlotList(h.Slots))
+	first := fmt.Sprintf("  slot %-4s ", slotsOf(h))
 	state := text.OneLine(string(h.State))
 	lines := hanging(fmt.Sprintf("%s%-8s %7s  %s", first, state, orDash(h.Held), text.CommandLine(h.Command)), columns)
 	if h.State != lease.Running && h.State != lease.Reserved {
@@ -132,7 +132,7 @@ func holderFacts(h *Holder) []string {
 	if h.Priority != 0 {
 		d = append(d, fmt.Sprintf("priority %d", h.Priority))
 	}
-	return append(d, text.Labels(h.Labels)...)
+	return append(d, names(h.Job, h.Labels)...)
 }
 
 // limitFacts tell when the job will be ended.
@@ -162,5 +162,5 @@ func waiterFacts(t *Waiter) []string {
 	if t.Priority != 0 {
 		d = append(d, fmt.Sprintf("priority %d", t.Priority))
 	}
-	return append(d, text.Labels(t.Labels)...)
+	return append(d, names(t.Job, t.Labels)...)
 }

@@ -20,6 +20,7 @@ type Pool struct {
 	LimitFrom string     `json:"limit_from"` // "pool", a lease id, or ""
 	OwnLimit  *int       `json:"own_limit"`  // set by 'berth limit'; null: none
 	OwnGates  []string   `json:"own_gates"`  // the same, as its flags
+	OwnNames  []string   `json:"own_names"`  // of the slots from 0; null: none
 	OwnReason *string    `json:"own_reason"` // why, who and when; null: not known
 	OwnSetBy  *string    `json:"own_set_by"`
 	OwnSetAt  *time.Time `json:"own_set_at"`
@@ -35,6 +36,7 @@ type Pool struct {
 type Holder struct {
 	Lease        string            `json:"lease"` // "": its record cannot be read
 	Slots        []int             `json:"slots"`
+	SlotNames    []string          `json:"slot_names"` // null: the pool does not name them
 	State        lease.State       `json:"state"`
 	Command      []string          `json:"command"`
 	PID          int               `json:"pid"`       // of berth
@@ -51,6 +53,7 @@ type Holder struct {
 	CPU          *float64          `json:"cpu_seconds"` // of the tree; null: not seen from here
 	RSS          *uint64           `json:"memory_bytes"`
 	Procs        *int              `json:"processes"`
+	Job          *string           `json:"job"` // what it is a run of; null: it has no name
 	Labels       map[string]string `json:"labels"`
 	Token        uint64            `json:"token"`
 	Weight       int               `json:"weight"`
@@ -74,6 +77,7 @@ type Waiter struct {
 	Since    time.Time         `json:"since"`
 	Waited   float64           `json:"waited_seconds"`
 	For      string            `json:"waits_for"`
+	Job      *string           `json:"job"`
 	Labels   map[string]string `json:"labels"`
 	Limit    *int              `json:"asks_for_limit"`
 	Gates    []string          `json:"gates"` // of its own, as flags
@@ -117,7 +121,7 @@ func Pools(pools []lease.Pool, s Sources) []Pool {
 
 func (v *viewer) pool(p lease.Pool) Pool {
 	j := Pool{
-		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: v.Flags(p.Own.Conditions), Used: p.Used,
+		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: v.Flags(p.Own.Conditions), OwnNames: p.Own.Names, Used: p.Used,
 		Holders: []Holder{}, Waiters: []Waiter{}, LockHeld: p.LockHeldBy, unread: p.Err != nil,
 		OwnReason: orNull(p.Own.Reason), OwnSetBy: orNull(p.Own.SetBy),
 	}
@@ -133,7 +137,7 @@ func (v *viewer) pool(p lease.Pool) Pool {
 		w := Waiter{
 			Lease: t.ID, Weight: t.Weight, Priority: t.Priority, Command: t.Command, PID: t.Owner.PID,
 			User: v.user(t.UID), Host: t.Owner.Host, Since: t.Since, Waited: max(0, time.Since(t.Since).Seconds()),
-			Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: v.Flags(t.Conditions), For: e.Note,
+			Job: orNull(t.Job), Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: v.Flags(t.Conditions), For: e.Note,
 		}
 		if !e.Aside {
 			why := verdict(&p, t.Request, place, v.Now)
@@ -148,9 +152,9 @@ func (v *viewer) pool(p lease.Pool) Pool {
 func (v *viewer) holder(e lease.Entry) Holder {
 	l := e.Lease
 	j := Holder{
-		Lease: l.ID, Slots: l.Slots, State: l.State, Command: l.Command, PID: l.Owner.PID,
+		Lease: l.ID, Slots: l.Slots, SlotNames: l.SlotNames, State: l.State, Command: l.Command, PID: l.Owner.PID,
 		User: v.user(l.UID), Host: l.Owner.Host,
-		Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.RequestedLimit), Note: e.Note,
+		Job: orNull(l.Job), Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.RequestedLimit), Note: e.Note,
 	}
 	if l.Need != (lease.Need{}) {
 		j.Need = &l.Need

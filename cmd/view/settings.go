@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"strings"
 
 	"berth/cmd/text"
 	"berth/lease"
@@ -56,6 +57,9 @@ func LimitLines(own lease.Settings, flags []string, person bool) []string {
 	words := "none"
 	if own.Limit != nil {
 		words = fmt.Sprint(*own.Limit)
+	}
+	if len(own.Names) > 0 {
+		flags = append([]string{"--names", text.OneLine(strings.Join(own.Names, ","))}, flags...)
 	}
 	if own.Reason != "" {
 		flags = append(flags, "--reason", text.OneLine(own.Reason))

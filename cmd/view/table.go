@@ -206,9 +206,9 @@ func table(pools []Pool, columns int) []Block {
 
 func holderRow(h *Holder) *row {
 	r := &row{
-		place: "slot " + text.SlotList(h.Slots), state: text.OneLine(string(h.State)), time: orDash(h.Held),
+		place: "slot " + slotsOf(h), state: text.OneLine(string(h.State)), time: orDash(h.Held),
 		user: text.OneLine(h.User), host: text.OneLine(h.Host), pid: strconv.Itoa(h.PID), lease: text.OneLine(h.Lease),
-		labels: strings.Join(text.Labels(h.Labels), " "), command: text.CommandLine(h.Command),
+		labels: strings.Join(names(h.Job, h.Labels), " "), command: text.CommandLine(h.Command),
 		notable: h.State != lease.Running && h.State != lease.Reserved,
 	}
 	if h.ChildPID != nil && *h.ChildPID != h.PID {
@@ -223,11 +223,32 @@ func holderRow(h *Holder) *row {
 	return r
 }
 
+// names are what a job was called by its caller. No label has a colon before its =.
+func names(job *string, labels map[string]string) []string {
+	all := text.Labels(labels)
+	if job != nil {
+		all = append([]string{"job:" + text.OneLine(*job)}, all...)
+	}
+	return all
+}
+
+// mostNames bounds the names of a job's slots, in columns.
+const mostNames = 24
+
+// slotsOf are the numbers of a job's slots, and their names if they have any.
+func slotsOf(h *Holder) string {
+	s := text.SlotList(h.Slots)
+	if len(h.SlotNames) > 0 {
+		s += " " + text.Shorten(text.OneLine(strings.Join(h.SlotNames, ",")), mostNames)
+	}
+	return s
+}
+
 func waiterRow(w *Waiter) *row {
 	r := &row{
 		place: fmt.Sprintf("wait %d", w.Place), state: "waiting", time: text.Duration(seconds(w.Waited)),
 		user: text.OneLine(w.User), host: text.OneLine(w.Host), pid: strconv.Itoa(w.PID), lease: text.OneLine(w.Lease),
-		labels: strings.Join(text.Labels(w.Labels), " "), command: text.CommandLine(w.Command),
+		labels: strings.Join(names(w.Job, w.Labels), " "), command: text.CommandLine(w.Command),
 	}
 	if w.Place == 0 {
 		r.place, r.state = "wait -", "kept"

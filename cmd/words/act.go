@@ -22,7 +22,7 @@ func stopCommand() Command {
 	return Command{
 		Name:     "stop",
 		Usage:    "End jobs with all their processes, and send waiters away.",
-		Synopsis: "berth stop [flags] LEASE...\nberth stop [flags] [--pool POOL] [--label K=V...]",
+		Synopsis: "berth stop [flags] LEASE...\nberth stop [flags] [--pool POOL] [--job NAME] [--label K=V...]",
 		Description: `The job's own berth ends it: a signal to the command and all its descendants,
 KILL after a while. A waiter leaves the line with exit code 75. An orphan is
 ended by this command itself. It returns when all are gone.
@@ -34,6 +34,7 @@ stopped. A command that exits with 0 when it is stopped makes its berth exit
 with 128+n, n being the signal that was sent first.`,
 		Flags: []Flag{
 			poolFlag("stop all jobs and waiters of this pool"),
+			{Name: "job", Value: "NAME", Usage: "stop all runs of this job, in all pools or in that of --pool"},
 			{Name: "label", Value: "K=V", Kind: List, Usage: "stop all that have this label, in all pools or in that of --pool; repeatable: all that have each of these labels"},
 			{Name: "kill-after", Value: "D", Kind: Number, Usage: "send KILL this long after the first signal (default: the job's --kill-after)"},
 			{Name: "now", Kind: Switch, Usage: "send KILL at once"},
@@ -47,12 +48,12 @@ with 128+n, n being the signal that was sent first.`,
 func (p *parser) stop() Stop {
 	s := Stop{
 		Store:  p.store(),
-		Choice: Choice{Words: p.operands(), Pool: p.text("pool"), Labels: p.labels("label")},
+		Choice: Choice{Words: p.operands(), Pool: p.text("pool"), Job: p.job("job"), Labels: p.labels("label")},
 		Stop:   lease.Stop{Reason: p.text("reason")},
 	}
 	switch {
-	case (p.isSet("pool") || p.isSet("label")) == (len(s.Choice.Words) > 0):
-		p.fail(errors.New("name LEASE..., or else --pool POOL, --label K=V or both"))
+	case (p.isSet("pool") || p.isSet("job") || p.isSet("label")) == (len(s.Choice.Words) > 0):
+		p.fail(errors.New("name LEASE..., or else --pool POOL, --job NAME, --label K=V or several of these"))
 	case p.isSet("pool") && lease.CheckPool(s.Choice.Pool) != nil:
 		p.fail(lease.CheckPool(s.Choice.Pool))
 	case p.on("now") && p.isSet("kill-after"):

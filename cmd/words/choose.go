@@ -11,10 +11,11 @@ import (
 )
 
 // Choice says which jobs and waiters a command is about: those that the words name, one
-// each, or all of a pool (or of all pools) with these labels.
+// each, or all of a pool (or of all pools) with that name of a job and these labels.
 type Choice struct {
 	Words  []string
 	Pool   string
+	Job    string
 	Labels map[string]string
 }
 
@@ -56,7 +57,7 @@ func (c Choice) Pools() (names []string) {
 func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids []string, unknown []error, err error) {
 	if len(c.Words) == 0 {
 		for _, e := range entriesOf(pools) {
-			if hasLabels(e, c.Labels) {
+			if (c.Job == "" || e.Request().Job == c.Job) && hasLabels(e, c.Labels) {
 				ids = append(ids, e.ID())
 			}
 		}
@@ -142,12 +143,19 @@ func unknownWord(word string, pools []lease.Pool) error {
 
 // None says that nothing is like c.
 func (c Choice) None() string {
-	if len(c.Labels) == 0 {
+	if len(c.Labels) == 0 && c.Job == "" {
 		return fmt.Sprintf("pool %s has neither jobs nor waiters", c.Pool)
 	}
 	where := ""
 	if c.Pool != "" {
 		where = " of pool " + c.Pool
 	}
-	return fmt.Sprintf("no job or waiter%s has the label %s", where, strings.Join(text.Labels(c.Labels), " and "))
+	labels := strings.Join(text.Labels(c.Labels), " and ")
+	switch {
+	case c.Job == "":
+		return fmt.Sprintf("no job or waiter%s has the label %s", where, labels)
+	case labels == "":
+		return fmt.Sprintf("no job or waiter%s is a run of %q", where, c.Job)
+	}
+	return fmt.Sprintf("no job or waiter%s is a run of %q and has the label %s", where, c.Job, labels)
 }

@@ -21,6 +21,7 @@ type Limit struct {
 	parser *parser
 	word   string     // N, auto, none or ""
 	number int        // when word is one
+	names  []string   // of the slots; nil: nothing is said of them
 	reason string     // "" none
 	gates  bool       // there are flags of gates
 	given  conditions // what they say by themselves
@@ -39,6 +40,7 @@ again. Waiters see a change at once. A percentage like 50% is of the CPUs of
 this machine now; it is stored as a number, for other machines as well.`,
 		Flags: append([]Flag{
 			poolFlag("the pool, in place of POOL"),
+			{Name: "names", Value: "NAME,...", Usage: "name the slots from 0 on, like cuda0,cuda1; without N this is the limit as well. A lower limit keeps the names, none removes them"},
 			{Name: "clear", Kind: Switch, Usage: "first remove all settings"},
 			{Name: "reason", Value: "TEXT", Usage: "show this, with your name and the time, to everyone who waits or is refused"},
 			storeFlag(""), ownerFlag(""),
@@ -64,6 +66,7 @@ func (p *parser) limits() *Limit {
 		p.check("reason", err)
 		l.reason = reason
 	}
+	parsed(p, "names", &l.names, ParseSlotNames)
 	for _, f := range gateFlags() {
 		l.gates = l.gates || p.isSet(f.Name)
 	}
@@ -136,10 +139,12 @@ func parseOwn(w string) (int, error) {
 }
 
 // Changes reports whether anything is to be changed at all.
-func (l *Limit) Changes() bool { return l.word != "" || l.gates || l.reason != "" || l.Clear }
+func (l *Limit) Changes() bool {
+	return l.word != "" || l.names != nil || l.gates || l.reason != "" || l.Clear
+}
 
 // Sets reports whether anything is to be set, not only removed.
-func (l *Limit) Sets() bool { return l.gates || l.word != "" && l.word != "none" }
+func (l *Limit) Sets() bool { return l.gates || l.names != nil || l.word != "" && l.word != "none" }
 
 // Conditions are those that were typed.
 func (l *Limit) Conditions() lease.Conditions { return l.given.pack() }
@@ -205,7 +210,11 @@ func (l *Limit) on(t conditions, own *lease.Settings) (conditions, error) {
 	t = p.conditions(t)
 	switch l.word {
 	case "":
-		p.onlyAuto("gates alone")
+		what := "gates alone"
+		if l.names != nil {
+			what = "--names"
+		}
+		p.onlyAuto(what)
 	case "none":
 		own.Limit = nil
 		p.onlyAuto("none")
@@ -217,5 +226,6 @@ func (l *Limit) on(t conditions, own *lease.Settings) (conditions, error) {
 		own.Limit = &l.number
 		p.onlyAuto(l.word)
 	}
+	p.fail(l.name(own))
 	return t, p.err
 }

@@ -58,6 +58,7 @@ func waitFlags() []Flag {
 func leaseFlags() []Flag {
 	return []Flag{
 		{Group: ofRunning, Name: "heartbeat", Value: "D", Default: "5s", Kind: Number, Usage: "write a heartbeat this often; 'berth ls' shows its age (default: 5s; at most 15s on Redis)"},
+		{Group: ofRunning, Name: "job", Value: "NAME", Usage: "say what this is a run of: shown in 'berth ls', and in BERTH_JOB for the command"},
 		{Group: ofRunning, Name: "label", Value: "K=V", Kind: List, Usage: "show this label in 'berth ls', and set BERTH_LABEL_K for the command; repeatable"},
 	}
 }
@@ -107,6 +108,7 @@ func (p *parser) request() lease.Request {
 		Priority: p.count("priority", -20, 20),
 		Key:      p.key("ticket"),
 		Grace:    p.positive("ticket-grace"),
+		Job:      p.job("job"),
 		Labels:   p.labels("label"),
 	}
 	p.check("pool", lease.CheckPool(r.Pool))

@@ -140,6 +140,24 @@ func (p *parser) key(name string) string {
 	return k
 }
 
+// maxJob bounds the name of a job, in bytes.
+const maxJob = 100
+
+// job is the name of a job, "" if the flag was not typed. It may be any text of one line: what
+// CI runs is often named after a branch.
+func (p *parser) job(name string) string {
+	j := p.text(name)
+	switch {
+	case j == "" && p.isSet(name):
+		p.check(name, fmt.Errorf("the name is empty"))
+	case len(j) > maxJob:
+		p.check(name, fmt.Errorf("a name of %d bytes is too long (at most %d)", len(j), maxJob))
+	case !utf8.ValidString(j) || text.OneLine(j) != j:
+		p.check(name, fmt.Errorf("%q has a line end, a tab or an invisible character, or is not UTF-8", j))
+	}
+	return j
+}
+
 // maxLabels bounds all labels of a job, in bytes: each read of a pool reads them.
 const maxLabels = 4096
 

@@ -1,0 +1,43 @@
+package words
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"berth/lease"
+)
+
+// ParseSlotNames reads the names of slots, with commas between them. They have no blanks, so
+// that a script can split a list of them.
+func ParseSlotNames(s string) ([]string, error) {
+	names := strings.Split(s, ",")
+	for _, name := range names {
+		if strings.ContainsFunc(name, unicode.IsSpace) {
+			return nil, fmt.Errorf("%q has a blank or a line end: write names like cuda0,cuda1", name)
+		}
+	}
+	return names, lease.CheckSlotNames(names)
+}
+
+// name puts the names of the slots into own, and the limit that they bring.
+func (l *Limit) name(own *lease.Settings) error {
+	switch {
+	case l.names != nil && l.word == "none":
+		return errors.New("--names sets a limit, and none removes it; drop one of them")
+	case l.names != nil:
+		own.Names = l.names
+		if l.word == "" {
+			n := len(l.names)
+			own.Limit = &n
+		}
+	case l.word == "none":
+		own.Names = nil
+	}
+	if own.Limit == nil || len(own.Names) == 0 || *own.Limit <= len(own.Names) {
+		return nil
+	}
+	return Hinted(fmt.Errorf("a limit of %d needs as many names, and pool %s has %d", *own.Limit, l.Pool, len(own.Names)),
+		fmt.Sprintf("name all slots with --names; berth limit %s none removes the limit and the names", l.Pool))
+}

@@ -199,9 +199,11 @@ func (c *Child) reap() {
 	for more := true; more; {
 		c.watch.wait()
 		more = c.collect()
-		if len(c.inherited) > 0 && !isClosed(c.empty) && isClosed(c.ended) && c.onlyInheritedLeft() {
+		if isClosed(c.ended) && !isClosed(c.empty) && (len(c.inherited) > 0 || sides.any()) && c.onlyOthersLeft() {
 			close(c.empty)
 		}
+		// Watchers of side commands are collected by those who have started them.
+		more = more && !(isClosed(c.empty) && len(c.inherited) == 0)
 	}
 	if !isClosed(c.empty) {
 		close(c.empty)
@@ -256,10 +258,10 @@ func (c *Child) emit(e Event) {
 	}
 }
 
-// onlyInheritedLeft reports whether nothing of the tree is left. It is needed where the
+// onlyOthersLeft reports whether nothing of the tree is left. It is needed where the
 // kernel's "no child left" cannot come: a shell that had started something in the
-// background replaced itself by us.
-func (c *Child) onlyInheritedLeft() bool {
+// background replaced itself by us, or a side command runs.
+func (c *Child) onlyOthersLeft() bool {
 	// Twice: one scan may miss a process that got a new parent during it, if it was read
 	// before that and its old parent was gone before it could be read.
 	t := c.tree()
@@ -273,7 +275,7 @@ func (c *Child) onlyInheritedLeft() bool {
 
 // tree is everything that End is to end.
 func (c *Child) tree() *tree {
-	t := &tree{pid: c.id.PID, excluded: c.inherited}
+	t := &tree{pid: c.id.PID, excluded: c.inherited, beside: sides.has}
 	if isSubreaper {
 		t.root = os.Getpid()
 		t.empty = c.empty
@@ -302,8 +304,10 @@ func (c *Child) stopNewOrphans(stopped map[int]bool) (found bool) {
 func (c *Child) stopChildren(stopped map[int]bool) (fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	sides.mu.Lock() // before the list is read, so that no watcher is in it that is not known
+	defer sides.mu.Unlock()
 	for _, pid := range children() {
-		if !stopped[pid] && !c.isInherited(pid) {
+		if !stopped[pid] && !c.isInherited(pid) && !sides.hasPID(pid) {
 			stopped[pid], fresh = true, true
 			_ = syscall.Kill(pid, syscall.SIGSTOP)
 		}

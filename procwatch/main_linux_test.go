@@ -33,9 +33,13 @@ var roles = map[string]func(args []string){
 	"blind":   roleBlind,
 	"short":   roleShort,
 	"bound":   roleBound,
+	"side":    roleSide,
 }
 
 func TestMain(m *testing.M) {
+	if code, was := procwatch.BeSide(os.Args[1:]); was {
+		os.Exit(code)
+	}
 	if role := os.Getenv(roleVar); role != "" {
 		roles[role](os.Args[1:])
 		os.Exit(0)

@@ -298,7 +298,7 @@ func newWatch() (watch, map[key]bool, error) {
 	table, err := scan()
 	inherited := map[key]bool{}
 	for _, p := range table {
-		if p.ppid == os.Getpid() {
+		if p.ppid == os.Getpid() && !sides.has(p.key) {
 			inherited[p.key] = true
 		}
 	}

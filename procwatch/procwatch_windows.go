@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"syscall"
 	"time"
 )
@@ -104,3 +105,24 @@ func (ID) Ending() bool { return false }
 
 // Gone is not supported on Windows.
 func (ID) Gone() (<-chan struct{}, error) { return nil, unsupported("watch a process") }
+
+// Side cannot be run on Windows.
+type Side struct {
+	Argv, Env      []string
+	Timeout, Grace time.Duration
+	Output         io.Writer
+}
+
+// SideEnd is how a side command ended.
+type SideEnd struct {
+	Signal   syscall.Signal
+	Code     int
+	TimedOut bool
+	Left     int
+}
+
+// Run is not supported on Windows.
+func (Side) Run(context.Context) (SideEnd, error) { return SideEnd{}, unsupported("run a command") }
+
+// BeSide is false on Windows.
+func BeSide([]string) (code int, was bool) { return 0, false }

@@ -33,6 +33,7 @@ type tree struct {
 	root           int                             // all descendants of this pid are members, itself is not
 	known          map[key]bool                    // so are these, and their descendants
 	excluded       map[key]bool                    // these are not, nor are their descendants
+	beside         func(key) bool                  // nor are those for which this is true; may be nil
 	empty          chan struct{}                   // closed when nothing is left; nil where only a scan can tell
 	stopNewOrphans func(stopped map[int]bool) bool // see Child.stopNewOrphans; may be nil
 }
@@ -87,7 +88,7 @@ func (t *tree) members(table []proc) []proc {
 	var found []proc
 	for ; len(queue) > 0; queue = queue[1:] {
 		p := queue[0]
-		if seen[p.key] || t.excluded[p.key] {
+		if seen[p.key] || t.excluded[p.key] || t.beside != nil && t.beside(p.key) {
 			continue
 		}
 		seen[p.key], t.known[p.key] = true, true

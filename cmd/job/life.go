@@ -33,13 +33,14 @@ type life struct {
 	killAt   time.Time     // of a tree that is being ended
 	exitedAt time.Time     // when the command exited
 	busyAt   clock.Instant // the start or the last keepalive, on the store's clock
+	keptAt   clock.Instant // the start or the last keepalive that was reported
 }
 
 // started: the command runs.
 func (l life) started(e event) (life, []effect) {
 	switch l.state {
 	case starting:
-		l.state, l.busyAt = running, e.clock
+		l.state, l.busyAt, l.keptAt = running, e.clock, e.clock
 		effects := []effect{{do: report, record: Record{Kind: Started}}, {do: bind}}
 		if l.Timeout > 0 {
 			effects = append(effects, fireIn(timeoutTimer, l.Timeout))
@@ -131,6 +132,10 @@ func (l life) renewed(e event) (life, []effect) {
 	var effects []effect
 	if e.err != nil {
 		effects = append(effects, effect{do: report, record: Record{Kind: HeartbeatFailed, Lease: e.lease, Err: e.err}})
+	}
+	if e.keepalive > l.keptAt {
+		l.keptAt = e.keepalive
+		effects = append(effects, effect{do: report, record: Record{Kind: Keepalive, Lease: e.lease}})
 	}
 	check := life.checkIdle
 	if l.Kept {

@@ -29,7 +29,7 @@ var timerNames = [timers]string{"timeout", "idle", "cont", "keystroke", "settle"
 
 func (f effect) String() string {
 	recordNames := map[Kind]string{
-		Started: "started", HeartbeatFailed: "heartbeat failed", Lost: "lost", Regained: "regained", EndFailed: "end failed", Leftovers: "leftovers",
+		Started: "started", HeartbeatFailed: "heartbeat failed", Lost: "lost", Regained: "regained", EndFailed: "end failed", Leftovers: "leftovers", Keepalive: "keepalive",
 	}
 	switch f.do {
 	case setTimer:
@@ -68,7 +68,7 @@ var now = time.Unix(1000, 0)
 // lifeIn is a job in that state, of which the command was started or has exited a second
 // ago. What is being ended has 10 s until KILL.
 func lifeIn(s state, spec Spec) life {
-	l := life{Spec: &spec, state: s, busyAt: 100}
+	l := life{Spec: &spec, state: s, busyAt: 100, keptAt: 100}
 	switch s {
 	case ending, reaping, clearing:
 		l.killAt = now.Add(10 * time.Second)
@@ -235,7 +235,7 @@ func TestLifeOfASpec(t *testing.T) {
 		{"--on-lost warn", with(func(s *Spec) { s.RunOnWhenLost = true }), running, lost, event{err: lease.ErrLost}, "running; report lost"},
 		{"no grace of its own", plain, running, stopRequested, event{stop: stop}, "ending; end, KILL in 5s"},
 		{"a longer grace", plain, ending, lost, event{grace: time.Minute}, "ending"},
-		{"busy", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 140, keepalive: 120}, "running; idle in 30ns"},
+		{"busy", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 140, keepalive: 120}, "running; report keepalive; idle in 30ns"},
 		{"busy before that", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 140, keepalive: 90}, "running; idle in 10ns"},
 		{"idle", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 150}, "ending; end, KILL in 5s"},
 		{"idle, or cut off", with(func(s *Spec) { s.IdleTimeout = 50 }), running, renewed, event{clock: 150, err: syscall.EIO}, "running; report heartbeat failed; idle in 1s"},

@@ -182,10 +182,14 @@ func (l *loop) ofTimer(t timer) event {
 
 func (l *loop) handle(e event) {
 	e.at = time.Now()
+	healthy := l.life.result.Why == nil
 	var effects []effect
 	l.machine, effects = l.on(e)
 	for _, f := range effects {
 		l.perform(f)
+	}
+	if why := l.life.result.Why; healthy && why != nil {
+		l.report(Record{Kind: Ending, Err: why})
 	}
 }
 

@@ -35,6 +35,8 @@ const (
 	Released                    // the slots are free again
 	NotReleased                 // they are not yet (Err)
 	Ended                       // the job is over (Code, Signal, and why it was ended: Err)
+	Keepalive                   // the job has called 'berth keepalive' since the last heartbeat
+	Ending                      // berth begins to end the job (why: Err)
 )
 
 // Sink takes records. It must not block, because the job waits for it: a sink that may be

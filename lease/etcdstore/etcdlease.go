@@ -73,6 +73,22 @@ func (s *Store) renewLease(ctx context.Context, l *etcdLease) error {
 	})
 }
 
+// renewFound renews the etcd lease that a key was found on. If it has expired since, the
+// next read will not find the key.
+func (s *Store) renewFound(ctx context.Context, l *etcdLease) error {
+	return s.foundLost(s.renewLease(ctx, l))
+}
+
+// foundLost corrects the error of a renewal, if a key was found on that etcd lease. The key
+// would have been deleted with it. So a member that calls it lost became leader a moment
+// ago and has not applied our earlier renewals yet.
+func (s *Store) foundLost(err error) error {
+	if errors.Is(err, lease.ErrLost) {
+		return &lease.UnreachableError{Store: s.name, Answers: true, Err: err}
+	}
+	return err
+}
+
 // errNotLeader is the error for a member that was frozen while it was the leader and does
 // not know its successor yet. Its successor keeps the leases now.
 var errNotLeader = status.Error(codes.Unavailable, "it leads no more")

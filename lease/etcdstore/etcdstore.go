@@ -64,8 +64,8 @@ type Store struct {
 	// opened is what Clock began with: the time of day less the boot clock. setBy is how
 	// far a test has set the time of day.
 	opened, setBy time.Duration
-	// unrecorded are holdings with a child that etcd may not know of yet.
-	unrecorded client.Unrecorded[*holding]
+	// unrecorded are those with a child that etcd may not know of yet.
+	unrecorded client.Unrecorded[recorder]
 	revocations
 	// notice is told once of each record that cannot be read; nil: it is not told.
 	notice  func(error)

@@ -32,8 +32,7 @@ func TestStore(t *testing.T) {
 	t.Parallel()
 	server, n := engine.Etcd(t), atomic.Int64{}
 	storetest.Run(t, storetest.Shape{
-		NotYet: storetest.NotYet,
-		Open:   func(t *testing.T) lease.Store { return open(t, fmt.Sprintf("/test/%d", n.Add(1)), server) },
+		Open: func(t *testing.T) lease.Store { return open(t, fmt.Sprintf("/test/%d", n.Add(1)), server) },
 		Another: func(t *testing.T, first lease.Store) lease.Store {
 			return open(t, fmt.Sprintf("/test/%d", n.Load()), server)
 		},

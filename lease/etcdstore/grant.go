@@ -22,6 +22,7 @@ func (s *Store) granting(l *snapshot, r lease.Request, v lease.Verdict, on clien
 		Version: lease.Version, Request: r, Slots: l.free(r.Weight),
 		InForce: v.Limit, RequestedLimit: r.Limit, State: lease.Reserved, Since: time.Now(), Start: start,
 	}
+	g.SlotNames = l.own.value.NamesOf(g.Slots)
 	return txn{
 		when: []clientv3.Cmp{unchanged(l.pool.grantsKey(), l.grants.rev()), unchanged(l.pool.ownKey(), l.own.rev())},
 		then: []clientv3.Op{
@@ -33,9 +34,10 @@ func (s *Store) granting(l *snapshot, r lease.Request, v lease.Verdict, on clien
 }
 
 // handTo adds the condition that the waiter still stands there with no other before it, and
-// takes its ticket out of the line.
+// takes its ticket out of the line. A waiter that was superseded leaves, and gets nothing.
 func (t *txn) handTo(p pool, w record[waiting]) {
-	t.when = append(t.when, unchanged(string(w.Key), w.rev()), noKey(p.line(), p.lineKey(w.value.Ticket)))
+	t.when = append(t.when, unchanged(string(w.Key), w.rev()), noKey(p.line(), p.lineKey(w.value.Ticket)),
+		absent(p.toldKey(w.value.ID, lease.MessageSupersede)))
 	t.then = append(t.then, p.removing(w.value.Ticket)...)
 }
 

@@ -3,7 +3,6 @@ package etcdstore
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 type holding struct {
 	s    *Store
 	pool pool
+	mail mail
 
 	mu    sync.Mutex
 	lease lease.Lease
@@ -25,19 +25,18 @@ type holding struct {
 	// expiresBy bounds the expiry while the record is moved to a shorter etcd lease; 0:
 	// it is not being moved.
 	expiresBy clock.Instant
-	// keepalive is when the job last called, by the record of revision keepaliveRev. read
-	// is when we last read the record before that one.
-	keepalive, read clock.Instant
-	keepaliveRev    int64
-	former          []clientv3.LeaseID // etcd leases it was attached to before; a message to it may still be
+	// lengthened: an adopter has attached the record to an etcd lease of a longer TTL, and
+	// may shorten that again to no less than the TTL of the request.
+	lengthened bool
+	former     []clientv3.LeaseID // etcd leases it was attached to before; a message to it may still be
 	// scanFirst: many holders were there when it was granted, and no waiter. Then a
 	// release first reads whether there is a waiter.
 	scanFirst bool
 }
 
-// adopt is the holding of a record that is there already, because the answer to our
+// holdingOf is the holding of a record that is there already, because the answer to our
 // request was lost. Its expiry is known after a renewal.
-func (s *Store) adopt(ctx context.Context, p pool, had record[lease.Lease]) (*holding, error) {
+func (s *Store) holdingOf(ctx context.Context, p pool, had record[lease.Lease]) (*holding, error) {
 	h := &holding{s: s, pool: p, lease: had.value}
 	h.on = etcdLease{id: clientv3.LeaseID(had.Lease), wanted: had.value.TTL}
 	return h, s.renewLease(ctx, &h.on)
@@ -52,10 +51,14 @@ func (h *holding) Lease() lease.Lease {
 func (h *holding) Expires() clock.Instant {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.expiresBy > 0 {
-		return min(h.expiresBy, h.on.expires())
+	expires := h.on.expires()
+	if h.lengthened {
+		expires = min(expires, h.on.renewed.Add(h.lease.TTL))
 	}
-	return h.on.expires()
+	if h.expiresBy > 0 {
+		expires = min(expires, h.expiresBy)
+	}
+	return expires
 }
 
 // ours compares true while the record is the lease that we were granted.
@@ -69,7 +72,7 @@ func (h *holding) Running(_ context.Context, child lease.Process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lease.Child, h.lease.State = &child, lease.Running
-	h.read = h.s.Clock() // a caller of Keepalive was started after this
+	h.mail.noteRead(h.s.Clock()) // a caller of keepalive was started after this
 	h.s.unrecorded.Add(h, func() { _ = h.recordChild(h.s.client.Ctx()) })
 	return nil
 }
@@ -107,7 +110,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (signs lease.Inb
 
 func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, error) {
 	h.mu.Lock()
-	l, attached, gone := h.lease, h.on, h.gone
+	l, attached, gone, lengthened := h.lease, h.on, h.gone, h.lengthened
 	h.mu.Unlock()
 	if gone {
 		return lease.Inbox{}, lease.ErrLost
@@ -135,20 +138,27 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	switch {
 	case err != nil:
 		return signs, err
-	case on != attached.id: // it was moved, and the answer was lost
+	case on != attached.id: // an adopter moved it, or we did and the answer was lost
 		attached.id, attached.wanted = on, 0
 		serr = h.s.renewLease(ctx, &attached)
-	case errors.Is(serr, lease.ErrLost):
-		// The record is there, and it would have been deleted with its etcd lease. So the
-		// member became leader a moment ago and has not applied our earlier renewals yet.
-		serr = &lease.UnreachableError{Store: h.s.name, Answers: true, Err: serr}
+		if lengthened = signs.Adopter != nil && attached.ttl >= ttl; lengthened {
+			attached.wanted = ttl
+		}
+	default:
+		serr = h.s.foundLost(serr)
 	}
 	if serr != nil {
 		return signs, serr
 	}
 	h.mu.Lock()
-	h.on, h.expiresBy = attached, 0
+	if h.on.id != attached.id {
+		h.former = append(h.former, h.on.id)
+	}
+	h.on, h.expiresBy, h.lengthened = attached, 0, lengthened
 	h.mu.Unlock()
+	if lengthened && signs.Adopter == nil {
+		return signs, h.moveTo(ctx, ttl) // the adopter has not undone it
+	}
 	_ = h.recordChild(ctx)
 	return signs, nil
 }
@@ -166,76 +176,44 @@ func (h *holding) noteRenewal(l etcdLease) {
 
 // inbox reads the messages to this holder, and which etcd lease its record is attached
 // to.
-func (h *holding) inbox(ctx context.Context, l lease.Lease) (signs lease.Inbox, on clientv3.LeaseID, err error) {
-	begun := h.s.Clock()
-	resp, err := h.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(h.pool.holder(l.ID), clientv3.WithPrefix())}})
-	if err != nil {
-		return signs, 0, err
+func (h *holding) inbox(ctx context.Context, l lease.Lease) (in lease.Inbox, on clientv3.LeaseID, err error) {
+	in, keys, err := h.mail.read(ctx, h.s, h.pool, l.ID)
+	switch {
+	case err != nil:
+		return in, 0, err
+	case !keys.heldBy(l.Token):
+		return in, 0, lease.ErrLost
 	}
-	for _, kv := range kvs(resp.Responses[0]) {
-		switch key := string(kv.Key); {
-		case strings.HasSuffix(key, "/lease"):
-			if kv.CreateRevision == int64(l.Token) {
-				on = clientv3.LeaseID(kv.Lease)
-			}
-		case strings.HasSuffix(key, "/stop"):
-			if s, err := decode[lease.Stop](kv); err == nil {
-				signs.Stop = &s.value
-			}
-		case strings.HasSuffix(key, "/keepalive"):
-			if k, err := decode[clock.Instant](kv); err == nil {
-				signs.Keepalive = h.keepaliveAt(k)
-			}
-		}
+	if by := adoptionIn(keys.adoption); by != nil {
+		in.Adopter = &by.Adopter
 	}
-	h.mu.Lock()
-	h.read = max(h.read, begun)
-	h.mu.Unlock()
-	if on == 0 {
-		return signs, 0, lease.ErrLost
-	}
-	return signs, on, nil
+	return in, keys.on(), nil
 }
 
-// keepaliveAt is when the job called, on our clock: after the last read, and not in the
-// future. A record that says otherwise was written by another clock, or by ours before it
-// was set. It counts as now, because a busy job must not be ended.
-func (h *holding) keepaliveAt(k record[clock.Instant]) clock.Instant {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if k.rev() != h.keepaliveRev {
-		now := h.s.Clock()
-		h.keepaliveRev, h.keepalive = k.rev(), k.value
-		if k.value < h.read || k.value > now {
-			h.keepalive = now
-		}
-	}
-	return h.keepalive
-}
-
-// moveTo attaches the records to an etcd lease of another TTL. etcd cannot change the TTL
-// of a lease.
+// moveTo attaches the records to an etcd lease of another TTL, or of that of the adoption if
+// it is longer. etcd cannot change the TTL of a lease.
 func (h *holding) moveTo(ctx context.Context, ttl time.Duration) error {
-	other, err := h.s.grantLease(ctx, ttl)
+	l := h.Lease()
+	_, keys, err := h.mail.read(ctx, h.s, h.pool, l.ID)
 	if err != nil {
 		return err
 	}
-	l := h.Lease()
-	mine, err := h.s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(h.pool.holder(l.ID), clientv3.WithPrefix())}})
+	if !keys.heldBy(l.Token) {
+		return lease.ErrLost
+	}
+	other, err := h.s.grantLease(ctx, max(ttl, adoptionIn(keys.adoption).ttl()))
 	if err != nil {
 		return err
 	}
 	key := h.pool.leaseKey(l.ID)
-	t := txn{when: []clientv3.Cmp{h.ours(l)}, other: []clientv3.Op{clientv3.OpGet(key)}}
-	for _, kv := range kvs(mine.Responses[0]) {
-		value := string(kv.Value)
-		if string(kv.Key) == key {
-			value = encode(l)
-			// A frozen member may apply this late. It must not undo what was written
-			// since.
-			t.when = append(t.when, clientv3.Compare(clientv3.LeaseValue(key), "=", kv.Lease))
-		}
-		t.then = append(t.then, clientv3.OpPut(string(kv.Key), value, clientv3.WithLease(other.id)))
+	t := txn{
+		// A frozen member may apply this late. It must not undo what was written since.
+		when:  []clientv3.Cmp{h.ours(l), attachedTo(key, keys.on())},
+		then:  append(keys.moved(other.id), clientv3.OpPut(key, encode(l), clientv3.WithLease(other.id))),
+		other: []clientv3.Op{clientv3.OpGet(key)},
+	}
+	if l.Kept {
+		t.when = append(t.when, keys.sameAdoption(h.pool.adoptionKey(l.ID)))
 	}
 	h.mu.Lock()
 	h.expiresBy = other.expires() // from now on, whether we see the answer or not
@@ -249,12 +227,18 @@ func (h *holding) moveTo(ctx context.Context, ttl time.Duration) error {
 			h.s.discard(other.id)
 			return lease.ErrLost
 		} else if kv.Lease != int64(other.id) { // applied twice, or there was another move
-			return &lease.UnreachableError{Store: h.s.name, Answers: true, Err: errors.New("the lease was moved again")}
+			return h.s.movedAgain()
 		}
 	}
 	h.mu.Lock()
 	h.former = append(h.former, h.on.id)
-	h.on, h.expiresBy = other, 0
+	h.on, h.expiresBy, h.lengthened = other, 0, other.wanted > ttl
+	h.on.wanted = ttl
 	h.mu.Unlock()
 	return nil
+}
+
+// movedAgain is the error of a step that another process was faster than.
+func (s *Store) movedAgain() error {
+	return &lease.UnreachableError{Store: s.name, Answers: true, Err: errors.New("the lease was moved again")}
 }

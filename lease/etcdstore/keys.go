@@ -16,9 +16,11 @@ import (
 //	grants              lease.Starts; every grant rewrites it, so grants agree by its
 //	                    revision: of two that read the same one, one fails
 //	report
-//	holders/ID/lease    a holder; /stop and /keepalive are messages to it. A waiter
-//	                    can get a stop, too: one watch shows grant and message
+//	holders/ID/lease    a holder; /stop, /keepalive, /keepalive-note and /release are
+//	                    messages to it. A waiter can be told /stop and /supersede:
+//	                    one watch shows grant and message
 //	holders/ID/slots/…  its claim
+//	holders/ID/adopter  an adoption of it
 //	line/PP/SEQ-ID      a waiter
 //	aside/PP/SEQ-ID     a waiter that is passed for now
 //	ids/ID              a waiter's place in one of these
@@ -53,6 +55,14 @@ func (p pool) claimKey(l lease.Lease) string {
 // toldKey is where the last message of a kind is.
 func (p pool) toldKey(id string, kind lease.MessageKind) string { return p.holder(id) + string(kind) }
 
+// noteKind is the last part of the key of a keepalive's note. In a list it comes where the
+// keepalive does.
+const noteKind = string(lease.MessageKeepalive) + "-note"
+
+func (p pool) noteKey(id string) string { return p.holder(id) + noteKind }
+
+func (p pool) adoptionKey(id string) string { return p.holder(id) + adoptionKind }
+
 func (p pool) placeKey(id string) string { return p.dir + "ids/" + p.short(id) }
 
 func (p pool) lineKey(t lease.Ticket) string  { return p.line() + p.rank(t) }
@@ -85,6 +95,11 @@ func unchanged(key string, rev int64) clientv3.Cmp {
 // sameAs: the key was created at that revision, though it may have been rewritten since.
 func sameAs(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(key), "=", rev)
+}
+
+// attachedTo: the key is attached to that etcd lease. 0: to none, or it does not exist.
+func attachedTo(key string, on clientv3.LeaseID) clientv3.Cmp {
+	return clientv3.Compare(clientv3.LeaseValue(key), "=", on)
 }
 
 // noKey: there is no key in the range. etcd compares a range key by key, and treats an

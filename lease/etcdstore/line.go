@@ -130,7 +130,7 @@ func (t *place) enter(ctx context.Context, as lease.Ticket, with txn) (bool, err
 		return false, err
 	}
 	if had.exists() {
-		t.granted, err = t.s.adopt(ctx, p, had)
+		t.granted, err = t.s.holdingOf(ctx, p, had)
 		return false, err
 	}
 	m, err := decode[placeOf](only(kvs(resp.Responses[1])))

@@ -26,6 +26,11 @@ func (s *Store) List(ctx context.Context, names ...string) (pools []lease.Pool, 
 	return pools, err
 }
 
+// recorder is a holding that records its child.
+type recorder interface {
+	recordChild(ctx context.Context) error
+}
+
 // recordChildren writes what this store has not recorded yet, so that its own List shows
 // it.
 func (s *Store) recordChildren(ctx context.Context) {
@@ -93,7 +98,7 @@ type builder struct {
 }
 
 // add adds one key. Keys come in descending order: a holder's claim before its lease, and
-// that before its keepalive.
+// that before its keepalive and its adoption.
 func (v *builder) add(key string, kv *mvccpb.KeyValue) {
 	kind, rest, _ := strings.Cut(key, "/")
 	switch {
@@ -120,23 +125,39 @@ func (v *builder) add(key string, kv *mvccpb.KeyValue) {
 			e.Note = fmt.Sprintf("%v; it counts as %s until its etcd lease ends: %s", err, slotsOf(h.value), remedy(kv))
 		}
 		v.Holders = append(v.Holders, e)
-	case kind == "holders" && strings.HasSuffix(rest, "/keepalive"):
-		id, _, _ := strings.Cut(rest, "/")
-		k, err := decode[clock.Instant](kv)
-		if n := len(v.Holders); err == nil && n > 0 && v.Holders[n-1].Lease.ID == v.Name+"/"+id {
-			v.Holders[n-1].Keepalive = k.value
-		}
 	case kind == "holders":
-		id, name, _ := strings.Cut(rest, "/")
-		if name, ok := strings.CutPrefix(name, claimKind); ok {
-			if h, err := parseClaim(name); err == nil {
-				v.last.claim, v.last.id, v.last.made = h, id, kv.CreateRevision
-			}
-		}
+		v.addToHolder(rest, kv)
 	case kind == "line", kind == "aside":
 		if w, err := decode[waiting](kv); err == nil && strings.HasPrefix(w.value.ID, v.Name+"/") {
 			v.Waiters = append(v.Waiters, lease.Entry{Ticket: &w.value.Ticket, HeartbeatAge: -1, Aside: kind == "aside"})
 		}
+	}
+}
+
+// addToHolder adds what is beside the record of a holder.
+func (v *builder) addToHolder(key string, kv *mvccpb.KeyValue) {
+	id, kind, _ := strings.Cut(key, "/")
+	if name, ok := strings.CutPrefix(kind, claimKind); ok {
+		if h, err := parseClaim(name); err == nil {
+			v.last.claim, v.last.id, v.last.made = h, id, kv.CreateRevision
+		}
+		return
+	}
+	n := len(v.Holders) - 1
+	if n < 0 || v.Holders[n].Lease.ID != v.Name+"/"+id {
+		return
+	}
+	switch e := &v.Holders[n]; kind {
+	case string(lease.MessageKeepalive):
+		if k, err := decode[clock.Instant](kv); err == nil {
+			e.Keepalive = k.value
+		}
+	case noteKind:
+		if note, err := decode[string](kv); err == nil {
+			e.KeepaliveNote = note.value
+		}
+	case adoptionKind:
+		adoptionIn(kv).describe(e.Lease)
 	}
 }
 

@@ -1,6 +1,7 @@
 package etcdstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -101,7 +102,7 @@ func (t *place) try(ctx context.Context, clear lease.Clearance) (v lease.Verdict
 type own struct {
 	waits record[waiting]
 	holds record[lease.Lease] // another process has granted it its slots
-	stop  *mvccpb.KeyValue    // a message to it; nil: none
+	stop  *mvccpb.KeyValue    // it was told to leave; nil: it was not
 }
 
 // read reads the pool, our own records, and the ticket just before ours.
@@ -111,7 +112,8 @@ func (t *place) read(ctx context.Context) (l *snapshot, mine own, ahead int, err
 		key = p.asideKey(t.ticket)
 	}
 	ops := append(p.reading(), clientv3.OpGet(key),
-		clientv3.OpGet(p.leaseKey(t.ticket.ID)), clientv3.OpGet(p.toldKey(t.ticket.ID, lease.MessageStop)),
+		clientv3.OpGet(p.leaseKey(t.ticket.ID)),
+		clientv3.OpGet(p.toldKey(t.ticket.ID, lease.MessageStop)), clientv3.OpGet(p.toldKey(t.ticket.ID, lease.MessageSupersede)),
 		clientv3.OpGet(p.line(), clientv3.WithRange(p.lineKey(t.ticket)),
 			clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(1)))
 	resp, err := t.s.commit(ctx, txn{then: ops})
@@ -120,7 +122,7 @@ func (t *place) read(ctx context.Context) (l *snapshot, mine own, ahead int, err
 	}
 	rs := resp.Responses
 	t.rev, t.wasRead = resp.Header.Revision, true
-	before := rs[readings+3].GetResponseRange()
+	before := rs[readings+4].GetResponseRange()
 	if struck, err := t.s.dropDamaged(ctx, p, only(before.Kvs)); err != nil {
 		return nil, mine, 0, err
 	} else if struck {
@@ -130,7 +132,7 @@ func (t *place) read(ctx context.Context) (l *snapshot, mine own, ahead int, err
 	if kv := only(before.Kvs); kv != nil {
 		t.before = string(kv.Key)
 	}
-	mine.stop = only(kvs(rs[readings+2]))
+	mine.stop = cmp.Or(only(kvs(rs[readings+2])), only(kvs(rs[readings+3])))
 	if mine.holds, err = decodeLease(only(kvs(rs[readings+1]))); mine.holds.exists() || err != nil {
 		return nil, mine, 0, err
 	}
@@ -160,7 +162,7 @@ func (t *place) takeGranted(ctx context.Context, had record[lease.Lease]) (err e
 		t.granted = &holding{s: t.s, pool: t.pool, lease: had.value, on: t.attached}
 		return nil
 	}
-	t.granted, err = t.s.adopt(ctx, t.pool, had)
+	t.granted, err = t.s.holdingOf(ctx, t.pool, had)
 	return err
 }
 
@@ -267,7 +269,7 @@ func (t *place) giveBack(ctx context.Context, found *clientv3.TxnResponse) error
 	if !had.exists() {
 		return err
 	}
-	had.value.ID = t.ticket.ID // also when the record cannot be read
+	had.value.ID, had.value.Kept = t.ticket.ID, t.ticket.Kept // also when the record cannot be read
 	return t.s.release(ctx, t.pool, had.value, releasing{})
 }
 

@@ -2,6 +2,7 @@ package etcdstore
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -34,17 +35,20 @@ func (h *holding) release(ctx context.Context, used bool) error {
 	} else {
 		past = append(past, h.on.id)
 	}
-	h.gone = true
+	h.gone = !l.Kept // that of a keeper may be refused, and nothing has changed then
 	h.mu.Unlock()
 	if gone {
 		return nil
 	}
 	h.s.unrecorded.Remove(h)
 	err := h.s.release(ctx, h.pool, l, g)
-	if err != nil {
-		h.mu.Lock()
-		h.gone = false // so that it can be retried
-		h.mu.Unlock()
+	h.mu.Lock()
+	h.gone = err == nil // after an error it can be retried
+	h.mu.Unlock()
+	switch {
+	case errors.As(err, new(*lease.AdoptedError)):
+		return err
+	case err != nil:
 		return client.NotReleased(l, err)
 	}
 	h.s.discard(past...)
@@ -76,19 +80,24 @@ func (s *Store) release(ctx context.Context, p pool, l lease.Lease, g releasing)
 //
 // Without a next in line, revoking the etcd lease is enough: it deletes the records, and
 // every watcher sees that. With one, the etcd lease is revoked afterwards in the
-// background, so the next in line does not wait for it.
+// background, so the next in line does not wait for it. A kept lease is never given back by
+// revoking, which has no conditions: it must not be adopted.
 func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g releasing, tries *int) error {
 	freed := txn{
 		when:  []clientv3.Cmp{sameAs(p.leaseKey(l.ID), int64(l.Token))},
 		then:  []clientv3.Op{clientv3.OpDelete(p.holder(l.ID), clientv3.WithPrefix())},
 		other: []clientv3.Op{clientv3.OpGet(p.leaseKey(l.ID), clientv3.WithKeysOnly())},
 	}
+	if l.Kept {
+		freed.when = append(freed.when, p.unadopted(l.ID))
+		freed.other = append(freed.other, clientv3.OpGet(p.adoptionKey(l.ID)))
+	}
 	for ; ; *tries++ {
 		t, more := freed, false
 		if *tries < handOverTries {
 			t, more = s.withNext(ctx, p, l, g, freed)
 		}
-		if !more && g.used && g.on != 0 {
+		if !more && g.used && g.on != 0 && !l.Kept {
 			return s.revokeLease(ctx, g.on)
 		}
 		resp, err := s.commit(ctx, t)
@@ -106,6 +115,11 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g releasing
 				return s.undoLost(ctx, p, l)
 			}
 			return nil // it was gone already
+		}
+		if l.Kept {
+			if by := adoptionIn(only(kvs(resp.Responses[1]))); by != nil {
+				return by.refusal(l.ID)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"berth/lease"
@@ -25,47 +26,69 @@ func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.E
 // tell leaves a message on the same etcd lease as the record it is for, so that it goes
 // with it.
 func (s *Store) tell(ctx context.Context, id string, m lease.Message) (lease.Entry, error) {
-	value := encode(m.Stop)
-	if m.Kind == lease.MessageKeepalive {
-		value = encode(s.Clock())
-	}
 	for {
-		p, h, w, err := s.find(ctx, id)
+		found, err := s.find(ctx, id)
 		switch {
-		case errors.Is(err, lease.ErrNotFound) && m.Kind == lease.MessageStop && p.name != "":
-			return s.dropKept(ctx, p, id)
+		case errors.Is(err, lease.ErrNotFound) && !m.ForHolder() && found.pool.name != "":
+			return s.dropKept(ctx, found.pool, id)
 		case err != nil:
 			return lease.Entry{}, err
-		}
-		key, rev, on, e := "", int64(0), int64(0), lease.Entry{HeartbeatAge: -1}
-		var t lease.Ticket
-		switch {
-		case h.exists():
-			key, rev, on, e.Lease = p.leaseKey(id), h.CreateRevision, h.Lease, &h.value
-		case m.ForHolder():
+		case found.holds.exists() && m.ForWaiter():
+			return lease.Entry{}, fmt.Errorf("%s is no longer waiting: %w", id, lease.ErrNotFound)
+		case !found.holds.exists() && m.ForHolder():
 			return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
-		default:
-			t = lease.Ticket{Request: lease.Request{ID: id, Priority: w.value.Priority}, Seq: w.value.Seq}
-			key, rev, on, e.Ticket, e.Aside = p.placeKey(id), w.CreateRevision, w.Lease, &t, w.value.Aside
 		}
-		then := []clientv3.Op{clientv3.OpPut(p.toldKey(id, m.Kind), value, clientv3.WithLease(clientv3.LeaseID(on)))}
-		if !h.exists() {
-			then = append(then, clientv3.OpGet(p.lineKey(t)), clientv3.OpGet(p.asideKey(t)))
+		var e lease.Entry
+		var ok bool
+		if found.holds.exists() {
+			e, ok, err = s.tellHolder(ctx, found, m)
+		} else {
+			e, ok, err = s.tellWaiter(ctx, found, id, m)
 		}
-		resp, err := s.commit(ctx, txn{when: []clientv3.Cmp{sameAs(key, rev)}, then: then})
-		switch {
-		case err != nil:
-			return lease.Entry{}, err
-		case !resp.Succeeded:
-			continue // it has started, or ended
+		if ok || err != nil {
+			return e, err
 		}
-		for _, r := range resp.Responses[1:] {
-			if w, err := decode[waiting](only(kvs(r))); err == nil && w.exists() {
-				t = w.value.Ticket
-			}
-		}
-		return e, nil
+		// It has started, or ended.
 	}
+}
+
+func (s *Store) tellHolder(ctx context.Context, f found, m lease.Message) (e lease.Entry, ok bool, err error) {
+	l := f.holds.value
+	adoptionIn(f.adoption).describe(&l)
+	on := clientv3.WithLease(clientv3.LeaseID(f.holds.Lease))
+	t := txn{when: []clientv3.Cmp{sameAs(f.pool.leaseKey(l.ID), f.holds.CreateRevision)}}
+	switch m.Kind {
+	case lease.MessageKeepalive:
+		t.then = append(t.then, clientv3.OpPut(f.pool.toldKey(l.ID, m.Kind), encode(s.Clock()), on))
+		if m.Note != "" {
+			t.then = append(t.then, clientv3.OpPut(f.pool.noteKey(l.ID), encode(m.Note), on))
+		}
+	default:
+		t.then = append(t.then, clientv3.OpPut(f.pool.toldKey(l.ID, m.Kind), encode(m.Stop), on))
+	}
+	resp, err := s.commit(ctx, t)
+	return lease.Entry{Lease: &l, HeartbeatAge: -1}, err == nil && resp.Succeeded, err
+}
+
+func (s *Store) tellWaiter(ctx context.Context, f found, id string, m lease.Message) (e lease.Entry, ok bool, err error) {
+	t := lease.Ticket{Request: lease.Request{ID: id, Priority: f.waits.value.Priority}, Seq: f.waits.value.Seq}
+	on := clientv3.WithLease(clientv3.LeaseID(f.waits.Lease))
+	resp, err := s.commit(ctx, txn{
+		when: []clientv3.Cmp{sameAs(f.pool.placeKey(id), f.waits.CreateRevision)},
+		then: []clientv3.Op{
+			clientv3.OpPut(f.pool.toldKey(id, m.Kind), encode(m.Stop), on),
+			clientv3.OpGet(f.pool.lineKey(t)), clientv3.OpGet(f.pool.asideKey(t)),
+		},
+	})
+	if err != nil || !resp.Succeeded {
+		return e, false, err
+	}
+	for _, r := range resp.Responses[1:] {
+		if w, err := decode[waiting](only(kvs(r))); err == nil && w.exists() {
+			t = w.value.Ticket
+		}
+	}
+	return lease.Entry{Ticket: &t, HeartbeatAge: -1, Aside: f.waits.value.Aside}, true, nil
 }
 
 // dropKept removes a place that only its key keeps: it has no waiter that could leave.
@@ -93,24 +116,35 @@ func (s *Store) dropKept(ctx context.Context, p pool, id string) (lease.Entry, e
 	return lease.Entry{}, fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 }
 
+// found is what etcd has under an id: a holder, perhaps with its adoption, or a waiter.
+type found struct {
+	pool     pool
+	holds    record[lease.Lease]
+	adoption *mvccpb.KeyValue
+	waits    record[placeOf]
+}
+
 // find finds a holder or a waiter: exactly one of them is there.
-func (s *Store) find(ctx context.Context, id string) (p pool, h record[lease.Lease], m record[placeOf], err error) {
+func (s *Store) find(ctx context.Context, id string) (f found, err error) {
 	name, err := lease.PoolOf(id)
 	if err != nil {
-		return p, h, m, err
+		return f, err
 	}
-	if p, err = s.pool(name); err != nil {
-		return p, h, m, err
+	if f.pool, err = s.pool(name); err != nil {
+		return f, err
 	}
-	resp, err := s.commit(ctx, txn{then: []clientv3.Op{clientv3.OpGet(p.leaseKey(id)), clientv3.OpGet(p.placeKey(id))}})
+	resp, err := s.commit(ctx, txn{then: []clientv3.Op{
+		clientv3.OpGet(f.pool.leaseKey(id)), clientv3.OpGet(f.pool.placeKey(id)), clientv3.OpGet(f.pool.adoptionKey(id)),
+	}})
 	if err != nil {
-		return p, h, m, err
+		return f, err
 	}
-	if h, err = decodeLease(only(kvs(resp.Responses[0]))); err != nil || h.exists() {
-		return p, h, m, err
+	f.adoption = only(kvs(resp.Responses[2]))
+	if f.holds, err = decodeLease(only(kvs(resp.Responses[0]))); err != nil || f.holds.exists() {
+		return f, err
 	}
-	if m, err = decode[placeOf](only(kvs(resp.Responses[1]))); err == nil && !m.exists() {
+	if f.waits, err = decode[placeOf](only(kvs(resp.Responses[1]))); err == nil && !f.waits.exists() {
 		err = fmt.Errorf("%s: %w", id, lease.ErrNotFound)
 	}
-	return p, h, m, err
+	return f, err
 }

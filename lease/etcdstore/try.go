@@ -49,7 +49,7 @@ func (n *newcomer) try(ctx context.Context) (lease.Verdict, error) {
 			return lease.Verdict{}, err
 		}
 		if had.exists() {
-			n.granted, err = n.s.adopt(ctx, n.pool, had)
+			n.granted, err = n.s.holdingOf(ctx, n.pool, had)
 			if granted, lerr := n.pending.wait(ctx); lerr == nil && granted.id != n.granted.on.id {
 				n.s.discard(granted.id)
 			}

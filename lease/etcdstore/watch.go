@@ -178,7 +178,7 @@ func (t *place) ownChanged(r clientv3.WatchResponse, ok bool) bool {
 		switch string(e.Kv.Key) {
 		case t.pool.leaseKey(t.ticket.ID):
 			t.noteGrant(e.Kv)
-		case t.pool.toldKey(t.ticket.ID, lease.MessageStop):
+		case t.pool.toldKey(t.ticket.ID, lease.MessageStop), t.pool.toldKey(t.ticket.ID, lease.MessageSupersede):
 			t.noteStop(e.Kv)
 		}
 	}

@@ -9,11 +9,15 @@ import (
 	"berth/cmd/manual"
 	"berth/cmd/tokenfile"
 	"berth/cmd/words"
+	"berth/procwatch"
 )
 
 // Main runs berth with the arguments and returns how it is to end. Only main
 // exits: a defer that gives a slot back must always run.
 func Main(args []string) Outcome {
+	if code, was := procwatch.BeSide(args[1:]); was {
+		return Outcome{Code: code}
+	}
 	defer stderr.flush(lastWords)
 	request, err := words.Parse(args[1:])
 	code := codeOK

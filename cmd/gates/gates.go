@@ -12,6 +12,7 @@ import (
 	"berth/lease"
 	"berth/limiter"
 	"berth/limiter/gate"
+	"berth/procwatch"
 )
 
 // Asker asks the gates of one request, on one goroutine at a time.
@@ -70,6 +71,12 @@ func (a *Asker) check(v lease.Verdict, gates string) error {
 	return err
 }
 
+// run runs a gate's command beside whatever this process runs.
+func run(ctx context.Context, c gate.Command) (gate.CommandEnd, error) {
+	e, err := procwatch.Side{Argv: []string{"sh", "-c", c.Line}, Env: c.Env, Timeout: c.AtMost, Output: c.Output}.Run(ctx)
+	return gate.CommandEnd{Code: e.Code, Signal: e.Signal, TimedOut: e.TimedOut}, err
+}
+
 func (a *Asker) note(gates string) {
 	if a.checked == nil {
 		a.checked = map[string]bool{}
@@ -105,6 +112,7 @@ func (a *Asker) Ask(ctx context.Context, v lease.Verdict) (limiter.GateState, er
 	if v.SinceStart >= 0 {
 		q.LastStart = v.SinceStart + time.Since(decided)
 	}
+	a.gate.Run = run
 	said := a.gate.Ask(ctx, q)
 	if said.Failure != "" {
 		a.Failed(said.Failure)
@@ -174,7 +182,7 @@ func (a *Asker) Measure(ctx context.Context, pool *lease.Pool, sinceStart time.D
 	if err != nil {
 		return gate.Answer{}, err
 	}
-	q.All = true
+	q.All, a.gate.Run = true, run
 	said := a.gate.Ask(ctx, q)
 	for end := time.Now().Add(measureAtMost); said.Measuring && time.Now().Before(end); {
 		begun := time.Now()

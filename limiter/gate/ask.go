@@ -75,6 +75,7 @@ type Timings struct {
 // concurrent use.
 type Asker struct {
 	Timings
+	Run RunCommand // nil: the gate of a command stays closed
 
 	clock    func() clock.Instant // nil: the boot clock
 	samples  *history

@@ -12,6 +12,9 @@ import (
 
 func ask(t *testing.T, a *Asker, q Question) Answer {
 	t.Helper()
+	if a.Run == nil {
+		a.Run = runShell
+	}
 	return a.Ask(t.Context(), q)
 }
 

@@ -3,11 +3,12 @@ package gate
 import (
 	"berth/lease/clock"
 	"context"
+	"errors"
 	"fmt"
-	"os/exec"
-	"runtime"
+	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 )
@@ -26,42 +27,48 @@ type result struct {
 	err    error  // it is neither open nor closed
 }
 
-// pipeAfter is how long berth waits for output after the command has ended. What the
-// command left in the background may keep the pipe open for days.
-const pipeAfter = 100 * time.Millisecond
+// Command is a command of the user's own, for sh -c.
+type Command struct {
+	Line   string
+	Env    []string // its whole environment
+	AtMost time.Duration
+	Output io.Writer // of what it prints
+}
 
-// run runs a command of the user's own. When the time is over or ctx ends, it
-// and its process group are killed; then it has no result but an error.
-func run(ctx context.Context, command string, env []string, limit time.Duration) result {
-	// The kernel kills the command when the thread that forked it ends, so
-	// that thread stays ours until it is over.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	timed, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	var out head
-	c := exec.CommandContext(timed, "sh", "-c", command)
-	c.Env, c.Stdout, c.Stderr, c.WaitDelay = env, &out, &out, pipeAfter
-	own(c)
-	err := c.Run()
-	r := result{code: -1, output: out.line()}
-	if c.ProcessState != nil {
-		r.code = c.ProcessState.ExitCode()
+// CommandEnd is how a command ended. Nothing that it started is left.
+type CommandEnd struct {
+	Code     int
+	Signal   syscall.Signal // that ended it, else 0
+	TimedOut bool           // it was killed because its time was over
+}
+
+// RunCommand runs a command to its end, and kills it with all that it has started when its time
+// is over or ctx ends. The error says that it could not be run.
+type RunCommand func(ctx context.Context, c Command) (CommandEnd, error)
+
+// run asks a command of the user's own.
+func (a *Asker) run(ctx context.Context, command string, env []string) result {
+	if a.Run == nil {
+		return result{code: -1, err: errors.New("is not run here")}
 	}
+	var out head
+	limit := a.timings().Command
+	end, err := a.Run(ctx, Command{command, env, limit, &out})
+	r := result{code: end.Code, output: out.line()}
 	switch {
 	case ctx.Err() != nil:
-		r.err = context.Cause(ctx)
-	case timed.Err() != nil && r.code < 0:
-		r.err = fmt.Errorf("did not answer within %v", limit)
+		r.code, r.err = -1, context.Cause(ctx)
+	case err != nil:
+		r.code, r.err = -1, fmt.Errorf("cannot be run: %w", err)
+	case end.TimedOut:
+		r.code, r.err = -1, fmt.Errorf("did not answer within %v", limit)
+	case end.Signal != 0:
+		r.code, r.err = -1, fmt.Errorf("ended by signal: %v", end.Signal)
 	case r.code == codeOpen, r.code == codeClosed:
 	case r.code == codeAbsent:
 		r.err = fmt.Errorf("was not found (exit code %d)", r.code)
-	case c.ProcessState != nil && r.code > 0:
-		r.err = fmt.Errorf("ended with exit code %d, which is neither %d (open) nor %d (closed)", r.code, codeOpen, codeClosed)
-	case c.ProcessState != nil:
-		r.err = fmt.Errorf("ended by %v", c.ProcessState)
 	default:
-		r.err = fmt.Errorf("cannot be run: %w", err)
+		r.err = fmt.Errorf("ended with exit code %d, which is neither %d (open) nor %d (closed)", r.code, codeOpen, codeClosed)
 	}
 	return r
 }
@@ -129,7 +136,7 @@ func (a *Asker) command(ctx context.Context, q Question, s Set, r Readings) (v F
 	}
 	// A new slice, and never nil, which would mean our own environment.
 	env := slices.Concat([]string{}, q.Env, r.Env())
-	got := run(ctx, s.Command, env, a.timings().Command)
+	got := a.run(ctx, s.Command, env)
 	if ctx.Err() != nil {
 		v = notAsked(s, "")
 		v.Says = fmt.Sprintf("command %q had not answered when the wait for it ended", brief(s.Command))

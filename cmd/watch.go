@@ -27,9 +27,9 @@ func (l *lister) watch() error {
 	if _, err := l.store.List(context.Background(), l.pools...); err != nil {
 		return err
 	}
-	var changes <-chan struct{}
-	if l.store.Changes != nil {
-		changes = l.store.Changes(context.Background(), l.pools)
+	changes, err := l.store.Watch(context.Background(), l.pools...)
+	if err != nil { // what has changed is then seen at the next read
+		changes = nil
 	}
 	if !l.json && tty.IsTerminal(1) && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != "" {
 		return l.watchScreen(changes)

@@ -69,8 +69,8 @@ func TestCheckSlotNames(t *testing.T) {
 		{[]string{"a\nb"}, "printed"},
 		{[]string{"a\xff"}, "printed"},
 		{[]string{"a", "b", "a"}, `two slots have the name "a"`},
-		{names(81), ""},
-		{names(82), "8200 bytes together"},
+		{names(40), ""},
+		{names(41), "4100 bytes together"},
 	} {
 		err := CheckSlotNames(c.names)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

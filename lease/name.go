@@ -37,7 +37,7 @@ func isAlnum(c rune) bool {
 
 // MaxSlotName is the longest name of a slot, and MaxSlotNames how long those of a pool are
 // together, in bytes: the record of a lease has the names of its slots.
-const MaxSlotName, MaxSlotNames = 100, 8 << 10
+const MaxSlotName, MaxSlotNames = 100, 4 << 10
 
 // CheckSlotNames returns an error that names what is wrong with the names of a pool's slots.
 // The environment of a job has them in a list, so none has a comma.

@@ -76,7 +76,7 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 	if fs, first := s.Network(); first {
 		with.Note("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &Store{suspendGuard: &suspendGuard{Store: s}, Where: s.Dir(), Owner: o.Owner, Self: self, Inherits: s.Inherits, Changes: s.Changes}, nil
+	return &Store{suspendGuard: &suspendGuard{Store: s}, Where: s.Dir(), Owner: o.Owner, Self: self, Inherits: s.Inherits}, nil
 }
 
 // lookUp returns the uid of the owner, nil if none was named.

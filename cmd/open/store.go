@@ -29,8 +29,6 @@ type Store struct {
 	Owner  string // for BERTH_STORE_OWNER
 	Remote bool   // leases end by a clock, and owners may be on other machines
 	Self   procwatch.ID
-	// Changes sends when there may be something new to list; nil: it never does.
-	Changes func(ctx context.Context, pools []string) <-chan struct{}
 	// Inherits reports whether this process holds the lock of a lease's slot through a
 	// descriptor that it inherited.
 	Inherits func(*lease.Lease) bool
@@ -105,6 +103,12 @@ func (s *suspendGuard) Tell(ctx context.Context, id string, m lease.Message) (le
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.Store.Tell(ctx, id, m)
+}
+
+func (s *suspendGuard) Adopt(ctx context.Context, id string, adopter lease.Process) (lease.Holding, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.Adopt(ctx, id, adopter)
 }
 
 // BehindSudo is the store of the process that called sudo, if sudo has cleared BERTH_STORE and

@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	// changesPause is how long events collect in the kernel before they are read.
-	changesPause = 100 * time.Millisecond
 	// maxWatched bounds the directories of a store with very many pools.
 	maxWatched = 300
 
@@ -22,19 +20,19 @@ const (
 	inSlots = unix.IN_CLOSE_WRITE | unix.IN_DELETE | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
 )
 
-// Changes sends when List may return something else than before, for these pools or all. It
-// also sends when nothing has changed, as at a heartbeat, and misses what causes no event. It
-// costs the pools nothing, and ends with ctx. It is nil where there are no events.
-func (s *Store) Changes(ctx context.Context, pools []string) <-chan struct{} {
+// events sends when there were some, also when nothing has changed, as at a heartbeat. It is
+// nil when no inotify instance is left for this user: heads of lines need theirs.
+func (w *changes) events(ctx context.Context) <-chan struct{} {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
-		return nil // no instance is left for this user, and heads of lines need theirs
+		return nil
 	}
 	f := os.NewFile(uintptr(fd), "inotify")
 	context.AfterFunc(ctx, func() { f.Close() })
-	s.watchAll(f, pools)
-	told := make(chan struct{}, 1)
+	w.watchAll(f)
+	events := make(chan struct{}, 1)
 	go func() {
+		defer close(events)
 		var buf [16 << 10]byte
 		for {
 			n, err := f.Read(buf[:])
@@ -42,29 +40,30 @@ func (s *Store) Changes(ctx context.Context, pools []string) <-chan struct{} {
 				return
 			}
 			if newDirectory(buf[:n]) {
-				s.watchAll(f, pools)
+				w.watchAll(f)
 			}
 			select {
-			case told <- struct{}{}:
-			default: // the last one has not been received yet
+			case events <- struct{}{}:
+			default:
 			}
 			time.Sleep(changesPause)
 		}
 	}()
-	return told
+	return events
 }
 
 // watchAll watches all existing directories; one that is watched already stays so. A
 // directory that is not ours does no harm: its events only make the caller list again.
-func (s *Store) watchAll(f *os.File, pools []string) {
+func (w *changes) watchAll(f *os.File) {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return
 	}
-	dirs := []string{s.dir}
+	s, pools := w.s, w.pools
 	if len(pools) == 0 {
 		pools, _ = s.names()
 	}
+	dirs := []string{s.dir}
 	for _, p := range pools {
 		dirs = append(dirs, filepath.Join(s.dir, p), filepath.Join(s.dir, p, "line"), filepath.Join(s.dir, p, "slots"))
 	}

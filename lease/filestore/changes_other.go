@@ -4,5 +4,5 @@ package filestore
 
 import "context"
 
-// Changes exists on Linux only.
-func (s *Store) Changes(context.Context, []string) <-chan struct{} { return nil }
+// events are for Linux only.
+func (w *changes) events(context.Context) <-chan struct{} { return nil }

@@ -7,8 +7,11 @@
 //	  limit           the pool's own settings, when someone set them
 //	  pace, report    the starts that paces count; what the gates last said
 //	  keepalive       when the jobs in the slots last called berth keepalive
+//	  notes           what they said of themselves then
 //	  slots/0 1 2 …   a file per slot: to hold the slot IS to have an exclusive flock
-//	                  on it, and a child that inherits the descriptor holds it, too
+//	                  on it, and a child that inherits the descriptor holds it, too; the
+//	                  flocks of a keeper and of the process that runs under its lease are
+//	                  shared ones
 //	  line/…          a file per ticket, named so that sorting gives the order;
 //	                  an exclusive flock on it: its waiter lives and waits
 //
@@ -20,8 +23,8 @@
 // and not before. A waiter sleeps in flock(2) on the ticket before its own: a
 // hand-over wakes one process, and costs the same however long the line is. Only the
 // head of the line watches the slots, by inotify. The pool's lock is held for one
-// decision. Nothing sleeps under it, and it asks one question about other processes: does the
-// recorded process of an unlocked slot live?
+// decision. Nothing sleeps under it, and it asks one question about other processes: do those
+// live that are recorded in an unlocked slot, or in a lease that is adopted?
 //
 // A change of the order of steps has to be made in scripts/model, too, which searches all
 // interleavings of them for a broken promise.
@@ -34,11 +37,12 @@
 //	index, indexfile       the index in the file lock; rebuild makes it again
 //	record, ticket         the text of a slot or a ticket, and the state of a ticket
 //	settings, pace,        the files limit, pace, report (with smallfile, which reads and
-//	report, keepalive      replaces them) and keepalive
+//	report, keepalive      replaces them), keepalive and notes
 //
 // and go on with what uses them:
 //
 //	take, slot, holding    a request gets slots; what a slot is; a lease to its end
+//	adopt                  a kept lease, under which others run something
 //	join, place, line,     a waiter joins, is behind others and sleeps (wait), and is
 //	wait, head, watch      first and watches the slots
 //	list, tell, changes    what other processes read and say

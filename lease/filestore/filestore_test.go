@@ -34,8 +34,7 @@ func openWith(t testing.TB, dir string, timings filestore.Timings) *filestore.St
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Shape{
-		NotYet: storetest.NotYet,
-		Open:   func(t *testing.T) lease.Store { return open(t) },
+		Open: func(t *testing.T) lease.Store { return open(t) },
 		Another: func(t *testing.T, first lease.Store) lease.Store {
 			return openAt(t, first.(*filestore.Store).Dir())
 		},

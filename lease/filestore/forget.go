@@ -188,6 +188,7 @@ var poolFiles = map[string]func([]byte) bool{
 	"pace":       json.Valid,
 	"report":     json.Valid,
 	"keepalive":  func(b []byte) bool { return len(bytes.Trim(b, "0123456789 \n\x00")) == 0 }, // a sparse file
+	"notes":      areNotes,
 	"report.new": func([]byte) bool { return true },
 	"limit.new":  func([]byte) bool { return true },
 }

@@ -150,10 +150,14 @@ func (h *head) followProcesses(p *pool) {
 // seen from here.
 func (p *pool) silentEnds(st slotState) (all []lease.Process) {
 	s, l := p.s, st.record.lease
-	if !s.isLocal(l.Owner) || st.locked && !s.opts.Ending(l.Owner) {
+	a := st.record.adopter
+	if !s.isLocal(l.Owner) || st.locked && (!s.opts.Ending(l.Owner) || a != nil && !s.opts.Ending(*a)) {
 		return nil
 	}
 	all = append(all, l.Owner)
+	if a != nil {
+		all = append(all, *a)
+	}
 	if c := st.record.child; c != nil {
 		all = append(all, *c)
 	} else if c := p.processOf(l.ID); c != nil { // its berth was killed before it could record it

@@ -24,6 +24,8 @@ import (
 type holding struct {
 	pool     *pool
 	deferred func() // see afterStart; nil: nothing
+	// adopter is this process if it has adopted the lease; nil: it is the owner.
+	adopter *lease.Process
 
 	mu    sync.Mutex // for all below; once the slots are freed, lease does not change
 	lease lease.Lease
@@ -46,19 +48,13 @@ func (h *holding) Expires() clock.Instant { return 0 }
 // Running records the child in every slot. It needs no lock: no other process writes
 // these bytes.
 func (h *holding) Running(_ context.Context, child lease.Process) error {
-	line, err := childLine(&child)
-	if err != nil {
-		return err
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.files == nil {
 		return errGivenBack
 	}
-	for _, f := range h.files {
-		if _, err := f.WriteAt(line, childAt); err != nil {
-			return err
-		}
+	if err := h.recordProcesses(&child); err != nil {
+		return err
 	}
 	h.lease.Child, h.lease.State = &child, lease.Running
 	if h.deferred != nil {
@@ -103,9 +99,12 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 		}
 	}
 	f := h.files[0]
-	r, err := readRecord(f)
+	r, err := h.ownRecord()
 	if err != nil {
-		return h.inbox, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
+		return h.inbox, err
+	}
+	if h.adopter != nil && !h.isMine(r) {
+		return h.inbox, fmt.Errorf("%w: the adoption is over", lease.ErrLost)
 	}
 	if r != nil && r.heartbeat != nil {
 		h.inbox.Keepalive = r.heartbeat.Keepalive
@@ -120,7 +119,23 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 	if r != nil && r.stop != nil {
 		h.inbox.Stop = r.stop
 	}
+	if h.lease.Kept && h.adopter == nil {
+		h.inbox.Release, h.inbox.Adopter = r != nil && r.release, nil
+		if by := h.pool.adopted(r); by != nil {
+			h.inbox.Adopter = &by.Adopter
+		}
+	}
 	return h.inbox, nil
+}
+
+// ownRecord reads the record of the first slot; the caller has locked h.mu.
+func (h *holding) ownRecord() (*record, error) {
+	f := h.files[0]
+	r, err := readRecord(f)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
+	}
+	return r, nil
 }
 
 // Release implements lease.Holding.
@@ -132,6 +147,9 @@ func (h *holding) Release(ctx context.Context) error { return h.release(ctx, fal
 func (h *holding) Unused(ctx context.Context) error { return h.release(ctx, true) }
 
 func (h *holding) release(ctx context.Context, unused bool) error {
+	if h.lease.Kept {
+		return h.releaseKept(ctx, unused)
+	}
 	first, err := h.freeSlots()
 	if !first {
 		return nil
@@ -147,11 +165,7 @@ func (h *holding) release(ctx context.Context, unused bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.pool.s.opts.Release)
 	defer cancel()
 	lerr := h.pool.locked(ctx, func(ix *index) error {
-		for _, i := range h.lease.Slots {
-			if i < len(ix.limits) && ix.limits[i] != 0 && h.pool.checkSlot(i).free() { // not taken again
-				ix.mark(i, 0)
-			}
-		}
+		h.unmark(ix)
 		stuck = slices.DeleteFunc(stuck, func(s stuckSlot) bool { return !h.pool.checkSlot(s.number).beingReleased() })
 		if unused {
 			return h.takeBack(ix)
@@ -161,10 +175,23 @@ func (h *holding) release(ctx context.Context, unused bool) error {
 	if errors.Is(lerr, context.DeadlineExceeded) {
 		lerr = nil // the slots are free, and who holds the lock is no news of this job
 	}
+	return errors.Join(err, h.stuckSlots(stuck), lerr)
+}
+
+// unmark has the index say that the slots are free.
+func (h *holding) unmark(ix *index) {
+	for _, i := range h.lease.Slots {
+		if i < len(ix.limits) && ix.limits[i] != 0 && h.pool.checkSlot(i).free() { // not taken again
+			ix.mark(i, 0)
+		}
+	}
+}
+
+func (h *holding) stuckSlots(stuck []stuckSlot) (err error) {
 	for _, s := range stuck {
 		err = errors.Join(err, fmt.Errorf("cannot unlock slot %d of pool %s, which stays taken until what the command left behind has ended: %w", s.number, h.pool.name, s.err))
 	}
-	return errors.Join(err, lerr)
+	return err
 }
 
 // takeBack has the start count for no pace any more.

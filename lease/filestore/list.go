@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"sort"
 	"time"
@@ -180,6 +181,9 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 			return p.unreadable(i, err), nil
 		}
 		if !locked {
+			locked = p.keptByOthers(f)
+		}
+		if !locked {
 			switch st := p.checkUnlocked(f); {
 			case st.free():
 				return nil, nil
@@ -210,6 +214,23 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 	return p.entry(r), r
 }
 
+// keptByOthers reports whether f is the slot of a kept lease, which is locked for sharing. Other
+// lists try the lock, too, so it tries again.
+func (p *pool) keptByOthers(f *os.File) bool {
+	r, err := readRecord(f)
+	if err != nil || r == nil || r.lease == nil || !r.lease.Kept {
+		return false
+	}
+	for try := 0; try < 5; try++ {
+		if got, err := tryLock(f); got || err != nil {
+			_ = unlock(f)
+			return false
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return true
+}
+
 // entry describes a lease.
 func (p *pool) entry(r *record) *lease.Entry {
 	e := &lease.Entry{Lease: r.lease, HeartbeatAge: -1}
@@ -219,6 +240,7 @@ func (p *pool) entry(r *record) *lease.Entry {
 		}
 		e.Keepalive = max(r.heartbeat.Keepalive, p.readKeepalive(r.lease)) // its berth may not have read it yet
 	}
+	e.KeepaliveNote = p.readKeepaliveNote(r.lease)
 	p.setState(e)
 	return e
 }
@@ -227,6 +249,9 @@ func (p *pool) entry(r *record) *lease.Entry {
 func (p *pool) setState(e *lease.Entry) {
 	l := e.Lease
 	here := p.s.isLocal(l.Owner)
+	if l.Kept && here && p.setKeptState(e) {
+		return
+	}
 	switch {
 	case here && !p.s.opts.Alive(l.Owner):
 		l.State = lease.Orphaned
@@ -238,6 +263,28 @@ func (p *pool) setState(e *lease.Entry) {
 	case e.HeartbeatAge > 3*l.Heartbeat && l.Heartbeat > 0:
 		l.State = lease.Stalled
 	}
+}
+
+// setKeptState reports whether there is nothing more to say. An adopter that lives takes the
+// place of the owner: it renews the lease, and is told what the lease is told.
+func (p *pool) setKeptState(e *lease.Entry) bool {
+	l := e.Lease
+	r := &record{lease: l, adopter: l.Adopter, child: l.Child}
+	by := p.adopted(r)
+	if by == nil { // what is recorded of an adoption is over
+		l.Adopter, l.Child, l.State = nil, nil, lease.Reserved
+		return false
+	}
+	l.Child = by.Child
+	switch {
+	case !p.s.opts.Alive(by.Adopter):
+		l.State = lease.Orphaned
+	case p.s.opts.Frozen(by.Adopter):
+		l.State, e.Note = lease.Stalled, fmt.Sprintf("its berth (pid %d) is stopped", by.Adopter.PID)
+	case !p.s.opts.Alive(l.Owner):
+		e.Note = fmt.Sprintf("its keeper (pid %d) is gone", l.Owner.PID)
+	}
+	return true
 }
 
 func (p *pool) unreadable(i int, err error) *lease.Entry {

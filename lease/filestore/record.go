@@ -18,7 +18,7 @@ import (
 // A slot's file and a ticket's file are a few lines of JSON:
 //
 //	{"beat":       81234567890,"keepalive":                  0}
-//	{"child":{"pid":812,"start":61234,…}                      }
+//	{"child":{"pid":812,"start":61234,…},"adopter":{…}        }
 //	{"v":1,"id":"build/5d0c…","pool":"build","slots":[3], … }
 //	{"stop":{"reason":"node drain"}}
 //
@@ -70,6 +70,25 @@ type note struct {
 	Aside *aside          `json:"aside,omitempty"`
 }
 
+// told is a message of a kind that came after stop, in Told: a berth that does not know it goes on.
+type told struct {
+	Kind lease.MessageKind `json:"kind"`
+	Stop *lease.Stop       `json:"stop,omitempty"`
+}
+
+// noteOf is the line for a message.
+func noteOf(m lease.Message) (note, error) {
+	if m.Kind == lease.MessageStop {
+		return note{Stop: &m.Stop}, nil
+	}
+	t := told{Kind: m.Kind}
+	if m.Stop != (lease.Stop{}) {
+		t.Stop = &m.Stop
+	}
+	b, err := json.Marshal(t)
+	return note{Told: b}, err
+}
+
 // aside says that the waiter of a ticket is not to be waited for.
 type aside struct {
 	// Back takes it back: the waiter stands in the line again.
@@ -85,9 +104,11 @@ type aside struct {
 type record struct {
 	heartbeat *heartbeat
 	child     *lease.Process
+	adopter   *lease.Process // of a kept lease
 	lease     *lease.Lease
 	ticket    *lease.Ticket
 	stop      *lease.Stop
+	release   bool // the keeper is to give the lease back
 	aside     *aside
 	size      int // without blanks at the end of its lines
 }
@@ -125,10 +146,28 @@ func parseRecord(b []byte) (*record, error) {
 	if (r.lease == nil) == (r.ticket == nil) {
 		return nil, errGarbage
 	}
-	if r.lease != nil && r.child != nil {
-		r.lease.Child, r.lease.State = r.child, lease.Running
+	if r.lease != nil {
+		r.setProcesses()
 	}
 	return r, nil
+}
+
+// setProcesses has the lease say what its second line says.
+func (r *record) setProcesses() {
+	l := r.lease
+	if !l.Kept {
+		r.adopter = nil
+	}
+	if a := r.adopter; a != nil {
+		a.Boot, a.PIDNS, a.Host = l.Owner.Boot, l.Owner.PIDNS, l.Owner.Host
+		if c := r.child; c != nil && c.PID == a.PID && c.Start == a.Start {
+			r.child = nil
+		}
+	}
+	l.Adopter = r.adopter
+	if r.child != nil {
+		l.Child, l.State = r.child, lease.Running
+	}
 }
 
 // isFree compares only the beginning of the mark: a late keepalive may overwrite its end.
@@ -147,6 +186,7 @@ func (r *record) add(line []byte) error {
 		Version *int            `json:"v"`
 		Beat    *int64          `json:"beat"`
 		Child   json.RawMessage `json:"child"`
+		Adopter json.RawMessage `json:"adopter"`
 		Slots   json.RawMessage `json:"slots"`
 		note
 	}
@@ -177,7 +217,7 @@ func (r *record) add(line []byte) error {
 			return errGarbage
 		}
 	case probe.Child != nil:
-		if json.Unmarshal(probe.Child, &r.child) != nil {
+		if json.Unmarshal(probe.Child, &r.child) != nil || probe.Adopter != nil && json.Unmarshal(probe.Adopter, &r.adopter) != nil {
 			return errGarbage
 		}
 	case probe.Stop != nil:
@@ -185,18 +225,44 @@ func (r *record) add(line []byte) error {
 	case probe.Aside != nil:
 		r.aside = probe.Aside
 	case probe.Told != nil:
+		r.addTold(probe.Told)
 	default:
 		return errGarbage
 	}
 	return nil
 }
 
-func readRecord(f *os.File) (*record, error) {
-	b, err := readAll(f)
-	if err != nil {
-		return nil, err
+// addTold passes over what it does not know. A forged line cannot end a job: only a waiter can be
+// superseded.
+func (r *record) addTold(line json.RawMessage) {
+	var t told
+	if json.Unmarshal(line, &t) != nil {
+		return
 	}
-	return parseRecord(b)
+	switch {
+	case t.Kind == lease.MessageSupersede && r.ticket != nil:
+		r.stop = &lease.Stop{}
+		if t.Stop != nil {
+			r.stop = t.Stop
+		}
+	case t.Kind == lease.MessageRelease && r.lease != nil:
+		r.release = true
+	}
+}
+
+// readRecord reads what an owner may be writing just now, without a lock. A read that finds half
+// of the old line and half of the new one is repeated.
+func readRecord(f *os.File) (*record, error) {
+	for try := 0; ; try++ {
+		b, err := readAll(f)
+		if err != nil {
+			return nil, err
+		}
+		r, err := parseRecord(b)
+		if !errors.Is(err, errGarbage) || try == 3 {
+			return r, err
+		}
+	}
 }
 
 // readAll reads a slot's or a ticket's file, up to a byte more than a record may have.
@@ -229,13 +295,28 @@ func appendLine(f *os.File, v any) error {
 	return nil
 }
 
-// childLine is the second line of a lease, padded to childLen.
-func childLine(p *lease.Process) ([]byte, error) {
-	b, err := json.Marshal(p)
+// processes is the second line of a lease. An adopter without a child is recorded as the child,
+// too, see adopt.go. It is on the machine of the lease's owner, and only what differs is written:
+// two hosts of 64 bytes would not fit into the line.
+type processes struct {
+	Child   *lease.Process `json:"child"`
+	Adopter *lease.Process `json:"adopter,omitempty"`
+}
+
+// childLine is that line, padded to childLen.
+func childLine(child, adopter *lease.Process) ([]byte, error) {
+	if child == nil {
+		child = adopter
+	}
+	both := processes{Child: child}
+	if adopter != nil {
+		both.Adopter = &lease.Process{PID: adopter.PID, Start: adopter.Start}
+	}
+	line, err := json.Marshal(both)
 	if err != nil {
 		return nil, err
 	}
-	line := fmt.Appendf(nil, `{"child":%s`, b)
+	line = line[:len(line)-1] // the brace comes after the blanks
 	if len(line) > childLen-2 {
 		return nil, fmt.Errorf("the identity of the child takes %d bytes, there is room for %d", len(line), childLen-2)
 	}
@@ -252,7 +333,7 @@ func (s *Store) writeLease(f *os.File, l *lease.Lease) error {
 	if err != nil {
 		return err
 	}
-	body, err := childLine(nil)
+	body, err := childLine(nil, nil)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func parseSettings(b []byte) (c settings, err error) {
 	if json.Unmarshal(b, &v) == nil && v.Version > conditionsVersion {
 		return c, fmt.Errorf("%w (version %d)", errNewer, v.Version)
 	}
-	if json.Unmarshal(b, &c) != nil || c.None() || c.Limit != nil && *c.Limit < 0 || c.MinSlots < 0 || c.Need.CPU < 0 || c.Ramp < 0 || c.Rate.Every < 0 {
+	if json.Unmarshal(b, &c) != nil || c.None() || lease.CheckSlotNames(c.Names) != nil || c.Limit != nil && *c.Limit < 0 || c.MinSlots < 0 || c.Need.CPU < 0 || c.Ramp < 0 || c.Rate.Every < 0 {
 		return c, errGarbage
 	}
 	if r := c.Rate; r.Every > 0 && r.Burst < 1 || r.Burst > 1 && (r.Burst > lease.MaxBurst || r.Every > lease.MaxEvery) {

@@ -92,7 +92,7 @@ func (p *pool) take(ix *index, c candidate, scan *slotScan, lazily bool) (*holdi
 	granted := c.Request
 	granted.Conditions = lease.Conditions{Need: c.Needs(own)} // paces and gates matter only until the start
 	for try := 0; v.Reason == lease.Ready && try <= len(ix.limits)+c.Weight; try++ {
-		h, err := p.grant(ix, granted, v.Limit)
+		h, err := p.grant(ix, granted, own, v.Limit)
 		if err == nil && h != nil {
 			h.lease.Start, err = p.recordStart(ix, &starts, c.Paces(own)...)
 		}
@@ -118,7 +118,7 @@ func (p *pool) take(ix *index, c candidate, scan *slotScan, lazily bool) (*holdi
 
 // grant locks r.Weight free slots, the lowest first, and writes the lease into each. It
 // returns nil, nil if it found a slot that is or may be in use, and marks it so in the index.
-func (p *pool) grant(ix *index, r lease.Request, inForce int) (_ *holding, err error) {
+func (p *pool) grant(ix *index, r lease.Request, own lease.Settings, inForce int) (_ *holding, err error) {
 	h := &holding{pool: p}
 	defer func() {
 		if err != nil || len(h.files) < r.Weight {
@@ -139,12 +139,17 @@ func (p *pool) grant(ix *index, r lease.Request, inForce int) (_ *holding, err e
 			return nil, nil
 		}
 		h.files, h.lease.Slots = append(h.files, f), append(h.lease.Slots, i)
+		if r.Kept { // no other process tries this lock now
+			if got, err := flockNB(f, unix.LOCK_SH); err != nil || !got {
+				return nil, errors.Join(err, fmt.Errorf("cannot keep the lock of slot %d of pool %s", i, p.name))
+			}
+		}
 		ix.mark(i, mark) // and saved before the child can start
 	}
 	ix.token++
 	h.lease = lease.Lease{
 		Version: lease.Version, Request: r, Slots: h.lease.Slots, Token: ix.token,
-		InForce: inForce, RequestedLimit: r.Limit, State: lease.Reserved, Since: time.Now(),
+		InForce: inForce, RequestedLimit: r.Limit, State: lease.Reserved, SlotNames: own.NamesOf(h.lease.Slots), Since: time.Now(),
 	}
 	for i, f := range h.files {
 		if err := p.s.writeLease(f, &h.lease); err != nil {

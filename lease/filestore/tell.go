@@ -21,9 +21,19 @@ func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.E
 		return e, err
 	}
 	if m.Kind == lease.MessageKeepalive {
-		return s.keepalive(ctx, id)
+		return s.keepalive(ctx, id, m.Note)
+	}
+	line, err := noteOf(m)
+	if err != nil {
+		return e, err
 	}
 	err = s.find(ctx, id, func(f match) error {
+		switch {
+		case f.lease == nil && m.ForHolder():
+			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+		case f.lease != nil && m.ForWaiter():
+			return fmt.Errorf("%s is no longer waiting: %w", id, lease.ErrNotFound)
+		}
 		e = f.entry()
 		if f.ticket != nil {
 			if t, err := f.pool.readTicket(f.name, false); err == nil && (t.state.isKept() || t.state == dead) {
@@ -39,7 +49,7 @@ func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.E
 			return err
 		}
 		defer file.Close()
-		return appendLine(file, note{Stop: &m.Stop})
+		return appendLine(file, line)
 	})
 	return e, err
 }
@@ -82,6 +92,10 @@ func (s *Store) find(ctx context.Context, id string, fn func(match) error) error
 		return err
 	}
 	defer p.close()
+	return p.find(ctx, id, fn)
+}
+
+func (p *pool) find(ctx context.Context, id string, fn func(match) error) error {
 	near := p.guess(id) // before the lock: it may read the whole pool
 	return p.locked(ctx, func(ix *index) error {
 		if r := p.inUse(ix, near, id); r != nil {

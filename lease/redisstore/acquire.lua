@@ -87,7 +87,7 @@ function step.turn(id, text, seq, priority, since, clearance)
     return regrant(id, h)
   end
   local stop = call('HGET', K.data, 's:' .. id)
-  if stop then return line.answer('stopped', 0, nil, stop) end
+  if stop then return line.answer('stopped', 0, nil, nil, stop) end
   local r = ownRequest(text)
   r.priority = tonumber(priority)
   local w = line.known(id)
@@ -120,6 +120,7 @@ local function done()
     return result
   end)
   pool.save()
+  pool.tellWatchers()
   if not ok then return type(result) == 'table' and result or { err = result } end
   return { result, notes }
 end

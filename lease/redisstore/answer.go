@@ -70,6 +70,7 @@ const (
 	atGrant
 	atSoonest
 	atStop
+	atNames
 )
 
 // starts reads what a pool remembers of its starts.

@@ -23,7 +23,7 @@ var sources embed.FS
 // All steps are in one script, which begins with common.lua.
 var script, digest = func() (string, string) {
 	var all strings.Builder
-	for _, name := range []string{"common", "server", "pool", "renew", "held", "rule", "line", "acquire", "steps", "list", "forget"} {
+	for _, name := range []string{"common", "server", "pool", "adoption", "renew", "held", "rule", "line", "acquire", "steps", "list", "forget"} {
 		text, err := sources.ReadFile(name + ".lua")
 		if err != nil {
 			panic(err)
@@ -71,7 +71,7 @@ func (s *Store) timed(ctx context.Context, pool, step string, ttl time.Duration,
 
 // mayTake are the steps that may take something. The server does not do one that arrives after
 // its caller has given it up.
-var mayTake = map[string]bool{"try": true, "line": true, "turn": true, "aside": true, "restore": true}
+var mayTake = map[string]bool{"try": true, "line": true, "turn": true, "aside": true, "restore": true, "adopt": true, "readopt": true}
 
 // mostLate is how often a step is sent that the server takes for late, because our guess of its
 // clock was wrong.

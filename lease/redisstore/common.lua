@@ -17,7 +17,10 @@
 -- line   id by priority and number
 -- data   id -> request;  c:id child;  s:id stop;  k:id keepalive;  t:key -> id waiting with it;
 --        b:id its start (lease.Start), followed by 'try' until the caller is known to have
---        been told of it;  o:id a record of held that cannot be read, as it was found
+--        been told of it;  o:id a record of held that cannot be read, as it was found;
+--        n:id its note;  m:id the names of its slots;  r:id '1' if it is to be released;
+--        a:id due suspect ttl key run due-of-the-keeper ttl-of-the-keeper adopter, of its
+--        adoption: see adoption.lua
 -- pool   set: settings; sum: slots in use; head: the waiter for which the line was last
 --        settled; again: when the line has to be settled again though nothing has happened;
 --        at: about when it was last used; own: '-', which an older berth takes for settings
@@ -43,9 +46,9 @@ local call = redis.call
 -- costs a lookup for every local that it uses.
 
 -- A server without memory refuses commands that may need some, but not in a script that has
--- already written something. The steps that keep or free slots must not fail, so they begin
--- with a write that needs none.
-local MUST_SUCCEED = { renew = true, restore = true, release = true, undo = true, leave = true }
+-- already written something. The steps that keep, use or free slots must not fail, so they
+-- begin with a write that needs none.
+local MUST_SUCCEED = { renew = true, restore = true, release = true, adopt = true, disown = true, readopt = true, undo = true, leave = true }
 local ownRecord = (STEP == 'try' or STEP == 'turn') and call('HGET', K.held, ARGV[9])
 if MUST_SUCCEED[STEP] or ownRecord then call('HDEL', K.data, '') end
 

@@ -48,6 +48,7 @@ function held.add(id, h)
   held.put(id, h)
   held.smallest = false
   pool.sum = pool.sum + h.weight
+  pool.touched = true
   pool.set('sum', int(pool.sum))
   if h.asks > 0 then call('ZADD', K.asks, int(h.asks), id) end
   if h.ttl > RECOVER then held.countTTL(id, h.ttl) end
@@ -98,7 +99,7 @@ function held.rebuild()
 end
 
 function held.forget(id)
-  call('HDEL', K.data, id, 'c:' .. id, 's:' .. id, 'k:' .. id, 'b:' .. id, 'o:' .. id)
+  call('HDEL', K.data, id, 'c:' .. id, 's:' .. id, 'k:' .. id, 'b:' .. id, 'o:' .. id, 'n:' .. id, 'm:' .. id, 'r:' .. id, 'a:' .. id)
 end
 
 -- remove takes a holder out, and returns whether there was one.
@@ -106,6 +107,7 @@ function held.remove(id)
   local text = call('HGET', K.held, id)
   if not text then return false end
   local h = held.parse(text)
+  pool.touched = true
   call('HDEL', K.held, id)
   if not h or pool.shared ~= '' then
     held.rebuild()

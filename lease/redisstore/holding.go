@@ -20,6 +20,7 @@ import (
 type holding struct {
 	s     *Store
 	own   lease.Request // as it was requested
+	key   string        // of our adoption; "": the lease is ours itself
 	since string        // on the server's clock
 	start string        // its start, as the server wrote it; "": not known
 
@@ -59,13 +60,23 @@ func leaseOf(r lease.Request, own lease.Settings, token, limit, since, slots str
 
 // holding makes a holding of what was granted. It counts from sent, when the last heartbeat
 // was.
-func (s *Store) holding(r lease.Request, own lease.Settings, grant, run string, sent clock.Instant, unsure bool) (lease.Holding, error) {
-	f := append(strings.SplitN(grant, " ", 5), "", "", "", "", "")
+func (s *Store) holding(r lease.Request, own lease.Settings, a answer, sent clock.Instant, unsure bool) (lease.Holding, error) {
+	f := append(strings.SplitN(a.text(atGrant), " ", 5), "", "", "", "", "")
 	l, err := leaseOf(r, own, f[0], f[1], f[2], f[3])
 	if err != nil {
 		return nil, err
 	}
-	return &holding{s: s, own: r, since: f[2], start: f[4], lease: l, run: run, expires: sent.Add(r.TTL), unsure: unsure}, nil
+	if l.SlotNames = slotNames(a.text(atNames)); l.SlotNames == nil {
+		l.SlotNames = own.NamesOf(l.Slots) // granted by a step of an older berth
+	}
+	return &holding{s: s, own: r, since: f[2], start: f[4], lease: l, run: a.text(atRun), expires: sent.Add(r.TTL), unsure: unsure}, nil
+}
+
+func slotNames(text string) (names []string) {
+	if text == "" || json.Unmarshal([]byte(text), &names) != nil {
+		return nil
+	}
+	return names
 }
 
 func (h *holding) Lease() lease.Lease {
@@ -82,11 +93,18 @@ func (h *holding) Expires() clock.Instant {
 
 // Running implements lease.Holding. The job does not wait for it, because on a server the
 // record of the child is only for people. The next heartbeat repeats it if it fails.
-func (h *holding) Running(_ context.Context, child lease.Process) error {
+func (h *holding) Running(ctx context.Context, child lease.Process) error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	if h.released && h.key != "" {
+		h.mu.Unlock()
+		return fmt.Errorf("%w: the adoption is over", lease.ErrLost)
+	}
 	h.lease.Child, h.lease.State = &child, lease.Running
+	h.mu.Unlock()
 	h.s.unrecorded.Add(h, h.recordChild)
+	if h.key != "" {
+		h.recordNow(ctx)
+	}
 	return nil
 }
 
@@ -109,7 +127,7 @@ func (h *holding) recordChild() {
 	if child == "" {
 		return
 	}
-	if _, _, err := h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, child); err == nil {
+	if _, _, err := h.s.call(context.Background(), h.own.Pool, "running", h.own.TTL, h.own.ID, child, h.key); err == nil {
 		h.s.unrecorded.Remove(h)
 	}
 }
@@ -125,7 +143,7 @@ func (h *holding) Renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	h.expires = min(h.expires, clock.Now().Add(ttl))
 	h.mu.Unlock()
 	child := h.unrecordedChild()
-	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID, child)
+	a, sent, err := h.s.confirm(ctx, h.own.Pool, "renew", ttl, h.own.ID, child, h.key)
 	if err != nil {
 		return lease.Inbox{}, retry.Cause(ctx, err)
 	}
@@ -169,8 +187,20 @@ func (h *holding) restore(ctx context.Context, ttl time.Duration) (answer, clock
 	for i, n := range l.Slots {
 		slots[i] = strconv.Itoa(n)
 	}
-	return h.s.confirm(ctx, h.own.Pool, "restore", ttl, h.own.ID, string(text), string(child), l.Weight, l.RequestedLimit,
-		strconv.FormatUint(l.Token, 10), l.InForce, h.since, strings.Join(slots, ","))
+	names := []byte{}
+	if l.SlotNames != nil {
+		if names, err = json.Marshal(l.SlotNames); err != nil {
+			return nil, 0, err
+		}
+	}
+	args := []any{
+		h.own.ID, string(text), string(child), l.Weight, l.RequestedLimit,
+		strconv.FormatUint(l.Token, 10), l.InForce, h.since, strings.Join(slots, ","), string(names),
+	}
+	if h.key != "" {
+		return h.readopt(ctx, ttl, args)
+	}
+	return h.s.confirm(ctx, h.own.Pool, "restore", ttl, args...)
 }
 
 // inbox reads what others left for this holder. It translates a keepalive once, when it is
@@ -179,7 +209,7 @@ func (h *holding) inbox(a answer) (lease.Inbox, error) {
 	if b := a.text(4); b != h.keepaliveText {
 		h.keepaliveText, h.keepalive = b, min(h.s.clock.local(parseInstant(b)), h.s.Clock())
 	}
-	inbox := lease.Inbox{Keepalive: h.keepalive}
+	inbox := lease.Inbox{Keepalive: h.keepalive, Release: a.text(5) != "", Adopter: process(a.text(6))}
 	if text := a.text(3); text != "" {
 		inbox.Stop = &lease.Stop{}
 		if err := json.Unmarshal([]byte(text), inbox.Stop); err != nil {
@@ -206,12 +236,22 @@ func (h *holding) release(ctx context.Context, start string) error {
 	h.s.unrecorded.Remove(h) // to record it after the release would do nothing
 	ctx, cancel := context.WithTimeout(ctx, h.s.timings.Release)
 	defer cancel()
-	err := h.s.retry(ctx, func(ctx context.Context) error {
-		_, _, err := h.s.call(ctx, h.own.Pool, "release", h.own.TTL, h.own.ID, start, unsure)
+	var a answer
+	err := h.s.retry(ctx, func(ctx context.Context) (err error) {
+		if h.key != "" {
+			a, _, err = h.s.call(ctx, h.own.Pool, "disown", h.own.TTL, h.own.ID, h.key, unsure)
+		} else {
+			a, _, err = h.s.call(ctx, h.own.Pool, "release", h.own.TTL, h.own.ID, start, unsure)
+		}
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil && h.key != "":
+		return notDisowned(h.Lease(), err)
+	case err != nil:
 		return client.NotReleased(h.Lease(), err)
+	case a.text(0) == "adopted":
+		return adopted(h.own.ID, a)
 	}
 	h.mu.Lock()
 	h.released = true

@@ -12,6 +12,7 @@ function line.parse(v)
 end
 
 function line.drop(id)
+  pool.touched = true
   call('ZREM', K.line, id)
   call('HDEL', K.wait, id)
 end
@@ -22,6 +23,7 @@ function line.unkey(key, id)
 end
 
 function line.keep(id, w, grace)
+  pool.touched = true
   w.aside, w.ttl, w.suspect, w.due = 2, grace, 0, now + grace
   call('HSET', K.wait, id, line.pack(w))
 end
@@ -93,6 +95,17 @@ function line.token()
   return int(pool.token)
 end
 
+-- names are those of these slots, as JSON; '' in a pool that does not name its slots.
+function line.names(slots)
+  local all, some = pool.own.names, {}
+  if type(all) ~= 'table' then return '' end
+  for _, s in ipairs(slots) do
+    local name = all[s + 1]
+    if type(name) == 'string' then some[#some + 1] = name end
+  end
+  return #some > 0 and cjson.encode(some) or ''
+end
+
 -- take gives a request the lowest free slots. tried is the text of a request that stands in
 -- no line; its start is marked until the caller is known to have been told.
 function line.take(id, r, limit, tried)
@@ -106,8 +119,9 @@ function line.take(id, r, limit, tried)
     due = liveness.due(ttl), suspect = 0, ttl = ttl, weight = r.weight, asks = r.limit or 0,
     token = line.token(), limit = int(limit), since = int(now), slots = table.concat(slots, ','),
   }
-  h.start = starts.add({ pool.own, r })
+  h.start, h.names = starts.add({ pool.own, r }), line.names(slots)
   held.add(id, h)
+  if h.names ~= '' then call('HSET', K.data, 'm:' .. id, h.names) end
   if tried then
     call('HSET', K.data, id, tried, 'b:' .. id, h.start .. ' try')
   else
@@ -119,8 +133,13 @@ function line.take(id, r, limit, tried)
   return h
 end
 
+-- grant returns what a caller is told of its slots, and their names.
 function line.grant(id, h)
-  return table.concat({ h.token, h.limit, h.since, h.slots, h.start or call('HGET', K.data, 'b:' .. id) or '' }, ' ')
+  if not h.start then
+    local d = call('HMGET', K.data, 'b:' .. id, 'm:' .. id)
+    h.start, h.names = d[1] or '', d[2] or ''
+  end
+  return table.concat({ h.token, h.limit, h.since, h.slots, h.start }, ' '), h.names
 end
 
 -- wake tells a waiter to ask for its turn. It is only a hint, which anyone who can write to
@@ -176,8 +195,8 @@ end
 
 -- answer is what every step that wants slots returns. With no waiter before the caller, it says
 -- when a record is to be judged next. A caller that has its slots needs no numbers.
-function line.answer(why, ahead, grant, stop)
-  if grant then return { why, int(now), server.run, pool.sum, 0, 0, '0', pool.text, '0', '', grant, '', '' } end
+function line.answer(why, ahead, grant, names, stop)
+  if grant then return { why, int(now), server.run, pool.sum, 0, 0, '0', pool.text, '0', '', grant, '', '', names } end
   starts.read()
   local first = ''
   if ahead == 0 then
@@ -200,6 +219,7 @@ function line.join(id, text, r, seq, since)
     pool.set('seq', int(seq))
   end
   local ttl = (r.ttl_ns or 0) / 1000
+  pool.touched = true
   call('ZADD', K.line, line.score(r.priority, seq), id)
   call('HSET', K.wait, id, line.pack({ due = liveness.due(ttl), suspect = 0, ttl = ttl, aside = 0, since = since or int(now) }))
   call('HSET', K.data, id, text)

@@ -63,9 +63,7 @@ func (s *Store) list(ctx context.Context, pool string) (lease.Pool, error) {
 // holders adds the holders whose ids are in an answer.
 func (s *Store) holders(ctx context.Context, p *lease.Pool, a answer) error {
 	err := s.pieces(ctx, p.Name, "holders", a.list(9), func(e answer, now clock.Instant) {
-		entry := s.endpoint.holder(e, p.Own, now)
-		entry.Keepalive = s.clock.local(e.instant(5))
-		p.Holders = append(p.Holders, entry)
+		p.Holders = append(p.Holders, s.holder(e, p.Own, now))
 	})
 	slices.SortFunc(p.Holders, func(a, b lease.Entry) int { return slices.Compare(a.Lease.Slots, b.Lease.Slots) })
 	p.Sum()
@@ -137,8 +135,14 @@ func (s *Store) pool(name string, a answer) lease.Pool {
 	return p
 }
 
-// holder reads an entry of a list: id, request, child, state, record. Its last keepalive, which
-// comes after these, is not read.
+// holder reads an entry of a list; see holder in list.lua.
+func (s *Store) holder(a answer, own lease.Settings, now clock.Instant) lease.Entry {
+	e := s.endpoint.holder(a, own, now)
+	e.Keepalive, e.KeepaliveNote = s.clock.local(a.instant(5)), a.text(6)
+	return e
+}
+
+// holder is that of Store without its keepalive.
 func (e *endpoint) holder(a answer, own lease.Settings, now clock.Instant) lease.Entry {
 	var r lease.Request
 	rerr := json.Unmarshal([]byte(a.text(1)), &r)
@@ -151,11 +155,13 @@ func (e *endpoint) holder(a answer, own lease.Settings, now clock.Instant) lease
 	if f[0] != "" {
 		entry.HeartbeatAge = max(0, now.Sub(parseInstant(f[0]))+ttl/2)
 	}
-	if text := a.text(2); text != "" {
-		l.Child = &lease.Process{}
-		if json.Unmarshal([]byte(text), l.Child) == nil {
-			l.State = lease.Running
-		}
+	l.SlotNames = slotNames(a.text(8))
+	l.Adopter = process(a.text(7))
+	if l.Child = process(a.text(2)); l.Kept && l.Adopter == nil {
+		l.Child = nil // of an adoption that has lapsed
+	}
+	if l.Child != nil {
+		l.State = lease.Running
 	}
 	switch {
 	case rerr != nil || err != nil:
@@ -166,6 +172,15 @@ func (e *endpoint) holder(a answer, own lease.Settings, now clock.Instant) lease
 		entry.Note = fmt.Sprintf("no heartbeat for %v; it is dropped after %v without one", entry.HeartbeatAge.Round(time.Second/10), ttl*3/2)
 	}
 	return entry
+}
+
+// process reads the record of one, nil if there is none.
+func process(text string) *lease.Process {
+	p := &lease.Process{}
+	if text == "" || json.Unmarshal([]byte(text), p) != nil {
+		return nil
+	}
+	return p
 }
 
 func poolOf(id string) string {

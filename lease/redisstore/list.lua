@@ -1,14 +1,16 @@
 -- list.lua: the steps that describe a pool, and the ones that tell a holder or waiter something.
 
--- holder returns id, request, child, state, record and last keepalive; nil if there is none.
+-- holder returns id, request, child, state, record, last keepalive, note, adopter and the names
+-- of its slots; nil if there is none.
 local function holder(id)
   local text = call('HGET', K.held, id)
   if not text then return nil end
   local h = held.parse(text)
   local state = h and liveness.judge(h) or liveness.ALIVE
   if state == liveness.DEAD then return nil end
-  local d = call('HMGET', K.data, id, 'c:' .. id, 'k:' .. id)
-  return { id, d[1] or '', d[2] or '', tostring(state), h and held.pack(h) or '', d[3] or '' }
+  local d = call('HMGET', K.data, id, 'c:' .. id, 'k:' .. id, 'n:' .. id, 'a:' .. id, 'm:' .. id)
+  local a, adopted = adoption.read(id, d[5])
+  return { id, d[1] or '', d[2] or '', tostring(state), h and held.pack(h) or '', d[3] or '', d[4] or '', adopted and a.by or '', d[6] or '' }
 end
 
 -- waiter returns id, request, number, priority, since, and 1 if others pass it for now; nil if
@@ -35,24 +37,29 @@ end
 function step.holders(...) return each(holder, ...) end
 function step.waiters(...) return each(waiter, ...) end
 
--- BOX is where the last message of each kind is kept, beside the record.
-local BOX = { stop = 's:', keepalive = 'k:' }
+-- BOX is where the last message of each kind is kept, beside the record. A waiter that is
+-- superseded has to leave like one that is stopped, and an older berth sees to that as well.
+local BOX = { stop = 's:', supersede = 's:', keepalive = 'k:', release = 'r:' }
+local ONLY_FOR = { supersede = 'waiter', keepalive = 'holder', release = 'holder' }
 
--- tell: id, kind of message, what it says. Leaves a message; returns whether it is for a
--- holder or a waiter, and its record. A keepalive is for holders, and says when it came.
-function step.tell(id, kind, text)
+-- tell: id, kind of message, what it says, its note. Leaves a message; returns whether it is
+-- for a holder or a waiter, and its record; or how long a record may yet come back that this
+-- server has forgotten. A keepalive says when it came.
+function step.tell(id, kind, text, told)
   local role, found = 'holder', holder(id)
   if not found then role, found = 'waiter', waiter(id) end
-  if not found then return { 'none', int(now), server.run } end
-  if kind == 'keepalive' then
-    if role == 'waiter' then return { 'waits', int(now), server.run } end
-    text = int(now)
-  end
+  if not found then return { 'none', int(now), server.run, int(held.holdOff()) } end
+  if ONLY_FOR[kind] and ONLY_FOR[kind] ~= role then return { 'not for a ' .. role, int(now), server.run } end
+  if kind == 'keepalive' then text = int(now) end
   local w = role == 'waiter' and line.known(id)
   if w and w.aside == 2 then
     line.expire(id, w) -- only its key keeps the place: no waiter could leave
   else
     call('HSET', K.data, BOX[kind] .. id, text)
+    if told ~= '' then
+      call('HSET', K.data, 'n:' .. id, told)
+      pool.touched = true
+    end
     if w then line.wake(id) end
   end
   return { 'ok', int(now), server.run, role, found, pool.text }

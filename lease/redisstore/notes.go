@@ -24,6 +24,8 @@ func (s *Store) note(notes []any) {
 			text = fmt.Sprintf("store %s may evict the records of holders when its memory is full (maxmemory-policy %s), and then more jobs than the limit could run: %s config set maxmemory-policy noeviction", s.name, key, s.endpoint.cli())
 		case "aside":
 			text = fmt.Sprintf("store %s has a record of a holder that cannot be read: %s in %s; it counts as one slot until it is known to be dead: %s", s.name, field, key, s.endpoint.remedy(key, field))
+		case "adoption":
+			text = fmt.Sprintf("store %s has a record of an adoption that cannot be read: %s in %s; until it has lapsed no other process can adopt the lease", s.name, field, key)
 		case "dropped":
 			text = fmt.Sprintf("store %s had a record of a waiter that could not be read: %s in %s; it is removed", s.name, field, key)
 		default:

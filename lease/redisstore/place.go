@@ -92,8 +92,8 @@ func (p *place) TryAcquire(ctx context.Context, c lease.Clearance) (lease.Holdin
 	}
 	v := p.s.verdict(a, r, c)
 	p.sent = sent
-	if g := a.text(atGrant); g != "" {
-		h, err := p.s.holding(r, v.Own, g, a.text(atRun), sent, p.unsure)
+	if a.text(atGrant) != "" {
+		h, err := p.s.holding(r, v.Own, a, sent, p.unsure)
 		return h, v, err
 	}
 	p.recheck = p.nextCheck(a, v)
@@ -121,12 +121,11 @@ func (p *place) nextCheck(a answer, v lease.Verdict) time.Duration {
 func (p *place) granted() (lease.Holding, lease.Verdict, error) {
 	a, r := p.delivered, p.ticket.Request
 	p.delivered = nil
-	g := a.text(atGrant)
-	if g == "" || clock.Now().Sub(p.sent) > r.TTL/2 {
+	if a.text(atGrant) == "" || clock.Now().Sub(p.sent) > r.TTL/2 {
 		return nil, lease.Verdict{}, nil
 	}
 	own := settings(a.text(atOwn))
-	h, err := p.s.holding(r, own, g, a.text(atRun), p.sent, p.unsure)
+	h, err := p.s.holding(r, own, a, p.sent, p.unsure)
 	return h, lease.Verdict{Reason: lease.Ready, Own: own}, err
 }
 

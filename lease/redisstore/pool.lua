@@ -14,6 +14,7 @@ local pool = {
   recheck = num(state[13]), -- when head may have its turn by the clock alone; 0: never
   shared = state[6] or '',
   changed = false, -- a waiter's turn may have come
+  touched = false, -- a list may show something else than before
 }
 
 -- Changes of the record are written once, at the end of the step, also if that fails.
@@ -29,6 +30,14 @@ function pool.save()
   unsaved = {}
 end
 function pool.discard() unsaved = {} end
+
+-- tellWatchers publishes that a list may show something else. A user without the right to
+-- publish here costs the watchers some time, and must not make the step fail.
+function pool.tellWatchers()
+  if not pool.touched or READS then return end
+  local start = string.sub(K.pools, 1, -#'pools' - 1)
+  redis.pcall('PUBLISH', start .. 'changed:' .. string.sub(K.pool, #start + #'pool:' + 1), '')
+end
 
 -- unsettle is called where a waiter's turn may have come: the line is to be settled, by a
 -- later step if this one fails.
@@ -83,7 +92,8 @@ end
 -- known returns the record of a holder: nil if there is none, false if it cannot be read.
 function held.known(id)
   local text = call('HGET', K.held, id)
-  return text and (held.parse(text) or false)
+  if not text then return nil end
+  return held.parse(text) or false
 end
 
 -- Before a step, what is derived from held is checked and overdue holders are judged. Before

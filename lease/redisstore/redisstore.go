@@ -52,13 +52,14 @@ type Timings struct {
 	Recover time.Duration
 	Forget  time.Duration // a pool without settings is forgotten after this time without use: 7 days
 	Sweep   time.Duration // how often a release looks for such pools: 1 day
+	Watch   time.Duration // a Watch sends after this time at the latest: 20s
 }
 
 func (t Timings) orDefault() Timings {
 	return Timings{
 		Call: cmp.Or(t.Call, 3*time.Second), Release: cmp.Or(t.Release, client.ReleaseFor), Aside: cmp.Or(t.Aside, client.AsideFor),
 		Undo: cmp.Or(t.Undo, time.Second), Recover: cmp.Or(t.Recover, lease.DefaultTTL),
-		Forget: cmp.Or(t.Forget, 7*24*time.Hour), Sweep: cmp.Or(t.Sweep, 24*time.Hour),
+		Forget: cmp.Or(t.Forget, 7*24*time.Hour), Sweep: cmp.Or(t.Sweep, 24*time.Hour), Watch: cmp.Or(t.Watch, 20*time.Second),
 	}
 }
 

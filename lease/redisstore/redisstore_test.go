@@ -61,7 +61,6 @@ func TestStore(t *testing.T) {
 
 func conforms(t *testing.T, server *engine.Server) {
 	storetest.Run(t, storetest.Shape{
-		NotYet: storetest.NotYet,
 		Open: func(t *testing.T) lease.Store {
 			fresh(t, server)
 			return open(t, server, "")

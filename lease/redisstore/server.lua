@@ -21,7 +21,7 @@ if not epoch[1] or epoch[4] ~= history then
 end
 -- ?fresh=1 ends the hold-off of a server on which no holder has been registered yet. Only a
 -- caller that wants slots may say so, not one that registers the slots it has.
-local wantsSlots = STEP == 'try' or STEP == 'line' or STEP == 'turn'
+local wantsSlots = STEP == 'try' or STEP == 'line' or STEP == 'turn' or STEP == 'adopt'
 if wantsSlots and ARGV[8] == '1' and epoch[8] == '1' and epoch[2] ~= '0' then
   epoch[2] = '0'
   call('HSET', K.epoch, 'at', '0')

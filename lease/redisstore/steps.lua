@@ -7,11 +7,12 @@ local function taken(slots)
   return false
 end
 
--- restore: id, request, child, weight, requested limit, token, limit, since, slots. Registers
--- a lease that this server has forgotten or cannot read. While no new job has started it is
--- registered even if its slots seem to be taken: by a holder whose end was forgotten. Later
--- there has to be room for it. Its ticket is dropped, if the server forgot only the grant.
-function step.restore(id, text, child, weight, asks, token, limit, since, slots)
+-- restore: id, request, child, weight, requested limit, token, limit, since, slots, names of
+-- slots. Registers a lease that this server has forgotten or cannot read. While no new job has
+-- started it is registered even if its slots seem to be taken: by a holder whose end was
+-- forgotten. Later there has to be room for it. Its ticket is dropped, if the server forgot
+-- only the grant.
+function step.restore(id, text, child, weight, asks, token, limit, since, slots, names)
   local r = ownRequest(text)
   local h = {
     due = liveness.due(TTL), suspect = 0, ttl = TTL, weight = tonumber(weight), asks = tonumber(asks),
@@ -28,15 +29,19 @@ function step.restore(id, text, child, weight, asks, token, limit, since, slots)
   held.add(id, h)
   call('HSET', K.data, id, text)
   call('HDEL', K.data, 'o:' .. id)
+  if names ~= '' then call('HSET', K.data, 'm:' .. id, names) end
   if child ~= '' then call('HSET', K.data, 'c:' .. id, child) end
   call('SADD', K.pools, r.pool)
   if tonumber(token) > num(call('HGET', K.pool, 'token')) then call('HSET', K.pool, 'token', token) end
   return { 'ok', int(now), server.run }
 end
 
--- running: id, child. Records the child of a lease.
-function step.running(id, child)
-  if call('HEXISTS', K.held, id) == 1 then call('HSET', K.data, 'c:' .. id, child) end
+-- running: id, child, the key of an adopter or "". Records the child of a lease.
+function step.running(id, child, key)
+  if call('HEXISTS', K.held, id) == 1 and (key == '' or adoption.isOf(adoption.of(id), key)) then
+    call('HSET', K.data, 'c:' .. id, child)
+    pool.touched = true
+  end
   return { 'ok', int(now), server.run }
 end
 
@@ -65,12 +70,86 @@ local function rememberEnd(id, unsure)
   call('PEXPIRE', K.gone, int(2 * LATE_FOR / 1000))
 end
 
+-- whoAdopted is the answer of a step that an adoption by another process does not allow.
+local function whoAdopted(id, a)
+  return { 'adopted', int(now), server.run, a.by, call('HGET', K.data, 'c:' .. id) or '' }
+end
+
 -- release: id; "" or, if nothing ran, its start as the caller was told it, or "-"; 1 if a
--- step may still be on the way. Gives the slots back.
+-- step may still be on the way. Gives the slots back, unless another process has adopted the
+-- lease. In a pool that is empty then, it also removes what an older berth has left of leases
+-- that it dropped.
 function step.release(id, start, unsure)
+  local a, adopted = adoption.of(id)
+  if adopted then return whoAdopted(id, a) end
   rememberEnd(id, unsure)
   if giveBack(id, start) then held.forget(id) end
   line.settle()
+  if pool.sum == 0 and call('HLEN', K.wait) == 0 then call('DEL', K.data) end
+  return { 'ok', int(now), server.run }
+end
+
+-- adoptBy writes the adoption of the lease h, which takes the place of a, if there is one.
+local function adoptBy(id, h, a, ttl, key, by)
+  local new = adoption.begin(a and a.keeper or h, ttl, key, by)
+  adoption.put(id, new)
+  adoption.hold(h, new, true)
+  held.put(id, h)
+  held.countTTL(id, h.ttl)
+  pool.touched = true
+end
+
+-- adopt: id, key, adopter. Adopts a kept lease, and renews it. Returns ok, its request, record,
+-- and the names of its slots; or why not. During the recovery hold-off nobody can, because an
+-- adopter that was forgotten may yet come back. A process that has adopted it does so once
+-- more: the answer was lost.
+function step.adopt(id, key, by)
+  if isOver(key) then return late end
+  local h = held.known(id)
+  local r = h and read.request(call('HGET', K.data, id))
+  local a, adopted = adoption.of(id)
+  local ttl = r and (r.ttl_ns or 0) / 1000 or 0
+  local mine = adopted and a.by == by
+  local left = mine and 0 or held.holdOff(ttl)
+  if h and adopted and not mine then return whoAdopted(id, a) end
+  if r and r.kept ~= true then return { 'not kept', int(now), server.run } end
+  if left > 0 then return { 'recovers', int(now), server.run, int(left) } end
+  if not r then return { h ~= nil and 'unreadable' or call('HEXISTS', K.wait, id) == 1 and 'waits' or 'none', int(now), server.run } end
+  if not mine then call('HDEL', K.data, 'c:' .. id) end
+  adoptBy(id, h, a, ttl, key, by)
+  return { 'ok', int(now), server.run, call('HGET', K.data, id), held.pack(h), pool.text, call('HGET', K.data, 'm:' .. id) or '' }
+end
+
+-- disown: id, the key of an adopter; 1 if a step may still be on the way. Ends an adoption.
+function step.disown(id, key, unsure)
+  rememberEnd(key, unsure)
+  local a = adoption.of(id)
+  if not a or a.key ~= key then return { 'ok', int(now), server.run } end
+  call('HDEL', K.data, 'a:' .. id, 'c:' .. id)
+  local h = held.known(id)
+  if h then
+    adoption.hold(h, a, false)
+    held.put(id, h)
+    held.countTTL(id, h.ttl)
+  end
+  pool.set('used', int(now))
+  pool.touched = true
+  return { 'ok', int(now), server.run }
+end
+
+-- readopt: key, adopter, then as restore. Registers an adoption that this server has forgotten,
+-- and its lease, if that is forgotten as well. An adopter of before the loss that nobody has
+-- heard of since has to give way.
+function step.readopt(key, by, id, text, child, ...)
+  if isOver(key) then return late end
+  local a, adopted = adoption.of(id)
+  if adopted and a.run == server.run and not adoption.isOf(a, key) then return { 'lost', int(now), server.run } end
+  if not held.known(id) then
+    local restored = step.restore(id, text, child, ...)
+    if restored[1] ~= 'ok' then return restored end
+  end
+  if child ~= '' then call('HSET', K.data, 'c:' .. id, child) end
+  adoptBy(id, held.known(id), a, TTL, key, by)
   return { 'ok', int(now), server.run }
 end
 
@@ -110,7 +189,8 @@ end
 -- without its knowledge are given back.
 function step.aside(id, on, text, seq, priority, since)
   if held.known(id) then
-    if on == '0' then return { 'ok', int(now), server.run } end
+    local _, adopted = adoption.of(id)
+    if on == '0' or adopted then return { 'ok', int(now), server.run } end
     giveBack(id, UNSEEN)
     call('HDEL', K.data, 'b:' .. id)
     call('DEL', WAKE .. id)
@@ -126,6 +206,7 @@ function step.aside(id, on, text, seq, priority, since)
   end
   w.aside, w.ttl, w.suspect = tonumber(on), TTL, 0
   w.due = liveness.due(TTL)
+  pool.touched = true
   call('HSET', K.wait, id, line.pack(w))
   return { 'ok', int(now), server.run }
 end
@@ -137,6 +218,7 @@ function step.set(name, old, new)
   pool.set('set', new)
   pool.set('used', int(now))
   pool.own, pool.text = read.table(new) or {}, new
+  pool.touched = true
   call('SADD', K.pools, name)
   pool.unsettle()
   line.settle()

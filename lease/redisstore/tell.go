@@ -47,6 +47,22 @@ func (s *Store) Set(ctx context.Context, pool string, change func(lease.Settings
 	}
 }
 
+// tell leaves a message. A lease that the server may have forgotten is waited for if it is to
+// be released: nobody says so twice of one that is not there.
+func (s *Store) tell(ctx context.Context, pool, id string, m lease.Message, text string) (a answer, err error) {
+	if m.Kind != lease.MessageRelease {
+		a, _, err = s.call(ctx, pool, "tell", 0, id, string(m.Kind), text, m.Note)
+		return a, err
+	}
+	err = s.retry(ctx, func(ctx context.Context) error {
+		if a, _, err = s.call(ctx, pool, "tell", 0, id, string(m.Kind), text, m.Note); err == nil {
+			err = s.recovers(a, 3)
+		}
+		return err
+	})
+	return a, err
+}
+
 // Tell implements lease.Store.
 func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (lease.Entry, error) {
 	if err := m.Check(); err != nil {
@@ -56,24 +72,24 @@ func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (lease.Ent
 	if err != nil {
 		return lease.Entry{}, err
 	}
-	text := []byte{}
-	if m.Kind == lease.MessageStop {
+	text := []byte("1")
+	if m.Kind == lease.MessageStop || m.Kind == lease.MessageSupersede {
 		if text, err = json.Marshal(m.Stop); err != nil {
 			return lease.Entry{}, err
 		}
 	}
-	a, _, err := s.call(ctx, pool, "tell", 0, id, string(m.Kind), string(text))
+	a, err := s.tell(ctx, pool, id, m, string(text))
 	if err != nil {
 		return lease.Entry{}, retry.Cause(ctx, err)
 	}
 	record := answer(a.list(4))
 	switch {
-	case a.text(0) == "waits":
+	case a.text(0) == "not for a waiter":
 		return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+	case a.text(0) == "not for a holder":
+		return lease.Entry{}, fmt.Errorf("%s is no longer waiting: %w", id, lease.ErrNotFound)
 	case a.text(3) == "holder":
-		e := s.endpoint.holder(record, settings(a.text(5)), a.instant(1))
-		e.Keepalive = s.clock.local(record.instant(5))
-		return e, nil
+		return s.holder(record, settings(a.text(5)), a.instant(1)), nil
 	case a.text(3) == "waiter":
 		return waiter(record), nil
 	}

@@ -26,8 +26,8 @@ func (s *Store) TryAcquire(ctx context.Context, r lease.Request) (lease.Holding,
 		return nil, lease.Verdict{}, retry.Cause(ctx, err)
 	}
 	v := s.verdict(a, r, lease.Clearance{})
-	if g := a.text(atGrant); g != "" {
-		h, err := s.holding(r, v.Own, g, a.text(atRun), sent, false)
+	if a.text(atGrant) != "" {
+		h, err := s.holding(r, v.Own, a, sent, false)
 		return h, v, err
 	}
 	return nil, v, nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"berth/cmd/storename"
 	"berth/cmd/words"
 	"berth/procwatch"
 )
@@ -32,7 +33,7 @@ func (r *runner) advised(err error) error {
 // noteSudo prints a note if sudo has cleared the environment, so that this berth uses another
 // store than its caller.
 func (r *runner) noteSudo() {
-	if os.Getenv("SUDO_UID") != "" && r.spec.Store.Where == "" && !r.say.quiet {
+	if os.Getenv("SUDO_UID") != "" && (r.spec.Store.From == "" || r.spec.Store.From == storename.MachineFile) && !r.say.quiet {
 		r.say.out.later(func() { // it reads processes
 			if theirs, pass := r.store.BehindSudo(); theirs != "" {
 				r.say.notef("sudo cleared BERTH_STORE: this berth counts in %s, its caller in %s; to count in %s: sudo --preserve-env=%s", r.store.Shown(), theirs, theirs, pass)

@@ -46,7 +46,11 @@ func printNext(w io.Writer, typed []string) error {
 		before := words.ReadUnfinished(typed[1:last])
 		begins -= len(before.Operands)
 		next = manual.Complete(manual.Line(before), typed[last], describedAll(), func(leases bool) []manual.Word {
-			return lookUpWords(leases, before.Store())
+			where, err := before.Store()
+			if err != nil {
+				return nil
+			}
+			return lookUpWords(leases, where)
 		})
 	}
 	var b strings.Builder

@@ -70,6 +70,9 @@ var hints = []func(error) (string, bool){
 	about(func(e *open.NoParentError) string {
 		return fmt.Sprintf("mkdir -p %s if %s is right", text.Quoted([]string{e.Dir})[0], e.From)
 	}),
+	about(func(e *open.NoMachineStoreError) string {
+		return fmt.Sprintf("as root: install -d -o root -g users -m 2770 %s, with a group that all of its users are in", text.Quoted([]string{e.Dir})[0])
+	}),
 	about(nameHint),
 	about(outageHint),
 	about(func(e *lease.RefusedError) string { return e.Hint }),

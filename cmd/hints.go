@@ -55,7 +55,7 @@ func nameHint(e *open.NameError) string {
 	scheme, rest, _ := storename.Cut(where)
 	switch hidden := strings.Contains(shown, "…"); {
 	case e.Kind == storename.Empty:
-		return "without --store it is the one of BERTH_STORE, else /var/tmp/berth-UID"
+		return "without --store it is the one of BERTH_STORE, else of /etc/berth/store, else /var/tmp/berth-UID"
 	case e.Kind == storename.Tilde:
 		return fmt.Sprintf("write the whole path%s: ~ stays as it is in a crontab, in YAML, in quotes and behind --store=", atHome(where))
 	case e.Kind == storename.Address && hidden:

@@ -3,12 +3,15 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"slices"
 
 	"berth/cmd/open"
+	"berth/cmd/storename"
+	"berth/cmd/text"
 	"berth/cmd/tty"
 	"berth/cmd/view"
 	"berth/cmd/words"
@@ -102,5 +105,18 @@ func (l *lister) once() error {
 }
 
 func (l *lister) table(pools []view.Pool, columns int) []view.Block {
-	return view.Table(pools, l.all || len(l.pools) > 0, l.long, columns)
+	blocks := view.Table(pools, l.all || len(l.pools) > 0, l.long, columns)
+	if l.long || l.store.From == storename.MachineFile { // which the user may not know of
+		blocks = append(blocks, view.Note(storeAndWhy(l.store), columns))
+	}
+	return blocks
+}
+
+// storeAndWhy says which store is used, and what names it.
+func storeAndWhy(st *open.Store) string {
+	switch st.From {
+	case "", "--user-store":
+		return fmt.Sprintf("store %s, the default of %s", st.Shown(), text.UserName(os.Geteuid()))
+	}
+	return fmt.Sprintf("store %s, as %s says", st.Shown(), st.From)
 }

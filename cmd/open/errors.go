@@ -15,6 +15,14 @@ type NoParentError struct {
 func (e *NoParentError) Error() string { return e.err.Error() }
 func (e *NoParentError) Unwrap() error { return e.err }
 
+// NoMachineStoreError says that the directory is missing which all users of this machine use.
+// The first of them to come would make one that the others cannot use.
+type NoMachineStoreError struct{ Dir string }
+
+func (e *NoMachineStoreError) Error() string {
+	return fmt.Sprintf("%s names the directory %s, which is not there", storename.MachineFile, e.Dir)
+}
+
 // NameError says that a name is hardly the name of a store.
 type NameError struct {
 	Spec storename.Spec

@@ -5,6 +5,7 @@ package open
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -34,13 +35,19 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Store{suspendGuard: &suspendGuard{Store: s, server: true}, Where: o.Where, Remote: true, Self: self, Inherits: func(*lease.Lease) bool { return false }}, nil
+		return &Store{suspendGuard: &suspendGuard{Store: s, server: true}, Where: o.Where, From: o.From, Remote: true, Self: self, Inherits: func(*lease.Lease) bool { return false }}, nil
 	}
 	owner, err := lookUp(o)
 	if err != nil {
 		return nil, err
 	}
 	dir := o.Where
+	if uid, theirs := filestore.DefaultOf(dir); owner == nil && theirs && os.Geteuid() == 0 && !with.Create {
+		owner = &uid // the name says whose it is
+	}
+	if o.From == storename.MachineFile && with.Create && missing(dir) {
+		return nil, &NoMachineStoreError{dir}
+	}
 	s, err := filestore.Open(dir, filestore.Options{
 		Create: with.Create,
 		Owner:  owner,
@@ -76,7 +83,12 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 	if fs, first := s.Network(); first {
 		with.Note("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
-	return &Store{suspendGuard: &suspendGuard{Store: s}, Where: s.Dir(), Owner: o.Owner, Self: self, Inherits: s.Inherits}, nil
+	return &Store{suspendGuard: &suspendGuard{Store: s}, Where: s.Dir(), From: o.From, Owner: o.Owner, Self: self, Inherits: s.Inherits}, nil
+}
+
+func missing(dir string) bool {
+	_, err := os.Stat(dir)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // lookUp returns the uid of the owner, nil if none was named.

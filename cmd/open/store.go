@@ -26,6 +26,7 @@ type Options struct {
 type Store struct {
 	*suspendGuard
 	Where  string // its name, for BERTH_STORE
+	From   string // what names it, as in storename.Spec
 	Owner  string // for BERTH_STORE_OWNER
 	Remote bool   // leases end by a clock, and owners may be on other machines
 	Self   procwatch.ID

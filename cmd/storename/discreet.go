@@ -41,13 +41,17 @@ func DiscreetPath(path string) string {
 	return path[:colon+1] + "…" + path[at:]
 }
 
-// Suspects are the words of the command line and of our variables that may hold a password.
+// Suspects are the words of the command line, of our variables and of MachineFile that may hold
+// a password.
 var Suspects = sync.OnceValue(func() []string {
 	words := slices.Clone(os.Args[1:])
 	for _, e := range os.Environ() {
 		if name, value, _ := strings.Cut(e, "="); strings.HasPrefix(name, "BERTH_") {
 			words = append(words, value)
 		}
+	}
+	if machines != "" {
+		words = append(words, machines)
 	}
 	return slices.DeleteFunc(words, func(w string) bool {
 		_, ok := behindScheme(w)

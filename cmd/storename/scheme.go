@@ -15,7 +15,7 @@ type Spec struct {
 	Where       string // a directory, a URL, or ""
 	Owner       string // whose directory it has to be, "" not said
 	OwnerByFlag bool   // owner was, and not by the environment
-	From        string // what says so: --store or BERTH_STORE
+	From        string // what says so: --store, BERTH_STORE, --user-store or MachineFile; "": nothing does
 	Replicas    int
 }
 

@@ -81,3 +81,8 @@ func Print(w io.Writer, lines []TextLine, color bool) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// Note is a block that says something of all pools.
+func Note(fact string, columns int) Block {
+	return Block{Head: []TextLine{{Text: cut(text.OneLine(fact), columns)}}}
+}

@@ -39,7 +39,7 @@ with 128+n, n being the signal that was sent first.`,
 			{Name: "kill-after", Value: "D", Kind: Number, Usage: "send KILL this long after the first signal (default: the job's --kill-after)"},
 			{Name: "now", Kind: Switch, Usage: "send KILL at once"},
 			{Name: "reason", Value: "TEXT", Usage: "the job's berth shows this"},
-			storeFlag(""), ownerFlag(""),
+			storeFlag(""), ownerFlag(""), userStoreFlag(""),
 		},
 		parse: func(p *parser) any { return p.stop() },
 	}
@@ -82,7 +82,7 @@ func keepaliveCommand() Command {
 		Synopsis: "berth keepalive [flags] [LEASE]",
 		Description: `Without LEASE it is the innermost job around this command ($BERTH_LEASE). LEASE
 is what 'berth stop' takes.`,
-		Flags: []Flag{storeFlag(""), ownerFlag("")},
+		Flags: []Flag{storeFlag(""), ownerFlag(""), userStoreFlag("")},
 		parse: func(p *parser) any {
 			k := Keepalive{Store: p.store(), Lease: os.Getenv("BERTH_LEASE"), Named: len(p.operands()) > 0}
 			switch operands := p.operands(); {
@@ -120,7 +120,7 @@ At the top of a script that must not run twice at once (bash "$0" for bash):
   berth held "$pool" || exec berth run -n 1 -p "$pool" -- sh "$0" "$@"
 Name the pool once: with two names the script would start itself forever.`,
 		Flags: []Flag{
-			storeFlag(""), ownerFlag(""),
+			storeFlag(""), ownerFlag(""), userStoreFlag(""),
 			{Name: "verbose", Short: "v", Kind: Switch, Usage: "say which job it is, or that there is none [$BERTH_VERBOSE]"},
 		},
 		parse: func(p *parser) any {

@@ -43,7 +43,7 @@ this machine now; it is stored as a number, for other machines as well.`,
 			{Name: "names", Value: "NAME,...", Usage: "name the slots from 0 on, like cuda0,cuda1; without N this is the limit as well. A lower limit keeps the names, none removes them"},
 			{Name: "clear", Kind: Switch, Usage: "first remove all settings"},
 			{Name: "reason", Value: "TEXT", Usage: "show this, with your name and the time, to everyone who waits or is refused"},
-			storeFlag(""), ownerFlag(""),
+			storeFlag(""), ownerFlag(""), userStoreFlag(""),
 		}, gateFlags()...),
 		parse: func(p *parser) any { return p.limits() },
 	}

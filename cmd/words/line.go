@@ -72,7 +72,7 @@ func serverFlags() []Flag {
 
 func commonFlags() []Flag {
 	return []Flag{
-		storeFlag(ofOthers), ownerFlag(ofOthers),
+		storeFlag(ofOthers), ownerFlag(ofOthers), userStoreFlag(ofOthers),
 		{Group: ofOthers, Name: "quiet", Short: "q", Kind: Switch, Usage: "no notes, and no messages while waiting [$BERTH_QUIET]"},
 		{Group: ofOthers, Name: "verbose", Short: "v", Kind: Switch, Usage: "say when the slot is taken and freed [$BERTH_VERBOSE]"},
 	}

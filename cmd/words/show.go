@@ -34,7 +34,7 @@ something is left out; -l breaks the lines instead.`,
 			{Name: "json", Kind: Switch, Usage: "print JSON, see berth help json"},
 			{Name: "watch", Kind: Switch, Usage: "keep the screen up to date until interrupted; without a terminal, print again after every change"},
 			poolFlag("show this pool, in place of POOL"),
-			storeFlag(""), ownerFlag(""),
+			storeFlag(""), ownerFlag(""), userStoreFlag(""),
 		},
 		parse: func(p *parser) any {
 			return Ls{Store: p.store(), Pools: p.pools(), All: p.on("all"), Long: p.on("long"), JSON: p.on("json"), Watch: p.on("watch")}
@@ -64,7 +64,7 @@ No job starts and no slot is taken, but a --gate command runs.`,
 			{Name: "pool", Short: "p", Value: "NAME", Default: "default", Usage: "with this pool's own settings and the needs of its jobs (default: default)"},
 			{Name: "slots", Short: "n", Value: "auto", Kind: Number, Usage: "with the gates of -n auto"},
 			{Name: "json", Kind: Switch, Usage: "print JSON, see berth help json"},
-			storeFlag(""), ownerFlag(""),
+			storeFlag(""), ownerFlag(""), userStoreFlag(""),
 		}, gateFlags()...),
 		parse: func(p *parser) any { return p.probe() },
 	}

@@ -33,9 +33,10 @@ func ReadUnfinished(words []string) Unfinished {
 }
 
 // Store is the store that the line names so far.
-func (u Unfinished) Store() storename.Spec {
+func (u Unfinished) Store() (storename.Spec, error) {
+	_, own := u.Given["--user-store"]
 	return storeOf(func(name string) (string, bool) {
 		value, ok := u.Given["--"+name]
 		return value, ok
-	})
+	}, own)
 }

@@ -24,7 +24,16 @@ import (
 // those, and jobs in two stores do not count each other. It is in /var/tmp, because a
 // private /tmp (systemd's PrivateTmp, sudo with pam_namespace) would be a store of its own.
 func DefaultDir() string {
-	return "/var/tmp/berth-" + strconv.Itoa(os.Geteuid())
+	return defaultDirs + strconv.Itoa(os.Geteuid())
+}
+
+const defaultDirs = "/var/tmp/berth-"
+
+// DefaultOf reports whether dir is the default store of a user, and of which.
+func DefaultOf(dir string) (uid uint32, ok bool) {
+	digits, ok := strings.CutPrefix(filepath.Clean(dir), defaultDirs)
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return uint32(n), ok && err == nil && strconv.FormatUint(n, 10) == digits
 }
 
 // ErrNoParent says that a store cannot be made because its parent directory is missing.

@@ -115,6 +115,12 @@ func (c *claim) waiter(q lease.Request, asker *gates.Asker) *wait.Waiter {
 	if c.becomes {
 		w.Catch = c.catch
 	}
+	if c.Supersede {
+		w.Line, w.Joined = true, c.supersede
+	}
+	if c.OnBusy == "replace" {
+		w.Replace = (&replacer{c.store, c.say, q, newAsker(c.store, q, c.say)}).endOne
+	}
 	if !c.Quiet {
 		w.Progress = c.progress(q)
 	}

@@ -58,11 +58,15 @@ func stopAll(st *open.Store, say *speaker, ids []string, errs []error, mayBeGone
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, stopping.Enforce(stopping.Store{Store: st, Remote: st.Remote, Where: st.Where, Self: st.Self, Mark: job.Mark}, asked, stop)...)
+	errs = append(errs, stopping.Enforce(stoppingIn(st), asked, stop)...)
 	if len(errs) > 0 {
 		return several(errs)
 	}
 	return nil
+}
+
+func stoppingIn(st *open.Store) stopping.Store {
+	return stopping.Store{Store: st, Remote: st.Remote, Where: st.Where, Self: st.Self, Mark: job.Mark}
 }
 
 // tellTime bounds telling a lease in a directory: a process that is frozen may hold the

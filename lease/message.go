@@ -118,6 +118,9 @@ func (in *Inbox) Put(m Message, at clock.Instant) {
 type StoppedError struct{ Stop }
 
 func (e *StoppedError) Error() string {
+	if e.Successor != "" {
+		return fmt.Sprintf("superseded by %s, started by %s", e.Successor, e.By)
+	}
 	msg := "stopped"
 	if e.By != "" {
 		msg += " by " + e.By

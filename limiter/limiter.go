@@ -24,6 +24,8 @@ type Options struct {
 	// Outage is why an Acquire with Now could not reach the store a moment ago. This one
 	// then lines up at once, too. nil: it could, or there was none.
 	Outage error
+	// Line: line up at once, without trying first.
+	Line bool
 	// Trouble is called once when the store cannot be reached and is tried again; it may
 	// be nil.
 	Trouble func(error)
@@ -33,6 +35,9 @@ type Options struct {
 	Interrupts *Interrupts
 	// Joined is called with the ticket once there is one; it may be nil.
 	Joined func(lease.Ticket)
+	// Waiting is called with each verdict that this caller gets in the line and that has it
+	// wait. Its error ends the wait. It may be nil.
+	Waiting func(lease.Verdict) error
 	// First is called whenever this caller is the first in the line and has to wait: the
 	// moment to prepare what a start needs. It may be nil.
 	First func()
@@ -56,7 +61,7 @@ func Acquire(ctx context.Context, s lease.Store, r lease.Request, o Options) (*S
 
 func take(ctx context.Context, s lease.Store, r lease.Request, o Options) (lease.Holding, error) {
 	v := o.Verdict
-	if r.Key == "" && v.Reason == "" && o.Outage == nil { // a key keeps its place in the line, so line up even if only to be told that it is busy
+	if r.Key == "" && !o.Line && v.Reason == "" && o.Outage == nil { // a key keeps its place in the line, so line up even if only to be told that it is busy
 		h, now, err := s.TryAcquire(ctx, r)
 		if h != nil || err != nil && (o.Now || !outage(err)) {
 			return h, late(r, lease.Verdict{}, err)
@@ -163,6 +168,11 @@ func stand(ctx context.Context, s lease.Store, p lease.Place, o Options, v lease
 		}
 		if o.First != nil && v.Reason != lease.Behind {
 			o.First()
+		}
+		if o.Waiting != nil {
+			if err := o.Waiting(v); err != nil {
+				return nil, w.explain(v), err
+			}
 		}
 		if asked, err = w.wait(ctx, v); err != nil {
 			return nil, w.explain(v), err

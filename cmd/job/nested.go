@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"berth/cmd/text"
 	"berth/lease"
@@ -35,6 +36,33 @@ func Outer(pool lease.Pool, self procwatch.ID, inherits func(*lease.Lease) bool)
 		}
 	}
 	return nil, nil
+}
+
+// Around returns the ids of all jobs of the pool that we run inside, as Outer finds one, and of
+// those that we may be a part of: their ids stand in our environment, or another one of the
+// pool's jobs says that it is inside them.
+func Around(pool lease.Pool, self procwatch.ID, inherits func(*lease.Lease) bool) (ids []string, err error) {
+	above, err := procwatch.Ancestors()
+	if err != nil {
+		return nil, err
+	}
+	above = append(above, self)
+	ids = append(strings.Split(os.Getenv("BERTH_LEASES"), ","), os.Getenv("BERTH_LEASE"))
+	for _, h := range pool.Holders {
+		if isAround(h.Lease, above) || inherits(h.Lease) {
+			ids = append(ids, h.Lease.ID)
+		}
+	}
+	for i := 0; i < len(ids); i++ { // it grows
+		for _, h := range pool.Holders {
+			for _, outer := range h.Lease.Inside {
+				if h.Lease.ID == ids[i] && !slices.Contains(ids, outer) {
+					ids = append(ids, outer)
+				}
+			}
+		}
+	}
+	return ids, nil
 }
 
 // isAround reports whether we run inside job l. Processes are the proof, not the

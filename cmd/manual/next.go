@@ -149,7 +149,7 @@ var Fixed = map[string][]string{
 	"--hold":      {"command", "tree"},
 	"--leftovers": {"keep", "kill"},
 	"--nested":    {"reuse", "take", "fail"},
-	"--on-busy":   {"fail", "skip", "run"},
+	"--on-busy":   {"fail", "skip", "run", "replace"},
 	"--on-lost":   {"kill", "warn"},
 	"--signal":    {"TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"},
 	"--slots":     {"auto"},

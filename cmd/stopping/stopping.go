@@ -57,7 +57,6 @@ type ending struct {
 // All entries share one read of the pools. It returns an error for each entry that remains.
 func Enforce(st Store, asked []lease.Entry, stop lease.Stop) (errs []error) {
 	var left []*ending
-	var pools []string
 	for _, e := range asked {
 		c := &ending{id: e.ID(), until: time.Now().Add(waiterTime), pause: minPause}
 		if e.Lease != nil {
@@ -65,10 +64,8 @@ func Enforce(st Store, asked []lease.Entry, stop lease.Stop) (errs []error) {
 			c.until = time.Now().Add(graceOf(e.Lease, stop) + 3*e.Lease.Heartbeat + 2*e.Lease.TTL + patience)
 		}
 		left = append(left, c)
-		if pool, err := lease.PoolOf(c.id); err == nil && !slices.Contains(pools, pool) {
-			pools = append(pools, pool)
-		}
 	}
+	pools := poolsOf(left)
 	for pause := minPause; len(left) > 0; {
 		before := time.Now()
 		found, err := st.List(context.Background(), pools...)
@@ -89,6 +86,42 @@ func Enforce(st Store, asked []lease.Entry, stop lease.Stop) (errs []error) {
 		}
 	}
 	return errs
+}
+
+// Rouse wakes waiters that were told to leave their line until they have left it, for a minute
+// at most. One that has got its slots by then is left alone.
+func Rouse(ctx context.Context, st Store, told []lease.Entry) {
+	ctx, cancel := context.WithTimeout(ctx, waiterTime)
+	defer cancel()
+	var left []*ending
+	for _, e := range told {
+		left = append(left, &ending{id: e.ID(), pause: minPause})
+	}
+	for pause := minPause; len(left) > 0 && ctx.Err() == nil; pause = min(2*pause, maxPause) {
+		found, err := st.List(ctx, poolsOf(left)...)
+		if err != nil {
+			return
+		}
+		now := entries(found)
+		left = slices.DeleteFunc(left, func(c *ending) bool {
+			e := now[c.id]
+			if e == nil || e.Ticket == nil {
+				return true
+			}
+			c.rouse(e.Ticket.Owner, st.Mark(c.id))
+			return false
+		})
+		time.Sleep(pause)
+	}
+}
+
+func poolsOf(all []*ending) (pools []string) {
+	for _, c := range all {
+		if pool, err := lease.PoolOf(c.id); err == nil && !slices.Contains(pools, pool) {
+			pools = append(pools, pool)
+		}
+	}
+	return pools
 }
 
 func entries(pools []lease.Pool) map[string]*lease.Entry {

@@ -13,10 +13,24 @@ import (
 // lineUp stands in the line until the slots are ours. before is what the first try has found
 // out. Most signals end the wait; Ctrl-Z suspends it, and the others pass until it goes on.
 func (w *Waiter) lineUp(ctx context.Context, gated bool, before seen) (*limiter.Session, error) {
-	ctx, cancel := w.allowed(ctx, gated)
+	var interrupts limiter.Interrupts
+	options := limiter.Options{
+		Now: w.AtMost == 0, Line: w.Line, Verdict: before.verdict, Outage: before.outage,
+		Trouble: w.Trouble, Ask: w.Ask, Interrupts: &interrupts, First: w.First,
+	}
+	begin := w.allowed
+	if w.Replace != nil {
+		begin = w.replacing(&options)
+	}
+	ctx, cancel := begin(ctx, gated)
 	defer cancel()
 	display := w.Progress.begin(func(t lease.Ticket) (*lease.Pool, error) { return w.read(context.Background(), t, time.Second) })
-	var interrupts limiter.Interrupts
+	options.Joined = func(t lease.Ticket) {
+		display.joined(t)
+		if w.Joined != nil {
+			w.Joined(t)
+		}
+	}
 	m := waitingFor{
 		returns: true, afterSignal: -1,
 		stepAside: func() { interrupts.Do(w.stepAside) },
@@ -26,10 +40,7 @@ func (w *Waiter) lineUp(ctx context.Context, gated bool, before seen) (*limiter.
 		m.afterSignal = endWithin
 	}
 	s, err := await(ctx, w, m, func(ctx context.Context) (*limiter.Session, error) {
-		return limiter.Acquire(ctx, w.Store, w.Request, limiter.Options{
-			Now: w.AtMost == 0, Verdict: before.verdict, Outage: before.outage,
-			Trouble: w.Trouble, Ask: w.Ask, Interrupts: &interrupts, Joined: display.joined, First: w.First,
-		})
+		return limiter.Acquire(ctx, w.Store, w.Request, options)
 	})
 	display.end()
 	if s != nil && err != nil { // too late for the wait and too early for the command

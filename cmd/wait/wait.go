@@ -28,6 +28,15 @@ type Waiter struct {
 	// is under way.
 	SuspendIf func(wanted func() bool)
 
+	Line   bool               // lines up at once, without a try before that
+	Joined func(lease.Ticket) // is told the ticket once it stands in the line; nil: nothing is told
+
+	// Replace ends one job of the pool so that there is room for this request, which got that
+	// verdict, and returns when the job is gone. It is called when the time in the line (then
+	// 0 or more) is over, this request is the first there, and nothing but room is missing. nil:
+	// no job is ended.
+	Replace func(context.Context, lease.Verdict) error
+
 	Catch      func()                     // starts Signals; nil: they are started already
 	Ask        limiter.Ask                // asks the gates
 	Check      func(lease.Settings) error // fails if the pool's own gates can never be answered here
@@ -96,7 +105,7 @@ func (w *Waiter) Acquire(ctx context.Context) (*limiter.Session, error) {
 // long. No session and no error: the request has to wait.
 func (w *Waiter) try(ctx context.Context) (*limiter.Session, seen, error) {
 	// A key keeps its place in the line, so line up even if only to be told that it is busy.
-	if w.Request.Key != "" {
+	if w.Request.Key != "" || w.Line {
 		own, err := w.ownSettings(ctx)
 		return nil, seen{verdict: lease.Verdict{Own: own}}, err
 	}
@@ -111,7 +120,7 @@ func (w *Waiter) try(ctx context.Context) (*limiter.Session, seen, error) {
 	}
 	var busy *limiter.BusyError
 	isBusy, outOfTime := errors.As(err, &busy), ctx.Err() != nil
-	refused := isBusy && w.AtMost == 0 && busy.Verdict.Reason != lease.Gated
+	refused := isBusy && w.AtMost == 0 && busy.Verdict.Reason != lease.Gated && !w.replaces(busy.Verdict)
 	switch {
 	case !outOfTime && (refused || !isBusy):
 		return nil, seen{}, err
@@ -154,11 +163,17 @@ func (w *Waiter) allowed(ctx context.Context, gated bool) (context.Context, cont
 		return context.WithTimeout(ctx, w.AtMost)
 	case gated:
 		return context.WithTimeout(ctx, notWaiting+decideWithin)
-	case w.Remote:
-		return context.WithTimeout(ctx, answers)
 	default:
-		return context.WithTimeout(ctx, notWaiting)
+		return context.WithTimeout(ctx, w.answersWithin())
 	}
+}
+
+// answersWithin is how long the store may take to answer a request that does not wait.
+func (w *Waiter) answersWithin() time.Duration {
+	if w.Remote {
+		return answers
+	}
+	return notWaiting
 }
 
 // Answerable runs check, which finds out whether gates can be answered here at all: a disk

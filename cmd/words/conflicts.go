@@ -22,6 +22,8 @@ func (p *parser) checkLine(l *Line) error {
 		return fmt.Errorf("--weight %d: at most %d with a store on a server, which keeps a list of them", r.Weight, mostWeight)
 	case r.Limit > 0 && r.Weight > r.Limit:
 		return fmt.Errorf("--weight %d needs more than the %d slots that -n allows", r.Weight, r.Limit)
+	case l.Supersede && r.Job == "":
+		return fmt.Errorf("--supersede needs --job NAME")
 	case r.Key == "" && p.isSet("ticket-grace"):
 		return fmt.Errorf("--ticket-grace needs --ticket KEY")
 	}

@@ -17,10 +17,12 @@ type Line struct {
 	Store    storename.Spec
 	Requests []lease.Request // one of each pool, in the order in which they were typed; at least one
 	Wait     time.Duration   // in the line; negative: without end
-	OnBusy   string          // fail, skip, run
-	Nested   string          // reuse, take, fail
-	Quiet    bool
-	Verbose  bool
+	OnBusy   string          // fail, skip, run, replace
+	// Supersede sends older waiters of the same job away.
+	Supersede bool
+	Nested    string // reuse, take, fail
+	Quiet     bool
+	Verbose   bool
 }
 
 // First is the request of the pool that was typed first.
@@ -46,8 +48,9 @@ func slotFlags() []Flag {
 
 func waitFlags() []Flag {
 	return []Flag{
-		{Group: ofWaiting, Name: "wait", Value: "D", Kind: Number, Usage: "wait at most this long for a slot; 0 does not wait (default: forever; 0 with --on-busy skip or run) [$BERTH_WAIT]"},
-		{Group: ofWaiting, Name: "on-busy", Value: "WHAT", Default: "fail", Usage: "after that time: fail (exit code 75), skip (exit code 0, nothing runs), or run without a slot (default: fail)"},
+		{Group: ofWaiting, Name: "wait", Value: "D", Kind: Number, Usage: "wait at most this long for a slot; 0 does not wait (default: forever; 0 with another --on-busy than fail) [$BERTH_WAIT]"},
+		{Group: ofWaiting, Name: "on-busy", Value: "WHAT", Default: "fail", Usage: "after that time: fail (exit code 75), skip (exit code 0, nothing runs), run without a slot, or end jobs to make room (replace): when it is next in the line, the oldest ones of the same --job, else of the pool, one after the other (default: fail)"},
+		{Group: ofWaiting, Name: "supersede", Kind: Switch, Usage: "send away those in the line that came before with the same --job (exit code 75); jobs that run stay"},
 		{Group: ofWaiting, Name: "priority", Value: "P", Default: "0", Kind: Number, Usage: "from -20 to 20, like nice: the lower number goes first, equal ones in order of arrival (default: 0)"},
 		{Group: ofWaiting, Name: "ticket", Value: "KEY", Usage: "when this berth gives up or is killed, keep its place in the line for the next one with the same KEY"},
 		{Group: ofWaiting, Name: "ticket-grace", Value: "D", Default: "2m", Kind: Number, Usage: "keep the place for this long (default: 2m)"},
@@ -86,7 +89,7 @@ func (p *parser) line() Line {
 	l := Line{
 		Store: p.store(), Quiet: p.switched("quiet"), Verbose: p.switched("verbose"),
 		Wait:   p.wait(),
-		OnBusy: p.choice("on-busy"),
+		OnBusy: p.choice("on-busy"), Supersede: p.on("supersede"),
 		Nested: p.choice("nested"),
 	}
 	l.Store.Replicas = p.count("redis-wait", 0, 9)
@@ -158,14 +161,14 @@ func (p *parser) heartbeat(ttl time.Duration) time.Duration {
 	return min(every, ttl/3)
 }
 
-// wait is negative for a wait without end. With --on-busy skip or run the default is not to
-// wait.
+// wait is negative for a wait without end. With another --on-busy than fail the default is not
+// to wait.
 func (p *parser) wait() time.Duration {
 	env := os.Getenv("BERTH_WAIT")
 	switch {
 	case p.isSet("wait"):
 		return p.duration("wait")
-	case env == "" && (p.text("on-busy") == "skip" || p.text("on-busy") == "run"):
+	case env == "" && p.text("on-busy") != "fail":
 		return 0
 	case env == "":
 		return -1

@@ -74,7 +74,7 @@ func (p *parser) switched(name string) bool {
 
 // choices are the words that a flag takes, where it takes no others.
 var choices = map[string][]string{
-	"on-busy":   {"fail", "skip", "run"},
+	"on-busy":   {"fail", "skip", "run", "replace"},
 	"hold":      {"command", "tree"},
 	"leftovers": {"keep", "kill"},
 	"nested":    {"reuse", "take", "fail"},

@@ -29,6 +29,7 @@ type claim struct {
 	// the time of a wait.
 	becomes bool
 	store   *open.Store
+	outer   *lease.Lease // of the job in whose slots this runs; nil: it has its own, or none
 }
 
 func newClaim(l *words.Line) *claim {
@@ -164,6 +165,7 @@ func (c *claim) inside(ctx context.Context, w *wait.Waiter) (bool, error) {
 	if outer == nil || err != nil {
 		return false, err
 	}
+	c.outer = outer
 	c.say.verbosef("inside job %s: running in its slot %d", outer.ID, outer.Slots[0])
 	return true, nil
 }

@@ -91,7 +91,7 @@ func (r *runner) jobSpec(leases []lease.Lease) job.Spec {
 }
 
 func (r *runner) environ(leases []lease.Lease) []string {
-	told := job.Told{Store: r.store.Where, StoreOwner: r.store.Owner, Job: r.First().Job, Labels: r.First().Labels}
+	told := job.Told{Store: r.store.Where, StoreOwner: r.store.Owner, Job: r.First().Job, Labels: r.First().Labels, SlotEnv: r.spec.SlotEnv, Outer: r.outer}
 	if r.spec.Timeout > 0 {
 		told.Deadline = time.Now().Add(r.spec.Timeout)
 	}

@@ -17,6 +17,9 @@ type Told struct {
 	Job        string
 	Labels     map[string]string
 	Deadline   time.Time // zero: none
+	// SlotEnv are variables that are set to the slots of the first lease, or of Outer.
+	SlotEnv []string
+	Outer   *lease.Lease // of the job in whose slots a command without leases runs; nil: none
 }
 
 // Environ is the caller's environment with what the command is told of its leases, of which
@@ -25,19 +28,24 @@ func Environ(callers []string, leases []lease.Lease, t Told) []string {
 	told := map[string]string{}
 	if len(leases) > 0 {
 		l := leases[0]
-		slots := make([]string, len(l.Slots))
-		for i, s := range l.Slots {
-			slots[i] = strconv.Itoa(s)
-		}
 		told["BERTH_POOL"] = l.Pool
-		told["BERTH_SLOT"] = slots[0]
-		told["BERTH_SLOTS"] = strings.Join(slots, ",")
+		told["BERTH_SLOT"] = strconv.Itoa(l.Slots[0])
+		told["BERTH_SLOTS"] = numbers(l.Slots)
+		if len(l.SlotNames) > 0 {
+			told["BERTH_SLOT_NAME"] = l.SlotNames[0]
+			told["BERTH_SLOT_NAMES"] = strings.Join(l.SlotNames, ",")
+		}
 		told["BERTH_LIMIT"] = strconv.Itoa(l.InForce)
 		told["BERTH_LEASE"] = l.ID
 		told["BERTH_TOKEN"] = strconv.FormatUint(l.Token, 10)
 		told["BERTH_STORE"] = t.Store
 		if t.StoreOwner != "" {
 			told["BERTH_STORE_OWNER"] = t.StoreOwner
+		}
+	}
+	for _, name := range t.SlotEnv {
+		if slots := t.slots(leases); slots != "" {
+			told[name] = slots
 		}
 	}
 	if t.Job != "" {
@@ -61,11 +69,34 @@ func Environ(callers []string, leases []lease.Lease, t Told) []string {
 	return env
 }
 
+// slots are those that the command runs in, as --slot-env tells it: by name if they have names.
+func (t Told) slots(leases []lease.Lease) string {
+	l := t.Outer
+	if len(leases) > 0 {
+		l = &leases[0]
+	}
+	switch {
+	case l == nil:
+		return ""
+	case len(l.SlotNames) > 0:
+		return strings.Join(l.SlotNames, ",")
+	}
+	return numbers(l.Slots)
+}
+
+func numbers(slots []int) string {
+	all := make([]string, len(slots))
+	for i, s := range slots {
+		all[i] = strconv.Itoa(s)
+	}
+	return strings.Join(all, ",")
+}
+
 // ofOuterLease reports whether a variable describes the lease of a berth around this one,
 // which is not the command's.
 func ofOuterLease(k string) bool {
 	switch k {
-	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_TOKEN", "BERTH_JOB", "BERTH_DEADLINE":
+	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_SLOT_NAME", "BERTH_SLOT_NAMES", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_TOKEN", "BERTH_JOB", "BERTH_DEADLINE":
 		return true
 	}
 	return strings.HasPrefix(k, "BERTH_LABEL_")

@@ -127,13 +127,8 @@ func ParseLabel(s string) (key, value string, err error) {
 	if !ok {
 		return "", "", fmt.Errorf("label %q has no value: write KEY=VALUE", s)
 	}
-	if key == "" || '0' <= key[0] && key[0] <= '9' {
+	if !isVariable(key) {
 		return "", "", fmt.Errorf("label %q: a key is made of letters, digits and _, and does not begin with a digit", s)
-	}
-	for _, c := range []byte(key) {
-		if c != '_' && !('a' <= c && c <= 'z') && !('A' <= c && c <= 'Z') && !('0' <= c && c <= '9') {
-			return "", "", fmt.Errorf("label %q: a key is made of letters, digits and _, and does not begin with a digit", s)
-		}
 	}
 	if strings.ContainsRune(value, 0) {
 		return "", "", fmt.Errorf("label %q has a NUL byte in it", s)

@@ -20,6 +20,7 @@ type Run struct {
 	Leftovers   string        // keep, kill: what the command leaves behind
 	OnLost      string        // kill, warn
 	Exec        bool
+	SlotEnv     []string // variables that get the command's slots
 	Argv        []string
 }
 
@@ -33,6 +34,7 @@ func runFlags() []Flag {
 		{Group: ofRunning, Name: "kill-after", Value: "D", Default: "10s", Kind: Number, Usage: "send KILL this long after that signal (default: 10s)"},
 		{Group: ofRunning, Name: "leftovers", Value: "WHAT", Default: "keep", Usage: "what to do with processes that still run when the command ends: keep them, or end them before the slot is freed (kill) (default: keep)"},
 	}, leaseFlags(), []Flag{
+		slotEnvFlag(),
 		{Group: ofRunning, Name: "exec", Kind: Switch, Usage: "become the command instead of supervising it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers or --heartbeat, nor with a store on a server"},
 	}, serverFlags(), []Flag{
 		{Group: ofServers, Name: "on-lost", Value: "WHAT", Usage: "when the lease is lost: end the command before another one may start, exit code 74 (kill), or let it run uncounted (warn) (default: kill; warn with a directory)"},
@@ -69,6 +71,7 @@ func (p *parser) run() Run {
 		KillAfter:   p.duration("kill-after"),
 		Timeout:     p.limit("timeout"),
 		IdleTimeout: p.limit("idle-timeout"),
+		SlotEnv:     p.slotEnv(),
 	}
 	for i := range r.Requests {
 		q := &r.Requests[i]

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -153,10 +151,10 @@ func (a *adoption) renew(ctx context.Context, ttl time.Duration) (in lease.Inbox
 	if gone {
 		return in, lease.ErrLost
 	}
-	renewed := [2]<-chan error{a.heartbeat(ctx, &on), a.heartbeat(ctx, &under)}
+	onRenewed, underRenewed := a.heartbeat(ctx, &on), a.heartbeat(ctx, &under)
 	in, keys, err := a.mail.read(ctx, a.s, a.pool, l.ID)
 	in.Release = false // that is for the keeper
-	failed := [2]error{<-renewed[0], <-renewed[1]}
+	onErr, underErr := <-onRenewed, <-underRenewed
 	by := adoptionIn(keys.adoption)
 	switch {
 	case err != nil:
@@ -170,27 +168,28 @@ func (a *adoption) renew(ctx context.Context, ttl time.Duration) (in lease.Inbox
 		}
 		return in, err
 	}
-	for i, found := range []struct {
-		*etcdLease
-		on clientv3.LeaseID
-	}{{&on, clientv3.LeaseID(keys.adoption.Lease)}, {&under, keys.on()}} {
-		if found.id == found.on {
-			failed[i] = a.s.foundLost(failed[i])
-			continue
-		}
-		// The keeper has moved it, or we have and the answer was lost.
-		*found.etcdLease = etcdLease{id: found.on, wanted: by.TTL}
-		failed[i] = a.s.renewFound(ctx, found.etcdLease)
-	}
-	if err := cmp.Or(failed[0], failed[1]); err != nil {
+	if err := cmp.Or(
+		a.follow(ctx, &on, onErr, clientv3.LeaseID(keys.adoption.Lease), by.TTL),
+		a.follow(ctx, &under, underErr, keys.on(), 0),
+	); err != nil {
 		return in, err
 	}
 	a.noteTaken(on, under, keys.adoption.CreateRevision)
-	if a.mustMove(ttl, on, under) {
+	if wholeSeconds(ttl) != wholeSeconds(on.wanted) || under.ttl < on.ttl {
 		return in, a.move(ctx, keys, ttl)
 	}
 	_ = a.writeChild(ctx)
 	return in, nil
+}
+
+// follow renews the etcd lease that a key was found on, if that is not the one whose renewal
+// has ended with err: the keeper has moved the key, or we have and the answer was lost.
+func (a *adoption) follow(ctx context.Context, l *etcdLease, err error, on clientv3.LeaseID, wanted time.Duration) error {
+	if l.id == on {
+		return a.s.foundLost(err)
+	}
+	*l = etcdLease{id: on, wanted: wanted}
+	return a.s.renewFound(ctx, l)
 }
 
 // heartbeat renews an etcd lease while something else is done. A renewal counts at once, as
@@ -215,120 +214,4 @@ func (a *adoption) noteRenewal(l etcdLease) {
 			*mine = l
 		}
 	}
-}
-
-// mustMove reports whether the TTL changes, or that of the record is too short.
-func (a *adoption) mustMove(ttl time.Duration, on, under etcdLease) bool {
-	return wholeSeconds(ttl) != wholeSeconds(on.wanted) || under.ttl < on.ttl
-}
-
-// move attaches the key to an etcd lease of another TTL, in the same step with the record, if
-// that of the record is too short, or longer than it has to be because of us.
-func (a *adoption) move(ctx context.Context, keys holderKeys, ttl time.Duration) error {
-	l := a.Lease()
-	a.mu.Lock()
-	under := a.under
-	a.mu.Unlock()
-	on, err := a.s.grantLease(ctx, ttl)
-	if err != nil {
-		return err
-	}
-	a.requested = append(a.requested, on.id)
-	key, record := a.pool.adoptionKey(l.ID), a.pool.leaseKey(l.ID)
-	t := txn{
-		when: []clientv3.Cmp{unchanged(key, keys.adoption.ModRevision), sameAs(record, int64(l.Token)), attachedTo(record, under.id)},
-		then: []clientv3.Op{clientv3.OpPut(key, a.value(ttl), clientv3.WithLease(on.id))},
-	}
-	if under.ttl < on.ttl || slices.Contains(a.lengthened, under.id) {
-		moved, more, err := a.moveRecord(ctx, keys, max(ttl, a.ttl(0)))
-		if err != nil {
-			return err
-		}
-		under, a.lengthened = moved, append(a.lengthened, moved.id)
-		t.when, t.then = append(t.when, more.when...), append(t.then, more.then...)
-	}
-	a.mu.Lock()
-	a.expiresBy = min(on.expires(), under.expires()) // from now on, whether we see the answer or not
-	a.mu.Unlock()
-	resp, err := a.s.commit(ctx, t)
-	switch {
-	case err != nil:
-		return err
-	case !resp.Succeeded:
-		return a.s.movedAgain()
-	}
-	a.noteTaken(on, under, a.rev)
-	return nil
-}
-
-// moveRecord attaches the record to another etcd lease, if it was not written since.
-func (a *adoption) moveRecord(ctx context.Context, keys holderKeys, ttl time.Duration) (to etcdLease, t txn, err error) {
-	to, err = a.s.grantLease(ctx, ttl)
-	kv := keys.record
-	return to, txn{
-		when: []clientv3.Cmp{unchanged(string(kv.Key), kv.ModRevision)},
-		then: append(keys.moved(to.id), clientv3.OpPut(string(kv.Key), string(kv.Value), clientv3.WithLease(to.id))),
-	}, err
-}
-
-// Release ends the adoption, and leaves the record with the TTL that its keeper expects.
-func (a *adoption) Release(ctx context.Context) error {
-	short, cancel := context.WithTimeout(ctx, a.s.timings.Release)
-	defer cancel()
-	tries := 0
-	err := retry.Do(short, a.s.trouble, func(ctx context.Context) error {
-		tries++
-		return a.inTurn(ctx, func() error { return a.end(ctx, tries) })
-	})
-	if err != nil {
-		return fmt.Errorf("cannot end the use of lease %s, which ends by itself with its TTL: %w", a.Lease().ID, err)
-	}
-	return nil
-}
-
-// Unused implements lease.Holding: the grant was the keeper's.
-func (a *adoption) Unused(ctx context.Context) error { return a.Release(ctx) }
-
-// end deletes the key. It shortens the TTL of the record in the same step, but not again and
-// again: a cluster that is full takes only what makes room.
-func (a *adoption) end(ctx context.Context, tries int) error {
-	a.mu.Lock()
-	l, under, gone := a.lease, a.under, a.gone
-	a.mu.Unlock()
-	if gone {
-		return nil
-	}
-	key := a.pool.adoptionKey(l.ID)
-	t := txn{
-		when:  []clientv3.Cmp{sameAs(key, a.rev)},
-		then:  []clientv3.Op{clientv3.OpDelete(key)},
-		other: []clientv3.Op{clientv3.OpGet(key)},
-	}
-	if slices.Contains(a.lengthened, under.id) && tries < handOverTries {
-		_, keys, err := a.mail.read(ctx, a.s, a.pool, l.ID)
-		if err != nil {
-			return err
-		}
-		if keys.heldBy(l.Token) && keys.on() == under.id {
-			_, shorter, err := a.moveRecord(ctx, keys, a.ttl(0))
-			if err != nil {
-				return err
-			}
-			t.when, t.then = append(t.when, shorter.when...), append(t.then, shorter.then...)
-		}
-	}
-	resp, err := a.s.commit(ctx, t)
-	if err != nil {
-		return err
-	}
-	if kv := only(kvs(resp.Responses[0])); !resp.Succeeded && kv != nil && slices.Contains(a.requested, clientv3.LeaseID(kv.Lease)) {
-		a.rev = kv.CreateRevision // an answer was lost, or the record was written since
-		return a.s.movedAgain()
-	}
-	a.s.unrecorded.Remove(a)
-	a.s.discard(a.requested...)
-	a.mu.Lock()
-	a.gone = true
-	a.mu.Unlock()
-	return nil
 }

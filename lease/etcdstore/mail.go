@@ -2,6 +2,7 @@ package etcdstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -91,6 +92,12 @@ func (k holderKeys) heldBy(token uint64) bool {
 
 // on is the etcd lease that the record is attached to.
 func (k holderKeys) on() clientv3.LeaseID { return clientv3.LeaseID(k.record.Lease) }
+
+// use reports whether a key is attached to that etcd lease.
+func (k holderKeys) use(on clientv3.LeaseID) bool {
+	return k.record != nil && k.on() == on ||
+		slices.ContainsFunc(k.others, func(kv *mvccpb.KeyValue) bool { return clientv3.LeaseID(kv.Lease) == on })
+}
 
 // moved attaches the messages and the claim to another etcd lease. What was written since
 // the read stays as it is: a message that came in between must not be undone.

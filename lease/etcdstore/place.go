@@ -32,6 +32,7 @@ type place struct {
 
 	granted *holding // its slots, not returned by TryAcquire yet
 	stop    *lease.Stop
+	names   []string      // of the pool's slots, by the last read
 	after   time.Duration // a pace holds it back for so long since the last read
 
 	ctx        context.Context // of its watches
@@ -47,7 +48,9 @@ func (t *place) TryAcquire(ctx context.Context, clear lease.Clearance) (lease.Ho
 	t.after = 0
 	clear.At = clear.At.Add(t.s.wallClock().Sub(t.s.Clock())) // only its age counts, and starts use the time of day
 	err := retry.Do(ctx, t.s.trouble, func(ctx context.Context) (err error) {
-		v, err = t.try(ctx, clear)
+		if v, err = t.try(ctx, clear); err == nil && t.granted != nil {
+			err = t.complete(ctx)
+		}
 		return err
 	})
 	if err != nil || t.granted == nil {
@@ -139,7 +142,9 @@ func (t *place) read(ctx context.Context) (l *snapshot, mine own, ahead int, err
 	if mine.waits, err = p.parseWaiter(only(kvs(rs[readings]))); err != nil {
 		mine.waits = record[waiting]{} // it is written again
 	}
-	l, err = t.s.snapshotOf(ctx, p, t.rev, rs)
+	if l, err = t.s.snapshotOf(ctx, p, t.rev, rs); err == nil {
+		t.names = l.own.value.Names
+	}
 	return l, mine, int(before.Count), err
 }
 
@@ -163,6 +168,29 @@ func (t *place) takeGranted(ctx context.Context, had record[lease.Lease]) (err e
 		return nil
 	}
 	t.granted, err = t.s.holdingOf(ctx, t.pool, had)
+	return err
+}
+
+// complete adds to the record of our lease what an older berth has left out that granted it:
+// what it does not know of our request, and the names of the slots.
+func (t *place) complete(ctx context.Context) error {
+	had := t.granted.Lease()
+	l := had
+	l.Request = t.ticket.Request
+	l.Conditions = had.Conditions
+	if l.SlotNames == nil {
+		l.SlotNames = lease.Settings{Names: t.names}.NamesOf(l.Slots)
+	}
+	if encode(l) == encode(had) {
+		return nil
+	}
+	_, err := t.s.commit(ctx, txn{
+		when: []clientv3.Cmp{t.granted.ours(l)},
+		then: []clientv3.Op{clientv3.OpPut(t.pool.leaseKey(l.ID), encode(l), clientv3.WithIgnoreLease())},
+	})
+	if err == nil {
+		t.granted.lease = l
+	}
 	return err
 }
 

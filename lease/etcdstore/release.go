@@ -89,6 +89,7 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g releasing
 		other: []clientv3.Op{clientv3.OpGet(p.leaseKey(l.ID), clientv3.WithKeysOnly())},
 	}
 	if l.Kept {
+		freed.then[0] = clientv3.OpDelete(p.holder(l.ID), clientv3.WithPrefix(), clientv3.WithPrevKV())
 		freed.when = append(freed.when, p.unadopted(l.ID))
 		freed.other = append(freed.other, clientv3.OpGet(p.adoptionKey(l.ID)))
 	}
@@ -106,7 +107,7 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g releasing
 			*tries++
 			return err
 		case resp.Succeeded:
-			s.discard(g.on)
+			s.discard(append(deletedOn(resp), g.on)...)
 			return nil
 		}
 		if kv := only(kvs(resp.Responses[0])); kv == nil || kv.CreateRevision != int64(l.Token) {
@@ -122,6 +123,18 @@ func (s *Store) handOver(ctx context.Context, p pool, l lease.Lease, g releasing
 			}
 		}
 	}
+}
+
+// deletedOn are the etcd leases of what was deleted of a kept lease: an adopter may have moved
+// it, which its keeper does not know of.
+func deletedOn(resp *clientv3.TxnResponse) (all []clientv3.LeaseID) {
+	for _, r := range resp.Responses {
+		for _, kv := range r.GetResponseDeleteRange().GetPrevKvs() {
+			all = append(all, clientv3.LeaseID(kv.Lease))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // undoLost takes back the start of a lease that is gone. It may have been taken back

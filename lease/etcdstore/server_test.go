@@ -19,16 +19,22 @@ func TestFull(t *testing.T) {
 	s := open(t, "", server)
 	h := mustTry(t, s, request(1, time.Minute))
 	p := wait(t, mustLine(t, s, request(1, time.Minute)))
-	var full error
-	for full == nil {
-		_, full = s.client.Put(soon(t), "junk", strings.Repeat("x", 500_000))
-	}
+	fillUp(t, s)
 	mustRelease(t, h)
 	if pools, err := s.List(soon(t), "p"); err != nil || pools[0].Used != 0 || len(pools[0].Waiters) != 1 {
 		t.Errorf("%+v, %v; want a waiter and no holder", pools, err)
 	}
 	makeRoom(t, s, server)
 	mustRelease(t, mustGet(t, p))
+}
+
+// fillUp writes until the cluster takes no more.
+func fillUp(t *testing.T, s *Store) {
+	t.Helper()
+	var full error
+	for full == nil {
+		_, full = s.client.Put(soon(t), "junk", strings.Repeat("x", 500_000))
+	}
 }
 
 func makeRoom(t *testing.T, s *Store, server *engine.Server) {

@@ -26,6 +26,6 @@ func keepalive(r words.Keepalive) error {
 	if err != nil {
 		return err
 	}
-	_, err = st.Tell(ctx, id, lease.Message{Kind: lease.MessageKeepalive})
+	_, err = st.Tell(ctx, id, r.Message())
 	return err
 }

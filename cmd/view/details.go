@@ -42,6 +42,9 @@ func holderLines(h *Holder, columns int) []TextLine {
 		lines[0].Color, lines[0].from, lines[0].To = ColorOdd, len(first), len(first)+len(state)
 	}
 	lines = append(lines, details(holderFacts(h), columns)...)
+	if h.Said != nil {
+		lines = append(lines, indented("note: "+text.OneLine(*h.Said), columns)...)
+	}
 	if h.Note == "" {
 		return lines
 	}

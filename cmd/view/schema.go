@@ -47,6 +47,7 @@ type Holder struct {
 	Held         *float64          `json:"held_seconds"`
 	HeartbeatAge *float64          `json:"heartbeat_age_seconds"` // null: it sends none
 	KeepaliveAge *float64          `json:"keepalive_age_seconds"` // null: there was none
+	Said         *string           `json:"keepalive_note"`        // null: no keepalive had a note
 	Timeout      *float64          `json:"timeout_seconds"`       // null: none
 	Idle         *float64          `json:"idle_timeout_seconds"`
 	Deadline     *time.Time        `json:"deadline"`    // when the time-out ends it
@@ -170,6 +171,7 @@ func (v *viewer) holder(e lease.Entry) Holder {
 	if e.Keepalive > 0 {
 		j.KeepaliveAge = inSeconds(max(0, v.Now.Sub(e.Keepalive)))
 	}
+	j.Said = orNull(e.KeepaliveNote)
 	if l.Timeout > 0 {
 		ends := l.Since.Add(l.Timeout)
 		j.Timeout, j.Deadline = inSeconds(l.Timeout), &ends

@@ -217,9 +217,14 @@ func holderRow(h *Holder) *row {
 	if h.State == lease.Damaged {
 		r.user, r.host, r.pid, r.lease = "-", "", "-", orElse(r.lease, "-")
 	}
-	if h.Note != "" {
-		r.note = "[" + text.OneLine(h.Note) + "]"
+	var notes []string
+	if h.Said != nil {
+		notes = append(notes, "["+text.Shorten(text.OneLine(*h.Said), reasonColumns)+"]")
 	}
+	if h.Note != "" {
+		notes = append(notes, "["+text.OneLine(h.Note)+"]")
+	}
+	r.note = strings.Join(notes, gap)
 	return r
 }
 

@@ -73,6 +73,7 @@ type Keepalive struct {
 	Store storename.Spec
 	Lease string // as it was typed, else as BERTH_LEASE has it
 	Named bool   // it was typed
+	Note  string // what it says of the job; "": nothing new
 }
 
 func keepaliveCommand() Command {
@@ -82,9 +83,16 @@ func keepaliveCommand() Command {
 		Synopsis: "berth keepalive [flags] [LEASE]",
 		Description: `Without LEASE it is the innermost job around this command ($BERTH_LEASE). LEASE
 is what 'berth stop' takes.`,
-		Flags: []Flag{storeFlag(""), ownerFlag(""), userStoreFlag("")},
+		Flags: []Flag{
+			{Name: "note", Value: "TEXT", Usage: "say how far the job is: 'berth ls' shows it until the next note; at most 1 KB"},
+			storeFlag(""), ownerFlag(""), userStoreFlag(""),
+		},
 		parse: func(p *parser) any {
-			k := Keepalive{Store: p.store(), Lease: os.Getenv("BERTH_LEASE"), Named: len(p.operands()) > 0}
+			k := Keepalive{Store: p.store(), Lease: os.Getenv("BERTH_LEASE"), Named: len(p.operands()) > 0, Note: p.text("note")}
+			if p.isSet("note") && k.Note == "" {
+				p.check("note", errors.New("the TEXT is empty; without --note the last note stays"))
+			}
+			p.check("note", k.Message().Check())
 			switch operands := p.operands(); {
 			case len(operands) > 1:
 				p.fail(fmt.Errorf("takes one LEASE at most, got %d", len(operands)))
@@ -97,6 +105,11 @@ is what 'berth stop' takes.`,
 			return k
 		},
 	}
+}
+
+// Message is what the job's berth is told.
+func (k Keepalive) Message() lease.Message {
+	return lease.Message{Kind: lease.MessageKeepalive, Note: k.Note}
 }
 
 // Held asks whether this runs inside a job of a pool.

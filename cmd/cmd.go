@@ -48,6 +48,8 @@ func do(request any) (code int, err error) {
 		return codeOK, stop(r)
 	case words.Keepalive:
 		return codeOK, keepalive(r)
+	case words.Wait:
+		return codeOK, waitFor(r)
 	case words.Held:
 		return held(r)
 	case words.Token:

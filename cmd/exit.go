@@ -9,6 +9,7 @@ import (
 	"berth/cmd/job"
 	"berth/cmd/tokenfile"
 	"berth/cmd/tty"
+	"berth/cmd/wait"
 	"berth/lease"
 	"berth/limiter"
 	"berth/procwatch"
@@ -34,6 +35,7 @@ func code(err error) int {
 		busy    *limiter.BusyError
 		stopped *lease.StoppedError
 		stale   *tokenfile.StaleError
+		notYet  *wait.NotYetError
 	)
 	switch {
 	case err == nil:
@@ -42,7 +44,7 @@ func code(err error) int {
 		return codeFailed
 	case errors.As(err, &sig):
 		return codeSignal + int(sig.Signal)
-	case errors.As(err, &busy), errors.As(err, &stopped):
+	case errors.As(err, &busy), errors.As(err, &stopped), errors.As(err, &notYet):
 		return codeBusy
 	case errors.Is(err, procwatch.ErrNotFound):
 		return codeNotFound

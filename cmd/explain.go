@@ -30,9 +30,12 @@ func (s *speaker) explain(err error) {
 
 func factOf(err error) string {
 	var busy *wait.BusyError
+	var notYet *wait.NotYetError
 	switch {
 	case errors.As(err, &busy):
 		return busyText(busy)
+	case errors.As(err, &notYet):
+		return notYetText(notYet)
 	case errors.As(err, new(*lease.DamagedError)):
 		return fmt.Sprintf("%v; the slot is treated as taken, because its job may still run", err)
 	case errors.Is(err, lease.ErrNotFound) && !errors.As(err, new(words.NotFoundError)):
@@ -82,6 +85,7 @@ var hints = []func(error) (string, bool){
 		return "mount -t proc proc /proc, or before a chroot: mount --bind /proc DIR/proc"
 	}),
 	about(busyHint),
+	about(func(e *wait.NotYetError) string { return "berth ls " + e.Pool }),
 	about(nestedHint),
 	about(strangerHint),
 	about(func(*tokenfile.UnusableError) string {

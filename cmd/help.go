@@ -19,6 +19,7 @@ Usage:
   berth limit POOL [N|P%|auto|none]        show, set, remove a pool's own limit
   berth probe                              show readings and what gates say
   berth stop LEASE... | --pool P --label L end jobs with all their processes
+  berth wait POOL [--fewer N | --any]      wait until it is idle, or has room
   berth keepalive [LEASE]                  restart a job's --idle-timeout
   berth held POOL                          exit 0 inside a job of POOL, else 1
   berth token check FILE                   fail if a newer lease was granted
@@ -97,7 +98,7 @@ func listOfHelp() string {
 }
 
 var operands = map[string]manual.Operands{
-	"run": manual.Program, "ls": manual.Pools, "limit": manual.Limit, "stop": manual.Leases, "held": manual.Pool,
+	"run": manual.Program, "ls": manual.Pools, "limit": manual.Limit, "stop": manual.Leases, "held": manual.Pool, "wait": manual.Pool,
 	"keepalive": manual.Leases, "token": manual.Check, "completion": manual.Shell, "help": manual.Page,
 }
 

@@ -22,7 +22,7 @@ var edges = map[string][]string{
 	"berth/cmd/job":          {"berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/lease/clock", "berth/limiter", "berth/procwatch"},
 	"berth/cmd/text":         {},
 	"berth/cmd/tty":          {},
-	"berth/cmd/wait":         {"berth/cmd/tty", "berth/lease", "berth/lease/clock", "berth/lease/retry", "berth/limiter"},
+	"berth/cmd/wait":         {"berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/lease/clock", "berth/lease/retry", "berth/limiter"},
 	"berth/cmd/view":         {"berth/cmd/text", "berth/lease", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/open":         {"berth/cmd/storename", "berth/cmd/tty", "berth/lease", "berth/lease/filestore", "berth/lease/remote", "berth/procwatch"},
 	"berth/cmd/stopping":     {"berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/procwatch"},

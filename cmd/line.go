@@ -136,19 +136,9 @@ func (c *claim) recovering(pool string, v lease.Verdict) {
 }
 
 func (c *claim) progress(q lease.Request) *wait.Progress {
-	p := &wait.Progress{Live: tty.IsTerminal(2), Show: func(text string) { c.say.line("", "%s", text) }, Erase: c.say.erase}
-	if p.Live {
-		p.Show = c.say.draw
-	}
-	p.Text = func(pool *lease.Pool, err error, waited time.Duration) string {
-		line := view.WaitingLine(pool, err, q, waited, c.store.Clock())
-		if !p.Live {
-			return line.Fit(0)
-		}
-		columns, _ := tty.WindowSize(2)
-		return line.Fit(columns - 1)
-	}
-	return p
+	return c.say.progress(func(pool *lease.Pool, err error, waited time.Duration) fitting {
+		return view.WaitingLine(pool, err, q, waited, c.store.Clock())
+	})
 }
 
 // inside reports whether this runs in the slot of a job of the pool around it.

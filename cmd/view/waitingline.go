@@ -67,3 +67,19 @@ func longestPhrases(p *lease.Pool, h *lease.Entry) phrases {
 	long, short := StalledNotes(p, h)
 	return append(out, phrase{forms: []string{long, short}, rank: 5})
 }
+
+// WatchingLine tells why a condition of a pool is waited for: slots in use, the longest holder.
+func WatchingLine(p *lease.Pool, err error, pool, condition string, waited time.Duration) phrases {
+	msg := phrases{{forms: []string{"waiting " + text.Duration(waited)}}, {forms: []string{" for pool " + pool, ""}, rank: 4}}.and(" " + condition)
+	switch {
+	case err != nil:
+		return msg.and(fmt.Sprintf(": %v", err))
+	case p.LockHeldBy != "":
+		return msg.and(": " + p.LockHeldBy)
+	}
+	msg = msg.and(fmt.Sprintf(", %d in use", p.Used))
+	if h := Longest(p); h != nil {
+		msg = append(msg, longestPhrases(p, h)...)
+	}
+	return msg
+}

@@ -65,7 +65,7 @@ var commands = []struct {
 	build func() Command
 }{
 	{"run", runCommand}, {"ls", lsCommand}, {"limit", limitCommand}, {"probe", probeCommand}, {"stop", stopCommand},
-	{"held", heldCommand}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
+	{"wait", waitCommand}, {"held", heldCommand}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
 	{"completion", completionCommand}, {"man", manCommand}, {"version", versionCommand}, {"help", helpCommand},
 }
 

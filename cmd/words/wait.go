@@ -1,0 +1,75 @@
+package words
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"berth/cmd/storename"
+	"berth/lease"
+)
+
+// Wait waits for a condition of a pool.
+type Wait struct {
+	Store storename.Spec
+	Pool  string
+	Fewer int           // --fewer; 0: until it is idle
+	Any   bool          // instead: until one of its jobs has ended
+	Wait  time.Duration // negative: without end
+	Quiet bool
+}
+
+func waitCommand() Command {
+	return Command{
+		Name:     "wait",
+		Usage:    "Wait until POOL is idle, has free slots, or one of its jobs has ended.",
+		Synopsis: "berth wait [flags] POOL",
+		Description: `It takes no place in the line, and those who wait in it do not matter, so it
+works in a drained pool, where they keep their places:
+  berth limit POOL 0 && berth wait POOL && ./maintain; berth limit POOL none
+
+Exit code 0 when it is so, at once if it is already, 75 when it was not so in
+the time allowed. A pool that does not exist is idle. An orphan, and a job whose
+record cannot be read, hold their slots. After a restart of Redis it first waits
+until the jobs that the server may have forgotten had time to register again.`,
+		Flags: []Flag{
+			{Name: "idle", Kind: Switch, Usage: "until no slot is in use (the default)"},
+			{Name: "fewer", Value: "N", Kind: Number, Usage: "until fewer than N slots are in use"},
+			{Name: "any", Kind: Switch, Usage: "until one of the jobs that now hold slots has ended; at once if there are none"},
+			{Name: "wait", Value: "D", Kind: Number, Usage: "wait at most this long; 0 looks once (default: forever)"},
+			storeFlag(""), ownerFlag(""),
+			{Name: "quiet", Short: "q", Kind: Switch, Usage: "no notes, and no messages while waiting [$BERTH_QUIET]"},
+		},
+		parse: func(p *parser) any { return p.waiting() },
+	}
+}
+
+func (p *parser) waiting() Wait {
+	w := Wait{Store: p.store(), Any: p.on("any"), Wait: -1, Quiet: p.switched("quiet")}
+	if p.isSet("wait") {
+		w.Wait = p.duration("wait")
+	}
+	if p.isSet("fewer") {
+		w.Fewer = p.count("fewer", 1, MaxSlots)
+	}
+	var given []string
+	for _, name := range []string{"idle", "fewer", "any"} {
+		if p.isSet(name) && (name == "fewer" || p.on(name)) {
+			given = append(given, "--"+name)
+		}
+	}
+	if len(given) > 1 {
+		p.fail(fmt.Errorf("%s: one of them is waited for, not all", strings.Join(given, ", ")))
+	}
+	switch operands := p.operands(); {
+	case len(operands) == 0:
+		p.fail(Hinted(errors.New("no pool named"), "berth wait POOL"))
+	case len(operands) > 1:
+		p.fail(fmt.Errorf("takes one POOL, got %d", len(operands)))
+	default:
+		w.Pool = operands[0]
+		p.fail(lease.CheckPool(w.Pool))
+	}
+	return w
+}

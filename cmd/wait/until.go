@@ -83,11 +83,11 @@ func (e *NotYetError) Error() string {
 	case e.Until.Any && e.After == 0:
 		return fmt.Sprintf("pool %s: no job has ended", e.Pool)
 	case e.Until.Any:
-		return fmt.Sprintf("pool %s: no job has ended in %s", e.Pool, text.Duration(e.After))
+		return fmt.Sprintf("pool %s: no job has ended in %v", e.Pool, e.After)
 	case e.After == 0:
 		return fmt.Sprintf("pool %s has %s in use", e.Pool, text.Plural(p.Used, "slot"))
 	}
-	return fmt.Sprintf("pool %s still has %s in use after %s", e.Pool, text.Plural(e.Last.Used, "slot"), text.Duration(e.After))
+	return fmt.Sprintf("pool %s still has %s in use after %v", e.Pool, text.Plural(e.Last.Used, "slot"), e.After)
 }
 
 // unreadable is how long a pool that could not be read is left alone.

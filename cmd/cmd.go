@@ -25,19 +25,23 @@ func Main(args []string) Outcome {
 		code, err = do(request)
 	}
 	if err == nil {
-		return Outcome{Code: code}
+		return exported(args, Outcome{Code: code})
 	}
 	say := newSpeaker(false, false)
 	for _, e := range each(err) {
 		say.explain(e)
 	}
-	return outcomeOf(err)
+	return exported(args, outcomeOf(err))
 }
 
 func do(request any) (code int, err error) {
 	switch r := request.(type) {
 	case words.Run:
 		return run(&r)
+	case *words.Acquire:
+		return acquire(r)
+	case words.Release:
+		return codeOK, release(r)
 	case words.Ls:
 		return codeOK, ls(r)
 	case *words.Limit:

@@ -44,7 +44,7 @@ func code(err error) int {
 		return codeFailed
 	case errors.As(err, &sig):
 		return codeSignal + int(sig.Signal)
-	case errors.As(err, &busy), errors.As(err, &stopped), errors.As(err, &notYet):
+	case errors.As(err, &busy), errors.As(err, &stopped), errors.As(err, &notYet), errors.As(err, new(*lease.AdoptedError)):
 		return codeBusy
 	case errors.Is(err, procwatch.ErrNotFound):
 		return codeNotFound
@@ -54,7 +54,7 @@ func code(err error) int {
 		return codeTimeout
 	case errors.Is(err, lease.ErrLost):
 		return codeLost
-	case errors.Is(err, lease.ErrNotFound), errors.As(err, &stale):
+	case errors.Is(err, lease.ErrNotFound), errors.As(err, &stale), errors.As(err, new(*notAcquiredError)):
 		return codeNo
 	default:
 		return codeFailed

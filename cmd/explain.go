@@ -86,6 +86,15 @@ var hints = []func(error) (string, bool){
 	}),
 	about(busyHint),
 	about(func(e *wait.NotYetError) string { return "berth ls " + e.Pool }),
+	about(func(e *lease.AdoptedError) string { return "berth ls; one command at a time runs under a lease" }),
+	about(func(e *notAcquiredError) string { return "berth stop " + e.lease.ID }),
+	about(func(*noParentError) string { return "berth acquire --with $$ ties it to this shell" }),
+	about(func(e *overError) string {
+		return "id=$(berth acquire --with $$) ties a lease to this shell, also in a pipe"
+	}),
+	func(err error) (string, bool) {
+		return "berth run without --lease; --lease takes what 'berth acquire' has printed", errors.Is(err, lease.ErrNotKept)
+	},
 	about(nestedHint),
 	about(strangerHint),
 	about(func(*tokenfile.UnusableError) string {
@@ -183,8 +192,11 @@ func busyHint(e *wait.BusyError) string {
 }
 
 func nestedHint(e *job.NestedError) string {
-	if e.How == "reuse" {
+	switch {
+	case e.How == "reuse":
 		return "--nested=take waits for slots of its own"
+	case e.Kept:
+		return ""
 	}
 	return "--nested=reuse runs it in the slot of that job"
 }

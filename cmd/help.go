@@ -15,6 +15,8 @@ const appHelp = `berth runs a command only while fewer than N of its kind are ru
 
 Usage:
   berth run [flags] [--] COMMAND [ARG...]  run COMMAND when a slot is free
+  berth acquire [flags]                    hold a slot over several commands
+  berth release [LEASE]                    give it back
   berth ls [POOL...]                       show who holds, who waits, and why
   berth limit POOL [N|P%|auto|none]        show, set, remove a pool's own limit
   berth probe                              show readings and what gates say
@@ -99,7 +101,7 @@ func listOfHelp() string {
 
 var operands = map[string]manual.Operands{
 	"run": manual.Program, "ls": manual.Pools, "limit": manual.Limit, "stop": manual.Leases, "held": manual.Pool, "wait": manual.Pool,
-	"keepalive": manual.Leases, "token": manual.Check, "completion": manual.Shell, "help": manual.Page,
+	"keepalive": manual.Leases, "release": manual.Leases, "token": manual.Check, "completion": manual.Shell, "help": manual.Page,
 }
 
 // described is a command in the manual's terms.

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
@@ -94,13 +95,18 @@ func (c *claim) take(ctx context.Context) (limiter.Sessions, error) {
 			return nil, err
 		}
 	}
-	if os.Getenv("BERTH_LEASE") != "" {
+	if os.Getenv("BERTH_LEASE") != "" || c.Nested != "reuse" || c.Supersede || q.Key != "" {
 		if inside, err := c.inside(ctx, w); inside || err != nil {
 			return nil, err
 		}
+	} else {
+		w.Busy = func(ctx context.Context) error { return c.insideIfBusy(ctx, w) }
 	}
 	s, err := w.Acquire(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, errInside):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	return limiter.Sessions{s}, nil
@@ -139,6 +145,20 @@ func (c *claim) progress(q lease.Request) *wait.Progress {
 	return c.say.progress(func(pool *lease.Pool, err error, waited time.Duration) fitting {
 		return view.WaitingLine(pool, err, q, waited, c.store.Clock())
 	})
+}
+
+// errInside ends a wait because the job around this one has the slot.
+var errInside = errors.New("inside a job of the pool")
+
+// insideIfBusy looks for a slot that was acquired for a process above this one, which does not
+// show in our environment. It costs a read of the pool, so a command that finds a free slot
+// takes that.
+func (c *claim) insideIfBusy(ctx context.Context, w *wait.Waiter) error {
+	inside, err := c.inside(ctx, w)
+	if inside && err == nil {
+		return errInside
+	}
+	return err
 }
 
 // inside reports whether this runs in the slot of a job of the pool around it.

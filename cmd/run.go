@@ -36,6 +36,9 @@ func (r *runner) run(ctx context.Context) (int, error) {
 	if err := r.open(ctx); err != nil {
 		return 0, err
 	}
+	if r.spec.Lease != "" {
+		return r.runAdopted(ctx)
+	}
 	r.introduce(r.spec.Argv)
 	r.noteSudo()
 	sessions, err := r.take(ctx)
@@ -91,9 +94,15 @@ func (r *runner) jobSpec(leases []lease.Lease) job.Spec {
 }
 
 func (r *runner) environ(leases []lease.Lease) []string {
+	if r.outer != nil && r.outer.Kept { // its process does not show it in its environment
+		leases = []lease.Lease{*r.outer}
+	}
 	told := job.Told{Store: r.store.Where, StoreOwner: r.store.Owner, Job: r.First().Job, Labels: r.First().Labels, SlotEnv: r.spec.SlotEnv, Outer: r.outer}
 	if r.spec.Timeout > 0 {
 		told.Deadline = time.Now().Add(r.spec.Timeout)
+	}
+	if ends, limited := endsOf(leases); limited && (told.Deadline.IsZero() || ends.Before(told.Deadline)) {
+		told.Deadline = ends
 	}
 	return job.Environ(callersEnviron(), leases, told)
 }

@@ -213,6 +213,12 @@ const (
 	mostEntries = 1000 // of a prefix
 )
 
+// User is the real user of the process, false where it cannot be read.
+func (id ID) User() (uid int, ok bool) {
+	uid = realUser(id.PID)
+	return uid, uid >= 0 && id.State() != Gone
+}
+
 // realUser is -1 where it cannot be read. The owner of /proc/PID is the effective user, or
 // root.
 func realUser(pid int) int {

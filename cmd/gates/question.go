@@ -91,8 +91,17 @@ func (a *Asker) uses(pool *lease.Pool) []gate.Use {
 }
 
 // treeOf is where all of a job is: below its berth, which adopts what loses its parent. The
-// command of an orphan, or one that berth has become, is the job itself.
+// command of an orphan, or one that berth has become, is the job itself. What an acquired lease
+// is for is the process that it is tied to, or else what runs under it now.
 func treeOf(l *lease.Lease) procwatch.Tree {
+	switch {
+	case l.Kept && l.Tied != nil:
+		return procwatch.Tree{ID: procwatch.ID(*l.Tied)}
+	case l.Kept && l.Adopter != nil:
+		return procwatch.Tree{ID: procwatch.ID(*l.Adopter), Below: true}
+	case l.Kept:
+		return procwatch.Tree{} // nothing is known to use it
+	}
 	if l.Child != nil && (l.State == lease.Orphaned || *l.Child == l.Owner) {
 		return procwatch.Tree{ID: procwatch.ID(*l.Child)}
 	}

@@ -24,7 +24,7 @@ func Outer(pool lease.Pool, self procwatch.ID, inherits func(*lease.Lease) bool)
 	}
 	above = append(above, self) // which was another command before, with --exec
 	for _, h := range pool.Holders {
-		if isAround(h.Lease, above) {
+		if isAround(h.Lease, above) || isKeptFor(h.Lease, above) {
 			return h.Lease, nil
 		}
 	}
@@ -84,6 +84,26 @@ func isAround(l *lease.Lease, above []procwatch.ID) bool {
 	return false
 }
 
+// isKeptFor reports whether lease l was acquired for one of these processes. They show nothing
+// of it, unless they were started after that, with the lease in their environment. So it is
+// l's keeper that has to show that it is one, and it must belong to root, to us, or to the user
+// of that process: another user could make each of our commands run in a slot of his.
+func isKeptFor(l *lease.Lease, above []procwatch.ID) bool {
+	if !l.Kept || l.Tied == nil || !slices.Contains(above, procwatch.ID(*l.Tied)) {
+		return false
+	}
+	if startedIn(l, above) {
+		return true
+	}
+	keeper := procwatch.ID(l.Owner)
+	user, known := keeper.User()
+	if !known || !keeper.Marked(Mark(l.ID)) || keeper.State() == procwatch.Gone {
+		return false
+	}
+	theirs, known := procwatch.ID(*l.Tied).User()
+	return user == 0 || user == os.Getuid() || known && user == theirs
+}
+
 // startedIn reports whether one of these was started with the lease in its environment.
 // Ours may name a job of another pool inside that one.
 func startedIn(l *lease.Lease, above []procwatch.ID) bool {
@@ -97,15 +117,15 @@ func Nest(r lease.Request, how string, outer *lease.Lease, own *int) (*lease.Lea
 	most := lease.Smallest(own, outer.RequestedLimit, r.LimitIn(own))
 	switch {
 	case how == "take" && most > 0 && len(outer.Slots)+r.Weight > most:
-		return nil, &NestedError{outer, how, fmt.Sprintf("and would wait for it: %d more is over the limit of %d", r.Weight, most)}
+		return nil, &NestedError{outer, how, r.Kept, fmt.Sprintf("and would wait for it: %d more is over the limit of %d", r.Weight, most)}
 	case how == "take":
 		return nil, nil
 	case how == "fail":
-		return nil, &NestedError{outer, how, "and --nested=fail was given"}
+		return nil, &NestedError{outer, how, r.Kept, "and --nested=fail was given"}
 	case r.Weight > len(outer.Slots):
-		return nil, &NestedError{outer, how, fmt.Sprintf("but has only %s, not --weight %d", text.Plural(len(outer.Slots), "slot"), r.Weight)}
+		return nil, &NestedError{outer, how, r.Kept, fmt.Sprintf("but has only %s, not --weight %d", text.Plural(len(outer.Slots), "slot"), r.Weight)}
 	case r.IdleTimeout > 0:
-		return nil, &NestedError{outer, how, "and 'berth keepalive' would reset its idle clock, not that of --idle-timeout here"}
+		return nil, &NestedError{outer, how, r.Kept, "and 'berth keepalive' would reset its idle clock, not that of --idle-timeout here"}
 	}
 	return outer, nil
 }
@@ -114,6 +134,7 @@ func Nest(r lease.Request, how string, outer *lease.Lease, own *int) (*lease.Lea
 type NestedError struct {
 	Outer *lease.Lease
 	How   string // the --nested of the request
+	Kept  bool   // it is one of 'berth acquire', which runs nothing in the slot of that job
 	Why   string
 }
 

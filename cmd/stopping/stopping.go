@@ -108,7 +108,7 @@ func Rouse(ctx context.Context, st Store, told []lease.Entry) {
 			if e == nil || e.Ticket == nil {
 				return true
 			}
-			c.rouse(e.Ticket.Owner, st.Mark(c.id))
+			c.rouse(st.Mark(c.id), e.Ticket.Owner, nil)
 			return false
 		})
 		time.Sleep(pause)
@@ -155,7 +155,7 @@ func follow(st Store, c *ending, e *lease.Entry, stop lease.Stop) (over bool, er
 	case e.Ticket != nil && late:
 		return true, fmt.Errorf("waiter %s (pid %d on %s) does not react", c.id, e.Ticket.Owner.PID, e.Ticket.Owner.Host)
 	case e.Ticket != nil:
-		c.rouse(e.Ticket.Owner, st.Mark(c.id))
+		c.rouse(st.Mark(c.id), e.Ticket.Owner, nil)
 	case late:
 		return true, fmt.Errorf("job %s still holds slot %s of pool %s: something out of reach, or something it left behind, has the lock", c.id, text.SlotList(e.Lease.Slots), e.Lease.Pool)
 	case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && !st.Remote:
@@ -163,7 +163,7 @@ func follow(st Store, c *ending, e *lease.Entry, stop lease.Stop) (over bool, er
 		// expires instead.
 		return endOrphan(st, c, e.Lease, stop)
 	case e.Lease.Heartbeat > 0:
-		c.rouse(e.Lease.Owner, st.Mark(c.id))
+		c.rouse(st.Mark(c.id), e.Lease.Owner, e.Lease.Adopter)
 	}
 	return false, nil
 }
@@ -178,25 +178,35 @@ func (c *ending) stuck() error {
 	return fmt.Errorf("job %s: KILL does not end %s", c.id, strings.Join(left, ", "))
 }
 
-// rouse sends CONT to the berth of c: it then reads what it was told, even if it was stopped.
-// Another process that the record names gets none: it may have been stopped on purpose.
-func (c *ending) rouse(owner lease.Process, mark string) {
+// rouse sends CONT to the berth of c, and to that which has adopted its lease: they then read
+// what they were told, even if they were stopped. Another process that the record names gets
+// none: it may have been stopped on purpose.
+func (c *ending) rouse(mark string, owner lease.Process, adopter *lease.Process) {
 	if time.Now().Before(c.wake) {
 		return
 	}
 	c.wake = time.Now().Add(c.pause)
 	c.pause = min(2*c.pause, time.Second)
-	if p := procwatch.ID(owner); p.Marked(mark) {
-		_ = p.Send(tty.CONT)
+	berths := []lease.Process{owner}
+	if adopter != nil {
+		berths = append(berths, *adopter)
+	}
+	for _, b := range berths {
+		if p := procwatch.ID(b); p.Marked(mark) {
+			_ = p.Send(tty.CONT)
+		}
 	}
 }
 
 // endOrphan ends the processes of an orphaned job that show that they belong to it: they, or
 // an ancestor of theirs, were started with its BERTH_LEASE, in this store, by the user of the
-// job. No user can put that into the environment of another user's process.
+// job. No user can put that into the environment of another user's process. The shell that an
+// acquired lease was for goes on, even if it was started again with the lease.
 func endOrphan(st Store, c *ending, l *lease.Lease, stop lease.Stop) (over bool, err error) {
 	shown, err := procwatch.StartedBy(l.UID, "BERTH_", isOfJob(st, l.ID))
-	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool { return p.PID == st.Self.PID })
+	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool {
+		return p.PID == st.Self.PID || l.Tied != nil && p == procwatch.ID(*l.Tied)
+	})
 	switch {
 	case len(shown) > 0:
 		c.done, c.tree, c.killed = make(chan error, 1), shown, time.Now().Add(graceOf(l, stop)+patience)

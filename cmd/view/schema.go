@@ -4,6 +4,7 @@ package view
 
 import (
 	"io"
+	"strconv"
 	"time"
 
 	"berth/cmd/text"
@@ -41,6 +42,8 @@ type Holder struct {
 	Command      []string          `json:"command"`
 	PID          int               `json:"pid"`       // of berth
 	ChildPID     *int              `json:"child_pid"` // of the command
+	Acquired     bool              `json:"acquired"`  // by 'berth acquire'
+	ForPID       *int              `json:"for_pid"`   // of the process that it was acquired for; null: for none
 	User         string            `json:"user"`
 	Host         string            `json:"host"`
 	Since        *time.Time        `json:"since"`
@@ -179,11 +182,26 @@ func (v *viewer) holder(e lease.Entry) Holder {
 	if l.IdleTimeout > 0 {
 		j.Idle = inSeconds(l.IdleTimeout)
 	}
+	if l.Kept {
+		v.kept(&j, l)
+	}
 	if l.Child != nil {
 		j.ChildPID = &l.Child.PID
 		v.process(&j, procwatch.ID(*l.Child))
 	}
 	return j
+}
+
+// kept adds whom an acquired lease is for.
+func (v *viewer) kept(j *Holder, l *lease.Lease) {
+	who := "acquired"
+	if j.Acquired = true; l.Tied != nil {
+		j.ForPID = &l.Tied.PID
+		who += " for pid " + strconv.Itoa(l.Tied.PID)
+	}
+	if j.Note == "" && l.State == lease.Reserved {
+		j.Note = who
+	}
 }
 
 // process adds what can be seen of a job's processes.

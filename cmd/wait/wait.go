@@ -36,6 +36,9 @@ type Waiter struct {
 	// 0 or more) is over, this request is the first there, and nothing but room is missing. nil:
 	// no job is ended.
 	Replace func(context.Context, lease.Verdict) error
+	// Busy is called when the slots are not to be had at once. Its error ends the wait; nil:
+	// nothing is called.
+	Busy func(ctx context.Context) error
 
 	Catch      func()                     // starts Signals; nil: they are started already
 	Ask        limiter.Ask                // asks the gates
@@ -83,6 +86,12 @@ type seen struct {
 // nothing is held.
 func (w *Waiter) Acquire(ctx context.Context) (*limiter.Session, error) {
 	s, before, err := w.try(ctx)
+	var busy *limiter.BusyError
+	if w.Busy != nil && s == nil && (before.verdict.Reason != "" || errors.As(err, &busy) && busy.Verdict.Reason != "") {
+		if e := w.Busy(ctx); e != nil {
+			return nil, e
+		}
+	}
 	if s != nil || err != nil {
 		return s, w.withState(err)
 	}

@@ -88,20 +88,12 @@ is what 'berth stop' takes.`,
 			storeFlag(""), ownerFlag(""), userStoreFlag(""),
 		},
 		parse: func(p *parser) any {
-			k := Keepalive{Store: p.store(), Lease: os.Getenv("BERTH_LEASE"), Named: len(p.operands()) > 0, Note: p.text("note")}
+			k := Keepalive{Store: p.store(), Note: p.text("note")}
+			k.Lease, k.Named = p.leaseOperand("berth keepalive LEASE")
 			if p.isSet("note") && k.Note == "" {
 				p.check("note", errors.New("the TEXT is empty; without --note the last note stays"))
 			}
 			p.check("note", k.Message().Check())
-			switch operands := p.operands(); {
-			case len(operands) > 1:
-				p.fail(fmt.Errorf("takes one LEASE at most, got %d", len(operands)))
-			case k.Named:
-				k.Lease = operands[0]
-			case k.Lease == "":
-				p.fail(Hinted(errors.New("no LEASE is named and BERTH_LEASE is not set: this does not run in a job of berth"),
-					"berth ls shows the leases: berth keepalive LEASE"))
-			}
 			return k
 		},
 	}
@@ -110,6 +102,20 @@ is what 'berth stop' takes.`,
 // Message is what the job's berth is told.
 func (k Keepalive) Message() lease.Message {
 	return lease.Message{Kind: lease.MessageKeepalive, Note: k.Note}
+}
+
+// leaseOperand is the lease that was named, else that of BERTH_LEASE.
+func (p *parser) leaseOperand(next string) (id string, named bool) {
+	switch operands := p.operands(); {
+	case len(operands) > 1:
+		p.fail(fmt.Errorf("takes one LEASE at most, got %d", len(operands)))
+	case len(operands) == 1:
+		return operands[0], true
+	case os.Getenv("BERTH_LEASE") == "":
+		p.fail(Hinted(errors.New("no LEASE is named and BERTH_LEASE is not set: this does not run in a job of berth"),
+			"berth ls shows the leases: "+next))
+	}
+	return os.Getenv("BERTH_LEASE"), false
 }
 
 // Held asks whether this runs inside a job of a pool.

@@ -64,7 +64,8 @@ var commands = []struct {
 	name  string
 	build func() Command
 }{
-	{"run", runCommand}, {"ls", lsCommand}, {"limit", limitCommand}, {"probe", probeCommand}, {"stop", stopCommand},
+	{"run", runCommand}, {"acquire", acquireCommand}, {"release", releaseCommand}, {"ls", lsCommand},
+	{"limit", limitCommand}, {"probe", probeCommand}, {"stop", stopCommand},
 	{"wait", waitCommand}, {"held", heldCommand}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
 	{"completion", completionCommand}, {"man", manCommand}, {"version", versionCommand}, {"help", helpCommand},
 }
@@ -85,7 +86,7 @@ func names() (all []string) {
 	return all
 }
 
-// Parse returns the request that the words after berth's name make: a Run, Ls, Limit,
+// Parse returns the request that the words after berth's name make: a Run, *Acquire, Release, Ls, Limit,
 // Probe, Stop, Held, Keepalive, Token, Completion, Man, Version or Help. Its errors are UsageErrors.
 func Parse(words []string) (any, error) {
 	switch {

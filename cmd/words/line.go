@@ -33,6 +33,7 @@ const (
 	ofSlots   = "Slots"
 	ofWaiting = "Waiting"
 	ofRunning = "Running"
+	ofHolding = "Holding"
 	ofServers = "On a server"
 	ofOthers  = "Other"
 )

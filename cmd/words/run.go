@@ -12,6 +12,7 @@ import (
 // Run is the request of 'berth run'.
 type Run struct {
 	Line
+	Lease       string        // the acquired lease that the command runs under; "": it gets a slot of its own
 	Timeout     time.Duration // of the command; 0: none
 	IdleTimeout time.Duration // without a keepalive; 0: none
 	Signal      syscall.Signal
@@ -27,6 +28,7 @@ type Run struct {
 func runFlags() []Flag {
 	return slices.Concat(slotFlags(), []Flag{
 		{Group: ofSlots, Name: "hold", Value: "WHAT", Default: "command", Usage: "keep the slot until the command ends (command), or until its last descendant ends (tree) (default: command)"},
+		{Group: ofSlots, Name: "lease", Value: "ID", Usage: "run in the slot of this lease of 'berth acquire', which ends the command when it ends; one command at a time"},
 	}, waitFlags(), []Flag{
 		{Group: ofRunning, Name: "timeout", Value: "D", Kind: Number, Usage: "end the command and all its descendants after this running time; exit code 124 (default: 0, never)"},
 		{Group: ofRunning, Name: "idle-timeout", Value: "D", Kind: Number, Usage: "end the command and all its descendants after this time without a 'berth keepalive'; exit code 124 (default: 0, never)"},
@@ -79,6 +81,9 @@ func (p *parser) run() Run {
 		q.Timeout, q.IdleTimeout = r.Timeout, r.IdleTimeout
 	}
 	p.fail(p.checkConflicts(&r))
+	if p.isSet("lease") {
+		p.fail(p.runLease(&r))
+	}
 	return r
 }
 

@@ -1,0 +1,113 @@
+// Package handover lets a command go on in the background once it has done what its caller
+// waits for. The front, which the caller has started, starts the same program again as its
+// child, the back. The back does the work in the terminal and the process group of the front,
+// so that Ctrl-C and Ctrl-Z reach it. When it is done it leaves them, and has the front print
+// something and exit.
+//
+// Either side learns when the other one is gone, however it went: they share a pair of
+// sockets.
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// variable is what tells the back that it is one: the number of its descriptor, and the data
+// of the front.
+const variable = "BERTH_BACKGROUND"
+
+// IsBack reports whether this process is the back.
+func IsBack() bool { return os.Getenv(variable) != "" }
+
+// Front is the side that the caller waits for.
+type Front struct{ ours, theirs *os.File }
+
+// NewFront makes the pair of sockets.
+func NewFront() (*Front, error) {
+	ours, theirs, err := pair()
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach a process in the background: %w", err)
+	}
+	return &Front{ours, theirs}, nil
+}
+
+// Environ is what the back has to find in its environment, to get the data from Back.Data.
+func (f *Front) Environ(data string) string {
+	return fmt.Sprintf("%s=%d %s", variable, f.theirs.Fd(), data)
+}
+
+// Started is called when the back was started, or will not be.
+func (f *Front) Started() { f.theirs.Close() }
+
+// Receive returns what the back has said, "" if it is gone or has failed.
+func (f *Front) Receive() string {
+	var said strings.Builder
+	for buf := make([]byte, 4096); ; {
+		n, err := f.ours.Read(buf)
+		said.Write(buf[:n])
+		if err != nil {
+			return said.String()
+		}
+	}
+}
+
+// Confirm lets the back go on without us. Without it the back is told that we are gone.
+func (f *Front) Confirm() error {
+	_, err := f.ours.Write([]byte{'\n'})
+	return err
+}
+
+// Back is the side that goes on.
+type Back struct {
+	Data string
+	Gone <-chan struct{} // closed when the front is gone without a Confirm
+
+	fd   int // what a program gets that replaces this one
+	conn *os.File
+}
+
+// NewBack closes what this process has inherited besides 0, 1 and 2: a lock or a pipe of its
+// caller would be held for as long as it runs. It is called before this process opens
+// anything that its own children are to inherit.
+func NewBack() (*Back, error) {
+	number, data, _ := strings.Cut(os.Getenv(variable), " ")
+	fd, err := strconv.Atoi(number)
+	if err != nil || !isSocket(fd) {
+		return nil, fmt.Errorf("%s: %q is not set by berth; unset it", variable, os.Getenv(variable))
+	}
+	closeInherited(fd)
+	conn, err := again(fd)
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the process in the foreground: %w", err)
+	}
+	gone := make(chan struct{})
+	go func() {
+		if n, _ := conn.Read(make([]byte, 1)); n == 0 {
+			close(gone)
+		}
+	}()
+	return &Back{Data: data, Gone: gone, fd: fd, conn: conn}, nil
+}
+
+// Settle is called once this process will not replace itself by another program: its children
+// must not take themselves for the back.
+func (b *Back) Settle() {
+	_ = os.Unsetenv(variable)
+	closeFD(b.fd)
+}
+
+// HandOver leaves the terminal, the session, the process group and the working directory of
+// the front, opens /dev/null as 0, 1 and 2, and has the front receive the text.
+func (b *Back) HandOver(text string) error {
+	if err := leave(); err != nil {
+		return fmt.Errorf("cannot go on in the background: %w", err)
+	}
+	if _, err := b.conn.WriteString(text); err != nil {
+		return errors.New("the process that was to print the result is gone")
+	}
+	return endOfText(b.conn)
+}

@@ -1,0 +1,87 @@
+//go:build unix
+
+package handover
+
+import (
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// pair are two connected sockets. Only the first is closed when this process starts a
+// program.
+func pair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	return adopt(fds[0]), os.NewFile(uintptr(fds[1]), "back"), nil
+}
+
+// adopt makes a file of a socket, whose reads cost no thread, and which no child inherits.
+func adopt(fd int) *os.File {
+	unix.CloseOnExec(fd)
+	_ = unix.SetNonblock(fd, true)
+	return os.NewFile(uintptr(fd), "front")
+}
+
+// again is the same socket under another number, see adopt.
+func again(fd int) (*os.File, error) {
+	other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	return adopt(other), nil
+}
+
+func closeFD(fd int) { _ = unix.Close(fd) }
+
+func isSocket(fd int) bool {
+	var st unix.Stat_t
+	return fd > 2 && unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+}
+
+// closeInherited closes all descriptors from 3 on but one, except those that are
+// close-on-exec: the Go runtime has opened them in this process.
+func closeInherited(but int) {
+	names, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return
+	}
+	for _, n := range names {
+		fd, err := strconv.Atoi(n.Name())
+		if err != nil || fd < 3 || fd == but {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+func leave() error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	if _, err := unix.Setsid(); err != nil {
+		return err
+	}
+	for fd := range 3 {
+		if err := replace(int(null.Fd()), fd); err != nil {
+			return err
+		}
+	}
+	return os.Chdir("/") // or this process would keep a file system from being unmounted
+}
+
+func endOfText(conn *os.File) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	_ = raw.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_WR) })
+	return err
+}

@@ -1,0 +1,99 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"berth/cmd/open"
+	"berth/cmd/words"
+	"berth/lease"
+)
+
+func release(r words.Release) error {
+	if !words.IsID(r.Lease) {
+		return fmt.Errorf("%q is not a lease id (POOL/HEX, see 'berth ls'): %w", r.Lease, lease.ErrNotFound)
+	}
+	say := newSpeaker(false, false)
+	st, err := open.Open(r.Store, say.opening(false))
+	if err != nil {
+		return err
+	}
+	st.HandleSuspend()
+	ctx, cancel := telling(st)
+	defer cancel()
+	e, err := st.Tell(ctx, r.Lease, lease.Message{Kind: lease.MessageRelease})
+	switch {
+	case errors.Is(err, lease.ErrNotFound):
+		return waits(ctx, st, r.Lease)
+	case err != nil:
+		return err
+	case !e.Lease.Kept:
+		return &notAcquiredError{e.Lease}
+	}
+	return given(st, say, e)
+}
+
+// waits is an error if the id is that of a waiter, and nil for one that the store does not have.
+func waits(ctx context.Context, st *open.Store, id string) error {
+	pool, err := lease.PoolOf(id)
+	if err != nil {
+		return err
+	}
+	p, err := st.List(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(p[0].Waiters, func(e lease.Entry) bool { return e.ID() == id }) {
+		return words.Hinted(fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound), "berth stop "+id)
+	}
+	return nil
+}
+
+// notAcquiredError says that a lease belongs to a job of 'berth run'.
+type notAcquiredError struct{ lease *lease.Lease }
+
+func (e *notAcquiredError) Error() string {
+	return fmt.Sprintf("%s is a job of 'berth run', and frees its slot when it ends", e.lease.ID)
+}
+
+const (
+	// rouseFor is how long the keeper is roused: it may not have listened at first. Later its
+	// heartbeats tell it.
+	rouseFor = 2 * time.Second
+	// keeperTime is how long the keeper may take beyond its heartbeats.
+	keeperTime = 10 * time.Second
+)
+
+// given returns when the lease, which was told to be given back, is over.
+func given(st *open.Store, say *speaker, e lease.Entry) error {
+	begun := time.Now()
+	patient := begun // since when nothing but the keeper can be the reason
+	for pause := time.Millisecond; ; pause = min(2*pause, time.Second) {
+		l := e.Lease
+		switch late := 3*l.Heartbeat + 2*l.TTL + keeperTime; {
+		case l.State == lease.Orphaned && l.Adopter == nil:
+			say.notef("the keeper of %s is gone; its slot is free once nothing runs that was started with that lease", l.ID)
+			return nil
+		case l.Adopter != nil:
+			patient = time.Now()
+		case time.Since(patient) > late:
+			return fmt.Errorf("the keeper of %s (pid %d on %s) does not react", l.ID, l.Owner.PID, l.Owner.Host)
+		}
+		if time.Since(begun) < rouseFor {
+			rouse(l.Owner, l.ID)
+		}
+		time.Sleep(pause)
+		pools, err := st.List(context.Background(), l.Pool)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(pools[0].Holders, func(h lease.Entry) bool { return h.ID() == l.ID })
+		if i < 0 {
+			return nil
+		}
+		e = pools[0].Holders[i]
+	}
+}

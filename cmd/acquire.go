@@ -8,10 +8,7 @@ import (
 	"strings"
 
 	"berth/cmd/handover"
-	"berth/cmd/job"
-	"berth/cmd/tty"
 	"berth/cmd/words"
-	"berth/lease/clock"
 	"berth/procwatch"
 )
 
@@ -31,47 +28,7 @@ func front(r *words.Acquire) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	program, err := os.Executable()
-	if err != nil {
-		return 0, err
-	}
-	f, err := handover.NewFront()
-	if err != nil {
-		return 0, err
-	}
-	signals, left, printed := tty.NewSignals(), make(chan struct{}), error(nil)
-	signals.Start(nil, tty.BeforeStart, nil)
-	signals.Ready()
-	sink := func(e job.Record) {
-		if e.Kind != job.Started {
-			return
-		}
-		f.Started()
-		go func() {
-			if said := f.Receive(); said != "" {
-				printed = confirmed(f, said)
-				close(left)
-			}
-		}()
-	}
-	result, err := job.Run(context.Background(), nil, job.Spec{
-		Argv: append([]string{program}, os.Args[1:]...),
-		Env:  append(callersEnviron(), f.Environ(tied)),
-	}, job.Inputs{
-		Signals: signals, Suspend: tty.SuspendSelf, Clock: func() clock.Instant { return 0 }, Left: left,
-	}, sink)
-	if err != nil {
-		return 0, err
-	}
-	select {
-	case <-left:
-		return codeOK, printed
-	default:
-	}
-	if code, err := codeOfJob(result); code != codeOK || err != nil {
-		return code, err
-	}
-	return 0, errors.New("the keeper of the slot has ended")
+	return inBackground(tied, confirmed)
 }
 
 // confirmed prints what the keeper says. If that fails nobody knows the lease, and the keeper

@@ -53,6 +53,9 @@ func do(request any) (code int, err error) {
 	case words.Keepalive:
 		return codeOK, keepalive(r)
 	case words.Wait:
+		if r.Lease != "" {
+			return waitForEnd(r)
+		}
 		return codeOK, waitFor(r)
 	case words.Held:
 		return held(r)

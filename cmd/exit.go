@@ -44,7 +44,7 @@ func code(err error) int {
 		return codeFailed
 	case errors.As(err, &sig):
 		return codeSignal + int(sig.Signal)
-	case errors.As(err, &busy), errors.As(err, &stopped), errors.As(err, &notYet), errors.As(err, new(*lease.AdoptedError)):
+	case errors.As(err, &busy), errors.As(err, &stopped), errors.As(err, &notYet), errors.As(err, new(*stillRunsError)), errors.As(err, new(*lease.AdoptedError)):
 		return codeBusy
 	case errors.Is(err, procwatch.ErrNotFound):
 		return codeNotFound

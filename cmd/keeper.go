@@ -138,7 +138,7 @@ func (k *keeper) handOver(s limiter.Sessions) error {
 // exports are lines for a shell: what a command in this slot would find in its environment.
 func (k *keeper) exports(s limiter.Sessions) string {
 	callers := callersEnviron()
-	told := job.Told{Store: k.store.Where, StoreOwner: k.store.Owner, Labels: k.First().Labels}
+	told := job.Told{Store: k.store.Where, StoreOwner: k.store.Owner, Job: k.First().Job, Labels: k.First().Labels}
 	if d := k.First().Timeout; d > 0 {
 		told.Deadline = time.Now().Add(d)
 	}

@@ -29,6 +29,7 @@ type claim struct {
 	// becomes: this process will be the command (--exec). Signals are then caught only for
 	// the time of a wait.
 	becomes bool
+	joined  func(lease.Ticket) // is told of each place in a line; nil: nobody is
 	store   *open.Store
 	outer   *lease.Lease // of the job in whose slots this runs; nil: it has its own, or none
 }
@@ -122,8 +123,13 @@ func (c *claim) waiter(q lease.Request, asker *gates.Asker) *wait.Waiter {
 	if c.becomes {
 		w.Catch = c.catch
 	}
+	w.Joined = c.joined
 	if c.Supersede {
-		w.Line, w.Joined = true, c.supersede
+		w.Line, w.Joined = true, func(t lease.Ticket) {
+			if c.supersede(t); c.joined != nil {
+				c.joined(t)
+			}
+		}
 	}
 	if c.OnBusy == "replace" {
 		w.Replace = (&replacer{c.store, c.say, q, newAsker(c.store, q, c.say)}).endOne

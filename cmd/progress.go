@@ -13,7 +13,7 @@ type fitting interface{ Fit(columns int) string }
 
 // progress shows what a person should read during a long wait.
 func (s *speaker) progress(line func(*lease.Pool, error, time.Duration) fitting) *wait.Progress {
-	p := &wait.Progress{Live: tty.IsTerminal(2), Show: func(text string) { s.line("", "%s", text) }, Erase: s.erase}
+	p := &wait.Progress{Live: tty.IsTerminal(2) && !s.plain, Show: func(text string) { s.line("", "%s", text) }, Erase: s.erase}
 	if p.Live {
 		p.Show = s.draw
 	}

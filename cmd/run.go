@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"berth/cmd/handover"
 	"berth/cmd/job"
 	"berth/cmd/open"
 	"berth/cmd/words"
@@ -15,20 +16,35 @@ import (
 )
 
 func run(spec *words.Run) (int, error) {
+	if spec.Detach && !handover.IsBack() {
+		return detach()
+	}
 	r := &runner{claim: newClaim(&spec.Line), spec: spec}
 	r.becomes = spec.Exec
+	if spec.Detach {
+		r.detaching = &detaching{claim: r.claim, log: spec.Log}
+	}
 	code, err := r.run(context.Background())
-	return code, r.advised(err)
+	err = r.advised(err)
+	r.detaching.end(code, err, r.why)
+	return code, err
 }
 
 // runner carries one 'berth run' from its words to its exit code, straight through: the
 // store, the slots, the job.
 type runner struct {
 	*claim
-	spec *words.Run
+	spec      *words.Run
+	detaching *detaching // nil: the caller waits for the end
+	why       error      // why berth ended the job; nil: it ended by itself
 }
 
 func (r *runner) run(ctx context.Context) (int, error) {
+	ctx, cancel, err := r.detaching.attend(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer cancel()
 	// A command that disappears during the wait for a slot is reported at the start.
 	if err := procwatch.Find(r.spec.Argv, os.Environ()); err != nil {
 		return 0, err
@@ -41,6 +57,9 @@ func (r *runner) run(ctx context.Context) (int, error) {
 	}
 	r.introduce(r.spec.Argv)
 	r.noteSudo()
+	if err := r.detaching.begin(); err != nil {
+		return 0, err
+	}
 	sessions, err := r.take(ctx)
 	var busy *limiter.BusyError
 	switch {
@@ -77,10 +96,14 @@ func (r *runner) start(ctx context.Context, s limiter.Sessions) (int, error) {
 		return 0, job.Become(ctx, s, r.spec.Argv, r.environ(m.leases), in)
 	}
 	r.say.out.flush(beforeStart)
+	if err := r.detaching.leaveWith(ctx, s); err != nil {
+		return 0, err
+	}
 	result, err := job.Run(ctx, s, r.jobSpec(m.leases), in, m.sink)
 	if err != nil {
 		return 0, err
 	}
+	r.why = result.Why
 	return codeOfJob(result)
 }
 

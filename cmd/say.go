@@ -27,6 +27,7 @@ import (
 type speaker struct {
 	out            *printer
 	quiet, verbose bool
+	plain          bool      // stderr will be a file, whatever it is now
 	hinted         sync.Once // the hint for a store that cannot be reached
 }
 

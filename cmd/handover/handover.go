@@ -65,6 +65,8 @@ func (f *Front) Confirm() error {
 type Back struct {
 	Data string
 	Gone <-chan struct{} // closed when the front is gone without a Confirm
+	// Confirmed is closed at the front's Confirm.
+	Confirmed <-chan struct{}
 
 	fd   int // what a program gets that replaces this one
 	conn *os.File
@@ -84,13 +86,15 @@ func NewBack() (*Back, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the process in the foreground: %w", err)
 	}
-	gone := make(chan struct{})
+	gone, confirmed := make(chan struct{}), make(chan struct{})
 	go func() {
 		if n, _ := conn.Read(make([]byte, 1)); n == 0 {
 			close(gone)
+		} else {
+			close(confirmed)
 		}
 	}()
-	return &Back{Data: data, Gone: gone, fd: fd, conn: conn}, nil
+	return &Back{Data: data, Gone: gone, Confirmed: confirmed, fd: fd, conn: conn}, nil
 }
 
 // Settle is called once this process will not replace itself by another program: its children

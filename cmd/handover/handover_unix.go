@@ -61,20 +61,31 @@ func closeInherited(but int) {
 }
 
 func leave() error {
+	if err := detach(nil); err != nil {
+		return err
+	}
+	return os.Chdir("/") // or this process would keep a file system from being unmounted
+}
+
+// detach begins a session with out as 1 and 2, or nothing there either.
+func detach(out *os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
+	if out == nil {
+		out = null
+	}
 	if _, err := unix.Setsid(); err != nil {
 		return err
 	}
-	for fd := range 3 {
-		if err := replace(int(null.Fd()), fd); err != nil {
+	for fd, file := range []*os.File{null, out, out} {
+		if err := replace(int(file.Fd()), fd); err != nil {
 			return err
 		}
 	}
-	return os.Chdir("/") // or this process would keep a file system from being unmounted
+	return nil
 }
 
 func endOfText(conn *os.File) error {

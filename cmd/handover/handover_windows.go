@@ -11,4 +11,5 @@ func closeFD(int)                              {}
 func isSocket(int) bool                        { return false }
 func closeInherited(int)                       {}
 func leave() error                             { return errors.ErrUnsupported }
+func detach(*os.File) error                    { return errors.ErrUnsupported }
 func endOfText(*os.File) error                 { return errors.ErrUnsupported }

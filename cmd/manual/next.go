@@ -163,7 +163,7 @@ func (c *completer) value(flag, begun string) Next {
 		return Next{Kind: Directories}
 	case "--store-owner":
 		return Next{Kind: Users}
-	case "--min-disk":
+	case "--min-disk", "--log":
 		return Next{Kind: Files}
 	default:
 		return beginning(wordsOnly(Fixed[flag]), begun)

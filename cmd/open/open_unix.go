@@ -17,6 +17,9 @@ import (
 	"berth/procwatch"
 )
 
+// DefaultDir is the store of this user if none is named.
+func DefaultDir() string { return filestore.DefaultDir() }
+
 // Open opens the store of a URL or a directory, or the default one. For a URL berth replaces
 // itself by berth-remote, and Open does not return.
 func Open(o storename.Spec, with Options) (*Store, error) {

@@ -7,6 +7,9 @@ import (
 	"berth/cmd/storename"
 )
 
+// DefaultDir is "": there is no default store.
+func DefaultDir() string { return "" }
+
 // Open fails: a slot is a flock(2) that the child inherits, and Windows has locks of
 // another kind, which end with the handle of one process.
 func Open(storename.Spec, Options) (*Store, error) {

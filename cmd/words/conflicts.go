@@ -39,6 +39,16 @@ func (p *parser) checkConflicts(s *Run) error {
 		}
 	}
 	switch {
+	case s.Detach && s.Exec:
+		return fmt.Errorf("--exec leaves no berth to record the end of a job that goes on with --detach; drop one of them")
+	case s.Detach && p.isSet("lease"):
+		return fmt.Errorf("--detach takes a slot of its own, and --lease %s is one already; drop one of them", p.text("lease"))
+	case s.Detach && (s.OnBusy == "skip" || s.OnBusy == "run"):
+		return fmt.Errorf("--detach prints the id of a lease, and with --on-busy %s there may be none; drop one of them", s.OnBusy)
+	case !s.Detach && p.isSet("log"):
+		return fmt.Errorf("--log is for the output of --detach; drop it, or redirect the output of berth")
+	case p.isSet("log") && s.Log == "":
+		return fmt.Errorf("--log: the name of the file is empty")
 	case storename.IsURL(s.Store.Where) && s.Exec:
 		return fmt.Errorf("--exec leaves no berth to renew the lease in a store on a server; drop it")
 	case len(s.Argv) == 0:

@@ -21,6 +21,8 @@ type Run struct {
 	Leftovers   string        // keep, kill: what the command leaves behind
 	OnLost      string        // kill, warn
 	Exec        bool
+	Detach      bool
+	Log         string   // of a detached job; "": a file beside its record
 	SlotEnv     []string // variables that get the command's slots
 	Argv        []string
 }
@@ -37,6 +39,8 @@ func runFlags() []Flag {
 		{Group: ofRunning, Name: "leftovers", Value: "WHAT", Default: "keep", Usage: "what to do with processes that still run when the command ends: keep them, or end them before the slot is freed (kill) (default: keep)"},
 	}, leaseFlags(), []Flag{
 		slotEnvFlag(),
+		{Group: ofRunning, Name: "detach", Kind: Switch, Usage: "go on in the background, also when the terminal is closed, and print the id of the lease, as soon as there is a place in the line: berth wait LEASE waits for the end. Not with --exec, nor with --on-busy skip or run"},
+		{Group: ofRunning, Name: "log", Value: "FILE", Usage: "with --detach: append the output to FILE (default: a file in the store, see berth help scripting)"},
 		{Group: ofRunning, Name: "exec", Kind: Switch, Usage: "become the command instead of supervising it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers or --heartbeat, nor with a store on a server"},
 	}, serverFlags(), []Flag{
 		{Group: ofServers, Name: "on-lost", Value: "WHAT", Usage: "when the lease is lost: end the command before another one may start, exit code 74 (kill), or let it run uncounted (warn) (default: kill; warn with a directory)"},
@@ -64,7 +68,7 @@ Recipes are in berth help recipes.`,
 
 func (p *parser) run() Run {
 	r := Run{
-		Line: p.line(), Exec: p.on("exec"),
+		Line: p.line(), Exec: p.on("exec"), Detach: p.on("detach"), Log: p.text("log"),
 		Argv:        p.operands(),
 		Hold:        p.choice("hold"),
 		Leftovers:   p.choice("leftovers"),

@@ -10,10 +10,11 @@ import (
 	"berth/lease"
 )
 
-// Wait waits for a condition of a pool.
+// Wait waits for a condition of a pool, or for the end of a detached job.
 type Wait struct {
 	Store storename.Spec
 	Pool  string
+	Lease string        // of the job; "": Pool is waited for
 	Fewer int           // --fewer; 0: until it is idle
 	Any   bool          // instead: until one of its jobs has ended
 	Wait  time.Duration // negative: without end
@@ -23,8 +24,8 @@ type Wait struct {
 func waitCommand() Command {
 	return Command{
 		Name:     "wait",
-		Usage:    "Wait until POOL is idle, has free slots, or one of its jobs has ended.",
-		Synopsis: "berth wait [flags] POOL",
+		Usage:    "Wait until POOL is idle, has free slots, or a job has ended.",
+		Synopsis: "berth wait [flags] POOL\nberth wait [--wait D] LEASE",
 		Description: `It takes no place in the line, and those who wait in it do not matter, so it
 works in a drained pool, where they keep their places:
   berth limit POOL 0 && berth wait POOL && ./maintain; berth limit POOL none
@@ -32,13 +33,17 @@ works in a drained pool, where they keep their places:
 Exit code 0 when it is so, at once if it is already, 75 when it was not so in
 the time allowed. A pool that does not exist is idle. An orphan, and a job whose
 record cannot be read, hold their slots. After a restart of Redis it first waits
-until the jobs that the server may have forgotten had time to register again.`,
+until the jobs that the server may have forgotten had time to register again.
+
+LEASE is an id that berth run --detach has printed, here and as this user. The
+exit code is that of its run, 128+n for signal n, and 125 if its berth was
+killed: then nothing is known of its end.`,
 		Flags: []Flag{
 			{Name: "idle", Kind: Switch, Usage: "until no slot is in use (the default)"},
 			{Name: "fewer", Value: "N", Kind: Number, Usage: "until fewer than N slots are in use"},
 			{Name: "any", Kind: Switch, Usage: "until one of the jobs that now hold slots has ended; at once if there are none"},
 			{Name: "wait", Value: "D", Kind: Number, Usage: "wait at most this long; 0 looks once (default: forever)"},
-			storeFlag(""), ownerFlag(""),
+			storeFlag(""), ownerFlag(""), userStoreFlag(""),
 			{Name: "quiet", Short: "q", Kind: Switch, Usage: "no notes, and no messages while waiting [$BERTH_QUIET]"},
 		},
 		parse: func(p *parser) any { return p.waiting() },
@@ -63,6 +68,14 @@ func (p *parser) waiting() Wait {
 		p.fail(fmt.Errorf("%s: one of them is waited for, not all", strings.Join(given, ", ")))
 	}
 	switch operands := p.operands(); {
+	case len(operands) == 1 && strings.Contains(operands[0], "/"):
+		w.Lease = operands[0]
+		switch {
+		case len(given) > 0:
+			p.fail(fmt.Errorf("%s is about a pool, and %s is a job", given[0], w.Lease))
+		case !IsID(w.Lease):
+			p.fail(fmt.Errorf("%q is neither a pool nor the whole id of a lease, like pool/0123456789ab", w.Lease))
+		}
 	case len(operands) == 0:
 		p.fail(Hinted(errors.New("no pool named"), "berth wait POOL"))
 	case len(operands) > 1:

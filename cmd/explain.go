@@ -7,6 +7,7 @@ import (
 
 	"berth/cmd/job"
 	"berth/cmd/open"
+	"berth/cmd/stopping"
 	"berth/cmd/text"
 	"berth/cmd/tokenfile"
 	"berth/cmd/tty"
@@ -173,7 +174,10 @@ func busyText(err error) string {
 func busyHint(e *wait.BusyError) string {
 	var busy *limiter.BusyError
 	var held *lease.LockHeldError
+	var stranger *stopping.StrangerError
 	switch {
+	case errors.As(e.Err, &stranger):
+		return strangerHint(stranger)
 	case errors.As(e.Err, &held):
 		return heldHint(held)
 	case errors.As(e.Err, &busy) && busy.Verdict.Reason == lease.Recovering:

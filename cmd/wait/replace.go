@@ -94,6 +94,18 @@ func (r *replacing) set(flag *bool) {
 	r.try()
 }
 
+// tryAtChanges has the waiter try whenever something has changed in the pool. A server need not
+// wake one that has become the first in the line before there is room for it.
+func (r *replacing) tryAtChanges(ctx context.Context, s lease.Store) {
+	changes, err := s.Watch(ctx, r.pool)
+	if err != nil {
+		return // it tries at its heartbeats
+	}
+	for range changes {
+		r.try()
+	}
+}
+
 func (r *replacing) sawVerdict() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,7 +116,12 @@ func (r *replacing) sawVerdict() bool {
 // store has not said a word some time after that.
 func (w *Waiter) replaceAfter(ctx context.Context, r *replacing) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	due := time.AfterFunc(max(0, w.AtMost), func() { r.set(&r.due) })
+	due := time.AfterFunc(max(0, w.AtMost), func() {
+		r.set(&r.due)
+		if w.Remote {
+			r.tryAtChanges(ctx, w.Store)
+		}
+	})
 	silent := time.AfterFunc(max(0, w.AtMost)+w.answersWithin(), func() {
 		if !r.sawVerdict() {
 			cancel(context.DeadlineExceeded)

@@ -227,6 +227,28 @@ func TestAdopterSuspended(t *testing.T) {
 	mustRelease(t, mustGet(t, wait(t, mustLine(t, other, request(1, time.Minute)))))
 }
 
+// TestAdoptionExpiresFirst: an adoption ends by its own clock, also if its keeper has the
+// lease for longer.
+func TestAdoptionExpiresFirst(t *testing.T) {
+	t.Parallel()
+	s := open(t, "", engine.Etcd(t))
+	const short = 5 * time.Second
+	h := mustTry(t, s, keptRequest(short))
+	mustRenew(t, h, time.Hour)
+	a := mustAdopt(t, s, h, someone)
+	for range 2 {
+		if left := a.Expires().Sub(clock.Now()); left > short || left <= 0 {
+			t.Errorf("the adopter relies on %v of %v", left, short)
+		}
+		mustRenew(t, a, 0)
+	}
+	mustRelease(t, a)
+	if left := h.Expires().Sub(clock.Now()); left < time.Hour-time.Minute {
+		t.Errorf("%v are left to the keeper, want an hour", left)
+	}
+	mustRelease(t, h)
+}
+
 // TestMessageDuringMove: a message that comes while the records are moved is not undone.
 func TestMessageDuringMove(t *testing.T) {
 	t.Parallel()

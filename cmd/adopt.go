@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"berth/cmd/job"
 	"berth/lease"
 	"berth/limiter"
+	"berth/procwatch"
 )
 
 // runAdopted runs the command in the slot of the lease that --lease names. Another command may
@@ -24,15 +26,39 @@ func (r *runner) runAdopted(ctx context.Context) (int, error) {
 	return r.start(ctx, s)
 }
 
+// adopt takes the lease, and those of the other pools that were acquired together with it: in
+// that order, in which their keeper gives them back.
 func (r *runner) adopt(ctx context.Context) (limiter.Sessions, error) {
-	h, err := r.store.Adopt(ctx, r.spec.Lease, lease.Process(r.store.Self))
-	switch {
-	case errors.Is(err, lease.ErrNotFound):
-		return nil, &overError{r.spec.Lease}
-	case err != nil:
+	h, err := r.adoptOne(ctx, r.spec.Lease)
+	if err != nil {
 		return nil, err
 	}
-	return limiter.Sessions{limiter.NewSession(h)}, nil
+	all := limiter.Sessions{}.With(limiter.NewSession(h))
+	together := h.Lease().Together
+	if len(together) < 2 {
+		return all, nil
+	}
+	if err := all.Unused(ctx); err != nil {
+		return nil, err
+	}
+	all = nil
+	for _, id := range together {
+		_ = procwatch.Mark(job.Mark(id))
+		h, err := r.adoptOne(ctx, id)
+		if err != nil {
+			return nil, errors.Join(err, all.Unused(context.WithoutCancel(ctx)))
+		}
+		all = all.With(limiter.NewSession(h))
+	}
+	return all, nil
+}
+
+func (r *runner) adoptOne(ctx context.Context, id string) (lease.Holding, error) {
+	h, err := r.store.Adopt(ctx, id, lease.Process(r.store.Self))
+	if errors.Is(err, lease.ErrNotFound) {
+		return nil, &overError{id}
+	}
+	return h, err
 }
 
 // endsOf is when the time limit of an acquired lease ends what runs under it.

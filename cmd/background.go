@@ -40,7 +40,7 @@ func inBackground(data string, print func(f *handover.Front, said string) error)
 	}
 	result, err := job.Run(context.Background(), nil, job.Spec{
 		Argv: append([]string{program}, os.Args[1:]...),
-		Env:  append(callersEnviron(), f.Environ(data)),
+		Env:  f.Environ(callersEnviron(), data),
 	}, job.Inputs{
 		Signals: signals, Suspend: tty.SuspendSelf, Clock: func() clock.Instant { return 0 }, Left: left,
 	}, sink)

@@ -60,14 +60,15 @@ func (e *notAcquiredError) Error() string {
 }
 
 const (
-	// rouseFor is how long the keeper is roused: it may not have listened at first. Later its
-	// heartbeats tell it.
+	// rouseFor is how long the keeper is roused while something runs under the lease: it may not
+	// have listened at first.
 	rouseFor = 2 * time.Second
 	// keeperTime is how long the keeper may take beyond its heartbeats.
 	keeperTime = 10 * time.Second
 )
 
-// given returns when the lease, which was told to be given back, is over.
+// given returns when the lease, which was told to be given back, is over, and all that were
+// acquired together with it.
 func given(st *open.Store, say *speaker, e lease.Entry) error {
 	begun := time.Now()
 	patient := begun // since when nothing but the keeper can be the reason
@@ -82,18 +83,38 @@ func given(st *open.Store, say *speaker, e lease.Entry) error {
 		case time.Since(patient) > late:
 			return fmt.Errorf("the keeper of %s (pid %d on %s) does not react", l.ID, l.Owner.PID, l.Owner.Host)
 		}
-		if time.Since(begun) < rouseFor {
+		if l.Adopter == nil || time.Since(begun) < rouseFor {
 			rouse(l.Owner, l.ID)
 		}
 		time.Sleep(pause)
-		pools, err := st.List(context.Background(), l.Pool)
-		if err != nil {
+		left, err := leftOf(st, l)
+		if left == nil || err != nil {
 			return err
 		}
-		i := slices.IndexFunc(pools[0].Holders, func(h lease.Entry) bool { return h.ID() == l.ID })
-		if i < 0 {
-			return nil
-		}
-		e = pools[0].Holders[i]
+		e = *left
 	}
+}
+
+// leftOf is a lease that is not given back yet: that one, or one that was acquired together
+// with it; nil: there is none.
+func leftOf(st *open.Store, l *lease.Lease) (*lease.Entry, error) {
+	ids := append([]string{l.ID}, l.Together...)
+	var names []string
+	for _, id := range ids {
+		if pool, err := lease.PoolOf(id); err == nil && !slices.Contains(names, pool) {
+			names = append(names, pool)
+		}
+	}
+	pools, err := st.List(context.Background(), names...)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pools {
+		for _, h := range p.Holders {
+			if slices.Contains(ids, h.ID()) {
+				return &h, nil
+			}
+		}
+	}
+	return nil, nil
 }

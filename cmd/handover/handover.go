@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,6 +20,10 @@ import (
 // variable is what tells the back that it is one: the number of its descriptor, and the data
 // of the front.
 const variable = "BERTH_BACKGROUND"
+
+// A process that was started with BERTH_LEASE counts as one of that job, for as long as it lives.
+// The back is none: it goes on after that job. So it gets that variable under another name.
+const leaseOfCaller, hidden = "BERTH_LEASE", "BERTH_BACKGROUND_LEASE"
 
 // IsBack reports whether this process is the back.
 func IsBack() bool { return os.Getenv(variable) != "" }
@@ -35,9 +40,16 @@ func NewFront() (*Front, error) {
 	return &Front{ours, theirs}, nil
 }
 
-// Environ is what the back has to find in its environment, to get the data from Back.Data.
-func (f *Front) Environ(data string) string {
-	return fmt.Sprintf("%s=%d %s", variable, f.theirs.Fd(), data)
+// Environ is the environment of the back, made of that of the caller. The back finds the data in
+// Back.Data.
+func (f *Front) Environ(callers []string, data string) []string {
+	env := slices.Clone(callers)
+	for i, e := range env {
+		if id, is := strings.CutPrefix(e, leaseOfCaller+"="); is {
+			env[i] = hidden + "=" + id
+		}
+	}
+	return append(env, fmt.Sprintf("%s=%d %s", variable, f.theirs.Fd(), data))
 }
 
 // Started is called when the back was started, or will not be.
@@ -98,9 +110,13 @@ func NewBack() (*Back, error) {
 }
 
 // Settle is called once this process will not replace itself by another program: its children
-// must not take themselves for the back.
+// must not take themselves for the back. From now on its environment is that of the caller.
 func (b *Back) Settle() {
 	_ = os.Unsetenv(variable)
+	if id, set := os.LookupEnv(hidden); set {
+		_ = os.Setenv(leaseOfCaller, id)
+		_ = os.Unsetenv(hidden)
+	}
 	closeFD(b.fd)
 }
 

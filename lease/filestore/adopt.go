@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -20,8 +21,8 @@ import (
 //
 // Who has adopted a lease is in its record, beside the child. Until there is a child, the
 // adopter is recorded as the child, too: a berth that knows no adopters then waits for its end.
-// The record of the first slot decides. It is written last at the begin of an adoption, and
-// last at its end, so all slots name the adopter for as long as the first one does.
+// The record of the first slot decides, and is written last: once it names no adopter, no slot
+// does.
 
 // adoption is the Holding of an adopter.
 type adoption struct{ *holding }
@@ -60,6 +61,9 @@ func (m match) adopt(adopter lease.Process) (*holding, error) {
 	if err := h.lockShared(); err != nil {
 		return nil, errors.Join(err, h.closeFiles())
 	}
+	for _, i := range h.lease.Slots { // the keeper may be gone, and the index know that
+		m.ix.mark(i, slotState{record: m.record}.limit())
+	}
 	if err := h.recordProcesses(nil); err != nil {
 		_ = h.clearProcesses() // what was written; else it ends with this process
 		return nil, errors.Join(err, h.closeFiles())
@@ -79,7 +83,13 @@ func (h *holding) lockShared() error {
 		}
 		h.files = append(h.files, f)
 		if i == 0 {
-			if by := h.pool.adopted(r); by != nil && !same(by.Adopter, *h.adopter) {
+			by, state := h.pool.adopted(r)
+			if state == unclear { // its keeper settles it, if that lives
+				if free, err := alone(f); err == nil && free {
+					by = nil
+				}
+			}
+			if by != nil && !same(by.Adopter, *h.adopter) {
 				return by
 			}
 		}
@@ -90,10 +100,15 @@ func (h *holding) lockShared() error {
 	return nil
 }
 
-// closeFiles gives the locks back. They are unlocked explicitly, see releaseSteps.
+// closeFiles wakes the head of the line and gives the locks back, in this order and explicitly as
+// in releaseSteps. If the keeper was killed, that frees the slots: the head then checks a slot that
+// has neither owner until it is free.
 func (h *holding) closeFiles() (err error) {
-	for i, f := range h.files {
-		err = errors.Join(err, unlock(f), h.pool.wakeHead(strconv.Itoa(h.lease.Slots[i])), f.Close())
+	for i := range h.files {
+		err = errors.Join(err, h.pool.wakeHead(strconv.Itoa(h.lease.Slots[i])))
+	}
+	for _, f := range h.files {
+		err = errors.Join(err, unlock(f), f.Close())
 	}
 	h.files = nil
 	return err
@@ -125,22 +140,83 @@ func (h *holding) writeProcesses(line []byte) error {
 	return nil
 }
 
-// adopted says who has adopted the lease of r; nil: no process, or adopter and child are gone.
-// If the adopter was killed before it could record its child, the child's environment tells.
-func (p *pool) adopted(r *record) *lease.AdoptedError {
+// adoptionState is what is known of an adoption.
+type adoptionState int
+
+const (
+	notAdopted adoptionState = iota // or the adopter and its child are gone
+	isAdopted
+	// unclear: the adopter was killed and has recorded no child. If there is one, it has not
+	// become its command yet, for its environment does not tell; but it has the adopter's lock.
+	unclear
+)
+
+// adopted says whether the lease of r is adopted, and who has adopted it, nil if it is not.
+func (p *pool) adopted(r *record) (*lease.AdoptedError, adoptionState) {
 	if r == nil || r.adopter == nil {
-		return nil
+		return nil, notAdopted
 	}
 	by := &lease.AdoptedError{ID: r.lease.ID, Adopter: *r.adopter, Child: r.child}
 	switch {
 	case p.s.opts.Alive(*r.adopter), r.child != nil && p.s.opts.Alive(*r.child):
-		return by
-	case r.child == nil:
-		if by.Child = p.processOf(r.lease.ID); by.Child != nil {
-			return by
-		}
+		return by, isAdopted
+	case r.child != nil:
+		return nil, notAdopted
 	}
-	return nil
+	if by.Child = p.processOf(r.lease.ID); by.Child != nil {
+		return by, isAdopted
+	}
+	return by, unclear
+}
+
+// alone reports whether no other process has a lock on the slot of f, where we have a shared
+// one or none. It leaves an exclusive lock then, else a shared one. For a moment there is no
+// lock, so it needs the pool's.
+func alone(f *os.File) (bool, error) {
+	got, err := tryLock(f)
+	if !got && err == nil {
+		_, err = flockNB(f, unix.LOCK_SH)
+	}
+	return got, err
+}
+
+// settle says who has adopted our lease, nil if no process has, and clears what a killed adopter
+// has left. It needs the pool's lock, and the caller has locked h.mu.
+func (h *holding) settle() (*lease.AdoptedError, error) {
+	if h.files == nil {
+		return nil, nil
+	}
+	r, err := h.ownRecord()
+	if err != nil {
+		return nil, err
+	}
+	by, state := h.pool.adopted(r)
+	if state != unclear {
+		return by, nil
+	}
+	if free, err := alone(h.files[0]); err != nil || !free {
+		return by, err
+	}
+	err = h.clearProcesses()
+	_, lerr := flockNB(h.files[0], unix.LOCK_SH)
+	return nil, errors.Join(err, lerr)
+}
+
+// adopterNow is the adopter of our lease; the caller has locked h.mu. What a killed adopter has left
+// is cleared if the pool's lock is to be had at once, else at a later heartbeat.
+func (h *holding) adopterNow(r *record) *lease.Process {
+	by, state := h.pool.adopted(r)
+	if state == unclear {
+		h.pool.ifNotLocked(func() {
+			if now, err := h.settle(); err == nil {
+				by = now
+			}
+		})
+	}
+	if by == nil {
+		return nil
+	}
+	return &by.Adopter
 }
 
 // Release implements lease.Holding. It needs no lock of the pool, and so no other process holds
@@ -186,12 +262,14 @@ func (h *holding) releaseKept(ctx context.Context, unused bool) error {
 	defer cancel()
 	first := false
 	err := h.pool.locked(ctx, func(ix *index) (err error) {
-		r, err := h.lockedRecord()
+		h.mu.Lock()
+		by, err := h.settle()
+		h.mu.Unlock()
+		if by != nil {
+			return by
+		}
 		if err != nil {
 			return err
-		}
-		if by := h.pool.adopted(r); by != nil {
-			return by
 		}
 		if first, err = h.freeSlots(); !first {
 			return err
@@ -213,14 +291,4 @@ func (h *holding) released() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.files == nil
-}
-
-// lockedRecord is ownRecord for those that have not locked h.mu; nil after a release.
-func (h *holding) lockedRecord() (*record, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.files == nil {
-		return nil, nil
-	}
-	return h.ownRecord()
 }

@@ -120,10 +120,7 @@ func (h *holding) Renew(context.Context, time.Duration) (lease.Inbox, error) {
 		h.inbox.Stop = r.stop
 	}
 	if h.lease.Kept && h.adopter == nil {
-		h.inbox.Release, h.inbox.Adopter = r != nil && r.release, nil
-		if by := h.pool.adopted(r); by != nil {
-			h.inbox.Adopter = &by.Adopter
-		}
+		h.inbox.Release, h.inbox.Adopter = r != nil && r.release, h.adopterNow(r)
 	}
 	return h.inbox, nil
 }

@@ -270,13 +270,15 @@ func (p *pool) setState(e *lease.Entry) {
 func (p *pool) setKeptState(e *lease.Entry) bool {
 	l := e.Lease
 	r := &record{lease: l, adopter: l.Adopter, child: l.Child}
-	by := p.adopted(r)
+	by, state := p.adopted(r)
 	if by == nil { // what is recorded of an adoption is over
 		l.Adopter, l.Child, l.State = nil, nil, lease.Reserved
 		return false
 	}
 	l.Child = by.Child
 	switch {
+	case state == unclear:
+		e.Note = fmt.Sprintf("the berth (pid %d) that has adopted it was killed", by.Adopter.PID)
 	case !p.s.opts.Alive(by.Adopter):
 		l.State = lease.Orphaned
 	case p.s.opts.Frozen(by.Adopter):

@@ -45,6 +45,18 @@ func (p *pool) locked(ctx context.Context, fn func(*index) error) error {
 	}
 }
 
+// ifNotLocked runs fn with the pool's lock, but without its index, if it can be had at once.
+func (p *pool) ifNotLocked(fn func()) {
+	l := p.top.lockOf("lock")
+	if got, err := l.TryLock(); !got || err != nil {
+		return
+	}
+	defer l.Unlock()
+	if sameFile(l.f, p.file) && p.inPlace() {
+		fn()
+	}
+}
+
 // withIndex runs fn with the pool's index, under its lock, and saves it.
 func (p *pool) withIndex(fn func(*index) error) error {
 	ix, err := loadIndex(p.file)

@@ -87,10 +87,10 @@ func (p *pool) checkUnlocked(f *os.File) slotState {
 	// a job of the pool nevertheless. If its berth was killed before it could
 	// record the child, the child's environment tells.
 	st := slotState{record: r}
-	switch {
-	case r.child != nil && p.s.opts.Alive(*r.child), r.adopter != nil && p.s.opts.Alive(*r.adopter):
-		st.orphan = true
-	case r.child == nil || r.lease.Kept: // any process may run something under a kept lease
+	if r.child != nil {
+		st.orphan = p.s.opts.Alive(*r.child)
+	}
+	if r.child == nil || r.lease.Kept && !st.orphan { // any process may run something under a kept lease
 		st.orphan = p.processOf(r.lease.ID) != nil
 	}
 	return st

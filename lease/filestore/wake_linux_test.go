@@ -365,3 +365,29 @@ func TestUnseenWaiter(t *testing.T) {
 		}
 	}
 }
+
+// TestEndOfAnAdoptionWakes: the keeper was killed, so the adopter frees the slot, and a daemon that
+// its command left behind has the slot's descriptor, so nothing is closed.
+func TestEndOfAnAdoptionWakes(t *testing.T) {
+	keeper := bear(t)
+	s := storeOf(t, keeper)
+	r := request(1, 1)
+	r.Owner, r.Kept = keeper.process(), true
+	h := takeSlot(t, s, r)
+	a, err := s.Adopt(t.Context(), h.lease.ID, lease.Process{PID: os.Getpid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemon, err := unix.Dup(int(a.(adoption).files[0].Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(daemon)
+	keeper.end()
+	for _, f := range h.files {
+		f.Close()
+	}
+	p := headOf(t, s, request(1, 1))
+	giveBack(t, a)
+	granted(t, p)
+}

@@ -94,6 +94,8 @@ func procSucc(s *S, p int, emit0 func(Trans)) {
 		x.wait()
 	case q.pc <= RLCHECKING:
 		x.job()
+	case q.pc >= KEEP:
+		x.kept()
 	default:
 		x.line()
 	}
@@ -135,8 +137,8 @@ func (x *step) job() {
 			i++
 		}
 		if i < c.N {
-			if g.owner[i] == uint8(p+1) {
-				g.rec[i] = 0
+			if g.owner[i] == uint8(p+1) || c.keeper[p] {
+				g.rec[i], g.by[i], g.byChild[i] = 0, 0, 0
 			}
 			m.vi = uint8(i + 1)
 			m.it |= 1 << i
@@ -170,6 +172,7 @@ func (x *step) job() {
 		if g.owner[i] == uint8(p+1) {
 			g.owner[i] = 0
 		}
+		g.shared[i] &^= 1 << p
 		m.pc = RLCLOSE
 		x.emit(n, fmt.Sprintf("release: unlocks slot %d", i))
 	case RLCLOSE:
@@ -183,6 +186,8 @@ func (x *step) job() {
 			m.pc = RLUNLOCK
 		} else if mut("wakelate") {
 			m.pc = RLWAKE
+		} else if c.keeper[p] {
+			m.pc = RLCHECK // it has the pool's lock
 		}
 		x.emit(n, fmt.Sprintf("release: closes slot %d", i))
 	case RLHINT:
@@ -196,7 +201,7 @@ func (x *step) job() {
 		}
 	case RLCHECK:
 		i := int(q.vi)
-		for i < c.N && (q.it&(1<<i) == 0 || g.mLim[i] == 0 || g.owner[i] != 0) {
+		for i < c.N && (q.it&(1<<i) == 0 || g.mLim[i] == 0 || n.locked(i)) {
 			i++
 		}
 		m.vi = uint8(i)
@@ -211,7 +216,7 @@ func (x *step) job() {
 	case RLCHECKING:
 		i := int(q.vi)
 		g.owner[i] = 0
-		if !s.orphan(g.rec[i]) {
+		if !s.orphan(i) {
 			g.mLim[i] = 0
 		}
 		m.vi++

@@ -36,7 +36,7 @@ func (s *S) jobs(why string) {
 
 func (s *S) taken() (n, asked int) {
 	for i := 0; i < c.N; i++ {
-		if s.g.owner[i] != 0 || s.orphan(s.g.rec[i]) {
+		if s.locked(i) || s.orphan(i) {
 			n++
 			if r := s.g.rec[i]; r != 0 {
 				if a := c.ask[r-1]; a > 0 && (asked == 0 || a < asked) {

@@ -13,12 +13,14 @@
 // class of: MORE-THAN-N, OVERTAKES, SWEPT-LIVE, TICKET-LOST, TOKEN, LOST (there is
 // room for a waiter that lives and whose turn it is, and nothing but a check by the
 // clock will tell it), INDEX (free in the index while a job runs) and END (never
-// ends). The exit code is 1 when there is any but "LOST behind a frozen waiter": by
+// ends), FREED (a kept lease's slot is free while something runs under it), KEPT (a kept lease
+// under which nothing runs cannot be given back). The exit code is 1 when there is any but "LOST behind a frozen waiter": by
 // design that takes until the next one's slow check.
 //
 // -mut breaks the protocol on purpose, to show that the search would find it:
 // removelate, sweeplate, norecheck, nochild, nosave, noagain, watchnolook,
-// countlate, wakelate, setwakelate, ticketlate, nofollow, nodraining.
+// countlate, wakelate, setwakelate, ticketlate, nofollow, nodraining, notshared,
+// norecord, noadopter, notalone, nosettle, nomark, adopterwakeslate.
 //
 // Left out: gates, paces, kept tickets, damaged files, heads that cannot watch or
 // follow, network file systems. Each -max of a million states takes about 100 MB.
@@ -73,7 +75,7 @@ func parse(args []string) (o options, err error) {
 	fs.IntVar(&c.own0, "own", 255, "the pool's own limit, 255: none")
 	fs.IntVar(&c.setTo, "setto", 2, "what 'berth limit' sets it to")
 	fs.StringVar(&c.mut, "mut", "", "break this, or several with a + between them")
-	kinds := fs.String("kinds", "", "a letter per process: n normal, e exec, c closes what it inherits, d leaves a daemon, w weight 2, l limit command, 1 asks for 1, h high priority, u no -n")
+	kinds := fs.String("kinds", "", "a letter per process: n normal, e exec, c closes what it inherits, d leaves a daemon, w weight 2, l limit command, 1 asks for 1, h high priority, u no -n, k keeps a lease (K of weight 2), a runs something under it (A of weight 2, b closes what it inherits, f leaves a daemon)")
 	million := fs.Int("max", 25, "stop at so many million states")
 	fs.IntVar(&o.prefix, "prefix", 0, "so many stand in the line at the start")
 	fs.IntVar(&o.traces, "traces", 1, "show so many ways to each class")
@@ -98,6 +100,17 @@ func parse(args []string) (o options, err error) {
 			c.weight[i] = 2
 		case 'l':
 			c.isSet[i] = true
+		case 'k', 'K':
+			c.keeper[i] = true
+			if k == 'K' {
+				c.weight[i] = 2
+			}
+		case 'a', 'A', 'b', 'f':
+			c.adopter[i] = true
+			c.closer[i], c.daemon[i] = k == 'b', k == 'f'
+			if k == 'A' {
+				c.weight[i] = 2
+			}
 		case '1':
 			c.ask[i] = 1
 		case 'h':
@@ -217,18 +230,19 @@ func (r *result) judge(s *S, fast, ways int) (kinds []string) {
 	if ways == 0 {
 		r.ends++
 		for k := range c.N {
-			if s.g.owner[k] != 0 || s.orphan(s.g.rec[k]) {
+			if s.locked(k) || s.orphan(k) {
 				kinds = append(kinds, "END: a slot stays taken")
 			}
 		}
 		for k := 0; k < c.P && who < 0; k++ { // else that is LOST
 			if s.ownLocked(k) {
 				kinds = append(kinds, "END: a ticket blocks ("+pcName[s.p[k].pc]+")")
-			} else if s.p[k].pc != GONE {
+			} else if s.p[k].pc != GONE && !(c.adopter[k] && s.p[k].pc == START) {
 				kinds = append(kinds, "END: P stuck at "+pcName[s.p[k].pc])
 			}
 		}
 	}
+	kinds = append(kinds, s.judgeKept(fast)...)
 	for k := 0; k < c.N && s.g.lock == 0; k++ { // the index may err on one side only
 		if o := s.g.owner[k]; o > 0 && o < 16 && s.g.sLim[k] == 0 && s.p[o-1].child == 1 {
 			kinds = append(kinds, "INDEX: says free, and a job runs there")

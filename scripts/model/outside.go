@@ -68,6 +68,7 @@ func childSucc(s *S, p int, emit func(Trans)) {
 				if n.g.owner[i] == uint8(p+1) {
 					n.g.owner[i] = 0
 				}
+				n.g.shared[i] &^= 1 << p
 				emit(Trans{n, fmt.Sprintf("kernel: lock of slot %d (lease of %d) goes with its last close", i, p), true, false})
 			}
 		}
@@ -93,7 +94,7 @@ func (s *S) closeOne(p int, child bool, lab string, emit func(Trans)) {
 		if m.has&b == 0 && m.childHas&b == 0 {
 			n.fire(b)
 			l += " (last: event)"
-			if n.g.owner[i] == uint8(p+1) {
+			if n.g.owner[i] == uint8(p+1) || n.g.shared[i]&(1<<p) != 0 {
 				m.closing |= b
 			}
 		}
@@ -108,9 +109,15 @@ func envSucc(s *S, p int, emit func(Trans)) {
 		if p > 0 && s.p[p-1].pc == START && same(p, p-1) {
 			return
 		}
+		if c.adopter[p] && !s.kept() {
+			return
+		}
 		n := *s
 		n.p[p].pc = LOCK
 		n.p[p].mode = mNew
+		if c.adopter[p] {
+			n.p[p].mode = mAdopt
+		}
 		if c.isSet[p] {
 			n.p[p].mode = mSet
 		}
@@ -133,6 +140,11 @@ func envSucc(s *S, p int, emit func(Trans)) {
 			m.childHas = 0
 		}
 		emit(Trans{n, fmt.Sprintf("KILL P%d (at %s)", p, pcName[q.pc]), false, false})
+	}
+	if q.pc == KEEP && q.f&fStopped == 0 {
+		n := *s
+		n.p[p].pc, n.p[p].mode = LOCK, mBack
+		emit(Trans{n, fmt.Sprintf("P%d is to give its lease back", p), false, false})
 	}
 	if s.g.stops > 0 && q.f&fStopped == 0 {
 		n := *s

@@ -50,6 +50,10 @@ func (x *step) scan() {
 			m.pc = SANOTE
 		case mReturn:
 			m.pc = RTNOTE
+		case mBack:
+			m.pc = KCHECK
+		case mAdopt:
+			m.pc = AFIND
 		case mSet:
 			m.pc = SETWAKE
 			if mut("setwakelate") {
@@ -140,7 +144,7 @@ func (x *step) scan() {
 			x.emit(n, "slots checked, decides")
 			return
 		}
-		if g.owner[i] != 0 {
+		if n.locked(i) {
 			m.vi++
 			if q.mode == mTry {
 				if g.rec[i] == 0 {
@@ -161,7 +165,7 @@ func (x *step) scan() {
 		m.vi++
 		m.pc = CHECK
 		l := "free"
-		if s.orphan(g.rec[i]) {
+		if s.orphan(i) {
 			l = "orphan"
 			if q.mode == mTry {
 				m.inUse |= 1 << i

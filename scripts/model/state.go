@@ -50,11 +50,23 @@ const (
 	RTNOTE
 	SETWAKE
 	SETWRITE
+	KEEP   // the keeper of a lease
+	KCHECK // it is to give the lease back: is that adopted?
+	AFIND  // an adopter looks for the lease
+	ALOCK
+	AWRITE
+	AFORK
+	ARUN
+	AWAIT
+	ACLEAR
+	AUNLOCK
+	AWAKE
+	ACLOSE
 	DYING
 	GONE
 )
 
-var pcName = strings.Split("START LOCK NOTES TURN SCAN ANNOUNCE SWEEP SCANNED CHECK CHECKING DECIDE GRANT WLEASE REMOVE REMSAVE UNLINK TUNLOCK SAVE UNLOCK JSAVE JCREATE JTRYLOCK JFILL WAIT FORK EXECVE RUNWAIT RLMARK RLUNLOCK RLCLOSE RLWAKE RLHINT RLCHECK RLCHECKING SANOTE SAUNLOCK SASTOP RTLOCK RTNOTE SETWAKE SETWRITE DYING GONE", " ")
+var pcName = strings.Split("START LOCK NOTES TURN SCAN ANNOUNCE SWEEP SCANNED CHECK CHECKING DECIDE GRANT WLEASE REMOVE REMSAVE UNLINK TUNLOCK SAVE UNLOCK JSAVE JCREATE JTRYLOCK JFILL WAIT FORK EXECVE RUNWAIT RLMARK RLUNLOCK RLCLOSE RLWAKE RLHINT RLCHECK RLCHECKING SANOTE SAUNLOCK SASTOP RTLOCK RTNOTE SETWAKE SETWRITE KEEP KCHECK AFIND ALOCK AWRITE AFORK ARUN AWAIT ACLEAR AUNLOCK AWAKE ACLOSE DYING GONE", " ")
 
 const (
 	mNew = iota
@@ -65,9 +77,11 @@ const (
 	mAside
 	mReturn
 	mSet
+	mBack // a keeper gives its lease back
+	mAdopt
 )
 
-var modeName = []string{"new", "try", "join", "leave", "release", "aside", "return", "set"}
+var modeName = []string{"new", "try", "join", "leave", "release", "aside", "return", "set", "back", "adopt"}
 
 // flags
 const (
@@ -115,6 +129,9 @@ type G struct {
 	mLim                              [2]uint8
 	owner                             [2]uint8 // slot's flock: 0, p+1 hold, 16+p+1 check
 	rec                               [2]uint8 // 0 free, p+1
+	shared                            [2]uint8 // a bit for each process that has locked the slot for sharing
+	by                                [2]uint8 // the adopter in the record, p+1
+	byChild                           [2]uint8 // 1: its child is in the record
 	own                               uint8    // pool's own limit, 255 none
 	kills, stops, leaves, sets, slows uint8
 	stopDuring                        uint8
@@ -140,6 +157,8 @@ type Cfg struct {
 	daemon     [MP]bool
 	prio       [MP]int
 	isSet      [MP]bool // this process is `berth limit`
+	keeper     [MP]bool
+	adopter    [MP]bool
 	setTo      int
 	own0       int
 	kills      int

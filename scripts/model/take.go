@@ -29,6 +29,7 @@ func (x *step) take() {
 				if m.has&(1<<j) != 0 {
 					m.has &^= 1 << j
 					g.owner[j], g.rec[j] = 0, 0
+					g.shared[j] &^= 1 << p
 					g.mLim[j] = 0
 					n.fire(1 << j)
 				}
@@ -38,11 +39,11 @@ func (x *step) take() {
 			m.vi, m.pc = 0, CHECK
 			x.emit(n, fmt.Sprintf("grant: slot %d %s", i, l))
 		}
-		if g.owner[i] != 0 {
+		if n.locked(i) {
 			fail(noLimit, "is locked after all")
 			return
 		}
-		if s.orphan(g.rec[i]) {
+		if s.orphan(i) {
 			a := c.ask[g.rec[i]-1]
 			if a == 0 {
 				a = noLimit
@@ -51,6 +52,9 @@ func (x *step) take() {
 			return
 		}
 		g.owner[i] = uint8(p + 1)
+		if c.keeper[p] { // made a shared one at once: no other process tries the lock now
+			g.owner[i], g.shared[i] = 0, g.shared[i]|1<<p
+		}
 		m.has |= 1 << i
 		mk := c.ask[p]
 		if mk == 0 {
@@ -78,7 +82,7 @@ func (x *step) take() {
 	case WLEASE:
 		for j := 0; j < c.N; j++ {
 			if m.has&(1<<j) != 0 && g.rec[j] != uint8(p+1) {
-				g.rec[j] = uint8(p + 1)
+				g.rec[j], g.by[j], g.byChild[j] = uint8(p+1), 0, 0
 				x.emit(n, fmt.Sprintf("writes the lease into slot %d", j))
 				return
 			}
@@ -165,6 +169,18 @@ func (x *step) take() {
 			m.pc = GONE
 			if q.mode == mSet && mut("setwakelate") {
 				m.pc = SETWAKE
+			}
+			n.tidy(p)
+		case mBack:
+			m.pc = KEEP
+			if m.has == 0 {
+				m.pc = GONE
+				n.tidy(p)
+			}
+		case mAdopt:
+			m.pc = GONE
+			if q.f&fGot != 0 {
+				m.pc = AFORK
 			}
 			n.tidy(p)
 		case mAside:
@@ -258,5 +274,8 @@ func (n *S) granted(p int, s *S) {
 	m.pc = FORK
 	if c.exec[p] {
 		m.pc = EXECVE
+	}
+	if c.keeper[p] {
+		m.pc = KEEP
 	}
 }

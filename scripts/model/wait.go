@@ -68,7 +68,7 @@ func (x *step) wait() {
 		}
 		if !mut("nodraining") {
 			for i := 0; i < c.N; i++ {
-				if q.released&(1<<i) != 0 && g.owner[i] == 0 {
+				if q.released&(1<<i) != 0 && !n.locked(i) {
 					m.pc, m.mode = LOCK, mTry
 					x.emit(n, fmt.Sprintf("checks again: slot %d was being given back", i))
 					return
@@ -106,6 +106,10 @@ func followProcesses(s *S, p int) {
 		r := m.inUseRec[i] & 15
 		locked := m.inUseRec[i]&16 == 0
 		if r == 0 || locked && !s.ending(r) {
+			continue
+		}
+		if c.keeper[r-1] {
+			s.followKept(m, i, r, locked)
 			continue
 		}
 		o := &s.p[r-1]

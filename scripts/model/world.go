@@ -70,12 +70,32 @@ func (s *S) frozen(i int) bool {
 
 func (s *S) aliveBerth(i int) bool { return s.p[i].pc != GONE && s.p[i].pc != DYING }
 
-func (s *S) orphan(r uint8) bool { // recorded job r-1 lives, per /proc
+func (s *S) locked(i int) bool { return s.g.owner[i] != 0 || s.g.shared[i] != 0 }
+
+func (s *S) orphan(i int) bool { // the recorded job of slot i lives, per /proc
+	r := s.g.rec[i]
 	if r == 0 || mut("nochild") {
 		return false
 	}
-	ch := s.p[r-1].child
-	return ch == 1 || ch == 2
+	if c.keeper[r-1] {
+		by := s.g.by[i]
+		return by != 0 && s.g.byChild[i] != 0 && s.runs(int(by-1)) || s.started()
+	}
+	return s.runs(int(r - 1))
+}
+
+// runs: the child of p lives.
+func (s *S) runs(p int) bool { return s.p[p].child == 1 || s.p[p].child == 2 }
+
+// started: a process lives that was started under the kept lease, by its environment.
+func (s *S) started() bool {
+	for i := 0; i < c.P; i++ {
+		ch := s.p[i].child
+		if c.adopter[i] && s.p[i].f&fPre == 0 && ch != 0 && ch != 3 {
+			return true
+		}
+	}
+	return false
 }
 
 func smallest(own uint8, asks ...int) int {
@@ -141,7 +161,11 @@ func (s *S) tidy(p int) {
 	if keep&fFile == 0 {
 		keep &^= fNoted
 	}
-	*m = Proc{f: keep, pc: GONE, seq: m.seq, has: m.has, childHas: m.childHas, closing: m.closing, child: m.child}
+	slots := uint8(0) // under which its child runs
+	if c.adopter[p] && (m.child == 1 || m.child == 2) {
+		slots = m.it
+	}
+	*m = Proc{f: keep, it: slots, pc: GONE, seq: m.seq, has: m.has, childHas: m.childHas, closing: m.closing, child: m.child}
 	if keep&fFile == 0 {
 		m.seq = 0
 	}
@@ -158,7 +182,7 @@ func (s *S) closingNow() bool {
 
 func same(a, b int) bool {
 	return c.weight[a] == c.weight[b] && c.ask[a] == c.ask[b] && c.exec[a] == c.exec[b] && c.closer[a] == c.closer[b] &&
-		c.daemon[a] == c.daemon[b] && c.prio[a] == c.prio[b] && c.isSet[a] == c.isSet[b]
+		c.daemon[a] == c.daemon[b] && c.prio[a] == c.prio[b] && c.isSet[a] == c.isSet[b] && c.keeper[a] == c.keeper[b] && c.adopter[a] == c.adopter[b]
 }
 
 func anySet() bool {

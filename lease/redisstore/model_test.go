@@ -54,6 +54,7 @@ type both struct {
 	key              string
 	real, mem        lease.Place // nil: it came by TryAcquire
 	realHas, memHas  lease.Holding
+	realBy, memBy    lease.Holding // those of its adopter; nil: it has none
 	aside, kept      bool
 	realAsk, memAsk  lease.Clearance // what answers the last verdict, if that was gated
 	askable, granted bool            // granted: in the model, and not seen yet
@@ -79,7 +80,7 @@ func (m *model) step() {
 	pick(m, []func(){
 		m.try, m.try, m.try, m.try, m.join, m.join, m.join, m.join, m.join, m.join,
 		m.turn, m.turn, m.turn, m.turn, m.turn, m.turn, m.turn, m.release, m.release, m.release, m.release,
-		m.leave, m.leave, m.setAside, m.setAside, m.set, m.set, m.renew,
+		m.leave, m.leave, m.setAside, m.setAside, m.set, m.set, m.renew, m.adopt, m.adopt, func() { m.handBack() },
 	})()
 	m.compare()
 }
@@ -104,7 +105,7 @@ func (m *model) request() lease.Request {
 	m.made++
 	r := lease.Request{
 		ID: lease.NewID(m.pool), Pool: m.pool, Limit: pick(m, limits), Fallback: 2, Weight: 1 + m.dice.IntN(3)*m.dice.IntN(2),
-		Priority: pick(m, priorities), Key: pick(m, keys), Grace: time.Minute, TTL: time.Minute,
+		Priority: pick(m, priorities), Key: pick(m, keys), Grace: time.Minute, TTL: time.Minute, Kept: m.dice.IntN(2) == 0,
 	}
 	if m.dice.IntN(3) == 0 {
 		r.Conditions = m.conditions()

@@ -22,6 +22,10 @@ func (m *model) release() {
 
 func (m *model) giveBack(b *both, used bool) {
 	m.tell("release %s, used: %v", b.name, used)
+	if b.realBy != nil {
+		m.adopted(b, used)
+		return
+	}
 	if err := end(b.realHas, used)(m.Context()); err != nil {
 		m.Error(err)
 	}
@@ -120,7 +124,7 @@ func (m *model) renew() {
 // one limit.
 func (m *model) compare() {
 	a, b := m.look(m.real), m.look(m.mem)
-	if !maps.EqualFunc(a.slots, b.slots, slices.Equal) || !slices.Equal(a.line, b.line) || a.limit != b.limit {
+	if !maps.EqualFunc(a.slots, b.slots, slices.Equal) || !slices.Equal(a.line, b.line) || a.limit != b.limit || !maps.Equal(a.adopted, b.adopted) {
 		m.Errorf("%+v, the model has %+v", a, b)
 	}
 	if off := m.sums(); off != "" {
@@ -135,6 +139,8 @@ type seen struct {
 	slots map[string][]int
 	line  []string
 	limit int // -1: none
+	// adopted are the starts of the adopters, by the ids of their leases.
+	adopted map[string]uint64
 }
 
 func (m *model) look(s lease.Store) seen {
@@ -142,9 +148,12 @@ func (m *model) look(s lease.Store) seen {
 	if err != nil {
 		m.Fatal(err)
 	}
-	v := seen{slots: map[string][]int{}, limit: -1}
+	v := seen{slots: map[string][]int{}, limit: -1, adopted: map[string]uint64{}}
 	for _, h := range pools[0].Holders {
 		v.slots[h.Lease.ID] = h.Lease.Slots
+		if by := h.Lease.Adopter; by != nil {
+			v.adopted[h.Lease.ID] = by.Start
+		}
 	}
 	for _, w := range pools[0].Waiters {
 		v.line = append(v.line, w.Ticket.ID)
@@ -162,6 +171,9 @@ func (m *model) end() {
 			m.goAway(b)
 			m.compare()
 		}
+	}
+	for m.handBack() {
+		m.compare()
 	}
 	for len(m.held) > 0 {
 		if b := m.held[0]; b.realHas != nil {

@@ -98,22 +98,29 @@ func TestAnswerToAnAdopterIsLost(t *testing.T) {
 // The network delivers an Adopt after its caller has left. It adopts nothing.
 func TestLateAdopt(t *testing.T) {
 	t.Parallel()
-	for _, gone := range []engine.Fate{engine.Cut, engine.Swallow} {
+	for _, c := range []struct {
+		gone engine.Fate
+		call time.Duration
+		end  func(ctx context.Context) (context.Context, context.CancelFunc)
+	}{
+		{engine.Cut, deadline, context.WithCancel},
+		{engine.Swallow, 200 * time.Millisecond, context.WithCancel},
+		{engine.Swallow, 200 * time.Millisecond, func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 300*time.Millisecond)
+		}},
+	} {
 		server := known(t)
 		p, direct := engine.NewProxy(t, server.Addr), open(t, server, "")
-		timings := redisstore.Timings{Call: deadline}
-		if gone == engine.Swallow {
-			timings.Call = 200 * time.Millisecond
-		}
-		s := openAt(t, p.Addr, nil, timings)
+		s := openAt(t, p.Addr, nil, redisstore.Timings{Call: c.call, Undo: deadline})
 		h := try(t, direct, kept(1, longTTL))
 		release(t, adopt(t, s, h, 1))
-		ctx, cancel := context.WithCancel(t.Context())
-		p.HoldBack("evalsha", gone)
+		ctx, cancel := c.end(t.Context())
+		p.HoldBack("evalsha", c.gone)
 		time.AfterFunc(400*time.Millisecond, func() { p.LetThrough(); cancel() }) // what undoes it gets through
 		if a, err := s.Adopt(ctx, h.Lease().ID, runner(2)); a != nil || err == nil {
 			t.Fatalf("%v, %v; want no answer", a, err)
 		}
+		p.KeepFirst() // what undoes it is lost, if it was held back as well
 		p.Deliver(t, quit)
 		if in := renew(t, h); in.Adopter != nil {
 			t.Errorf("%+v; want no adopter", in)
@@ -403,6 +410,41 @@ func TestNamesOfAnUnseenGrant(t *testing.T) {
 		t.Errorf("after the server forgot them: names %q, want %q", got, want)
 	}
 	release(t, h)
+}
+
+// A lease that has ended leaves nothing of itself beside another one.
+func TestEndedLeaseLeavesNothing(t *testing.T) {
+	t.Parallel()
+	server := known(t)
+	s := open(t, server, "")
+	if err := s.Set(within(t), "p", func(own lease.Settings, err error) (lease.Settings, error) {
+		two := 2
+		own.Limit, own.Names = &two, []string{"x", "y"}
+		return own, err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	stays := try(t, s, job(0, longTTL))
+	before := command(t, server, "HLEN", "{berth}:data:p")
+	h := try(t, s, kept(0, longTTL))
+	for _, m := range []lease.Message{{Kind: lease.MessageKeepalive, Note: "half"}, {Kind: lease.MessageStop}, {Kind: lease.MessageRelease}} {
+		if _, err := s.Tell(within(t), h.Lease().ID, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := adopt(t, s, h, 1)
+	if err := a.Running(within(t), lease.Process{PID: 7}); err != nil {
+		t.Fatal(err)
+	}
+	renew(t, a)
+	command(t, server, "HSET", "{berth}:held:p", h.Lease().ID, "1 1 1 1 0 1 2 1 1") // long dead
+	command(t, server, "ZADD", "{berth}:due:p", 1, h.Lease().ID)
+	renew(t, stays)
+	release(t, try(t, s, job(0, longTTL)))
+	if got := command(t, server, "HLEN", "{berth}:data:p"); got != before {
+		t.Errorf("%v; want %v fields, those of the other", command(t, server, "HGETALL", "{berth}:data:p"), before)
+	}
+	release(t, stays)
 }
 
 // Steps of an older berth drop a lease, and leave what they do not know. It goes with the last

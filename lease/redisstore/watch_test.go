@@ -23,7 +23,10 @@ func watch(t *testing.T, s lease.Store, pools ...string) (sees func(used int)) {
 		t.Helper()
 		for {
 			select {
-			case <-changed:
+			case _, open := <-changed:
+				if !open {
+					t.Fatalf("the watch has ended before it told that %d slots are in use", used)
+				}
 				if p, err := s.List(within(t), "p"); err == nil && p[0].Used == used {
 					return
 				}
@@ -65,7 +68,12 @@ func TestWatchConnectsAgain(t *testing.T) {
 				sees := watch(t, s, pools...)
 				h := try(t, direct, job(2, longTTL))
 				sees(1)
+				subscribed := func() int { return callsOf(t, server, "subscribe") + callsOf(t, server, "psubscribe") }
+				before := subscribed()
 				c.fail(t, server, p)
+				if name == "HalfOpen" {
+					eventually(t, "it has subscribed again", func() bool { return subscribed() > before })
+				}
 				if name == "Restarted" {
 					h = try(t, direct, job(2, longTTL))
 					sees(1)
@@ -160,7 +168,8 @@ func TestWatchEnds(t *testing.T) {
 	t.Parallel()
 	server := known(t)
 	s := openAt(t, server.Addr, nil, redisstore.Timings{Watch: never})
-	ctx, cancel := context.WithCancel(within(t))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	changed, err := s.Watch(ctx, "p")
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,7 @@ func noHelp(word string, commands []string) error {
 
 // topicOf is the topic that tells of something.
 var topicOf = map[string]string{
+	"pools": "several", "together": "several", "deadlock": "several",
 	"cron": "recipes", "crontab": "recipes", "ci": "recipes", "gpu": "recipes", "make": "recipes", "drain": "recipes",
 	"redis": "stores", "etcd": "stores", "remote": "stores",
 	"env": "scripting", "environment": "scripting", "exit-codes": "scripting", "exit": "scripting", "messages": "scripting",

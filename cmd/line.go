@@ -28,10 +28,11 @@ type claim struct {
 	signals *tty.Signals
 	// becomes: this process will be the command (--exec). Signals are then caught only for
 	// the time of a wait.
-	becomes bool
-	joined  func(lease.Ticket) // is told of each place in a line; nil: nobody is
-	store   *open.Store
-	outer   *lease.Lease // of the job in whose slots this runs; nil: it has its own, or none
+	becomes  bool
+	catching bool
+	joined   func(lease.Ticket) // is told of each place in a line; nil: nobody is
+	store    *open.Store
+	outer    map[string]*lease.Lease // by pool: those of jobs around this one that are reused
 }
 
 func newClaim(l *words.Line) *claim {
@@ -58,11 +59,19 @@ func (c *claim) open(ctx context.Context) error {
 
 // introduce says in the requests who we are and what is to run, and begins to catch signals.
 func (c *claim) introduce(command []string) {
+	shown, inside := words.ShownCommand(command), job.EnvLeases()
+	var ids []string
 	for i := range c.Requests {
 		q := &c.Requests[i]
 		q.ID = lease.NewID(q.Pool)
 		q.Owner, q.UID = lease.Process(c.store.Self), os.Getuid()
-		q.Command = words.ShownCommand(command)
+		q.Command, q.Inside = shown, inside
+		ids = append(ids, q.ID)
+	}
+	if len(ids) > 1 {
+		for i := range c.Requests {
+			c.Requests[i].Together = ids
+		}
 	}
 	if c.becomes {
 		c.mark()
@@ -75,19 +84,30 @@ func (c *claim) introduce(command []string) {
 // process. While gates are checked, or the pool is read for the job around this one, it can
 // be suspended before there is a command, so CONT, which cancels that, is caught first.
 func (c *claim) catch() {
+	if c.catching {
+		return
+	}
+	c.catching = true
 	var first []os.Signal
-	if c.First().Gates != "" || os.Getenv("BERTH_LEASE") != "" {
+	if len(c.Requests) > 1 || c.First().Gates != "" || os.Getenv("BERTH_LEASE") != "" {
 		first = []os.Signal{tty.CONT}
 	}
 	c.signals.Start(first, tty.BeforeStart, c.mark)
 }
 
 // mark shows 'berth stop' which job this is. Without the mark a request to stop takes longer.
-func (c *claim) mark() { _ = procwatch.Mark(job.Mark(c.First().ID)) }
+func (c *claim) mark() {
+	for i := range c.Requests {
+		_ = procwatch.Mark(job.Mark(c.Requests[i].ID))
+	}
+}
 
-// take gets the slots. No session and no error: there are no slots of its own, because this
-// runs inside another job of its pool.
+// take gets the slots, with a session for each pool in the order in which they were typed. It
+// has none of a pool when this runs inside another job of that pool, in whose slot it is.
 func (c *claim) take(ctx context.Context) (limiter.Sessions, error) {
+	if len(c.Requests) > 1 {
+		return c.takeSeveral(ctx)
+	}
 	q := *c.First()
 	asker := newAsker(c.store, q, c.say)
 	w := c.waiter(q, asker)
@@ -97,7 +117,7 @@ func (c *claim) take(ctx context.Context) (limiter.Sessions, error) {
 		}
 	}
 	if os.Getenv("BERTH_LEASE") != "" || c.Nested != "reuse" || c.Supersede || q.Key != "" {
-		if inside, err := c.inside(ctx, w); inside || err != nil {
+		if inside, err := c.isInside(ctx, w); inside || err != nil {
 			return nil, err
 		}
 	} else {
@@ -160,19 +180,24 @@ var errInside = errors.New("inside a job of the pool")
 // show in our environment. It costs a read of the pool, so a command that finds a free slot
 // takes that.
 func (c *claim) insideIfBusy(ctx context.Context, w *wait.Waiter) error {
-	inside, err := c.inside(ctx, w)
+	inside, err := c.isInside(ctx, w)
 	if inside && err == nil {
 		return errInside
 	}
 	return err
 }
 
-// inside reports whether this runs in the slot of a job of the pool around it.
-func (c *claim) inside(ctx context.Context, w *wait.Waiter) (bool, error) {
+// isInside reports whether this runs in the slot of a job of the pool around it.
+func (c *claim) isInside(ctx context.Context, w *wait.Waiter) (bool, error) {
 	pool, err := w.Pool(ctx)
 	if err != nil {
 		return false, err
 	}
+	return c.inside(w, pool)
+}
+
+// inside is isInside for a pool that was read.
+func (c *claim) inside(w *wait.Waiter, pool lease.Pool) (bool, error) {
 	outer, err := job.Outer(pool, c.store.Self, c.store.Inherits)
 	if outer == nil || err != nil {
 		return false, err
@@ -181,8 +206,11 @@ func (c *claim) inside(ctx context.Context, w *wait.Waiter) (bool, error) {
 	if outer == nil || err != nil {
 		return false, err
 	}
-	c.outer = outer
 	c.say.verbosef("inside job %s: running in its slot %d", outer.ID, outer.Slots[0])
+	if c.outer == nil {
+		c.outer = map[string]*lease.Lease{}
+	}
+	c.outer[w.Request.Pool] = outer
 	return true, nil
 }
 

@@ -93,13 +93,13 @@ func (r *runner) start(ctx context.Context, s limiter.Sessions) (int, error) {
 	if r.spec.Exec {
 		m.limit() // nothing is left to say it afterwards
 		r.say.out.flush(beforeStart)
-		return 0, job.Become(ctx, s, r.spec.Argv, r.environ(m.leases), in)
+		return 0, job.Become(ctx, s, r.spec.Argv, r.environ(s), in)
 	}
 	r.say.out.flush(beforeStart)
 	if err := r.detaching.leaveWith(ctx, s); err != nil {
 		return 0, err
 	}
-	result, err := job.Run(ctx, s, r.jobSpec(m.leases), in, m.sink)
+	result, err := job.Run(ctx, s, r.jobSpec(s), in, m.sink)
 	if err != nil {
 		return 0, err
 	}
@@ -107,20 +107,21 @@ func (r *runner) start(ctx context.Context, s limiter.Sessions) (int, error) {
 	return codeOfJob(result)
 }
 
-func (r *runner) jobSpec(leases []lease.Lease) job.Spec {
+func (r *runner) jobSpec(s limiter.Sessions) job.Spec {
 	return job.Spec{
-		Argv: r.spec.Argv, Env: r.environ(leases),
+		Argv: r.spec.Argv, Env: r.environ(s),
 		Timeout: r.spec.Timeout, IdleTimeout: r.spec.IdleTimeout, Signal: r.spec.Signal, KillAfter: r.spec.KillAfter,
 		HoldTree: r.spec.Hold == "tree", EndLeftovers: r.spec.Leftovers == "kill", NameLeftovers: !r.spec.Quiet,
 		RunOnWhenLost: r.spec.OnLost == "warn",
 	}
 }
 
-func (r *runner) environ(leases []lease.Lease) []string {
-	if r.outer != nil && r.outer.Kept { // its process does not show it in its environment
-		leases = []lease.Lease{*r.outer}
+func (r *runner) environ(s limiter.Sessions) []string {
+	leases := r.leases(s)
+	told := job.Told{
+		Store: r.store.Where, StoreOwner: r.store.Owner, Job: r.First().Job, Labels: r.First().Labels,
+		SlotEnv: r.spec.SlotEnv, Outer: r.outer[r.First().Pool],
 	}
-	told := job.Told{Store: r.store.Where, StoreOwner: r.store.Owner, Job: r.First().Job, Labels: r.First().Labels, SlotEnv: r.spec.SlotEnv, Outer: r.outer}
 	if r.spec.Timeout > 0 {
 		told.Deadline = time.Now().Add(r.spec.Timeout)
 	}

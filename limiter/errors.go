@@ -29,6 +29,11 @@ func (e *BusyError) Error() string {
 
 func (e *BusyError) Unwrap() error { return e.Err }
 
+// Possible is *TooHeavyError if r can never start in a pool with these settings.
+func Possible(r lease.Request, own lease.Settings) error {
+	return refuse(r, lease.Decide(lease.PoolState{Own: own}, r, lease.Clearance{}))
+}
+
 // refuse returns an error for a verdict that no wait will change.
 func refuse(r lease.Request, v lease.Verdict) error {
 	if v.Reason == lease.TooHeavy {

@@ -3,13 +3,22 @@ package limiter
 import (
 	"context"
 	"errors"
+	"time"
 
 	"berth/lease"
 )
 
-// Keep is Bind for a kept lease, under which this process runs nothing itself: see
-// lease.Store's Adopt.
-func (s *Session) Keep() { s.startRenewing() }
+// Keep is Bind without a process: for a kept lease, under which this process runs nothing
+// itself (see lease.Store's Adopt), and for one whose job waits for slots of other pools. A
+// request without a Heartbeat gets one: its owner has to hear that it was told to stop.
+func (s *Session) Keep() {
+	if s.times.every == 0 {
+		s.times.every = keepEvery
+	}
+	s.startRenewing()
+}
+
+const keepEvery = 5 * time.Second
 
 // TryClose is Close, unless another process has adopted the lease: the error is
 // *lease.AdoptedError then, and the session goes on.

@@ -11,7 +11,7 @@ import (
 	"berth/lease/clock"
 )
 
-// Session is a lease of ours that keeps itself. From Bind to Close it is renewed in the
+// Session is a lease of ours that keeps itself. From Keep or Bind to Close it is renewed in the
 // background, and Events tells what the renewals learn.
 //
 // A lease that ends by a clock is given up early enough that its job can be ended before
@@ -19,7 +19,7 @@ import (
 // session of any other lease has no goroutine: between two heartbeats it is a timer and
 // nothing else, for most jobs end before the first.
 //
-// Lease may be called by any goroutine, and Renew once Bind has returned; the other methods
+// Lease may be called by any goroutine, and Renew once Keep or Bind has returned; the other methods
 // are for one goroutine at a time.
 type Session struct {
 	h     lease.Holding
@@ -31,7 +31,7 @@ type Session struct {
 	end     context.CancelFunc
 	stopped sync.Once
 	busy    chan struct{} // full during a Renew, and for good after Close
-	timer   *time.Timer   // fires at the next heartbeat; nil before Bind
+	timer   *time.Timer   // fires at the next heartbeat; nil before Keep and Bind
 
 	mu      sync.Mutex
 	box     *outbox // for the events
@@ -92,7 +92,7 @@ func (s *Session) Bind(ctx context.Context, p lease.Process) error {
 	return err
 }
 
-// Events delivers what renewals learn, beginning with Bind. An event that was not
+// Events delivers what renewals learn, beginning with Keep or Bind. An event that was not
 // received in time is replaced by the next one, which takes over its Stop and says that
 // the lease is lost, or ours again, if the receiver does not know that yet.
 func (s *Session) Events() <-chan Event {
@@ -116,7 +116,7 @@ func (s *Session) use(box *outbox) {
 	}
 }
 
-// Renew renews a bound lease without waiting for the next heartbeat. A heartbeat that is
+// Renew renews a lease that is kept or bound, without waiting for the next heartbeat. A heartbeat that is
 // being written may have read the lease already, so another one follows it.
 func (s *Session) Renew() {
 	if s.timer == nil {
@@ -235,7 +235,7 @@ func (s *Session) tell(in lease.Inbox, err error) {
 }
 
 func (s *Session) startRenewing() {
-	if s.times.every == 0 {
+	if s.times.every == 0 || s.timer != nil {
 		return
 	}
 	s.busy <- struct{}{} // the first heartbeat needs s.timer

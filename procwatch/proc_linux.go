@@ -126,11 +126,12 @@ func scan() ([]proc, error) {
 	return table, nil
 }
 
-// StartedWith finds a living process that was started with entry ("NAME=value") in its
-// environment, as far as we may read that. Of several it returns one of the oldest, so
-// that the others are likely to be its descendants. It reads the whole process table.
-// What a process changes in its environment after the start does not show.
-func StartedWith(entry string) (oldest ID, ok bool) {
+// StartedWith finds a living process whose environment at the start is accepted by is, which
+// gets the entries ("NAME=value") that begin with prefix, as far as we may read them. Of several
+// it returns one of the oldest, so that the others are likely to be its descendants. It reads
+// the whole process table. What a process changes in its environment after the start does not
+// show.
+func StartedWith(prefix string, is func(env []string) bool) (oldest ID, ok bool) {
 	names, err := os.ReadDir("/proc")
 	if err != nil {
 		return ID{}, false
@@ -141,7 +142,7 @@ func StartedWith(entry string) (oldest ID, ok bool) {
 		}
 		// A zombie's is empty.
 		pid, _ := strconv.Atoi(n.Name())
-		if !(ID{PID: pid}).StartedWith(entry) {
+		if !(ID{PID: pid}).StartedWith(prefix, is) {
 			continue
 		}
 		if id, err := Identify(pid); err == nil && (!ok || id.Start < oldest.Start) {
@@ -151,10 +152,10 @@ func StartedWith(entry string) (oldest ID, ok bool) {
 	return oldest, ok
 }
 
-// StartedWith reports whether this process was started with entry ("NAME=value")
-// in its environment, as far as we may read that.
-func (id ID) StartedWith(entry string) bool {
-	return slices.Contains(environ(id.PID, entry), entry)
+// StartedWith reports whether the environment of this process at its start is accepted by is,
+// which gets the entries ("NAME=value") that begin with prefix, as far as we may read them.
+func (id ID) StartedWith(prefix string, is func(env []string) bool) bool {
+	return is(environ(id.PID, prefix))
 }
 
 // StartedBy lists the living processes whose real user is uid and whose environment at

@@ -92,10 +92,10 @@ func (p proc) anon() uint64 {
 }
 
 // StartedWith finds none here: the environments of other processes cannot be read.
-func StartedWith(string) (ID, bool) { return ID{}, false }
+func StartedWith(string, func([]string) bool) (ID, bool) { return ID{}, false }
 
 // StartedWith is false here.
-func (ID) StartedWith(string) bool { return false }
+func (ID) StartedWith(string, func([]string) bool) bool { return false }
 
 // StartedBy fails here.
 func StartedBy(int, string, func([]string) bool) ([]ID, error) {

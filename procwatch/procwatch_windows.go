@@ -29,7 +29,7 @@ func (id ID) State() State { return Unknown }
 func Ancestors() ([]ID, error) { return nil, unsupported("list ancestors") }
 
 // StartedWith is false on Windows.
-func (ID) StartedWith(string) bool { return false }
+func (ID) StartedWith(string, func([]string) bool) bool { return false }
 
 // TreeUsage is not supported on Windows.
 func TreeUsage(...ID) (map[ID]Usage, error) { return nil, unsupported("measure processes") }

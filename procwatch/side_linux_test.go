@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -125,7 +126,7 @@ func TestSideEnds(t *testing.T) {
 			if got != c.want || !errors.Is(err, c.err) {
 				t.Errorf("got %+v, %v; want %+v, %v", got, err, c.want, c.err)
 			}
-			if id, is := procwatch.StartedWith(sideMark); is {
+			if id, is := procwatch.StartedWith(sideMark, func(env []string) bool { return slices.Contains(env, sideMark) }); is {
 				t.Errorf("pid %d is left", id.PID)
 			}
 		})

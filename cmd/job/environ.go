@@ -28,6 +28,10 @@ func Environ(callers []string, leases []lease.Lease, t Told) []string {
 	told := map[string]string{}
 	if len(leases) > 0 {
 		l := leases[0]
+		ids := make([]string, len(leases))
+		for i := range leases {
+			ids[i] = leases[i].ID
+		}
 		told["BERTH_POOL"] = l.Pool
 		told["BERTH_SLOT"] = strconv.Itoa(l.Slots[0])
 		told["BERTH_SLOTS"] = numbers(l.Slots)
@@ -37,6 +41,7 @@ func Environ(callers []string, leases []lease.Lease, t Told) []string {
 		}
 		told["BERTH_LIMIT"] = strconv.Itoa(l.InForce)
 		told["BERTH_LEASE"] = l.ID
+		told["BERTH_LEASES"] = strings.Join(ids, " ")
 		told["BERTH_TOKEN"] = strconv.FormatUint(l.Token, 10)
 		told["BERTH_STORE"] = t.Store
 		if t.StoreOwner != "" {
@@ -96,7 +101,7 @@ func numbers(slots []int) string {
 // which is not the command's.
 func ofOuterLease(k string) bool {
 	switch k {
-	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_SLOT_NAME", "BERTH_SLOT_NAMES", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_TOKEN", "BERTH_JOB", "BERTH_DEADLINE":
+	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_SLOT_NAME", "BERTH_SLOT_NAMES", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_LEASES", "BERTH_TOKEN", "BERTH_JOB", "BERTH_DEADLINE":
 		return true
 	}
 	return strings.HasPrefix(k, "BERTH_LABEL_")

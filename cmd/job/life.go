@@ -34,6 +34,8 @@ type life struct {
 	exitedAt time.Time     // when the command exited
 	busyAt   clock.Instant // the start or the last keepalive, on the store's clock
 	keptAt   clock.Instant // the start or the last keepalive that was reported
+	leases   int           // that the job has
+	heard    []string      // of several leases: those that were renewed since the idle time was over
 }
 
 // started: the command runs.
@@ -112,17 +114,6 @@ func (l life) timedOut(e event) (life, []effect) {
 	return l.end(e.at, &TimeLimitError{TimeoutFlag, l.Timeout, l.Signal, l.KillAfter}, l.KillAfter)
 }
 
-// idleOver: the idle time is over, unless the job has called 'berth keepalive': the next
-// renewal tells.
-func (l life) idleOver(event) (life, []effect) {
-	switch l.state {
-	case starting, done:
-		return l, nil
-	default:
-		return l, []effect{{do: renew}}
-	}
-}
-
 // renewed: a heartbeat was written, or was not (with an error).
 func (l life) renewed(e event) (life, []effect) {
 	switch l.state {
@@ -143,21 +134,6 @@ func (l life) renewed(e event) (life, []effect) {
 	}
 	l, more := check(l, e)
 	return l, append(effects, more...)
-}
-
-func (l life) checkIdle(e event) (life, []effect) {
-	if l.IdleTimeout == 0 {
-		return l, nil
-	}
-	l.busyAt = max(l.busyAt, e.keepalive)
-	switch left := l.busyAt.Add(l.IdleTimeout).Sub(e.clock); {
-	case left > 0:
-		return l, []effect{fireIn(idleTimer, left)}
-	case e.err != nil: // the job may have been busy, and the store could not tell
-		return l, []effect{fireIn(idleTimer, time.Second)}
-	default:
-		return l.end(e.at, &TimeLimitError{IdleTimeoutFlag, l.IdleTimeout, l.Signal, l.KillAfter}, l.KillAfter)
-	}
 }
 
 // lost: the lease is lost, or it is given up while there is time to end the job before

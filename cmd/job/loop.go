@@ -85,7 +85,7 @@ type loop struct {
 
 func newLoop(ctx context.Context, s limiter.Sessions, spec Spec, in Inputs, sinks []Sink) *loop {
 	l := &loop{ctx: ctx, sessions: s, fromSessions: s.Events(), in: in, sinks: sinks}
-	l.machine.life.Spec = &spec
+	l.machine.life.Spec, l.machine.life.leases = &spec, len(s)
 	l.tree = make(chan error, 2) // at most one End and one WaitTree
 	l.leftovers = make(chan []string, 1)
 	l.left, l.gone = in.Left, in.Gone

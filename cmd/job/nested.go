@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"berth/cmd/text"
 	"berth/lease"
@@ -47,7 +46,7 @@ func Around(pool lease.Pool, self procwatch.ID, inherits func(*lease.Lease) bool
 		return nil, err
 	}
 	above = append(above, self)
-	ids = append(strings.Split(os.Getenv("BERTH_LEASES"), ","), os.Getenv("BERTH_LEASE"))
+	ids = EnvLeases()
 	for _, h := range pool.Holders {
 		if isAround(h.Lease, above) || inherits(h.Lease) {
 			ids = append(ids, h.Lease.ID)
@@ -107,8 +106,12 @@ func isKeptFor(l *lease.Lease, above []procwatch.ID) bool {
 // startedIn reports whether one of these was started with the lease in its environment.
 // Ours may name a job of another pool inside that one.
 func startedIn(l *lease.Lease, above []procwatch.ID) bool {
-	return os.Getenv("BERTH_LEASE") == l.ID || slices.ContainsFunc(above, func(a procwatch.ID) bool { return a.StartedWith("BERTH_LEASE=" + l.ID) })
+	is := func(env []string) bool { return lease.InEnv(env, l.ID) }
+	return slices.Contains(EnvLeases(), l.ID) || slices.ContainsFunc(above, func(a procwatch.ID) bool { return a.StartedWith(lease.EnvPrefix, is) })
 }
+
+// EnvLeases are the leases of the innermost job around this process, by its environment.
+func EnvLeases() []string { return lease.EnvIDs(os.Getenv("BERTH_LEASE"), os.Getenv("BERTH_LEASES")) }
 
 // Nest decides what a request does inside the job outer of its own pool, by the words of
 // --nested: it runs in that job's slot (which is returned), takes one of its own (nil), or

@@ -61,7 +61,7 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 		Frozen: func(p lease.Process) bool { return lives(p, true) },
 		Ending: func(p lease.Process) bool { return procwatch.ID(p).Ending() },
 		Started: func(id string) *lease.Process {
-			p, ok := procwatch.StartedWith("BERTH_LEASE=" + id)
+			p, ok := procwatch.StartedWith(lease.EnvPrefix, func(env []string) bool { return lease.InEnv(env, id) })
 			if !ok {
 				return nil
 			}

@@ -158,15 +158,18 @@ func follow(st Store, c *ending, e *lease.Entry, stop lease.Stop) (over bool, er
 		c.rouse(st.Mark(c.id), e.Ticket.Owner, nil)
 	case late:
 		return true, fmt.Errorf("job %s still holds slot %s of pool %s: something out of reach, or something it left behind, has the lock", c.id, text.SlotList(e.Lease.Slots), e.Lease.Pool)
-	case (e.Lease.State == lease.Orphaned || e.Lease.Heartbeat == 0) && !st.Remote:
-		// The berth is gone, or it has become the command (--exec). On a server the lease
-		// expires instead.
+	case (e.Lease.State == lease.Orphaned || hasBecome(e.Lease)) && !st.Remote:
+		// On a server the lease expires instead.
 		return endOrphan(st, c, e.Lease, stop)
-	case e.Lease.Heartbeat > 0:
+	case e.Lease.State != lease.Orphaned:
 		c.rouse(st.Mark(c.id), e.Lease.Owner, e.Lease.Adopter)
 	}
 	return false, nil
 }
+
+// hasBecome reports whether the berth of a job has become its command (--exec). Before that it
+// can be told to stop: it may still wait for the slots of other pools.
+func hasBecome(l *lease.Lease) bool { return l.Heartbeat == 0 && l.State != lease.Reserved }
 
 // stuck names the processes that KILL does not end. A process that waits in the kernel for a
 // disk or a server (state D) dies only when that answers.
@@ -199,9 +202,9 @@ func (c *ending) rouse(mark string, owner lease.Process, adopter *lease.Process)
 }
 
 // endOrphan ends the processes of an orphaned job that show that they belong to it: they, or
-// an ancestor of theirs, were started with its BERTH_LEASE, in this store, by the user of the
-// job. No user can put that into the environment of another user's process. The shell that an
-// acquired lease was for goes on, even if it was started again with the lease.
+// an ancestor of theirs, were started with its id in BERTH_LEASE or BERTH_LEASES, in this store,
+// by the user of the job. No user can put that into the environment of another user's process.
+// The shell that an acquired lease was for goes on, even if it was started again with the lease.
 func endOrphan(st Store, c *ending, l *lease.Lease, stop lease.Stop) (over bool, err error) {
 	shown, err := procwatch.StartedBy(l.UID, "BERTH_", isOfJob(st, l.ID))
 	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool {
@@ -226,7 +229,7 @@ func isHere(p lease.Process) bool {
 
 func isOfJob(st Store, id string) func(env []string) bool {
 	return func(env []string) bool {
-		return slices.Contains(env, "BERTH_LEASE="+id) && slices.ContainsFunc(env, func(e string) bool {
+		return lease.InEnv(env, id) && slices.ContainsFunc(env, func(e string) bool {
 			where, ok := strings.CutPrefix(e, "BERTH_STORE=")
 			return ok && (where == st.Where || sameDir(where, st.Where))
 		})

@@ -125,6 +125,14 @@ func holderFacts(h *Holder) []string {
 	if h.HeartbeatAge != nil {
 		d = append(d, "heartbeat "+text.Duration(seconds(*h.HeartbeatAge))+" ago")
 	}
+	for _, id := range h.Together {
+		if id != h.Lease {
+			d = append(d, "with "+text.OneLine(id))
+		}
+	}
+	if h.waits != "" {
+		d = append(d, "waits for "+text.OneLine(h.waits))
+	}
 	d = append(d, limitFacts(h)...)
 	if h.dir != "" {
 		d = append(d, "dir "+text.OneLine(h.dir))
@@ -159,6 +167,9 @@ func limitFacts(h *Holder) (d []string) {
 
 func waiterFacts(t *Waiter) []string {
 	d := []string{text.OneLine(t.Lease), "pid " + strconv.Itoa(t.PID), text.OneLine(t.User + "@" + t.Host), text.OneLine(t.For)}
+	for _, id := range t.Holds {
+		d = append(d, "holds "+text.OneLine(id))
+	}
 	if t.Weight > 1 {
 		d = append(d, fmt.Sprintf("weight %d", t.Weight))
 	}

@@ -64,9 +64,11 @@ type Holder struct {
 	Priority     int               `json:"priority"`
 	Limit        *int              `json:"asks_for_limit"`
 	Need         *lease.Need       `json:"need"`
+	Together     []string          `json:"together"` // the leases of its job, of a pool each; null: only this one
 	Note         string            `json:"note,omitempty"`
 
-	dir string // where it runs, as far as that is seen from here
+	dir   string // where it runs, as far as that is seen from here
+	waits string // the id of what its job still waits for, as far as that was listed
 }
 
 type Waiter struct {
@@ -85,6 +87,7 @@ type Waiter struct {
 	Labels   map[string]string `json:"labels"`
 	Limit    *int              `json:"asks_for_limit"`
 	Gates    []string          `json:"gates"` // of its own, as flags
+	Holds    []string          `json:"holds"` // the leases that its job has already; null: none
 
 	reason lease.Reason
 }
@@ -110,17 +113,31 @@ type Sources struct {
 // viewer turns what a store tells into what is shown.
 type viewer struct {
 	Sources
-	users map[int]string // by uid; a look-up may ask a server
+	users map[int]string    // by uid; a look-up may ask a server
+	waits map[string]string // the id of the ticket that the job of a lease waits with, by the lease's id
 }
 
 // Pools are the pools as they are shown.
 func Pools(pools []lease.Pool, s Sources) []Pool {
-	v := &viewer{Sources: s, users: map[int]string{}}
+	v := &viewer{Sources: s, users: map[int]string{}, waits: waitsOf(pools)}
 	out := []Pool{}
 	for _, p := range pools {
 		out = append(out, v.pool(p))
 	}
 	return out
+}
+
+// waitsOf finds the jobs that hold slots of one pool and wait for those of another.
+func waitsOf(pools []lease.Pool) map[string]string {
+	waits := map[string]string{}
+	for _, p := range pools {
+		for _, e := range p.Waiters {
+			for _, id := range e.Ticket.Before() {
+				waits[id] = e.Ticket.ID
+			}
+		}
+	}
+	return waits
 }
 
 func (v *viewer) pool(p lease.Pool) Pool {
@@ -141,7 +158,7 @@ func (v *viewer) pool(p lease.Pool) Pool {
 		w := Waiter{
 			Lease: t.ID, Weight: t.Weight, Priority: t.Priority, Command: t.Command, PID: t.Owner.PID,
 			User: v.user(t.UID), Host: t.Owner.Host, Since: t.Since, Waited: max(0, time.Since(t.Since).Seconds()),
-			Job: orNull(t.Job), Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: v.Flags(t.Conditions), For: e.Note,
+			Job: orNull(t.Job), Labels: orEmpty(t.Labels), Limit: orNull(t.Limit), Gates: v.Flags(t.Conditions), For: e.Note, Holds: t.Before(),
 		}
 		if !e.Aside {
 			why := verdict(&p, t.Request, place, v.Now)
@@ -159,6 +176,7 @@ func (v *viewer) holder(e lease.Entry) Holder {
 		Lease: l.ID, Slots: l.Slots, SlotNames: l.SlotNames, State: l.State, Command: l.Command, PID: l.Owner.PID,
 		User: v.user(l.UID), Host: l.Owner.Host,
 		Job: orNull(l.Job), Labels: orEmpty(l.Labels), Token: l.Token, Weight: l.Weight, Priority: l.Priority, Limit: orNull(l.RequestedLimit), Note: e.Note,
+		Together: l.Together, waits: v.waits[l.ID],
 	}
 	if l.Need != (lease.Need{}) {
 		j.Need = &l.Need

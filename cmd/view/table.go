@@ -224,6 +224,9 @@ func holderRow(h *Holder) *row {
 	if h.Note != "" {
 		notes = append(notes, "["+text.OneLine(h.Note)+"]")
 	}
+	if h.waits != "" {
+		notes = append(notes, "[waits for "+text.OneLine(h.waits)+"]")
+	}
 	r.note = strings.Join(notes, gap)
 	return r
 }
@@ -254,6 +257,9 @@ func waiterRow(w *Waiter) *row {
 		place: fmt.Sprintf("wait %d", w.Place), state: "waiting", time: text.Duration(seconds(w.Waited)),
 		user: text.OneLine(w.User), host: text.OneLine(w.Host), pid: strconv.Itoa(w.PID), lease: text.OneLine(w.Lease),
 		labels: strings.Join(names(w.Job, w.Labels), " "), command: text.CommandLine(w.Command),
+	}
+	if len(w.Holds) > 0 {
+		r.note = "[holds " + text.OneLine(strings.Join(w.Holds, " ")) + "]"
 	}
 	if w.Place == 0 {
 		r.place, r.state = "wait -", "kept"

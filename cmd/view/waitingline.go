@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"berth/cmd/text"
@@ -14,6 +15,9 @@ func WaitingLine(p *lease.Pool, err error, r lease.Request, waited time.Duration
 	msg := phrases{
 		{forms: []string{"waiting " + text.Duration(waited)}},
 		{forms: []string{" for pool " + r.Pool, ""}, rank: 4},
+	}
+	if held := r.Before(); len(held) > 0 {
+		msg = append(msg, phrase{forms: []string{", with a lease of " + strings.Join(poolsOf(held), " and "), ""}, rank: 4})
 	}
 	if err != nil {
 		return msg.and(fmt.Sprintf(": %v", err))
@@ -49,6 +53,14 @@ func WaitingLine(p *lease.Pool, err error, r lease.Request, waited time.Duration
 		msg = append(msg, longestPhrases(p, h)...)
 	}
 	return msg
+}
+
+func poolsOf(ids []string) (names []string) {
+	for _, id := range ids {
+		name, _ := lease.PoolOf(id)
+		names = append(names, name)
+	}
+	return names
 }
 
 func drainedPhrases(v lease.Verdict, own lease.Settings) phrases {

@@ -3,18 +3,22 @@ package wait
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
 
 	"berth/cmd/tty"
+	"berth/lease"
+	"berth/limiter"
 )
 
 // waitingFor is how await waits for a function. The zero value is for one that may never
-// return: it is abandoned when a signal ends this process, or when its context ends.
+// return: it is abandoned when a signal ends this process, when a lease that is held is lost or
+// stopped, or when its context ends.
 type waitingFor struct {
 	returns     bool          // it returns soon after the end of its context, and is waited for
-	afterSignal time.Duration // how long it may take to return after a signal; negative: as long as it takes
+	afterSignal time.Duration // how long it may take to return after that; negative: as long as it takes
 	stepAside   func()        // lets others pass before this process is suspended; nil: nobody stands behind it
 	resumed     func()        // is told of a CONT; nil: nothing has to be told
 }
@@ -22,15 +26,16 @@ type waitingFor struct {
 // errLeft says that a function was abandoned because its context had ended.
 var errLeft = errors.New("did not come back")
 
-// await returns what f returns, and hears signals until then. A signal that ends this process
-// ends the context of f, and its tty.SignalError is the error. If f succeeds after that, its
+// await returns what f returns, and hears signals until then, and what becomes of the leases
+// that are held. A signal that ends this process ends the context of f, and its tty.SignalError
+// is the error; so does the loss or the stop of such a lease. If f succeeds after that, its
 // value is returned together with the error.
 func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.Context) (T, error)) (none T, err error) {
 	type outcome struct {
 		v   T
 		err error
 	}
-	over := ctx.Done()
+	over, held := ctx.Done(), w.Held.Events()
 	if m.returns {
 		over = nil
 	}
@@ -45,6 +50,15 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 	var ended error
 	var suspend, giveUp <-chan time.Time
 	var following *suspending
+	end := func(why error) (atOnce bool) {
+		ended = why
+		cancel(ended)
+		w.resume() // a process that is to end is not suspended any more
+		if m.afterSignal > 0 && giveUp == nil {
+			giveUp = time.After(m.afterSignal)
+		}
+		return m.afterSignal == 0
+	}
 	for {
 		select {
 		case o := <-done:
@@ -60,6 +74,7 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 			switch tty.ClassOf(sig, tty.Alone) {
 			case tty.Resume:
 				w.resume()
+				w.Held.Renew() // who tells a lease something rouses its owner so
 				if m.resumed != nil {
 					m.resumed()
 				}
@@ -68,16 +83,15 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 					suspend = time.After(d)
 				}
 			case tty.Terminate:
-				ended = tty.SignalError{Signal: sig}
-				cancel(ended)
-				w.resume() // a process that is to end is not suspended any more
-				if m.afterSignal == 0 {
+				if end(tty.SignalError{Signal: sig}) {
 					following.cancel()
 					return none, ended
 				}
-				if m.afterSignal > 0 && giveUp == nil {
-					giveUp = time.After(m.afterSignal)
-				}
+			}
+		case ev := <-held:
+			if why := w.ends(ev); why != nil && end(why) {
+				following.cancel()
+				return none, ended
 			}
 		case <-suspend:
 			if !following.pending() {
@@ -91,6 +105,34 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 			return none, errLeft
 		}
 	}
+}
+
+// ends is why the wait ends after such an event of a lease that is held already; nil: it goes
+// on. A job that runs may go on when its lease is lost, but this one has not started.
+func (w *Waiter) ends(ev limiter.Event) error {
+	switch {
+	case ev.Stop != nil:
+		return &lease.StoppedError{Stop: *ev.Stop}
+	case ev.Kind == limiter.Lost:
+		return &HeldLostError{ev.Err, w.Request.Pool}
+	}
+	return nil
+}
+
+// HeldLostError says that a lease was lost while its job waited for a slot of another pool.
+type HeldLostError struct {
+	Err  error // *limiter.LostError
+	Pool string
+}
+
+func (e *HeldLostError) Error() string {
+	return fmt.Sprintf("%v; the job still waited for pool %s and was not started", e.Err, e.Pool)
+}
+func (e *HeldLostError) Unwrap() error { return e.Err }
+
+// suspendIf is SuspendIf, with the leases that are held extended before that.
+func (w *Waiter) suspendIf(wanted func() bool) {
+	_ = w.Held.Suspend(func() { w.SuspendIf(wanted) }) // one that was not is lost by the time that this goes on, which tells
 }
 
 const (

@@ -60,7 +60,7 @@ func (w *Waiter) stepAside(ctx context.Context, p lease.Place) error {
 	}
 	err := p.StepAside(ctx)
 	time.Sleep(tty.ContGrace)
-	w.SuspendIf(w.take) // else a CONT has come, or await has suspended this process
+	w.suspendIf(w.take) // else a CONT has come, or await has suspended this process
 	if err != nil {
 		return nil // the others have passed a frozen process within a minute
 	}

@@ -15,7 +15,7 @@ func (w *Waiter) suspend() *suspending {
 	s := &suspending{done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		w.SuspendIf(func() bool {
+		w.suspendIf(func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.taken = !s.canceled && w.take()

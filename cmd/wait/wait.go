@@ -24,6 +24,10 @@ type Waiter struct {
 	Remote  bool          // the store is on a server
 	AtMost  time.Duration // in the line; 0: not at all; negative: as long as it takes
 	Signals *tty.Signals
+	// Held are leases of the same job that are renewed while this waits, see limiter.Sessions.Keep.
+	// When one of them is lost or told to stop, the wait ends; and they are extended when this
+	// process is suspended.
+	Held limiter.Sessions
 	// SuspendIf suspends this process if that is still wanted once no call to the store
 	// is under way.
 	SuspendIf func(wanted func() bool)
@@ -83,7 +87,7 @@ type seen struct {
 
 // Acquire takes the slots. Its errors are those of limiter.Acquire, with *BusyError around
 // *limiter.BusyError, and tty.SignalError when a signal ended the wait. After an error
-// nothing is held.
+// nothing is held but Held.
 func (w *Waiter) Acquire(ctx context.Context) (*limiter.Session, error) {
 	s, before, err := w.try(ctx)
 	var busy *limiter.BusyError

@@ -91,10 +91,10 @@ func TestNormal(t *testing.T) {
 // TestNormalRefuses: what would mean something else than it seems to.
 func TestNormalRefuses(t *testing.T) {
 	for _, c := range []struct{ command, typed, want, hint string }{
-		{"run", "-p -- make", `-p needs a value, but "--" follows`, "-p takes a NAME; perhaps a variable there is not set"},
-		{"run", "-p -n 1 make", `-p needs a value, but "-n" follows`, "-p takes a NAME; perhaps a variable there is not set; if -n is the value: --pool=-n"},
+		{"run", "-p -- make", `-p needs a value, but "--" follows`, "-p takes a NAME[:K]; perhaps a variable there is not set"},
+		{"run", "-p -n 1 make", `-p needs a value, but "-n" follows`, "-p takes a NAME[:K]; perhaps a variable there is not set; if -n is the value: --pool=-n"},
 		{"run", "--gate -x make", `--gate needs a value, but "-x" follows`, "--gate takes a CMD; perhaps a variable there is not set; if -x is the value: --gate=-x"},
-		{"run", "-p -1 make", `-p needs a value, but "-1" follows`, "-p takes a NAME; perhaps a variable there is not set; if -1 is the value: --pool=-1"},
+		{"run", "-p -1 make", `-p needs a value, but "-1" follows`, "-p takes a NAME[:K]; perhaps a variable there is not set; if -1 is the value: --pool=-1"},
 		{"run", "-qn -p x make", `-n needs a value, but "-p" follows`, ""},
 		{"run", "--wait --exec make", `--wait needs a value, but "--exec" follows`, ""},
 		{"run", "-n", `-n needs a value`, ""},
@@ -103,7 +103,7 @@ func TestNormalRefuses(t *testing.T) {
 
 		{"run", "-n 1 -n 2 make", "--slots is given twice, as -n 1 and as -n 2: leave one out", ""},
 		{"run", "-n 1 -n 1 make", "--slots is given twice, as -n 1 and as -n 1: leave one out", ""},
-		{"run", "-pa --pool=b make", "--pool is given twice, as -p a and as --pool b: leave one out", ""},
+		{"run", "-n2 --slots=3 make", "--slots is given twice, as -n 2 and as --slots 3: leave one out", ""},
 		{"run", "-q --quiet=false make", "--quiet is given twice, as -q and as --quiet=false: leave one out", ""},
 		{"run", "--max-cpu 50% --max-cpu 80% x", "--max-cpu is given twice, as --max-cpu 50% and as --max-cpu 80%: leave one out", ""},
 		{"limit", "--need cpu=1 p --need mem=1G", "--need is given twice, as --need cpu=1 and as --need mem=1G: leave one out", ""},

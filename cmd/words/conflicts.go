@@ -3,25 +3,28 @@ package words
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"berth/cmd/storename"
 	"berth/cmd/tty"
+	"berth/lease"
 	"berth/procwatch"
 )
 
 // checkLine finds flags about slots that are right each by itself and contradict each other.
 func (p *parser) checkLine(l *Line) error {
 	remote := storename.IsURL(l.Store.Where)
+	heaviest := slices.MaxFunc(l.Requests, func(a, b lease.Request) int { return a.Weight - b.Weight })
 	switch r := l.First(); {
 	case !remote && p.isSet("ttl"):
 		return fmt.Errorf("--ttl %s: in a directory a lease ends with its berth, not by a clock; drop it", p.text("ttl"))
 	case l.Store.Replicas > 0 && !strings.Contains(storename.Scheme(l.Store.Where), "redis") && storename.Scheme(l.Store.Where) != "unix":
 		return fmt.Errorf("--redis-wait %d: the store is not on Redis; drop it", l.Store.Replicas)
-	case remote && r.Weight > mostWeight:
-		return fmt.Errorf("--weight %d: at most %d with a store on a server, which keeps a list of them", r.Weight, mostWeight)
+	case remote && heaviest.Weight > mostWeight:
+		return fmt.Errorf("%s: at most %d with a store on a server, which keeps a list of them", p.weightOf(&heaviest), mostWeight)
 	case r.Limit > 0 && r.Weight > r.Limit:
-		return fmt.Errorf("--weight %d needs more than the %d slots that -n allows", r.Weight, r.Limit)
+		return fmt.Errorf("%s needs more than the %d slots that -n allows", p.weightOf(r), r.Limit)
 	case l.Supersede && r.Job == "":
 		return fmt.Errorf("--supersede needs --job NAME")
 	case r.Key == "" && p.isSet("ticket-grace"):

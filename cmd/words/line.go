@@ -40,7 +40,7 @@ const (
 
 func slotFlags() []Flag {
 	return []Flag{
-		{Group: ofSlots, Name: "pool", Short: "p", Value: "NAME", Default: "default", Usage: "use this pool (default: default)"},
+		{Group: ofSlots, Name: "pool", Short: "p", Value: "NAME[:K]", Default: "default", Kind: List, Usage: "use this pool (default: default), and with :K take K slots of it at once; repeatable: slots of each, see berth help several"},
 		{Group: ofSlots, Name: "slots", Short: "n", Value: "N", Kind: Number, Usage: "start only while fewer than N slots of the pool are in use: a number, a share of the CPUs like 50%, or auto for as many as the machine can handle, see berth help gates (default: the pool's own limit, else the number of CPUs)"},
 		{Group: ofSlots, Name: "weight", Value: "K", Default: "1", Kind: Number, Usage: "take K slots at once (default: 1)"},
 		{Group: ofSlots, Name: "nested", Value: "HOW", Default: "reuse", Usage: "inside a job of the same pool: reuse its slot, take another one, or fail (default: reuse)"},
@@ -94,28 +94,29 @@ func (p *parser) line() Line {
 		Nested: p.choice("nested"),
 	}
 	l.Store.Replicas = p.count("redis-wait", 0, 9)
-	r := p.request()
+	pools := p.poolsTyped()
+	r := p.request(pools)
 	if storename.IsURL(l.Store.Where) {
 		r.TTL = p.ttl()
 		r.Heartbeat = p.heartbeat(r.TTL)
 	}
-	l.Requests = []lease.Request{r}
+	l.Requests = spread(r, pools)
 	p.fail(p.checkLine(&l))
 	return l
 }
 
-// request is the request for slots, without the process that makes it.
-func (p *parser) request() lease.Request {
+// request is what the requests for slots of these pools have in common, without the process
+// that makes them.
+func (p *parser) request(pools []typedPool) lease.Request {
 	r := lease.Request{
-		Pool:     p.text("pool"),
-		Weight:   p.count("weight", 1, MaxSlots),
+		Pool:     pools[0].name,
+		Weight:   pools[0].weight,
 		Priority: p.count("priority", -20, 20),
 		Key:      p.key("ticket"),
 		Grace:    p.positive("ticket-grace"),
 		Job:      p.job("job"),
 		Labels:   p.labels("label"),
 	}
-	p.check("pool", lease.CheckPool(r.Pool))
 	t := p.conditions(conditions{})
 	switch n := p.text("slots"); {
 	case n == "auto":

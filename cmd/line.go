@@ -33,6 +33,8 @@ type claim struct {
 	joined   func(lease.Ticket) // is told of each place in a line; nil: nobody is
 	store    *open.Store
 	outer    map[string]*lease.Lease // by pool: those of jobs around this one that are reused
+	// givenBack are leases that were had too late: a signal had ended the wait. nil: there are none.
+	givenBack []lease.Lease
 }
 
 func newClaim(l *words.Line) *claim {
@@ -139,6 +141,7 @@ func (c *claim) waiter(q lease.Request, asker *gates.Asker) *wait.Waiter {
 		Signals: c.signals, SuspendIf: c.store.SuspendIf, Ask: asker.Ask, Check: asker.CheckPool, Trouble: c.say.trouble,
 		First:      func() { procwatch.Reserve(c.store.Remote) }, // forking is prepared now: at the hand-over it would cost 0.6 ms
 		Recovering: func(v lease.Verdict) { c.recovering(q.Pool, v) },
+		GivenBack:  func(l lease.Lease) { c.givenBack = append(c.givenBack, l) },
 	}
 	if c.becomes {
 		w.Catch = c.catch

@@ -37,6 +37,7 @@ type runner struct {
 	spec      *words.Run
 	detaching *detaching // nil: the caller waits for the end
 	why       error      // why berth ended the job; nil: it ended by itself
+	since     time.Time  // when this began to wait for its slots
 }
 
 func (r *runner) run(ctx context.Context) (int, error) {
@@ -49,6 +50,7 @@ func (r *runner) run(ctx context.Context) (int, error) {
 	if err := procwatch.Find(r.spec.Argv, os.Environ()); err != nil {
 		return 0, err
 	}
+	r.since = time.Now()
 	if err := r.open(ctx); err != nil {
 		return 0, err
 	}
@@ -61,6 +63,9 @@ func (r *runner) run(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	sessions, err := r.take(ctx)
+	if r.givenBack != nil {
+		r.unused(r.givenBack, err)
+	}
 	var busy *limiter.BusyError
 	switch {
 	case err == nil:
@@ -93,31 +98,25 @@ func (r *runner) start(ctx context.Context, s limiter.Sessions) (int, error) {
 	if r.spec.Exec {
 		m.limit() // nothing is left to say it afterwards
 		r.say.out.flush(beforeStart)
-		return 0, job.Become(ctx, s, r.spec.Argv, r.environ(s), in)
+		return 0, job.Become(ctx, s, r.spec.Argv, r.environ(r.leases(s)), in)
 	}
 	r.say.out.flush(beforeStart)
 	if err := r.detaching.leaveWith(ctx, s); err != nil {
 		return 0, err
 	}
-	result, err := job.Run(ctx, s, r.jobSpec(s), in, m.sink)
-	if err != nil {
-		return 0, err
-	}
-	r.why = result.Why
-	return codeOfJob(result)
+	return r.supervise(ctx, s, in, m)
 }
 
-func (r *runner) jobSpec(s limiter.Sessions) job.Spec {
+func (r *runner) jobSpec(env []string) job.Spec {
 	return job.Spec{
-		Argv: r.spec.Argv, Env: r.environ(s),
+		Argv: r.spec.Argv, Env: env,
 		Timeout: r.spec.Timeout, IdleTimeout: r.spec.IdleTimeout, Signal: r.spec.Signal, KillAfter: r.spec.KillAfter,
 		HoldTree: r.spec.Hold == "tree", EndLeftovers: r.spec.Leftovers == "kill", NameLeftovers: !r.spec.Quiet,
 		RunOnWhenLost: r.spec.OnLost == "warn",
 	}
 }
 
-func (r *runner) environ(s limiter.Sessions) []string {
-	leases := r.leases(s)
+func (r *runner) environ(leases []lease.Lease) []string {
 	told := job.Told{
 		Store: r.store.Where, StoreOwner: r.store.Owner, Job: r.First().Job, Labels: r.First().Labels,
 		SlotEnv: r.spec.SlotEnv, Outer: r.outer[r.First().Pool],

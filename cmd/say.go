@@ -53,6 +53,9 @@ func (s *speaker) opening(create bool) open.Options {
 	return open.Options{Create: create, Note: s.notef, Trouble: s.trouble, Environ: callersEnviron}
 }
 
+// pass shows what a hook prints, as it is.
+func (s *speaker) pass(b []byte) { s.out.put(entry{droppable, string(b)}) }
+
 const errorKind, hintKind = "error: ", "hint: "
 
 func (s *speaker) errorf(format string, args ...any) { s.line(errorKind, format, args...) }

@@ -25,7 +25,7 @@ func (c *claim) takeSeveral(ctx context.Context) (limiter.Sessions, error) {
 	}
 	until := time.Now().Add(c.Wait) // --wait is for all of them together
 	var held limiter.Sessions
-	for _, w := range steps {
+	for i, w := range steps {
 		w.Held = held
 		if c.Wait > 0 {
 			w.AtMost = max(0, time.Until(until))
@@ -33,6 +33,9 @@ func (c *claim) takeSeveral(ctx context.Context) (limiter.Sessions, error) {
 		s, err := w.Acquire(ctx)
 		if err != nil {
 			c.giveBack(ctx, held)
+			if c.givenBack = append(held.Leases(), c.givenBack...); i+1 < len(steps) || len(c.givenBack) < len(steps) {
+				c.givenBack = nil // they were never all had
+			}
 			return nil, err
 		}
 		s.Keep()

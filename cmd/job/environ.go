@@ -62,11 +62,11 @@ func Environ(callers []string, leases []lease.Lease, t Told) []string {
 	if !t.Deadline.IsZero() {
 		told["BERTH_DEADLINE"] = strconv.FormatInt(t.Deadline.Unix(), 10)
 	}
-	nested := len(leases) > 0 && slices.ContainsFunc(callers, func(e string) bool { return strings.HasPrefix(e, "BERTH_LEASE=") && e != "BERTH_LEASE=" })
+	inside := slices.ContainsFunc(callers, func(e string) bool { return strings.HasPrefix(e, "BERTH_LEASE=") && e != "BERTH_LEASE=" })
 	env := slices.DeleteFunc(slices.Clone(callers), func(e string) bool {
 		k, _, _ := strings.Cut(e, "=")
 		_, again := told[k]
-		return again || nested && ofOuterLease(k) // else such a variable is the caller's own
+		return again || inside && (OfHook(k) || len(leases) > 0 && ofOuterLease(k)) // else such a variable is the caller's own
 	})
 	for _, k := range slices.Sorted(maps.Keys(told)) {
 		env = append(env, k+"="+told[k])
@@ -105,4 +105,13 @@ func ofOuterLease(k string) bool {
 		return true
 	}
 	return strings.HasPrefix(k, "BERTH_LABEL_")
+}
+
+// OfHook reports whether a variable tells a hook of its event.
+func OfHook(k string) bool {
+	switch k {
+	case "BERTH_EVENT", "BERTH_REASON", "BERTH_EXIT_CODE", "BERTH_WAITED", "BERTH_RAN":
+		return true
+	}
+	return false
 }

@@ -16,7 +16,7 @@ import (
 var files embed.FS
 
 // Topics are the names of the topics, in the order in which they are listed.
-var Topics = []string{"recipes", "holding", "several", "gates", "sharing", "stores", "failures", "scripting", "json", "speed", "internals"}
+var Topics = []string{"recipes", "holding", "several", "gates", "hooks", "sharing", "stores", "failures", "scripting", "json", "speed", "internals"}
 
 // Topic returns a topic's text, "" for none.
 func Topic(name string) string {

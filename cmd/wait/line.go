@@ -44,7 +44,11 @@ func (w *Waiter) lineUp(ctx context.Context, gated bool, before seen) (*limiter.
 	})
 	display.end()
 	if s != nil && err != nil { // too late for the wait and too early for the command
-		return nil, errors.Join(err, s.Unused(context.Background()))
+		err = errors.Join(err, s.Unused(context.Background()))
+		if w.GivenBack != nil {
+			w.GivenBack(s.Lease())
+		}
+		return nil, err
 	}
 	return s, w.withState(err)
 }

@@ -50,6 +50,7 @@ type Waiter struct {
 	First      func()                     // is called when this process is the first in the line and has to wait
 	Trouble    func(error)                // is told that the store cannot be reached and is tried again
 	Recovering func(lease.Verdict)        // is told that no job may start yet because the server may have lost leases
+	GivenBack  func(lease.Lease)          // is told of slots that were had too late, after a signal, and given back
 	Progress   *Progress                  // nil: a person is told nothing
 
 	requests

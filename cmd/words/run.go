@@ -22,8 +22,10 @@ type Run struct {
 	OnLost      string        // kill, warn
 	Exec        bool
 	Detach      bool
-	Log         string   // of a detached job; "": a file beside its record
-	SlotEnv     []string // variables that get the command's slots
+	Log         string              // of a detached job; "": a file beside its record
+	SlotEnv     []string            // variables that get the command's slots
+	On          map[string][]string // shell commands, by event; nil: none
+	HookTimeout time.Duration       // of each
 	Argv        []string
 }
 
@@ -39,9 +41,10 @@ func runFlags() []Flag {
 		{Group: ofRunning, Name: "leftovers", Value: "WHAT", Default: "keep", Usage: "what to do with processes that still run when the command ends: keep them, or end them before the slot is freed (kill) (default: keep)"},
 	}, leaseFlags(), []Flag{
 		slotEnvFlag(),
+	}, hookFlags(), []Flag{
 		{Group: ofRunning, Name: "detach", Kind: Switch, Usage: "go on in the background, also when the terminal is closed, and print the id of the lease, as soon as there is a place in the line: berth wait LEASE waits for the end. Not with --exec, nor with --on-busy skip or run"},
 		{Group: ofRunning, Name: "log", Value: "FILE", Usage: "with --detach: append the output to FILE (default: a file in the store, see berth help scripting)"},
-		{Group: ofRunning, Name: "exec", Kind: Switch, Usage: "become the command instead of supervising it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers or --heartbeat, nor with a store on a server"},
+		{Group: ofRunning, Name: "exec", Kind: Switch, Usage: "become the command instead of supervising it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers, --heartbeat or --on, nor with a store on a server"},
 	}, serverFlags(), []Flag{
 		{Group: ofServers, Name: "on-lost", Value: "WHAT", Usage: "when the lease is lost: end the command before another one may start, exit code 74 (kill), or let it run uncounted (warn) (default: kill; warn with a directory)"},
 	}, gateFlags(), commonFlags())
@@ -78,6 +81,8 @@ func (p *parser) run() Run {
 		Timeout:     p.limit("timeout"),
 		IdleTimeout: p.limit("idle-timeout"),
 		SlotEnv:     p.slotEnv(),
+		On:          p.hooks(),
+		HookTimeout: p.positive("hook-timeout"),
 	}
 	for i := range r.Requests {
 		q := &r.Requests[i]

@@ -140,7 +140,7 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 		return signs, err
 	case on != attached.id: // an adopter moved it, or we did and the answer was lost
 		attached.id, attached.wanted = on, 0
-		serr = h.s.renewLease(ctx, &attached)
+		serr = h.s.renewFound(ctx, &attached)
 		if lengthened = signs.Adopter != nil && attached.ttl >= ttl; lengthened {
 			attached.wanted = ttl
 		}
@@ -150,17 +150,21 @@ func (h *holding) renew(ctx context.Context, ttl time.Duration) (lease.Inbox, er
 	if serr != nil {
 		return signs, serr
 	}
-	h.mu.Lock()
-	if h.on.id != attached.id {
-		h.former = append(h.former, h.on.id)
-	}
-	h.on, h.expiresBy, h.lengthened = attached, 0, lengthened
-	h.mu.Unlock()
+	h.noteAttached(attached, lengthened)
 	if lengthened && signs.Adopter == nil {
 		return signs, h.moveTo(ctx, ttl) // the adopter has not undone it
 	}
 	_ = h.recordChild(ctx)
 	return signs, nil
+}
+
+func (h *holding) noteAttached(on etcdLease, lengthened bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.on.id != on.id {
+		h.former = append(h.former, h.on.id)
+	}
+	h.on, h.expiresBy, h.lengthened = on, 0, lengthened
 }
 
 // noteRenewal counts a renewal at once. The inbox may arrive late, or never while the
@@ -230,11 +234,9 @@ func (h *holding) moveTo(ctx context.Context, ttl time.Duration) error {
 			return h.s.movedAgain()
 		}
 	}
-	h.mu.Lock()
-	h.former = append(h.former, h.on.id)
-	h.on, h.expiresBy, h.lengthened = other, 0, other.wanted > ttl
-	h.on.wanted = ttl
-	h.mu.Unlock()
+	longer := other.wanted > ttl // than we need, for the adopter
+	other.wanted = ttl
+	h.noteAttached(other, longer)
 	return nil
 }
 

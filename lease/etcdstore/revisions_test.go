@@ -50,6 +50,19 @@ func TestRevisionsARun(t *testing.T) {
 				mustRelease(t, h)
 			}
 		}, 3 * runs},
+		"what runs under a kept lease: its beginning, its process, and its end": {func(s *Store) {
+			h := mustTry(t, s, keptRequest(time.Minute))
+			for range runs {
+				a := mustAdopt(t, s, h, someone)
+				if err := a.Running(soon(t), child); err != nil {
+					t.Fatal(err)
+				}
+				mustRenew(t, a, 0)
+				mustRenew(t, h, 0)
+				mustRelease(t, a)
+			}
+			mustRelease(t, h)
+		}, 2 + 3*runs},
 	} {
 		s := open(t, "/"+what, server)
 		s.timings.Sweep = math.MaxInt64 // a look for idle pools writes, too

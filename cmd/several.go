@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"berth/cmd/wait"
@@ -14,10 +12,8 @@ import (
 	"berth/limiter"
 )
 
-// takeSeveral gets the slots of several pools, one pool after the other in the order of their
-// names, while it holds those of the pools before. As all do it in this order, no circle of
-// callers can come about in which each waits for the next: the one that has got furthest waits
-// for none of the others. After an error nothing is held.
+// takeSeveral gets the slots of several pools, one pool after the other in the order of
+// lease.InOrder, while it holds those of the pools before. After an error nothing is held.
 func (c *claim) takeSeveral(ctx context.Context) (limiter.Sessions, error) {
 	steps, err := c.plan(ctx)
 	if err != nil {
@@ -48,9 +44,7 @@ func (c *claim) takeSeveral(ctx context.Context) (limiter.Sessions, error) {
 // nothing taken yet, so what can be known to be wrong is found out here. Those in whose jobs
 // this runs already are not taken again.
 func (c *claim) plan(ctx context.Context) (steps []*wait.Waiter, err error) {
-	requests := slices.Clone(c.Requests)
-	slices.SortFunc(requests, func(a, b lease.Request) int { return strings.Compare(a.Pool, b.Pool) })
-	for _, q := range requests {
+	for _, q := range lease.InOrder(c.Requests) {
 		w, err := c.ready(ctx, q)
 		if err != nil {
 			return nil, err

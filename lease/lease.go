@@ -81,17 +81,6 @@ type Request struct {
 	Heartbeat time.Duration     `json:"heartbeat_ns,omitempty"` // between two; 0: there are none
 }
 
-// Before are the ids of those requests of Together whose slots are taken before those of r: the
-// job of r holds them while r waits.
-func (r Request) Before() (ids []string) {
-	for _, id := range r.Together {
-		if pool, err := PoolOf(id); err == nil && pool < r.Pool {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
 // A Ticket is a place in the line: requests are served by Priority, then Seq.
 type Ticket struct {
 	Version int `json:"v"`

@@ -23,23 +23,44 @@ func (c *claim) supersede(t lease.Ticket) {
 		c.say.notef("cannot send away older waiters of job %q: %v", t.Job, err)
 		return
 	}
-	m := lease.Message{Kind: lease.MessageSupersede, Stop: lease.Stop{
-		By: fmt.Sprintf("%s (pid %d)", text.Me(), os.Getpid()), Successor: t.ID,
-	}}
 	var told []lease.Entry
-	for _, w := range pools[0].Waiters {
-		if w.Ticket.Job != t.Job || w.Ticket.Seq >= t.Seq {
-			continue
-		}
-		_, err := c.store.Tell(ctx, w.ID(), m)
-		switch {
-		case errors.Is(err, lease.ErrNotFound): // it has left, or has its slots
-		case err != nil:
-			c.say.notef("cannot send away %s: %v", w.ID(), err)
-		default:
-			told = append(told, w)
-			c.say.verbosef("sent away %s, an older waiter of job %q", w.ID(), t.Job)
+	for _, id := range olderWaiters(&pools[0], t) {
+		if e := c.sendAway(ctx, id, t); e.Ticket != nil {
+			told = append(told, e)
 		}
 	}
 	go stopping.Rouse(context.Background(), stoppingIn(c.store), told)
+}
+
+// olderWaiters are the waiters of the same job that stand before the ticket in its pool, and
+// those that hold slots of this pool already and may wait for those of another.
+func olderWaiters(p *lease.Pool, t lease.Ticket) (ids []string) {
+	for _, w := range p.Waiters {
+		if w.Ticket.Job == t.Job && w.Ticket.Seq < t.Seq {
+			ids = append(ids, w.ID())
+		}
+	}
+	for _, h := range p.Holders {
+		if h.Lease.Job == t.Job && h.Lease.State != lease.Running {
+			ids = append(ids, h.Lease.After()...)
+		}
+	}
+	return ids
+}
+
+// sendAway tells a waiter to leave. No ticket: it has left by itself, or has its slots.
+func (c *claim) sendAway(ctx context.Context, id string, t lease.Ticket) lease.Entry {
+	m := lease.Message{Kind: lease.MessageSupersede, Stop: lease.Stop{
+		By: fmt.Sprintf("%s (pid %d)", text.Me(), os.Getpid()), Successor: t.ID,
+	}}
+	e, err := c.store.Tell(ctx, id, m)
+	switch {
+	case errors.Is(err, lease.ErrNotFound):
+		return lease.Entry{}
+	case err != nil:
+		c.say.notef("cannot send away %s: %v", id, err)
+		return lease.Entry{}
+	}
+	c.say.verbosef("sent away %s, an older waiter of job %q", id, t.Job)
+	return e
 }

@@ -17,6 +17,16 @@ func InOrder(requests []Request) []Request {
 	return ordered
 }
 
+// After are the ids of those requests of Together whose slots are taken after those of r.
+func (r Request) After() (ids []string) {
+	for _, id := range r.Together {
+		if pool, err := PoolOf(id); err == nil && pool > r.Pool {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Before are the ids of those requests of Together whose slots are taken before those of r: the
 // job of r holds them while r waits.
 func (r Request) Before() (ids []string) {

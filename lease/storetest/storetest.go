@@ -5,7 +5,6 @@ package storetest
 import (
 	"context"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -39,17 +38,6 @@ type Shape struct {
 	// files. Or NoForget says why there is nothing to forget.
 	Forgets  func(t *testing.T, age time.Duration) (s lease.Store, left func(pool string) []string)
 	NoForget string
-	// NotYet names the tests that the store does not pass yet.
-	NotYet []string
-}
-
-// NotYet are the tests of kept leases, of watching, and of what else is new: for a store that
-// passes none of them yet.
-var NotYet = []string{
-	"Adopt", "AdoptAllSlots", "SecondAdopter", "NotAdoptable", "ReleaseWhileAdopted", "KeeperIsTold", "BothAreTold",
-	"AdopterReleasesTwice", "RacingAdopters", "ReleaseAgainstAdopt", "AdoptionExpires", "AdopterKeepsTheLease",
-	"ReleaseOfAWaiter", "Supersede", "SupersedeAtTheGrant", "SupersedeOfAKeptPlace", "KeepaliveNote", "SlotNames",
-	"Watch", "WatchOfAKeptLease", "WatchOfABadPool",
 }
 
 // Run runs the suite on fresh stores.
@@ -128,9 +116,6 @@ func Run(t *testing.T, shape Shape) {
 		{"ForgottenInUse", forgottenInUse},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if slices.Contains(shape.NotYet, c.name) {
-				t.Skip("this store does not pass it yet")
-			}
 			ctx, cancel := context.WithTimeout(context.Background(), Deadline)
 			defer cancel()
 			first := shape.Open(t)

@@ -29,6 +29,7 @@ type claim struct {
 	// becomes: this process will be the command (--exec). Signals are then caught only for
 	// the time of a wait.
 	becomes  bool
+	binds    bool // the command is to be killed when this process is
 	catching bool
 	joined   func(lease.Ticket) // is told of each place in a line; nil: nobody is
 	store    *open.Store
@@ -139,7 +140,7 @@ func (c *claim) waiter(q lease.Request, asker *gates.Asker) *wait.Waiter {
 	w := &wait.Waiter{
 		Store: c.store, Request: q, Remote: c.store.Remote, AtMost: c.Wait,
 		Signals: c.signals, SuspendIf: c.store.SuspendIf, Ask: asker.Ask, Check: asker.CheckPool, Trouble: c.say.trouble,
-		First:      func() { procwatch.Reserve(c.store.Remote) }, // forking is prepared now: at the hand-over it would cost 0.6 ms
+		First:      func() { procwatch.Reserve(c.store.Remote || c.binds) }, // forking is prepared now: at the hand-over it would cost 0.6 ms
 		Recovering: func(v lease.Verdict) { c.recovering(q.Pool, v) },
 		GivenBack:  func(l lease.Lease) { c.givenBack = append(c.givenBack, l) },
 	}

@@ -20,7 +20,7 @@ func run(spec *words.Run) (int, error) {
 		return detach()
 	}
 	r := &runner{claim: newClaim(&spec.Line), spec: spec}
-	r.becomes = spec.Exec
+	r.becomes, r.binds = spec.Exec, spec.IfOrphaned == "kill"
 	if spec.Detach {
 		r.detaching = &detaching{claim: r.claim, log: spec.Log}
 	}
@@ -35,9 +35,10 @@ func run(spec *words.Run) (int, error) {
 type runner struct {
 	*claim
 	spec      *words.Run
-	detaching *detaching // nil: the caller waits for the end
-	why       error      // why berth ended the job; nil: it ended by itself
-	since     time.Time  // when this began to wait for its slots
+	detaching *detaching        // nil: the caller waits for the end
+	why       error             // why berth ended the job; nil: it ended by itself
+	since     time.Time         // when this began to wait for its slots
+	stop      <-chan lease.Stop // a request to end the job that does not come from the store; nil: there is none
 }
 
 func (r *runner) run(ctx context.Context) (int, error) {
@@ -46,6 +47,16 @@ func (r *runner) run(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	defer cancel()
+	ctx, leave, err := r.withParent(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	code, err := r.runWith(ctx)
+	return code, r.ofCaller(ctx, err)
+}
+
+func (r *runner) runWith(ctx context.Context) (int, error) {
 	// A command that disappears during the wait for a slot is reported at the start.
 	if err := procwatch.Find(r.spec.Argv, os.Environ()); err != nil {
 		return 0, err
@@ -94,7 +105,7 @@ func (r *runner) start(ctx context.Context, s limiter.Sessions) (int, error) {
 	r.signals.Ready() // before there is a child that would miss them, and before a line is written
 	m := &messages{say: r.say, spec: r.spec, store: r.store, leases: s.Leases()}
 	m.taken()
-	in := job.Inputs{Signals: r.signals, Suspend: r.store.Suspend, Clock: r.store.Clock}
+	in := job.Inputs{Signals: r.signals, Suspend: r.store.Suspend, Clock: r.store.Clock, Stop: r.stop}
 	if r.spec.Exec {
 		m.limit() // nothing is left to say it afterwards
 		r.say.out.flush(beforeStart)
@@ -112,7 +123,7 @@ func (r *runner) jobSpec(env []string) job.Spec {
 		Argv: r.spec.Argv, Env: env,
 		Timeout: r.spec.Timeout, IdleTimeout: r.spec.IdleTimeout, Signal: r.spec.Signal, KillAfter: r.spec.KillAfter,
 		HoldTree: r.spec.Hold == "tree", EndLeftovers: r.spec.Leftovers == "kill", NameLeftovers: !r.spec.Quiet,
-		RunOnWhenLost: r.spec.OnLost == "warn",
+		RunOnWhenLost: r.spec.OnLost == "warn", Bound: r.spec.IfOrphaned == "kill",
 	}
 }
 

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 
 	"berth/cmd/job"
 	"berth/cmd/text"
@@ -16,7 +17,15 @@ func (r *runner) supervise(ctx context.Context, s limiter.Sessions, in job.Input
 	if h != nil {
 		sinks = append(sinks, h.sink)
 	}
-	result, err := job.Run(ctx, s, r.jobSpec(env), in, sinks...)
+	if r.stop != nil && ctx.Err() != nil { // its caller went when it had the slots
+		err := context.Cause(ctx)
+		if len(s) > 0 {
+			err = errors.Join(err, s.Unused(context.WithoutCancel(ctx)))
+		}
+		r.unused(m.leases, err)
+		return 0, err
+	}
+	result, err := job.Run(context.WithoutCancel(ctx), s, r.jobSpec(env), in, sinks...)
 	if err != nil {
 		r.unused(m.leases, err)
 		return 0, err

@@ -4,4 +4,7 @@ package procwatch
 
 import "syscall"
 
+// CanBind reports whether StartBound binds on this system.
+func CanBind() bool { return false }
+
 func dieWithThread() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }

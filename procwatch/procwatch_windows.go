@@ -126,3 +126,12 @@ func (Side) Run(context.Context) (SideEnd, error) { return SideEnd{}, unsupporte
 
 // BeSide is false on Windows.
 func BeSide([]string) (code int, was bool) { return 0, false }
+
+// CanBind reports whether StartBound binds on this system.
+func CanBind() bool { return false }
+
+// ErrCallerGone says that the process that has started this one is gone.
+var ErrCallerGone = errors.New("the process that called this one is gone")
+
+// Caller is not supported on Windows.
+func Caller() (ID, error) { return ID{}, unsupported("watch a process") }

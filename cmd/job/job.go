@@ -33,6 +33,7 @@ type Spec struct {
 	HoldTree      bool // keep the slots until the last descendant has ended; excludes EndLeftovers
 	EndLeftovers  bool // end what the command leaves behind
 	NameLeftovers bool // make a record of what is waited for
+	Bound         bool // the command is killed when this process is, however that ends; as it is with leases that expire
 	RunOnWhenLost bool // do not end the job when its lease is lost
 
 	// Kept: nothing is run. The lease is kept for another process, or for nobody, and Signal
@@ -45,6 +46,8 @@ type Inputs struct {
 	Signals *tty.Signals         // tty.BeforeStart are caught already
 	Suspend func()               // suspends this process, not within a call to the store
 	Clock   func() clock.Instant // on which keepalives are counted
+	// Stop brings requests to end the job that do not come from the store; nil: there are none.
+	Stop <-chan lease.Stop
 	// Left is closed when the command has left us, and the job is over for us without its end;
 	// nil: it never does.
 	Left <-chan struct{}

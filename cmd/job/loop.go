@@ -49,7 +49,7 @@ func (l *loop) ended() Result {
 
 func start(ctx context.Context, s limiter.Sessions, spec Spec) (child *procwatch.Child, err error) {
 	begin := procwatch.Start
-	if s.Expire() {
+	if s.Expire() || spec.Bound {
 		begin = procwatch.StartBound // without this process nothing would renew its leases
 	}
 	if err = s.Ready(ctx); err == nil {
@@ -119,6 +119,8 @@ func (l *loop) next() event {
 			l.later = []event{{kind: treeGone, err: err}}
 		case left := <-l.leftovers:
 			l.later = []event{{kind: leftoversNamed, left: left}}
+		case stop := <-l.in.Stop:
+			l.later = []event{{kind: stopRequested, stop: &stop}}
 		case <-l.left:
 			l.left, l.later = nil, []event{{kind: leftUs}}
 		case <-l.gone:

@@ -36,7 +36,7 @@ func (p *parser) checkLine(l *Line) error {
 // checkConflicts is checkLine for flags about the command.
 func (p *parser) checkConflicts(s *Run) error {
 	none := map[string]bool{"timeout": s.Timeout == 0, "idle-timeout": s.IdleTimeout == 0}
-	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "leftovers", "heartbeat", "on"} {
+	for _, f := range []string{"timeout", "idle-timeout", "signal", "kill-after", "hold", "leftovers", "heartbeat", "on", "with-parent", "if-orphaned"} {
 		if s.Exec && p.isSet(f) && !none[f] {
 			return fmt.Errorf("--exec leaves no berth to take care of --%s; drop one of them", f)
 		}
@@ -52,6 +52,8 @@ func (p *parser) checkConflicts(s *Run) error {
 		return fmt.Errorf("--log is for the output of --detach; drop it, or redirect the output of berth")
 	case p.isSet("log") && s.Log == "":
 		return fmt.Errorf("--log: the name of the file is empty")
+	case s.Detach && s.WithParent:
+		return fmt.Errorf("--detach goes on when its caller is gone, and --with-parent ends then; drop one of them")
 	case p.isSet("hook-timeout") && s.On == nil:
 		return fmt.Errorf("--hook-timeout needs --on EVENT=CMD")
 	case storename.IsURL(s.Store.Where) && s.Exec:

@@ -74,11 +74,12 @@ func (p *parser) switched(name string) bool {
 
 // choices are the words that a flag takes, where it takes no others.
 var choices = map[string][]string{
-	"on-busy":   {"fail", "skip", "run", "replace"},
-	"hold":      {"command", "tree"},
-	"leftovers": {"keep", "kill"},
-	"nested":    {"reuse", "take", "fail"},
-	"on-lost":   {"kill", "warn"},
+	"on-busy":     {"fail", "skip", "run", "replace"},
+	"hold":        {"command", "tree"},
+	"leftovers":   {"keep", "kill"},
+	"if-orphaned": {"keep", "kill"},
+	"nested":      {"reuse", "take", "fail"},
+	"on-lost":     {"kill", "warn"},
 }
 
 // choice is the value of a flag that takes one of its choices.

@@ -1,12 +1,14 @@
 package words
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"berth/cmd/storename"
+	"berth/procwatch"
 )
 
 // Run is the request of 'berth run'.
@@ -24,6 +26,8 @@ type Run struct {
 	Detach      bool
 	Log         string              // of a detached job; "": a file beside its record
 	SlotEnv     []string            // variables that get the command's slots
+	WithParent  bool                // the job ends when the process that called berth is gone
+	IfOrphaned  string              // keep, kill: the command, when berth is killed
 	On          map[string][]string // shell commands, by event; nil: none
 	HookTimeout time.Duration       // of each
 	Argv        []string
@@ -42,9 +46,11 @@ func runFlags() []Flag {
 	}, leaseFlags(), []Flag{
 		slotEnvFlag(),
 	}, hookFlags(), []Flag{
+		{Group: ofRunning, Name: "with-parent", Kind: Switch, Usage: "end the job, as berth stop does, when the process that called berth is gone; if it is gone before the start, nothing is started and the exit code is 75"},
+		{Group: ofRunning, Name: "if-orphaned", Value: "WHAT", Usage: "when berth itself is killed (kill -9): let the command run on in its slot (keep), or have it killed (kill) (default: keep; always kill with a store on a server)"},
 		{Group: ofRunning, Name: "detach", Kind: Switch, Usage: "go on in the background, also when the terminal is closed, and print the id of the lease, as soon as there is a place in the line: berth wait LEASE waits for the end. Not with --exec, nor with --on-busy skip or run"},
 		{Group: ofRunning, Name: "log", Value: "FILE", Usage: "with --detach: append the output to FILE (default: a file in the store, see berth help scripting)"},
-		{Group: ofRunning, Name: "exec", Kind: Switch, Usage: "become the command instead of supervising it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers, --heartbeat or --on, nor with a store on a server"},
+		{Group: ofRunning, Name: "exec", Kind: Switch, Usage: "become the command instead of supervising it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers, --heartbeat, --on, --with-parent or --if-orphaned, nor with a store on a server"},
 	}, serverFlags(), []Flag{
 		{Group: ofServers, Name: "on-lost", Value: "WHAT", Usage: "when the lease is lost: end the command before another one may start, exit code 74 (kill), or let it run uncounted (warn) (default: kill; warn with a directory)"},
 	}, gateFlags(), commonFlags())
@@ -81,6 +87,8 @@ func (p *parser) run() Run {
 		Timeout:     p.limit("timeout"),
 		IdleTimeout: p.limit("idle-timeout"),
 		SlotEnv:     p.slotEnv(),
+		WithParent:  p.on("with-parent"),
+		IfOrphaned:  p.ifOrphaned(),
 		On:          p.hooks(),
 		HookTimeout: p.positive("hook-timeout"),
 	}
@@ -106,6 +114,25 @@ func (p *parser) onLost() string {
 		return "kill"
 	}
 	return "warn"
+}
+
+// ifOrphaned is "kill" with a server: there a lease ends soon after its berth.
+func (p *parser) ifOrphaned() string {
+	remote := storename.IsURL(p.store().Where)
+	switch {
+	case !p.isSet("if-orphaned") && remote:
+		return "kill"
+	case !p.isSet("if-orphaned"):
+		return "keep"
+	}
+	what := p.choice("if-orphaned")
+	switch {
+	case what == "keep" && remote:
+		p.fail(errors.New("--if-orphaned keep: a lease on a server ends soon after its berth, so the command is killed with it; drop it"))
+	case what == "kill" && !procwatch.CanBind():
+		p.fail(errors.New("--if-orphaned kill needs Linux: this system does not kill a process when its parent ends"))
+	}
+	return what
 }
 
 // ShownCommand is the part of a command that its lease records: enough to recognise it, not

@@ -207,15 +207,17 @@ func (c *ending) rouse(mark string, owner lease.Process, adopter *lease.Process)
 // The shell that an acquired lease was for goes on, even if it was started again with the lease.
 func endOrphan(st Store, c *ending, l *lease.Lease, stop lease.Stop) (over bool, err error) {
 	shown, err := procwatch.StartedBy(l.UID, "BERTH_", isOfJob(st, l.ID))
-	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool {
-		return p.PID == st.Self.PID || l.Tied != nil && p == procwatch.ID(*l.Tied)
-	})
-	switch {
+	shown = slices.DeleteFunc(shown, func(p procwatch.ID) bool { return p.PID == st.Self.PID })
+	others := slices.DeleteFunc(slices.Clone(shown), func(p procwatch.ID) bool { return l.Tied != nil && p == procwatch.ID(*l.Tied) })
+	tiedIsLeft := len(others) < len(shown)
+	switch shown = others; {
 	case len(shown) > 0:
 		c.done, c.tree, c.killed = make(chan error, 1), shown, time.Now().Add(graceOf(l, stop)+patience)
 		go func() {
 			c.done <- procwatch.EndOrphans(context.Background(), shown, syscall.Signal(l.Signal), graceOf(l, stop))
 		}()
+	case tiedIsLeft:
+		return true, fmt.Errorf("job %s: its keeper is gone, and pid %d, which it was acquired for, was started with it and keeps its slot; that is not ended", l.ID, l.Tied.PID)
 	case l.Child != nil && isHere(*l.Child) && !procwatch.ID(*l.Child).Ending():
 		return true, &StrangerError{l, err, st.Where} // one that is about to end shows nothing any more
 	}

@@ -172,9 +172,13 @@ func (c *claim) recovering(pool string, v lease.Verdict) {
 }
 
 func (c *claim) progress(q lease.Request) *wait.Progress {
-	return c.say.progress(func(pool *lease.Pool, err error, waited time.Duration) fitting {
+	p := c.say.progress(func(pool *lease.Pool, err error, waited time.Duration) fitting {
 		return view.WaitingLine(pool, err, q, waited, c.store.Clock())
 	})
+	if mayCircle(&q) {
+		p.Circle = circleWatch(c.store, c.say)
+	}
+	return p
 }
 
 // errInside ends a wait because the job around this one has the slot.

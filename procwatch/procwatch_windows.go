@@ -31,6 +31,9 @@ func Ancestors() ([]ID, error) { return nil, unsupported("list ancestors") }
 // StartedWith is false on Windows.
 func (ID) StartedWith(string, func([]string) bool) bool { return false }
 
+// Above is empty.
+func (ID) Above() []ID { return nil }
+
 // TreeUsage is not supported on Windows.
 func TreeUsage(...ID) (map[ID]Usage, error) { return nil, unsupported("measure processes") }
 

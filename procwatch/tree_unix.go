@@ -169,16 +169,28 @@ func Ancestors() ([]ID, error) {
 	// An ancestor that ends during the walk breaks the chain, though those above it
 	// are still ours: walk again. Only the end of yet another ancestor spoils a try.
 	for range 5 {
-		if list, whole, err := ancestors(); whole || err != nil {
+		if list, whole, err := processesFrom(os.Getppid()); whole || err != nil {
 			return list, err
 		}
 	}
-	list, _, err := ancestors()
+	list, _, err := processesFrom(os.Getppid())
 	return list, err
 }
 
-func ancestors() (list []ID, whole bool, err error) {
-	for pid := os.Getppid(); pid > 0; {
+// Above names the process and its ancestors, as far as they may be read; nil if it does not
+// live here. It is for people: an ancestor that ends during the walk breaks the list off.
+func (id ID) Above() []ID {
+	if s := id.State(); s != Alive && s != Stopped {
+		return nil
+	}
+	list, _, _ := processesFrom(id.PID)
+	return list
+}
+
+// processesFrom names a process, its parent and so on. whole is false if one of them has
+// ended on the way.
+func processesFrom(pid int) (list []ID, whole bool, err error) {
+	for pid > 0 {
 		p, err := readProcess(pid)
 		if err != nil {
 			return list, !errors.Is(err, os.ErrProcessDone), nil

@@ -18,6 +18,10 @@ type Progress struct {
 	Text  func(p *lease.Pool, err error, waited time.Duration) string
 	Show  func(text string)
 	Erase func() // what is shown; not called unless Live
+	// Circle looks whether the waiter of a ticket is in a circular wait, and returns what says
+	// so, nil for nothing. It is called before the first line is shown, and then with pauses
+	// that double, since it reads all pools. nil: nobody looks.
+	Circle func(lease.Ticket) (say func())
 }
 
 const (
@@ -36,6 +40,9 @@ type display struct {
 	mu    sync.Mutex
 	timer *time.Timer // nil: the wait is over
 	every time.Duration
+
+	circle  time.Duration // how long Circle is not asked again; only refresh uses it
+	circled time.Time     // when it was asked last
 }
 
 func (p *Progress) begin(read func(lease.Ticket) (*lease.Pool, error)) *display {
@@ -66,10 +73,14 @@ func (d *display) refresh() {
 		t = *ours
 	}
 	p, err := d.read(t)
+	say := d.lookForCircle(t)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timer == nil {
 		return
+	}
+	if say != nil {
+		say()
 	}
 	if !d.Live {
 		d.every *= 2
@@ -81,6 +92,15 @@ func (d *display) refresh() {
 	if tty.Foreground() {
 		d.Show(d.Text(p, err, time.Since(d.since)))
 	}
+}
+
+// lookForCircle returns what says what Circle finds, nil if that is nothing or it is too early.
+func (d *display) lookForCircle(t lease.Ticket) (say func()) {
+	if d.Circle == nil || t.ID == "" || time.Since(d.circled) < d.circle {
+		return nil
+	}
+	d.circle, d.circled = max(2*d.circle, liveEvery), time.Now()
+	return d.Circle(t)
 }
 
 // end takes away what is shown; nothing is shown after that.

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"os"
 	"slices"
 	"time"
 
@@ -36,7 +35,7 @@ func belowHere() func(p, of lease.Process) bool {
 // mayCircle reports whether a waiter can be in a circular wait: others can wait for it only if
 // it holds something, or is a part of a job that does. The others are spared the look.
 func mayCircle(q *lease.Request) bool {
-	return len(q.Together) > 1 || len(q.Inside) > 0 || q.Tied != nil || os.Getenv("BERTH_LEASE") != ""
+	return len(q.Together) > 1 || len(q.Inside) > 0 || q.Tied != nil
 }
 
 // circleLook is how long the look for a circle may take: nothing waits for it.

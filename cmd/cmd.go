@@ -52,6 +52,8 @@ func do(request any) (code int, err error) {
 		return codeOK, stop(r)
 	case words.Keepalive:
 		return codeOK, keepalive(r)
+	case words.Doctor:
+		return examine(r)
 	case words.Wait:
 		if r.Lease != "" {
 			return waitForEnd(r)

@@ -22,6 +22,7 @@ Usage:
   berth probe                              show readings and what gates say
   berth stop LEASE... | --pool P --label L end jobs with all their processes
   berth wait POOL [--fewer N | --any]      wait until it is idle, or has room
+  berth doctor                             look for what may be wrong
   berth keepalive [LEASE]                  restart a job's --idle-timeout
   berth held POOL                          exit 0 inside a job of POOL, else 1
   berth token check FILE                   fail if a newer lease was granted

@@ -16,8 +16,9 @@ import (
 // meet, but for cmd/text, cmd/storename and cmd/tty, which others of cmd may use.
 var edges = map[string][]string{
 	"berth":                  {"berth/cmd"},
-	"berth/cmd":              {"berth/cmd/detached", "berth/cmd/gates", "berth/cmd/handover", "berth/cmd/hooks", "berth/cmd/job", "berth/cmd/wait", "berth/cmd/manual", "berth/cmd/open", "berth/cmd/stopping", "berth/cmd/storename", "berth/cmd/text", "berth/cmd/tokenfile", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/limiter/gate", "berth/procwatch"},
+	"berth/cmd":              {"berth/cmd/doctor", "berth/lease/clock", "berth/cmd/detached", "berth/cmd/gates", "berth/cmd/handover", "berth/cmd/hooks", "berth/cmd/job", "berth/cmd/wait", "berth/cmd/manual", "berth/cmd/open", "berth/cmd/stopping", "berth/cmd/storename", "berth/cmd/text", "berth/cmd/tokenfile", "berth/cmd/tty", "berth/cmd/view", "berth/cmd/words", "berth/limiter", "berth/lease", "berth/lease/retry", "berth/lease/remote", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/manual":       {},
+	"berth/cmd/doctor":       {"berth/lease", "berth/limiter/gate"},
 	"berth/cmd/detached":     {},
 	"berth/cmd/gates":        {"berth/cmd/text", "berth/lease", "berth/limiter", "berth/limiter/gate", "berth/procwatch"},
 	"berth/cmd/handover":     {},

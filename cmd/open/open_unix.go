@@ -3,6 +3,7 @@
 package open
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,8 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"time"
 
 	"berth/cmd/storename"
 	"berth/lease"
@@ -67,9 +70,10 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 			}
 			return (*lease.Process)(&p)
 		},
-		SlotOf: ownSlot,
-		Boot:   self.Boot,
-		PIDNS:  self.PIDNS,
+		SlotOf:  ownSlot,
+		TryLock: tryLock,
+		Boot:    self.Boot,
+		PIDNS:   self.PIDNS,
 		Slow: func(err error) {
 			with.Note("%v", err)
 		},
@@ -93,6 +97,27 @@ func missing(dir string) bool {
 	_, err := os.Stat(dir)
 	return errors.Is(err, fs.ErrNotExist)
 }
+
+// tryLock has another process of this program try to get the lock of a file.
+func tryLock(ctx context.Context, file string) (bool, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return false, err
+	}
+	env := append(os.Environ(), TryLockOf+"="+file)
+	var said strings.Builder
+	end, err := procwatch.Side{Argv: []string{program, "doctor"}, Env: env, Timeout: 5 * time.Second, Output: &said}.Run(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case end.Code == 0 || end.Code == 1:
+		return end.Code == 0, nil
+	}
+	return false, fmt.Errorf("a second process ended with %d: %s", end.Code, strings.TrimSpace(said.String()))
+}
+
+// TryLock reports whether this process can lock a file now.
+func TryLock(file string) (bool, error) { return filestore.TryLock(file) }
 
 // lookUp returns the uid of the owner, nil if none was named.
 func lookUp(o storename.Spec) (*uint32, error) {

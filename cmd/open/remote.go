@@ -29,6 +29,10 @@ func Register(open Opener, schemes ...string) {
 
 const RemoteProgram = "berth-remote"
 
+// TryLockOf is set, to the name of a file, in the environment of the second process that tries
+// locks.
+const TryLockOf = "BERTH_DOCTOR_TRIES"
+
 // Becoming is set in the environment of the program that replaces berth.
 const Becoming = "BERTH_BECOMING_REMOTE"
 

@@ -66,7 +66,7 @@ var commands = []struct {
 }{
 	{"run", runCommand}, {"acquire", acquireCommand}, {"release", releaseCommand}, {"ls", lsCommand},
 	{"limit", limitCommand}, {"probe", probeCommand}, {"stop", stopCommand},
-	{"wait", waitCommand}, {"held", heldCommand}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
+	{"wait", waitCommand}, {"doctor", doctorCommand}, {"held", heldCommand}, {"keepalive", keepaliveCommand}, {"token", tokenCommand},
 	{"completion", completionCommand}, {"man", manCommand}, {"version", versionCommand}, {"help", helpCommand},
 }
 

@@ -53,6 +53,7 @@
 package filestore
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"sync"
@@ -90,6 +91,9 @@ type Options struct {
 	// Boot identifies this boot of this machine, PIDNS our pid namespace.
 	Boot  string
 	PIDNS uint64
+	// TryLock has another process try to get the lock of a file: for Examine. nil: locks are
+	// not tried.
+	TryLock func(ctx context.Context, file string) (got bool, err error)
 	// Slow is called, once per wait, when one process has held a pool's lock for
 	// Timings.Explain. The error is a *lease.LockHeldError.
 	Slow func(error)

@@ -108,6 +108,32 @@ func mountOf(d *dir) (id string) {
 	return id
 }
 
+// mountAt is where a directory is mounted.
+func mountAt(path string) mount {
+	fd, err := openPath(path, dirFlags&^unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return mount{}
+	}
+	d, err := newDir(fd, path)
+	if err != nil {
+		return mount{}
+	}
+	defer d.close()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return mount{}
+	}
+	id := mountOf(d)
+	for line := range strings.Lines(string(b)) {
+		head, tail, ok := strings.Cut(strings.TrimSpace(line), " - ")
+		h, t := strings.Fields(head), strings.Fields(tail)
+		if ok && len(h) >= 6 && len(t) >= 3 && h[0] == id {
+			return mount{t[0], h[4], h[5] + "," + t[2]}
+		}
+	}
+	return mount{}
+}
+
 // localLocks returns the option of a mount that keeps locks local, "" if it has none.
 func localLocks(mountinfo, mount string) string {
 	for line := range strings.Lines(mountinfo) {

@@ -1,0 +1,147 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"berth/cmd/doctor"
+	"berth/cmd/open"
+	"berth/cmd/text"
+	"berth/cmd/view"
+	"berth/cmd/words"
+	"berth/lease"
+	"berth/lease/clock"
+)
+
+// examineFor bounds what is asked of a store.
+const examineFor = 20 * time.Second
+
+// examine looks at everything, and exits with 1 if something fails.
+func examine(r words.Doctor) (int, error) {
+	if file := os.Getenv(open.TryLockOf); file != "" {
+		return tryLock(file)
+	}
+	found := findings(r)
+	code := codeOK
+	for i := range found {
+		if found[i].Status == lease.Fail {
+			code = codeNo
+		}
+	}
+	if r.JSON {
+		return code, text.WriteJSON(os.Stdout, found)
+	}
+	return code, writeFindings(os.Stdout, found)
+}
+
+// tryLock is the other one of the two processes that try locks.
+func tryLock(file string) (int, error) {
+	got, err := open.TryLock(file)
+	if err != nil {
+		return 0, err
+	}
+	if !got {
+		return codeNo, nil
+	}
+	return codeOK, nil
+}
+
+func findings(r words.Doctor) []lease.Finding {
+	say := newSpeaker(true, false)
+	st, err := open.Open(r.Store, say.opening(false))
+	if err != nil {
+		return append([]lease.Finding{illStore(err)}, ofMachine(nil, nil)...)
+	}
+	st.HandleSuspend()
+	ctx, cancel := context.WithTimeout(context.Background(), examineFor)
+	defer cancel()
+	found := []lease.Finding{lease.Good("store", strings.TrimPrefix(storeAndWhy(st), "store "))}
+	if e, can := st.Store.(lease.Examiner); can {
+		found = append(found, e.Examine(ctx)...)
+	}
+	pools, err := st.List(ctx)
+	found = append(found, pooled(pools, err)...)
+	return append(found, ofMachine(st, pools)...)
+}
+
+func illStore(err error) lease.Finding {
+	return lease.Ill("store", lease.Fail, factOf(err), hintTo(err))
+}
+
+// pooled are what is found in the pools.
+func pooled(pools []lease.Pool, err error) (found []lease.Finding) {
+	if err != nil {
+		f := illStore(err)
+		f.Name = "pools"
+		found = append(found, f)
+	}
+	for _, p := range pools {
+		if p.LockHeldBy != "" {
+			found = append(found, lease.Ill("lock", lease.Warn, fmt.Sprintf("pool %s: %s", p.Name, p.LockHeldBy), "berth ls "+p.Name))
+		}
+		for _, h := range p.Holders {
+			if h.Lease.State == lease.Damaged {
+				found = append(found, lease.Ill("record", lease.Warn, h.Note, "berth ls "+p.Name))
+			}
+		}
+	}
+	all := lease.Circles(pools, belowHere())
+	for _, c := range all {
+		found = append(found, lease.Ill("circle", lease.Fail, view.Circle(c), "berth stop "+c.Victim()))
+	}
+	if len(all) == 0 && err == nil {
+		found = append(found, lease.Good("circle", fmt.Sprintf("no circular wait in %s", text.Plural(len(pools), "pool"))))
+	}
+	return found
+}
+
+// ofMachine is what is found on this machine, where some wait. st is nil if the store cannot be
+// opened.
+func ofMachine(st *open.Store, pools []lease.Pool) []lease.Finding {
+	f := doctor.Facts{Seconds: time.Duration(clock.Now()).Seconds()}
+	f.Read()
+	if st != nil {
+		f.Boot = st.Self.Boot
+		f.Waiters, f.Lines = waitersHere(st, pools)
+		a := newAsker(st, lease.Request{Pool: "default", Weight: 1}, newSpeaker(true, false))
+		if said, err := a.Measure(context.Background(), &lease.Pool{Name: "default"}, -1); err == nil {
+			f.Readings = said.Readings
+		}
+		return f.Judge()
+	}
+	return nil
+}
+
+func waitersHere(st *open.Store, pools []lease.Pool) (waiters, lines int) {
+	for _, p := range pools {
+		here := 0
+		for _, w := range p.Waiters {
+			if w.Ticket.Owner.Host == st.Self.Host {
+				here++
+			}
+		}
+		waiters += here
+		if here > 0 {
+			lines++
+		}
+	}
+	return waiters, lines
+}
+
+// writeFindings writes a line each.
+func writeFindings(w io.Writer, found []lease.Finding) error {
+	var b strings.Builder
+	for _, f := range found {
+		fmt.Fprintf(&b, "%-4s  %-11s  %s", f.Status, f.Name, text.OneLine(f.Fact))
+		if f.Remedy != "" {
+			fmt.Fprintf(&b, " -> %s", text.OneLine(f.Remedy))
+		}
+		b.WriteString("\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,37 @@
+package words
+
+import "berth/cmd/storename"
+
+// Doctor looks for what may be wrong with a store, the machine and those who wait.
+type Doctor struct {
+	Store storename.Spec
+	JSON  bool
+}
+
+func doctorCommand() Command {
+	return Command{
+		Name:     "doctor",
+		Usage:    "Look for what is wrong with the store, this machine and those who wait.",
+		Synopsis: "berth doctor [flags]",
+		Description: `A line for each thing that was looked at: ok, warn or fail, what it is, the
+fact, and what to do about it. Exit code 1 if one fails.
+
+Of a directory: owner and mode, file system and mount options, space, and
+whether locks exclude there, which two processes try. Of a server: version,
+latency, clock, persistence, what it does when it is full, its replicas or
+members. Of the machine: clock, pressure, control groups, and limits against the
+waiters there are. And circular waits: a job that waits for a pool while one that
+has a slot of it waits, through other pools, for the first.`,
+		Flags: []Flag{
+			{Name: "json", Kind: Switch, Usage: "print JSON, see berth help json"},
+			{Name: "redis-wait", Value: "N", Default: "0", Kind: Number, Usage: "fail if fewer than N replicas of Redis are connected (default: 0)"},
+			storeFlag(""), ownerFlag(""), userStoreFlag(""),
+		},
+		parse: func(p *parser) any {
+			p.noArguments()
+			d := Doctor{Store: p.store(), JSON: p.on("json")}
+			d.Store.Replicas = p.count("redis-wait", 0, 9)
+			return d
+		},
+	}
+}

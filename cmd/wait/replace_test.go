@@ -34,6 +34,8 @@ func TestReplace(t *testing.T) {
 	s, held := busyPool(t, 4)
 	w, _ := newWaiter(t, s, lease.Request{ID: lease.NewID("p"), Pool: "p", Limit: 4, Weight: 2})
 	var ending, ended atomic.Int32
+	decided := make(chan bool, 100) // a verdict that it has to wait, before anything is done about it
+	w.First = func() { decided <- true }
 	w.Replace = func(ctx context.Context, v lease.Verdict) error {
 		if v.Reason != lease.Full {
 			t.Errorf("a job is to end because it is %v", v)
@@ -42,12 +44,21 @@ func TestReplace(t *testing.T) {
 			t.Error("two end at a time")
 		}
 		defer ending.Add(-1)
-		// Another waiter comes and leaves: the line tries again, and ends no other for it.
-		p, err := s.Line(ctx, lease.Request{ID: lease.NewID("p"), Pool: "p", Limit: 9, Weight: 1})
-		if err == nil {
-			err = p.Leave(ctx)
+		for len(decided) > 0 {
+			<-decided
 		}
-		return errors.Join(err, held[ended.Add(1)-1].Release(ctx))
+		// Others come and leave: the line tries again, and ends no other job for that.
+		for range 2 {
+			p, err := s.Line(ctx, lease.Request{ID: lease.NewID("p"), Pool: "p", Limit: 9, Weight: 1})
+			if err != nil {
+				return err
+			}
+			if err := p.Leave(ctx); err != nil {
+				return err
+			}
+			<-decided
+		}
+		return held[ended.Add(1)-1].Release(ctx)
 	}
 	session, err := w.Acquire(t.Context())
 	if err != nil {

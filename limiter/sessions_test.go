@@ -127,6 +127,7 @@ func TestKeepBeforeBind(t *testing.T) {
 		time.Sleep(keepEvery + time.Millisecond)
 		bind(t, s)
 		time.Sleep(keepEvery)
+		synctest.Wait()
 		if h.n != 2 {
 			t.Errorf("%d renewals in two heartbeats", h.n)
 		}

@@ -153,9 +153,10 @@ func (a *adoption) take(ctx context.Context, keys holderKeys, ttl time.Duration)
 func (a *adoption) leases(ctx context.Context, keys holderKeys, ttl time.Duration) (on, under etcdLease, err error) {
 	if by := adoptionIn(keys.adoption); by != nil {
 		on = etcdLease{id: clientv3.LeaseID(keys.adoption.Lease), wanted: by.TTL}
+		a.noteRequested(on.id)
 		err = a.s.renewFound(ctx, &on)
 	} else if on, err = a.s.grantLease(ctx, ttl); err == nil {
-		a.requested = append(a.requested, on.id)
+		a.noteRequested(on.id)
 	}
 	if err == nil {
 		under.id = keys.on()

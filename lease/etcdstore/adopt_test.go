@@ -90,8 +90,11 @@ func TestAdoptLostReply(t *testing.T) {
 		}
 	}
 	h := mustTry(t, keeper, keptRequest(time.Minute))
-	lost("Adopt")
+	mustAdopt(t, s, h, someone) // its caller does not hear of it
 	a := mustAdopt(t, s, h, someone)
+	mustRelease(t, a)
+	lost("Adopt")
+	a = mustAdopt(t, s, h, someone)
 	lost("Running")
 	if err := a.Running(soon(t), child); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,6 +52,12 @@ func (a *adoption) inTurn(ctx context.Context, f func() error) error {
 // value is that of the key.
 func (a *adoption) value(ttl time.Duration) string {
 	return encode(adopted{Adopter: a.adopter, Child: a.Lease().Child, TTL: ttl})
+}
+
+func (a *adoption) noteRequested(on clientv3.LeaseID) {
+	if !slices.Contains(a.requested, on) {
+		a.requested = append(a.requested, on)
+	}
 }
 
 func (a *adoption) noteTaken(on, under etcdLease, rev int64) {

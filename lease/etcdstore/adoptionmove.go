@@ -23,7 +23,7 @@ func (a *adoption) move(ctx context.Context, keys holderKeys, ttl time.Duration)
 	if err != nil {
 		return err
 	}
-	a.requested = append(a.requested, on.id)
+	a.noteRequested(on.id)
 	key, record := a.pool.adoptionKey(l.ID), a.pool.leaseKey(l.ID)
 	t := txn{
 		when: []clientv3.Cmp{unchanged(key, keys.adoption.ModRevision), sameAs(record, int64(l.Token)), attachedTo(record, under.id)},

@@ -7,10 +7,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// resend is how often a watch of pools sends in any case: a member that hangs looks like
-// one that has nothing to tell.
-const resend = time.Minute
-
 // Watch implements lease.Store. Renewals of etcd leases change no key, so they are not told.
 func (s *Store) Watch(ctx context.Context, names ...string) (<-chan struct{}, error) {
 	prefixes := []string{}
@@ -98,7 +94,8 @@ func (w *poolWatch) follow(ctx context.Context, rev int64) {
 			}
 		}()
 	}
-	again := time.NewTicker(resend)
+	// A member that hangs looks like one that has nothing to tell.
+	again := time.NewTicker(w.s.timings.Resend)
 	defer again.Stop()
 	for {
 		select {

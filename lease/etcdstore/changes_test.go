@@ -105,6 +105,22 @@ func TestWatchRestarted(t *testing.T) {
 	}
 }
 
+// TestWatchSendsAnyway: a member that hangs tells nothing, so a watcher is told to look by the
+// clock as well.
+func TestWatchSendsAnyway(t *testing.T) {
+	t.Parallel()
+	s := open(t, "", engine.Etcd(t))
+	s.timings.Resend = 10 * time.Millisecond
+	changed, ctx := watchPool(t, s), soon(t)
+	for range 3 {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatal("it was told nothing")
+		}
+	}
+}
+
 // TestWatchIsQuiet: heartbeats change no key.
 func TestWatchIsQuiet(t *testing.T) {
 	t.Parallel()

@@ -78,6 +78,7 @@ type Timings struct {
 	Release time.Duration // how long a release or a Leave goes on through an outage: client.ReleaseFor
 	Aside   time.Duration // how long StepAside does: client.AsideFor
 	Recheck time.Duration // how long a waiter trusts its watches: 15s
+	Resend  time.Duration // how often a watch of pools sends without a change: 1m
 	Forget  time.Duration // a pool without settings is deleted after so long without use: 7 days
 	Sweep   time.Duration // how often a release looks for idle pools: 1 day
 }
@@ -85,7 +86,7 @@ type Timings struct {
 func (t Timings) orDefault() Timings {
 	return Timings{
 		Release: cmp.Or(t.Release, client.ReleaseFor), Aside: cmp.Or(t.Aside, client.AsideFor),
-		Recheck: cmp.Or(t.Recheck, 15*time.Second), Forget: cmp.Or(t.Forget, 7*24*time.Hour), Sweep: cmp.Or(t.Sweep, 24*time.Hour),
+		Recheck: cmp.Or(t.Recheck, 15*time.Second), Resend: cmp.Or(t.Resend, time.Minute), Forget: cmp.Or(t.Forget, 7*24*time.Hour), Sweep: cmp.Or(t.Sweep, 24*time.Hour),
 	}
 }
 

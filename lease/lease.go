@@ -21,6 +21,9 @@ type Process struct {
 	Host  string `json:"host,omitempty"`
 }
 
+// Key names a process among those of its machine, for the environment of what it starts.
+func (p Process) Key() string { return fmt.Sprintf("%d.%d", p.PID, p.Start) }
+
 // A Request says how many slots of which pool a process wants. It is plain data and
 // goes unchanged into the Ticket and the Lease.
 type Request struct {

@@ -13,6 +13,8 @@ func TestEnviron(t *testing.T) {
 	l := []lease.Lease{{Request: lease.Request{ID: "p-1", Pool: "p"}, Slots: []int{2, 3}, Token: 7, InForce: 4}}
 	named := l[0]
 	named.SlotNames = []string{"c", "d"}
+	adopted := l[0]
+	adopted.Adopter = &lease.Process{PID: 8, Start: 9}
 	own := []string{"BERTH_LEASE=p-1", "BERTH_LEASES=p-1", "BERTH_LIMIT=4", "BERTH_POOL=p", "BERTH_SLOT=2", "BERTH_SLOTS=2,3", "BERTH_STORE=/s", "BERTH_TOKEN=7"}
 	for _, c := range []struct {
 		name    string
@@ -28,6 +30,8 @@ func TestEnviron(t *testing.T) {
 		{"slots under another name", []string{"GPU=all"}, l, Told{Store: "/s", SlotEnv: []string{"GPU"}}, append(slices.Clone(own), "GPU=2,3")},
 		{"slots with names", nil, []lease.Lease{named}, Told{Store: "/s", SlotEnv: []string{"GPU", "G"}}, append(slices.Insert(slices.Clone(own), 6, "BERTH_SLOT_NAME=c", "BERTH_SLOT_NAMES=c,d"), "G=c,d", "GPU=c,d")},
 		{"slots of a job around it", []string{"GPU=all"}, nil, Told{SlotEnv: []string{"GPU"}, Outer: &named}, []string{"GPU=c,d"}},
+		{"an adopted lease", []string{"BERTH_LEASE=o-1", "BERTH_ADOPTER=1.2"}, []lease.Lease{adopted}, Told{Store: "/s"}, append([]string{"BERTH_ADOPTER=8.9"}, own...)},
+		{"a lease inside an adopted one", []string{"BERTH_LEASE=o-1", "BERTH_ADOPTER=1.2"}, l, Told{Store: "/s"}, own},
 		{"no slots", []string{"GPU=all"}, nil, Told{SlotEnv: []string{"GPU"}}, []string{"GPU=all"}},
 		{"labels and a deadline", []string{"BERTH_LABEL_a=0"}, nil, Told{Labels: map[string]string{"a": "1"}, Deadline: time.Unix(9, 0)}, []string{"BERTH_DEADLINE=9", "BERTH_LABEL_a=1"}},
 		{"the caller's own", []string{"BERTH_LABEL_x=1", "BERTH_DEADLINE=1"}, l, Told{Store: "/s"}, append([]string{"BERTH_LABEL_x=1", "BERTH_DEADLINE=1"}, own...)},

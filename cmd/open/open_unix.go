@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,6 +66,14 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 		Ending: func(p lease.Process) bool { return procwatch.ID(p).Ending() },
 		Started: func(id string) *lease.Process {
 			p, ok := procwatch.StartedWith(lease.EnvPrefix, func(env []string) bool { return lease.InEnv(env, id) })
+			if !ok {
+				return nil
+			}
+			return (*lease.Process)(&p)
+		},
+		RunBy: func(adopter lease.Process) *lease.Process {
+			const name = "BERTH_ADOPTER="
+			p, ok := procwatch.StartedWith(name, func(env []string) bool { return slices.Contains(env, name+adopter.Key()) })
 			if !ok {
 				return nil
 			}

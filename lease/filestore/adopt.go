@@ -163,7 +163,7 @@ func (p *pool) adopted(r *record) (*lease.AdoptedError, adoptionState) {
 	case r.child != nil:
 		return nil, notAdopted
 	}
-	if by.Child = p.processOf(r.lease.ID); by.Child != nil {
+	if by.Child = p.runBy(*r.adopter); by.Child != nil {
 		return by, isAdopted
 	}
 	return by, unclear

@@ -108,6 +108,12 @@ func adopterIsKilled(t *testing.T, last int, child string, keeperLives bool) (to
 				}
 				return &childOf
 			}
+			s.opts.RunBy = func(by lease.Process) *lease.Process {
+				if !live[childOf.PID] || by.PID != adopterOf.PID {
+					return nil
+				}
+				return &childOf
+			}
 		}
 	}
 	delete(live, adopterOf.PID)

@@ -85,6 +85,10 @@ type Options struct {
 	// Started returns a living process that was started with this lease id in its
 	// environment, nil if there is none.
 	Started func(id string) *lease.Process
+	// RunBy returns a living process that this adopter of a lease has started, by its
+	// environment, nil if there is none. Started would not do: with 'eval "$(berth acquire
+	// --export)"' each command of a shell is started with the lease.
+	RunBy func(adopter lease.Process) *lease.Process
 	// SlotOf says in which slot the lease id probably is; a wrong answer costs time. It
 	// may be nil.
 	SlotOf func(id string) (slot int, ok bool)
@@ -177,6 +181,9 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	if o.Started == nil {
 		o.Started = func(string) *lease.Process { return nil }
+	}
+	if o.RunBy == nil {
+		o.RunBy = func(lease.Process) *lease.Process { return nil }
 	}
 	if o.SlotOf == nil {
 		o.SlotOf = func(string) (int, bool) { return 0, false }

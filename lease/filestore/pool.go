@@ -30,7 +30,7 @@ type pool struct {
 	subs map[string]*dir // slots and line; a missing one is made with its first file
 	file *os.File        // the lock file, to read and write the index
 
-	processes sync.Map // of processOf: *lease.Process by lease id
+	processes sync.Map // of remembered: *lease.Process by lease id, or by adopter
 
 	// earlierBoot: there is no index of this boot, so a record may be of an earlier one, too.
 	earlierBoot bool

@@ -99,14 +99,23 @@ func (p *pool) checkUnlocked(f *os.File) slotState {
 // processOf finds a process of a lease by its environment. That may read all of /proc
 // under the pool's lock, so it remembers the process for as long as it lives.
 func (p *pool) processOf(id string) *lease.Process {
-	if found, ok := p.processes.Load(id); ok && p.s.opts.Alive(*found.(*lease.Process)) {
+	return p.remembered(id, func() *lease.Process { return p.s.opts.Started(id) })
+}
+
+// runBy finds a process that was started by an adopter in the same way.
+func (p *pool) runBy(adopter lease.Process) *lease.Process {
+	return p.remembered(adopter, func() *lease.Process { return p.s.opts.RunBy(adopter) })
+}
+
+func (p *pool) remembered(key any, find func() *lease.Process) *lease.Process {
+	if found, ok := p.processes.Load(key); ok && p.s.opts.Alive(*found.(*lease.Process)) {
 		return found.(*lease.Process)
 	}
-	found := p.s.opts.Started(id)
+	found := find()
 	if found == nil {
-		p.processes.Delete(id)
+		p.processes.Delete(key)
 	} else {
-		p.processes.Store(id, found)
+		p.processes.Store(key, found)
 	}
 	return found
 }

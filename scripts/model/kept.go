@@ -39,7 +39,7 @@ func (s *S) adoptionState(i int) string {
 		return "yes"
 	case s.g.byChild[i] != 0:
 		return "no"
-	case s.started():
+	case s.startedBy(int(by - 1)):
 		return "yes"
 	case mut("notalone"):
 		return "no"
@@ -233,8 +233,8 @@ func (s *S) followKept(m *Proc, i int, r uint8, locked bool) {
 		m.follows[i] = by
 	case by != 0 && s.g.byChild[i] != 0 && s.runs(int(by-1)):
 		m.follows[i] = 16 + by
-	case s.startedBy() != 0:
-		m.follows[i] = 16 + s.startedBy()
+	case s.visible() != 0:
+		m.follows[i] = 16 + s.visible()
 	default:
 		if m.over[i] != r {
 			m.over[i] = r
@@ -245,8 +245,14 @@ func (s *S) followKept(m *Proc, i int, r uint8, locked bool) {
 	}
 }
 
-// startedBy is an adopter (p+1) whose child's environment shows the lease, 0 for none.
-func (s *S) startedBy() uint8 {
+// startedBy: a process lives that the adopter p has started, by its environment.
+func (s *S) startedBy(p int) bool {
+	ch := s.p[p].child
+	return s.p[p].f&fPre == 0 && ch != 0 && ch != 3
+}
+
+// visible is an adopter (p+1) whose child's environment shows the lease, 0 for none.
+func (s *S) visible() uint8 {
 	for i := 0; i < c.P; i++ {
 		if c.adopter[i] && s.p[i].f&fPre == 0 && s.runs(i) {
 			return uint8(i + 1)

@@ -90,8 +90,7 @@ func (s *S) runs(p int) bool { return s.p[p].child == 1 || s.p[p].child == 2 }
 // started: a process lives that was started under the kept lease, by its environment.
 func (s *S) started() bool {
 	for i := 0; i < c.P; i++ {
-		ch := s.p[i].child
-		if c.adopter[i] && s.p[i].f&fPre == 0 && ch != 0 && ch != 3 {
+		if c.adopter[i] && s.startedBy(i) {
 			return true
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"berth/lease"
 )
 
@@ -18,6 +20,7 @@ type server struct {
 	latency  time.Duration                // of the fastest of some answers
 	ahead    time.Duration                // of its clock before ours
 	replicas int                          // that have to confirm
+	mute     string                       // what gives our user a right to channels; "": it has one
 }
 
 // Examine implements lease.Examiner.
@@ -53,6 +56,11 @@ func (s *Store) look(ctx context.Context) (server, error) {
 		return found, s.classify(ctx, err)
 	}
 	found.info = info
+	subscription := s.subscribe(short, nil)
+	defer subscription.Close()
+	if _, err := subscription.ReceiveTimeout(short, s.timings.Call); redis.HasErrorPrefix(err, "NOPERM") {
+		found.mute = s.endpoint.cli() + " ACL SETUSER " + s.endpoint.userName() + " '&*'"
+	}
 	return found, nil
 }
 
@@ -82,7 +90,7 @@ func (s server) number(name string) int64 {
 }
 
 func (s server) judge() []lease.Finding {
-	return []lease.Finding{s.judgeVersion(), s.judgeLatency(), s.judgeClock(), s.judgeMemory(), s.judgePersistence(), s.judgeReplicas()}
+	return []lease.Finding{s.judgeVersion(), s.judgeLatency(), s.judgeClock(), s.judgeMemory(), s.judgePersistence(), s.judgeReplicas(), s.judgeChannels()}
 }
 
 func (s server) judgeVersion() lease.Finding {
@@ -161,4 +169,11 @@ func (s server) judgeReplicas() lease.Finding {
 		return lease.Ill(name, lease.Fail, fmt.Sprintf("%s, and --redis-wait %d: no job starts", fact, s.replicas), "a replica, or a smaller --redis-wait")
 	}
 	return lease.Good(name, fact)
+}
+
+func (s server) judgeChannels() lease.Finding {
+	if s.mute != "" {
+		return lease.Ill("channels", lease.Warn, "this user has no right to them, so berth wait and berth ls --watch see changes up to 20 s late", s.mute)
+	}
+	return lease.Good("channels", "changes are published, and heard")
 }

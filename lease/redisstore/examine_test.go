@@ -33,12 +33,13 @@ func TestExamineJudges(t *testing.T) {
 		{"nearly full", map[string]string{"maxmemory": "1048577", "maxmemory_policy": "noeviction"}, 0, 0, 0, "warn memory"},
 		{"its disk is full", map[string]string{"rdb_last_bgsave_status": "err"}, 0, 0, 0, "fail persistence"},
 		{"too few replicas", nil, 0, 0, 2, "fail replicas"},
+		{"mute", map[string]string{"mute": "ACL SETUSER"}, 0, 0, 0, "warn channels"},
 		{"a replica", map[string]string{"role": "slave"}, 0, 0, 0, "fail replicas"},
 	} {
 		info := maps.Clone(good)
 		maps.Copy(info, c.info)
 		var ill []string
-		for _, f := range (server{info: map[string]map[string]string{"all": info}, latency: c.latency, ahead: c.ahead, replicas: c.replicas}).judge() {
+		for _, f := range (server{info: map[string]map[string]string{"all": info}, latency: c.latency, ahead: c.ahead, replicas: c.replicas, mute: info["mute"]}).judge() {
 			if f.Status != lease.OK {
 				ill = append(ill, string(f.Status)+" "+f.Name)
 			}

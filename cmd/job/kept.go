@@ -68,3 +68,13 @@ func (l life) triedRelease(e event) (life, []effect) {
 		return l, nil
 	}
 }
+
+// leftUs: the command goes on without us, as the keeper of a lease does.
+func (l life) leftUs(event) (life, []effect) {
+	switch l.state {
+	case running, ending:
+		l.state = done
+	default:
+	}
+	return l, nil
+}

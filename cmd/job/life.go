@@ -178,16 +178,6 @@ func (l life) stopRequested(e event) (life, []effect) {
 	return l.end(e.at, why, grace)
 }
 
-// leftUs: the command has left us.
-func (l life) leftUs(event) (life, []effect) {
-	switch l.state {
-	case running, ending:
-		l.state = done
-	default:
-	}
-	return l, nil
-}
-
 // treeGone: nothing is left of the tree, or (with an error) it could not be ended.
 func (l life) treeGone(e event) (life, []effect) {
 	var effects []effect

@@ -123,3 +123,18 @@ func TestReplaceInTurn(t *testing.T) {
 		t.Errorf("drained: %v", err)
 	}
 }
+
+// TestReplaceWithoutAnAnswer: a process that keeps the pool's lock does not keep a request
+// waiting that has a time limit.
+func TestReplaceWithoutAnAnswer(t *testing.T) {
+	w, _ := newWaiter(t, &heldStore{}, lease.Request{Pool: "p", Weight: 1})
+	w.AtMost = time.Millisecond
+	w.Replace = func(context.Context, lease.Verdict) error {
+		t.Error("a job was told to end")
+		return nil
+	}
+	_, err := w.Acquire(t.Context())
+	if !errors.As(err, new(*limiter.BusyError)) || !strings.Contains(err.Error(), "is held by pid 812") {
+		t.Errorf("%v", err)
+	}
+}

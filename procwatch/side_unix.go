@@ -46,6 +46,8 @@ const (
 	// outputAfter is how long output is waited for after the end of the watcher. Only a
 	// process that could not be ended still has the pipe.
 	outputAfter = 100 * time.Millisecond
+	// watcherSays is how long it may take to read what the watcher has said long ago.
+	watcherSays = time.Second
 	// watcherLate is how much longer than its command a watcher may take. One that takes
 	// longer does not work (it was stopped).
 	watcherLate = 10 * time.Second
@@ -150,6 +152,11 @@ func (w *watcher) await(ctx context.Context, atMost time.Duration, said <-chan s
 			over = nil
 			_, _ = w.control.Write([]byte{0}) // an error means that the watcher is gone
 		case <-late.C:
+			select {
+			case line := <-said: // it was us who were frozen
+				return line
+			case <-time.After(watcherSays):
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), watcherLate)
 			defer cancel()
 			_ = EndOrphans(ctx, []ID{w.id}, syscall.SIGKILL, 0)

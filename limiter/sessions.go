@@ -3,7 +3,6 @@ package limiter
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"berth/lease"
 )
@@ -107,27 +106,4 @@ func (ss Sessions) each(f func(*Session) error) (err error) {
 		err = errors.Join(err, f(s))
 	}
 	return err
-}
-
-// outbox has the events of one job's sessions that were not received yet: one of each at most.
-type outbox struct {
-	mu     sync.Mutex // held by who puts something in, never by the receiver
-	events chan Event
-}
-
-func newOutbox(sessions int) *outbox { return &outbox{events: make(chan Event, sessions)} }
-
-// take takes out the event of this lease, if it was not received yet.
-func (b *outbox) take(id string) (old Event, is bool) {
-	for range len(b.events) {
-		select {
-		case e := <-b.events:
-			if e.Lease == id {
-				return e, true
-			}
-			b.events <- e
-		default:
-		}
-	}
-	return Event{}, false
 }

@@ -127,19 +127,6 @@ func Pools(pools []lease.Pool, s Sources) []Pool {
 	return out
 }
 
-// waitsOf finds the jobs that hold slots of one pool and wait for those of another.
-func waitsOf(pools []lease.Pool) map[string]string {
-	waits := map[string]string{}
-	for _, p := range pools {
-		for _, e := range p.Waiters {
-			for _, id := range e.Ticket.Before() {
-				waits[id] = e.Ticket.ID
-			}
-		}
-	}
-	return waits
-}
-
 func (v *viewer) pool(p lease.Pool) Pool {
 	j := Pool{
 		Pool: p.Name, Limit: p.Limit, LimitFrom: p.LimitBy, OwnLimit: p.Own.Limit, OwnGates: v.Flags(p.Own.Conditions), OwnNames: p.Own.Names, Used: p.Used,

@@ -38,6 +38,8 @@ func TestSentinelFailover(t *testing.T) {
 	for range 3 {
 		q.wait(r, shared, req())
 	}
+	sees := watch(t, at(), "p")
+	sees(limit)
 	stop := r.push(at(), req)
 	master.Kill()
 	look := open(t, replica, "")
@@ -49,5 +51,6 @@ func TestSentinelFailover(t *testing.T) {
 	q.served(r)
 	stop()
 	b()
+	sees(0)
 	empty(t, look)
 }

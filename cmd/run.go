@@ -52,8 +52,7 @@ func (r *runner) run(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	defer leave()
-	code, err := r.runWith(ctx)
-	return code, r.ofCaller(ctx, err)
+	return r.runWith(ctx)
 }
 
 func (r *runner) runWith(ctx context.Context) (int, error) {
@@ -63,7 +62,7 @@ func (r *runner) runWith(ctx context.Context) (int, error) {
 	}
 	r.since = time.Now()
 	if err := r.open(ctx); err != nil {
-		return 0, err
+		return 0, r.ofCaller(ctx, err)
 	}
 	if r.spec.Lease != "" {
 		return r.runAdopted(ctx)
@@ -74,6 +73,7 @@ func (r *runner) runWith(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	sessions, err := r.take(ctx)
+	err = r.ofCaller(ctx, err)
 	if r.givenBack != nil {
 		r.unused(r.givenBack, err)
 	}

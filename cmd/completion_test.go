@@ -18,7 +18,7 @@ import (
 var completions = []struct{ line, want string }{
 	{"berth comp", "completion"},
 	{"berth run --on-", "--on-busy --on-lost"},
-	{"berth run --on-busy ", "fail run skip"},
+	{"berth run --on-busy ", "fail replace run skip"},
 	{"berth run --on-busy=s", "--on-busy=skip"},
 	{"berth run --on-busy skip --on-", "--on-lost"},
 	{"berth run -p d", "demo"},

@@ -42,7 +42,7 @@ func TestEnvironmentByteForByte(t *testing.T) {
 	store := t.TempDir()          // is there, so that nothing is said of it
 	ours := func(e string) bool { // what berth tells, and so may put elsewhere
 		k, _, _ := strings.Cut(e, "=")
-		return slices.Contains([]string{"BERTH_LEASE", "BERTH_LIMIT", "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_STORE", "BERTH_TOKEN", "BERTH_LABEL_k"}, k)
+		return slices.Contains([]string{"BERTH_LEASE", "BERTH_LEASES", "BERTH_LIMIT", "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_STORE", "BERTH_TOKEN", "BERTH_LABEL_k"}, k)
 	}
 	env := []string{
 		"A=first", "", "PATH=" + os.Getenv("PATH"), "A=second", "", "A=first", "NOVALUE", "NOVALUE", "=ODD=1", "=ODD=2", "=", "=",

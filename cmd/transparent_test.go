@@ -162,7 +162,7 @@ func TestEnvironmentIsTheCallers(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%v: the child has\n%q\nits caller\n%q", words, got, want)
 		}
-		names := []string{"BERTH_LABEL_k", "BERTH_LEASE", "BERTH_LIMIT", "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_STORE", "BERTH_TOKEN"}
+		names := []string{"BERTH_LABEL_k", "BERTH_LEASE", "BERTH_LEASES", "BERTH_LIMIT", "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_STORE", "BERTH_TOKEN"}
 		if slices.Contains(words, "--timeout") {
 			names = append(names, "BERTH_DEADLINE")
 		}

@@ -34,13 +34,16 @@ type Log struct {
 	stops  []Stop
 	server *Server // nil: the store is a directory
 	byID   map[string]*Run
+	ids    map[string]string // the run of each known lease
 }
 
 // Run is one 'berth run': what it was asked for and what became of it.
 type Run struct {
 	id, parent, pool        string
 	limit, weight, priority int
-	key, onBusy             string
+	more                    []Share // of other pools
+	key, onBusy, job        string
+	supersede               bool
 	waits, timeout, tree    bool          // --wait, --timeout, --hold tree
 	ttl                     time.Duration // 0: that of all
 	exec, deaf              bool
@@ -75,11 +78,13 @@ type View struct {
 }
 
 type Holder struct {
+	lease       string
 	run, state  string
 	slots, asks int
 }
 
 type Waiter struct {
+	lease           string
 	run             string
 	place, priority int
 }
@@ -100,6 +105,7 @@ type Stop struct {
 // Grant is a job with slots of its own.
 type Grant struct {
 	run         *Run
+	weight      int
 	token       uint64
 	slots       []int
 	from, until int64 // it certainly held them all this time
@@ -111,6 +117,7 @@ type Verdict struct {
 	pairs, own int            // pairs of runs whose order was checked; starts checked against the pool's own limit
 	most       map[string]int // slots in use at once, by pool
 	late       time.Duration  // a job wrote so long after the end of its berth, which was killed
+	made       map[string]int // how many said that they were superseded or replaced
 	unheeded   int            // TERMs to a berth before its job started, which then ran to its end
 }
 
@@ -119,40 +126,52 @@ func (v *Verdict) badf(check, format string, args ...any) {
 }
 
 func checkStorm(l *Log) *Verdict {
-	v := &Verdict{most: map[string]int{}}
+	v := &Verdict{most: map[string]int{}, made: map[string]int{}}
 	l.byID = map[string]*Run{}
 	for _, r := range l.runs {
 		l.byID[r.id] = r
 	}
+	l.identify()
 	for _, r := range l.runs {
 		v.ending(l, r)
+		v.madeWay(l, r)
 	}
-	grants := l.grants()
+	seen := l.seen()
+	grants, shares := l.grants(seen), l.shares(seen)
 	for _, pool := range slices.Sorted(maps.Keys(grants)) {
 		g := grants[pool]
 		v.tokens(pool, g)
 		v.slots(pool, g)
-		v.limit(pool, g)
+		v.limit(l, pool, slices.Concat(g, shares[pool]))
 		v.ownLimit(l, pool, g)
 		v.holdOff(l, pool, g)
-		v.shown(l, pool, g)
+		v.shown(l, pool, slices.Concat(g, shares[pool]))
 		v.order(l, pool, g)
 	}
 	v.views(l)
 	return v
 }
 
-// grants lists the jobs that held slots of their own, by pool, in the order of
-// their tokens.
-func (l *Log) grants() map[string][]*Grant {
-	seen := map[string]int64{} // when a run was last seen waiting for what it then got
+// sight is of a run in the line of a pool.
+type sight struct{ run, pool string }
+
+// seen is when a run was last seen waiting for what it then got.
+func (l *Log) seen() map[sight]int64 {
+	seen := map[sight]int64{}
 	for _, w := range l.views {
 		for _, e := range w.waiters {
 			if r := l.byID[e.run]; r != nil && r.record("start") != nil && w.from < r.record("start").At {
-				seen[e.run] = max(seen[e.run], w.from)
+				at := sight{e.run, w.pool}
+				seen[at] = max(seen[at], w.from)
 			}
 		}
 	}
+	return seen
+}
+
+// grants lists the jobs that held slots of their own, by pool, in the order of
+// their tokens.
+func (l *Log) grants(seen map[sight]int64) map[string][]*Grant {
 	all := map[string][]*Grant{}
 	for _, r := range l.runs {
 		s := r.record("start")
@@ -160,7 +179,8 @@ func (l *Log) grants() map[string][]*Grant {
 			continue
 		}
 		all[s.Pool] = append(all[s.Pool], &Grant{
-			run: r, token: s.Token, slots: s.Slots, from: s.At, until: l.aliveUntil(r), after: max(r.launch, seen[r.id]),
+			run: r, weight: r.weight, token: s.Token, slots: s.Slots, from: s.At, until: l.aliveUntil(r),
+			after: max(r.launch, seen[sight{r.id, s.Pool}]),
 		})
 	}
 	for _, g := range all {
@@ -274,7 +294,7 @@ func (v *Verdict) slots(pool string, grants []*Grant) {
 // limit: at no instant do the jobs that certainly hold slots hold more than any
 // of them allows. Every grant leaves that true, and no release makes it false,
 // so it holds for any part of the holders at any instant, not only at starts.
-func (v *Verdict) limit(pool string, grants []*Grant) {
+func (v *Verdict) limit(l *Log, pool string, grants []*Grant) {
 	type event struct {
 		at  int64
 		off bool
@@ -298,11 +318,12 @@ func (v *Verdict) limit(pool string, grants []*Grant) {
 	for _, e := range events {
 		if e.off {
 			delete(alive, e.g)
-			used -= e.g.run.weight
+			used -= e.g.weight
 			continue
 		}
 		alive[e.g] = true
-		used += e.g.run.weight
+		used += e.g.weight
+		v.within(l, pool, alive, e.at)
 		v.most[pool] = max(v.most[pool], used)
 		for g := range alive {
 			if g.run.limit > 0 && used > g.run.limit {
@@ -317,7 +338,7 @@ func (v *Verdict) limit(pool string, grants []*Grant) {
 func describe(alive map[*Grant]bool) string {
 	var names []string
 	for g := range alive {
-		names = append(names, fmt.Sprintf("%s(weight %d, -n %d, slots %v)", g.run.id, g.run.weight, g.run.limit, g.slots))
+		names = append(names, fmt.Sprintf("%s(weight %d, -n %d, slots %v)", g.run.id, g.weight, g.run.limit, g.slots))
 	}
 	slices.Sort(names)
 	return strings.Join(names, " ")
@@ -331,10 +352,10 @@ func (v *Verdict) ownLimit(l *Log, pool string, grants []*Grant) {
 	for _, g := range grants {
 		limit := l.limitBetween(pool, g.after, g.from)
 		before = slices.DeleteFunc(before, func(b *Grant) bool { return b.until < g.after })
-		used := g.run.weight
+		used := g.weight
 		for _, b := range before {
 			if b.until >= g.from {
-				used += b.run.weight
+				used += b.weight
 			}
 		}
 		before = append(before, g)

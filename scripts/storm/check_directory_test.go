@@ -107,22 +107,22 @@ func TestChecker(t *testing.T) {
 		{"did not end", "lost: ", func(_ *Log, a, _, _, _ *Run) { a.ended = 0 }},
 
 		{"slot leaked", "leak: ", func(l *Log, _, _, _, _ *Run) {
-			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{"a", "running", 1, 2}}})
+			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{run: "a", state: "running", slots: 1, asks: 2}}})
 		}},
 		{"slot of an orphan", "", func(l *Log, a, _, _, _ *Run) {
-			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{"a", "orphaned", 1, 2}}})
+			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{run: "a", state: "orphaned", slots: 1, asks: 2}}})
 			a.gone = 0
 		}},
 		{"slot of no known run", "leak: ", func(l *Log, _, _, _, _ *Run) {
-			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{"", "damaged", 1, 0}}})
+			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{run: "", state: "damaged", slots: 1, asks: 0}}})
 		}},
 		{"slot of no known run, left by a berth that was killed", "", func(l *Log, a, _, _, _ *Run) {
-			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{"", "damaged", 1, 0}}})
+			l.views = append(l.views, View{pool: "p", from: 206, to: 207, holders: []Holder{{run: "", state: "damaged", slots: 1, asks: 0}}})
 			a.signal(203, syscall.SIGKILL, true)
 			a.exit, a.killed, a.gone = 137, true, 250
 		}},
 		{"ticket leaked", "leak: ", func(l *Log, _, _, _, _ *Run) {
-			l.views = append(l.views, View{pool: "p", from: 206, to: 207, waiters: []Waiter{{"a", 1, 0}}})
+			l.views = append(l.views, View{pool: "p", from: 206, to: 207, waiters: []Waiter{{run: "a", place: 1, priority: 0}}})
 		}},
 
 		{"inside, in the slot of the outer", "", func(l *Log, a, _, _, _ *Run) { l.runs = append(l.runs, inside(a, 1)) }},

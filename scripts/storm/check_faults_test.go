@@ -20,7 +20,7 @@ func TestCheckerFaults(t *testing.T) {
 	}
 	// ghost shows a as a holder, so long after its end.
 	ghost := func(l *Log, after int64) {
-		l.views = append(l.views, View{pool: "p", from: l.runs[0].gone + after*ms, to: l.runs[0].gone + (after+1)*ms, holders: []Holder{{"a", "running", 1, 2}}})
+		l.views = append(l.views, View{pool: "p", from: l.runs[0].gone + after*ms, to: l.runs[0].gone + (after+1)*ms, holders: []Holder{{run: "a", state: "running", slots: 1, asks: 2}}})
 	}
 	lost := func(a *Run) { a.cut(); a.exit = codeLost }
 	later := func(c, d *Run, at int64) {
@@ -73,11 +73,11 @@ func TestCheckerFaults(t *testing.T) {
 		}},
 		{"or a place", "leak: ", func(l *Log, a, _, _, _ *Run) {
 			add(l, "a", "late", 150, 4_200)
-			l.views = append(l.views, View{pool: "p", from: a.gone + 4_000*ms, to: a.gone + 4_001*ms, waiters: []Waiter{{"a", 1, 0}}})
+			l.views = append(l.views, View{pool: "p", from: a.gone + 4_000*ms, to: a.gone + 4_001*ms, waiters: []Waiter{{run: "a", place: 1, priority: 0}}})
 		}},
 		{"or a place for one that has got its slots", "leak: ", func(l *Log, a, _, _, _ *Run) {
 			add(l, "a", "late", 150, 4_200)
-			l.views[1].waiters = append(l.views[1].waiters, Waiter{"a", 3, 0})
+			l.views[1].waiters = append(l.views[1].waiters, Waiter{run: "a", place: 3, priority: 0})
 		}},
 		{"a step that is late on an emptied server", "", func(l *Log, _, _, c, d *Run) {
 			add(l, "a", "late", 150, 4_200)
@@ -96,7 +96,7 @@ func TestCheckerFaults(t *testing.T) {
 			add(l, "a", "late", 140, 4_200)
 			add(l, "", "flushed", 160, 161)
 			later(c, d, 31_000)
-			l.views[1].waiters = append(l.views[1].waiters, Waiter{"a", 3, 0})
+			l.views[1].waiters = append(l.views[1].waiters, Waiter{run: "a", place: 3, priority: 0})
 			l.limits = []Limit{{"p", &zero, 95 * ms, 130 * ms}, {"p", nil, 190 * ms, 195 * ms}}
 		}},
 		{"a step that is late on a server that was emptied before", "leak: ", func(l *Log, _, _, c, d *Run) {

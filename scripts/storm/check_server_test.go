@@ -44,35 +44,35 @@ func TestCheckerServer(t *testing.T) {
 
 		{"lease of a berth that was killed", "", func(l *Log, a, _, _, _ *Run) {
 			killed(a)
-			seen(l, 4*time.Second, Holder{"a", "stalled", 1, 2})
+			seen(l, 4*time.Second, Holder{run: "a", state: "stalled", slots: 1, asks: 2})
 		}},
 		{"that stays", "leak: ", func(l *Log, a, _, _, _ *Run) {
 			killed(a)
-			seen(l, 15*time.Second, Holder{"a", "stalled", 1, 2})
+			seen(l, 15*time.Second, Holder{run: "a", state: "stalled", slots: 1, asks: 2})
 		}},
 		{"that an election has given another TTL", "", func(l *Log, a, _, _, _ *Run) {
 			killed(a)
 			l.server.elects = true
 			outage(l, "member", 4_000, 5_000)
-			seen(l, 15*time.Second, Holder{"a", "stalled", 1, 2})
+			seen(l, 15*time.Second, Holder{run: "a", state: "stalled", slots: 1, asks: 2})
 		}},
 		{"that stays long after an election", "leak: ", func(l *Log, a, _, _, _ *Run) {
 			killed(a)
 			l.server.elects = true
 			outage(l, "member", 4_000, 5_000)
-			seen(l, 25*time.Second, Holder{"a", "stalled", 1, 2})
+			seen(l, 25*time.Second, Holder{run: "a", state: "stalled", slots: 1, asks: 2})
 		}},
 		{"that no election can have kept", "leak: ", func(l *Log, a, _, _, _ *Run) {
 			killed(a)
 			outage(l, "member", 4_000, 5_000)
-			seen(l, 15*time.Second, Holder{"a", "stalled", 1, 2})
+			seen(l, 15*time.Second, Holder{run: "a", state: "stalled", slots: 1, asks: 2})
 		}},
 		{"lease of one that was not", "leak: ", func(l *Log, _, _, _, _ *Run) {
-			seen(l, time.Second, Holder{"a", "running", 1, 2})
+			seen(l, time.Second, Holder{run: "a", state: "running", slots: 1, asks: 2})
 		}},
 		{"slot of no known run", "leak: ", func(l *Log, a, _, _, _ *Run) {
 			killed(a)
-			seen(l, 0, Holder{"", "damaged", 1, 0})
+			seen(l, 0, Holder{run: "", state: "damaged", slots: 1, asks: 0})
 		}},
 
 		{"lease lost for no reason", "exit: ", func(_ *Log, a, _, _, _ *Run) { a.cut(); a.exit = codeLost }},

@@ -31,8 +31,8 @@ func calmStorm() *Log {
 		})
 	}
 	l.views = []View{
-		{pool: "p", from: 145, to: 150, holders: []Holder{{"a", "running", 1, 2}, {"b", "running", 1, 2}}, waiters: []Waiter{{"c", 1, 0}}},
-		{pool: "p", from: 180, to: 185, holders: []Holder{{"a", "running", 1, 2}, {"b", "running", 1, 2}}, waiters: []Waiter{{"c", 1, 0}, {"d", 2, 0}}},
+		{pool: "p", from: 145, to: 150, holders: []Holder{{run: "a", state: "running", slots: 1, asks: 2}, {run: "b", state: "running", slots: 1, asks: 2}}, waiters: []Waiter{{run: "c", place: 1, priority: 0}}},
+		{pool: "p", from: 180, to: 185, holders: []Holder{{run: "a", state: "running", slots: 1, asks: 2}, {run: "b", state: "running", slots: 1, asks: 2}}, waiters: []Waiter{{run: "c", place: 1, priority: 0}, {run: "d", place: 2, priority: 0}}},
 	}
 	return l
 }

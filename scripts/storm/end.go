@@ -23,7 +23,7 @@ const calmBound = 2 * time.Minute
 // behind, have ended by themselves.
 func (s *storm) calm() {
 	for _, p := range s.pools {
-		s.setLimit(p.name, "none")
+		s.setLimit(p.name, p.usual())
 	}
 	for end := time.Now().Add(calmBound); ; time.Sleep(10 * time.Millisecond) {
 		left := s.marked()
@@ -36,6 +36,9 @@ func (s *storm) calm() {
 			s.killAll()
 			break
 		}
+	}
+	for _, p := range s.pools {
+		s.setLimit(p.name, "none")
 	}
 	s.readRecords()
 }
@@ -145,12 +148,13 @@ func (s *storm) report(v *Verdict) {
 	if s.kind != "" {
 		s.reportServer(v)
 	}
+	s.t.Logf("waiters superseded %d, jobs replaced %d", v.made["supersede"], v.made["replace"])
 	s.t.Logf("looks %d, limits set %d, stops %d; order checked in %d pairs, own limit at %d starts", len(s.log.views), len(s.log.limits), len(s.log.stops), v.pairs, v.own)
 	for _, p := range s.pools {
 		if v.most[p.name] == 0 {
 			s.t.Errorf("harness: nothing ran in pool %s", p.name)
 		}
-		s.t.Logf("pool %-5s at most %d slots in use, greatest -n %d", p.name, v.most[p.name], slices.Max(p.limits))
+		s.t.Logf("pool %-5s at most %d slots in use, greatest limit %d", p.name, v.most[p.name], p.greatest())
 	}
 	seen := map[string]int{}
 	for _, b := range v.bad {
@@ -180,6 +184,7 @@ func (s *storm) counts() string {
 		count("without a slot", started && r.record("start").Token == 0)
 		count("inside others", r.parent != "")
 		count("--exec", r.exec)
+		count("of two pools", started && len(r.more) > 0)
 		count("orphans", r.killed && started && !r.exec && s.log.aliveUntil(r) > cmp.Or(r.ended, never))
 	}
 	var all []string

@@ -91,8 +91,10 @@ func (l *Log) codes(r *Run) (ok []int) {
 	add(r.timeout, codeTimeout)
 	add(r.got(true, syscall.SIGKILL) || r.got(false, syscall.SIGKILL), 128+9)
 	add(r.got(true, syscall.SIGTERM) || r.got(false, syscall.SIGTERM), 128+15)
-	add(stopped, 128+15, 128+9)
-	add(stopped && !started, codeBusy)
+	add(stopped || l.replaced(r), 128+15, 128+9)
+	add((stopped || l.replaced(r) || l.superseded(r)) && !started, codeBusy)
+	add(!started && r.onBusy == "replace", codeBusy)
+	add(!started && l.unlimited(r), codeFailed)
 	add(!started && r.waits && r.onBusy == "fail", codeBusy)
 	add(!started && r.waits && r.onBusy == "skip", codeOK)
 	add(!started && l.tooHeavy(r), codeFailed)
@@ -103,29 +105,34 @@ func (l *Log) codes(r *Run) (ok []int) {
 
 // tooHeavy: the pool's own limit may have been below its weight.
 func (l *Log) tooHeavy(r *Run) bool {
-	var last *Limit
+	last := map[string]*Limit{}
 	for i := range l.limits {
 		s := &l.limits[i]
-		if s.pool != r.pool {
+		if !r.in(s.pool) {
 			continue
 		}
-		if last != nil && s.to >= r.launch && last.forbids(r) {
+		if l := last[s.pool]; l != nil && s.to >= r.launch && l.forbids(r) {
 			return true
 		}
-		last = s
+		last[s.pool] = s
 	}
-	return last != nil && last.forbids(r)
+	for _, s := range last {
+		if s.forbids(r) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Limit) forbids(r *Run) bool {
-	return s.limit != nil && *s.limit > 0 && *s.limit < r.weight && s.from <= r.ended
+	return s.limit != nil && *s.limit > 0 && *s.limit < r.weightIn(s.pool) && s.from <= r.ended
 }
 
 // mayEndEarly: the end of its job was requested. The death of its berth
 // is no reason, unless it has to renew the lease: the job runs on. Nor is a frozen
 // process.
 func (l *Log) mayEndEarly(r *Run) bool {
-	return r.timeout || l.stopped(r, never) ||
+	return r.timeout || l.stopped(r, never) || l.replaced(r) ||
 		r.got(false, syscall.SIGKILL) || r.got(false, syscall.SIGTERM) || r.got(true, syscall.SIGTERM) ||
 		(r.exec || l.server != nil) && r.got(true, syscall.SIGKILL) ||
 		r.exit == codeLost && l.mayLose(r)
@@ -200,6 +207,6 @@ func (l *Log) servedBefore(r *Run, at int64) bool {
 // leaves a slot without a record to what its job left behind.
 func (l *Log) halfGone(w View) bool {
 	return slices.ContainsFunc(l.runs, func(r *Run) bool {
-		return r.pool == w.pool && (r.killed || r.parent != "") && r.launch <= w.to && (r.gone == 0 || r.gone >= w.from)
+		return r.in(w.pool) && (r.killed || r.parent != "") && r.launch <= w.to && (r.gone == 0 || r.gone >= w.from)
 	})
 }

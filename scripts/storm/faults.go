@@ -159,6 +159,7 @@ func (s *storm) forget(p *Planner, lasts time.Duration) {
 			}
 		}
 		s.forgetNow(whats[i%len(whats)])
+		s.limitShared()
 	}
 }
 

@@ -40,6 +40,7 @@ type Record struct {
 	What   string `json:"what"`
 	Run    string `json:"run"`
 	Pool   string `json:"pool"`
+	Lease  string `json:"lease,omitempty"`
 	Slots  []int  `json:"slots"`
 	Token  uint64 `json:"token"`
 	Weight int    `json:"weight"`
@@ -58,7 +59,7 @@ func innerRun(run string) string { return run + "n" }
 
 func (j *Job) say(file, what string, code int) {
 	r := Record{
-		What: what, Run: j.Run, Pool: os.Getenv("BERTH_POOL"), Weight: j.Weight, Limit: j.Limit,
+		What: what, Run: j.Run, Pool: os.Getenv("BERTH_POOL"), Lease: os.Getenv("BERTH_LEASE"), Weight: j.Weight, Limit: j.Limit,
 		PID: os.Getpid(), Code: code, At: testbed.Monotonic(), Slots: []int{},
 	}
 	if what == "launch" || what == "inner" {

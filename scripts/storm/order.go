@@ -25,11 +25,11 @@ func (v *Verdict) order(l *Log, pool string, grants []*Grant) {
 			v.badf("order", "pool %s: run %s (token %d) overtook run %s (token %d), %s", pool, b.run.id, b.token, a.run.id, a.token, how)
 		}
 	}
-	type sight struct {
+	type place struct {
 		at       int64
 		priority int
 	}
-	first := map[*Grant]sight{}
+	first := map[*Grant]place{}
 	for _, w := range l.views {
 		var line []*Grant
 		for _, e := range w.waiters {
@@ -42,7 +42,7 @@ func (v *Verdict) order(l *Log, pool string, grants []*Grant) {
 			}
 			line = append(line, g)
 			if _, ok := first[g]; !ok {
-				first[g] = sight{w.to, e.priority}
+				first[g] = place{w.to, e.priority}
 			}
 		}
 	}
@@ -85,7 +85,7 @@ func (l *Log) disturbed(g *Grant) bool {
 // stopped: a 'berth stop' from before that instant may have meant it.
 func (l *Log) stopped(r *Run, until int64) bool {
 	return slices.ContainsFunc(l.stops, func(s Stop) bool {
-		return s.pool == r.pool && (s.run == "" || s.run == r.id) && s.from <= until &&
+		return r.in(s.pool) && (s.run == "" || s.run == r.id) && s.from <= until &&
 			s.to >= r.launch && (r.gone == 0 || s.from <= r.gone)
 	})
 }

@@ -18,17 +18,18 @@ type Pool struct {
 	name   string
 	limits []int
 	own    []string // for 'berth limit'
+	shared bool     // with others, by runs without -n
 }
 
 var allPools = []Pool{
-	{"one", []int{1}, []string{"none", "0", "1"}},
-	{"few", []int{2, 3}, []string{"none", "0", "1", "2"}},
-	{"many", []int{4, 6, 8}, []string{"none", "0", "2", "5"}},
-	{"mixed", []int{0, 0, 1, 2, 3, 5, 5}, []string{"none", "0", "2", "3", "4"}},
+	{name: "one", limits: []int{1}, own: []string{"none", "0", "1"}},
+	{name: "few", limits: []int{2, 3}, own: []string{"none", "0", "1", "2"}},
+	{name: "many", limits: []int{4, 6, 8}, own: []string{"none", "0", "2", "5"}},
+	{name: "mixed", limits: []int{0, 0, 1, 2, 3, 5, 5}, own: []string{"none", "0", "2", "3", "4"}},
 }
 
 // longPool is of the long jobs on a server.
-var longPool = Pool{"long", []int{2}, []string{"none", "1", "2"}}
+var longPool = Pool{name: "long", limits: []int{2}, own: []string{"none", "1", "2"}}
 
 // mostAsked is more than any pool is ever asked for.
 const mostAsked = 8
@@ -66,6 +67,12 @@ func pick[T any](p *Planner, of []T) T { return of[p.IntN(len(of))] }
 
 func (p *Planner) next() *Plan {
 	p.runs++
+	switch n := p.IntN(100); {
+	case n < 14:
+		return p.several()
+	case n < 30:
+		return p.yielding()
+	}
 	pool := pick(p, allPools)
 	r := &Run{id: strconv.Itoa(p.runs), pool: pool.name, limit: pick(p, pool.limits), weight: 1, onBusy: "fail"}
 	if r.limit > 1 && p.chance(25) {
@@ -87,14 +94,17 @@ func (p *Planner) next() *Plan {
 	}
 	args = append(args, p.ofStore()...)
 	args = append(args, p.waiting(r)...)
+	args = append(args, p.named(r)...)
 	args = append(args, p.running(r, job)...)
 	r.code = job.Code
-	attack := p.attack()
+	return p.plan(r, job, args)
+}
+
+// outlast has the job last until the end of its berth can end it, or it may end by itself before.
+func (p *Planner) outlast(job *Job, attack *Attack) {
 	if p.server != nil && attack != nil && attack.started && attack.berth && attack.sig == syscall.SIGKILL {
-		job.For += 2 * timerLate // else it may end by itself before the end of its berth can end it
+		job.For += 2 * timerLate
 	}
-	plan, _ := json.Marshal(job)
-	return &Plan{run: r, args: append(args, "--", "JOB", "job", "RECORDS", string(plan)), attack: attack}
 }
 
 // ofStore is what every run of a server is given besides.
@@ -135,7 +145,7 @@ func (p *Planner) waiting(r *Run) (args []string) {
 	case n < 30:
 		wait = p.between(20*time.Millisecond, 400*time.Millisecond)
 	}
-	if p.chance(10) {
+	if len(r.more) == 0 && p.chance(10) { // of several pools no place is kept
 		r.key = fmt.Sprintf("%s-%d", r.pool, p.IntN(5))
 		args = append(args, "--ticket", r.key, "--ticket-grace", pick(p, []string{"200ms", "1s"}))
 		if p.chance(50) {

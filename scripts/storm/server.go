@@ -32,7 +32,7 @@ func (s *storm) onServer(o options) {
 		s.onEtcd()
 	}
 	if s.faults["long"] {
-		s.pools = append(slices.Clone(allPools), longPool)
+		s.pools = append(s.pools, longPool)
 	}
 }
 

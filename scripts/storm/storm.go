@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ func conduct(t engine.T, o options) {
 	}
 	s.prepare(o)
 	defer s.killAll()
+	s.limitShared()
 	s.rage(o.lasts)
 	s.calm()
 	v := checkStorm(&s.log)
@@ -40,7 +42,7 @@ func conduct(t engine.T, o options) {
 
 // mostAlive is how many berths are alive at once, those inside others not
 // counted.
-const mostAlive = 32
+const mostAlive = 26
 
 type storm struct {
 	t          engine.T
@@ -86,7 +88,7 @@ func newStorm(t engine.T, seed uint64) *storm {
 		plans: &Planner{Rand: rand.New(rand.NewPCG(seed, 0))}, seed: seed, room: make(chan struct{}, mostAlive),
 		mark: "STORM_MARK=" + strconv.Itoa(os.Getpid()) + "." + strconv.FormatUint(seed, 36),
 		runs: map[string]*Run{}, alive: map[string]*exec.Cmd{}, kills: map[string]int{}, flushes: map[string]int{},
-		pools: allPools, over: make(chan struct{}),
+		pools: slices.Concat(allPools, sharedPools, []Pool{yieldPool}), over: make(chan struct{}),
 	}
 	_ = os.Mkdir(s.store, 0o700) // or berth says that it made it
 	return s

@@ -87,14 +87,14 @@ func (s *storm) list(p *Planner) {
 		return // it is what the files say, which may be half a change
 	}
 	for _, h := range pools[0].Holders {
-		e := Holder{run: h.Labels["run"], state: h.State, slots: len(h.Slots)}
+		e := Holder{lease: h.Lease, run: h.Labels["run"], state: h.State, slots: len(h.Slots)}
 		if h.Limit != nil {
 			e.asks = *h.Limit
 		}
 		v.holders = append(v.holders, e)
 	}
 	for _, w := range pools[0].Waiters {
-		v.waiters = append(v.waiters, Waiter{w.Labels["run"], w.Place, w.Priority})
+		v.waiters = append(v.waiters, Waiter{lease: w.Lease, run: w.Labels["run"], place: w.Place, priority: w.Priority})
 	}
 	s.mu.Lock()
 	s.log.views = append(s.log.views, v)
@@ -138,12 +138,21 @@ func (s *storm) setLimit(pool, own string) {
 	s.mu.Unlock()
 }
 
+// limitShared gives the shared pools the limits that they need.
+func (s *storm) limitShared() {
+	for _, p := range s.pools {
+		if p.shared {
+			s.setLimit(p.name, p.usual())
+		}
+	}
+}
+
 // stop sends away all of a pool, which is rare: it spoils what can be proved
 // of those runs.
 func (s *storm) stop(p *Planner) {
 	time.Sleep(p.between(500*time.Millisecond, 1500*time.Millisecond))
 	if p.chance(30) {
-		s.stopping(Stop{pool: pick(p, allPools).name}, "--kill-after", "100ms")
+		s.stopping(Stop{pool: pick(p, s.pools[:len(allPools)+len(sharedPools)]).name}, "--kill-after", "100ms")
 	}
 }
 

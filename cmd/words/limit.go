@@ -35,12 +35,12 @@ func limitCommand() Command {
 		Description: `0 drains the pool: running jobs finish, no new one starts. A caller's -n applies
 if it is smaller, and a caller's gates come on top. Settings that are not
 named stay, but a new limit drops the reason of the last one. none removes the
-limit and nothing else. To remove one gate, use --clear and set the others
-again. Waiters see a change at once. A percentage like 50% is of the CPUs of
-this machine now; it is stored as a number, for other machines as well.`,
+limit and the names of the slots. To remove one gate, use --clear and set the
+others again. Waiters see a change at once. A percentage like 50% is of the CPUs
+of this machine now; it is stored as a number, for other machines as well.`,
 		Flags: append([]Flag{
 			poolFlag("the pool, in place of POOL"),
-			{Name: "names", Value: "NAME,...", Usage: "name the slots from 0 on, like cuda0,cuda1; without N this is the limit as well. A lower limit keeps the names, none removes them"},
+			{Name: "names", Value: "NAME,...", Usage: "name the slots from 0 on, like cuda0,cuda1; without N this is the limit as well. A lower limit keeps the names; berth limit POOL none removes them"},
 			{Name: "clear", Kind: Switch, Usage: "first remove all settings"},
 			{Name: "reason", Value: "TEXT", Usage: "show this, with your name and the time, to everyone who waits or is refused"},
 			storeFlag(""), ownerFlag(""), userStoreFlag(""),
@@ -66,7 +66,7 @@ func (p *parser) limits() *Limit {
 		p.check("reason", err)
 		l.reason = reason
 	}
-	parsed(p, "names", &l.names, ParseSlotNames)
+	p.slotNames(l)
 	for _, f := range gateFlags() {
 		l.gates = l.gates || p.isSet(f.Name)
 	}

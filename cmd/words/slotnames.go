@@ -21,6 +21,16 @@ func ParseSlotNames(s string) ([]string, error) {
 	return names, lease.CheckSlotNames(names)
 }
 
+// slotNames reads --names. none is a word of the limit: it would name one slot, and limit the
+// pool to that.
+func (p *parser) slotNames(l *Limit) {
+	if p.isSet("names") && p.text("names") == "none" {
+		p.fail(Hinted(errors.New("--names: \"none\" is not a name of a slot"),
+			fmt.Sprintf("berth limit %s none removes the limit and the names", l.Pool)))
+	}
+	parsed(p, "names", &l.names, ParseSlotNames)
+}
+
 // name puts the names of the slots into own, and the limit that they bring.
 func (l *Limit) name(own *lease.Settings) error {
 	switch {

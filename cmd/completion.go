@@ -45,12 +45,12 @@ func printNext(w io.Writer, typed []string) error {
 	case last > 1:
 		before := words.ReadUnfinished(typed[1:last])
 		begins -= len(before.Operands)
-		next = manual.Complete(manual.Line(before), typed[last], describedAll(), func(leases bool) []manual.Word {
+		next = manual.Complete(manual.Line(before), typed[last], describedAll(), func(what manual.Operands) []manual.Word {
 			where, err := before.Store()
 			if err != nil {
 				return nil
 			}
-			return lookUpWords(leases, where)
+			return lookUpWords(what, where)
 		})
 	}
 	var b strings.Builder
@@ -71,7 +71,7 @@ const lookUpLimit = 2 * time.Second
 
 // lookUpWords finds the pools or the leases of a store, none if it does not answer in
 // time. It makes no store and says nothing.
-func lookUpWords(leases bool, where storename.Spec) []manual.Word {
+func lookUpWords(what manual.Operands, where storename.Spec) []manual.Word {
 	found := make(chan []manual.Word, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), lookUpLimit)
@@ -82,7 +82,7 @@ func lookUpWords(leases bool, where storename.Spec) []manual.Word {
 			return
 		}
 		pools, _ := st.List(ctx) // some could be read
-		found <- wordsOf(pools, leases)
+		found <- wordsOf(pools, what)
 	}()
 	select {
 	case list := <-found:
@@ -93,19 +93,20 @@ func lookUpWords(leases bool, where storename.Spec) []manual.Word {
 }
 
 // wordsOf are the names of pools or leases. A forged record may have none.
-func wordsOf(pools []lease.Pool, leases bool) []manual.Word {
+func wordsOf(pools []lease.Pool, what manual.Operands) []manual.Word {
 	var list []manual.Word
 	for _, p := range pools {
-		if !leases && lease.CheckPool(p.Name) == nil {
+		if what == manual.Pools && lease.CheckPool(p.Name) == nil {
 			list = append(list, manual.Word{Text: p.Name, Summary: fmt.Sprintf("%d in use, %d waiting", p.Used, len(p.Waiters))})
 		}
 	}
-	if !leases {
+	if what == manual.Pools {
 		return list
 	}
 	for _, p := range pools {
 		for _, e := range append(p.Holders, p.Waiters...) {
-			if id := e.ID(); words.IsID(id) {
+			acquired := e.Lease != nil && e.Lease.Kept
+			if id := e.ID(); words.IsID(id) && (acquired || what == manual.Leases) {
 				list = append(list, manual.Word{Text: id, Summary: summary(e)})
 			}
 		}

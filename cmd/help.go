@@ -103,7 +103,7 @@ func listOfHelp() string {
 
 var operands = map[string]manual.Operands{
 	"run": manual.Program, "ls": manual.Pools, "limit": manual.Limit, "stop": manual.Leases, "held": manual.Pool, "wait": manual.Pool,
-	"keepalive": manual.Leases, "release": manual.Leases, "token": manual.Check, "completion": manual.Shell, "help": manual.Page,
+	"keepalive": manual.Leases, "release": manual.Acquired, "token": manual.Check, "completion": manual.Shell, "help": manual.Page,
 }
 
 // described is a command in the manual's terms.

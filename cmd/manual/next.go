@@ -33,6 +33,7 @@ const (
 	Pool
 	Pools
 	Leases
+	Acquired
 	Limit
 	Check
 	Shell
@@ -68,9 +69,9 @@ type Line struct {
 	Ended    bool // no flag can follow
 }
 
-// Lookup finds what the store of the line knows: its pools, or with leases set the leases in
-// them.
-type Lookup func(leases bool) []Word
+// Lookup finds what the store of the line knows: its Pools, the Leases in them, or the Acquired
+// ones among those.
+type Lookup func(what Operands) []Word
 
 // Commands completes the word after berth.
 func Commands(begun string, commands []Command) Next {
@@ -146,19 +147,28 @@ func (c *completer) flags() []Word {
 // Fixed are the words that a flag takes, where it takes no others, or these
 // besides numbers.
 var Fixed = map[string][]string{
-	"--hold":      {"command", "tree"},
-	"--leftovers": {"keep", "kill"},
-	"--nested":    {"reuse", "take", "fail"},
-	"--on-busy":   {"fail", "skip", "run", "replace"},
-	"--on-lost":   {"kill", "warn"},
-	"--signal":    {"TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"},
-	"--slots":     {"auto"},
+	"--hold":        {"command", "tree"},
+	"--if-orphaned": {"keep", "kill"},
+	"--leftovers":   {"keep", "kill"},
+	"--nested":      {"reuse", "take", "fail"},
+	"--on-busy":     {"fail", "skip", "run", "replace"},
+	"--on-lost":     {"kill", "warn"},
+	"--signal":      {"TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"},
+	"--slots":       {"auto"},
+}
+
+// refused are those of Fixed that berth acquire does not take.
+var refused = map[string][]string{
+	"--nested":  {"reuse"},
+	"--on-busy": {"skip", "run"},
 }
 
 func (c *completer) value(flag, begun string) Next {
 	switch flag {
 	case "--pool":
-		return beginning(c.lookup(false), begun)
+		return beginning(c.lookup(Pools), begun)
+	case "--lease":
+		return beginning(c.lookup(Acquired), begun)
 	case "--store":
 		return Next{Kind: Directories}
 	case "--store-owner":
@@ -166,8 +176,15 @@ func (c *completer) value(flag, begun string) Next {
 	case "--min-disk", "--log":
 		return Next{Kind: Files}
 	default:
-		return beginning(wordsOnly(Fixed[flag]), begun)
+		return beginning(wordsOnly(c.fixed(flag)), begun)
 	}
+}
+
+func (c *completer) fixed(flag string) []string {
+	if c.Command != "acquire" {
+		return Fixed[flag]
+	}
+	return slices.DeleteFunc(slices.Clone(Fixed[flag]), func(w string) bool { return slices.Contains(refused[flag], w) })
 }
 
 func (c *completer) operand(begun string) Next {
@@ -175,10 +192,10 @@ func (c *completer) operand(begun string) Next {
 	switch o := c.command.Operands; {
 	case o == Program:
 		return Next{Kind: Elsewhere}
-	case o == Leases:
-		return beginning(c.lookup(true), begun)
+	case o == Leases, o == Acquired:
+		return beginning(c.lookup(o), begun)
 	case o == Pools, first && (o == Pool || o == Limit && c.Given["--pool"] == ""):
-		return beginning(c.lookup(false), begun)
+		return beginning(c.lookup(Pools), begun)
 	case o == Limit && len(c.Line.Operands) < 2:
 		return beginning(wordsOnly([]string{"auto", "none", "0"}), begun)
 	case o == Check && first:

@@ -48,7 +48,7 @@ func Around(pool lease.Pool, self procwatch.ID, inherits func(*lease.Lease) bool
 	above = append(above, self)
 	ids = EnvLeases()
 	for _, h := range pool.Holders {
-		if isAround(h.Lease, above) || inherits(h.Lease) {
+		if isAround(h.Lease, above) || isKeptFor(h.Lease, above) || inherits(h.Lease) {
 			ids = append(ids, h.Lease.ID)
 		}
 	}

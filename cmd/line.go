@@ -69,6 +69,7 @@ func (c *claim) introduce(command []string) {
 		q.ID = lease.NewID(q.Pool)
 		q.Owner, q.UID = lease.Process(c.store.Self), os.Getuid()
 		q.Command, q.Inside = shown, inside
+		q.Supersedes = c.Supersede
 		ids = append(ids, q.ID)
 	}
 	if len(ids) > 1 {

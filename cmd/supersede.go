@@ -4,68 +4,57 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"time"
 
 	"berth/cmd/stopping"
 	"berth/cmd/text"
 	"berth/lease"
 )
 
-// supersede sends away all waiters of the same job that stand before the ticket in time. Of
-// several that do this at once, the last to come is told by none of them, and all others are
-// told by it: so one stays. It does not wait until they have left, and wakes them beside the
-// wait: one that stands behind others sleeps until they have left.
-//
-// On etcd a waiter has its number before others can see it. So one that came before may turn up
-// late, and with a server it looks again.
+// supersede sends away all waiters of the same job that are older than the ticket, or this one
+// if a newer one supersedes it. So one of several that do this at once stays: of any two, the
+// one that reads the line last sees the other, also in a store where the older one can show in
+// the line after the newer one has read it. It does not wait until they have left, and wakes
+// them beside the wait: one that stands behind others sleeps until they have left.
 func (c *claim) supersede(t lease.Ticket) {
-	told := c.sendAwayAll(t, olderWaiters)
-	go func() {
-		stopping.Rouse(context.Background(), stoppingIn(c.store), told)
-		for _, pause := range supersedeAgain {
-			if c.store.Remote {
-				time.Sleep(pause)
-				stopping.Rouse(context.Background(), stoppingIn(c.store), c.sendAwayAll(t, olderInLine))
-			}
-		}
-	}()
-}
-
-// supersedeAgain are the pauses before it looks again.
-var supersedeAgain = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond, 5 * time.Second}
-
-// sendAwayAll tells those that which finds to leave, and returns them.
-func (c *claim) sendAwayAll(t lease.Ticket, which func(*lease.Pool, lease.Ticket) []string) (told []lease.Entry) {
 	ctx, cancel := telling(c.store)
 	defer cancel()
 	pools, err := c.store.List(ctx, t.Pool)
 	if err != nil {
 		c.say.notef("cannot send away older waiters of job %q: %v", t.Job, err)
-		return nil
+		return
 	}
-	for _, id := range which(&pools[0], t) {
+	var told []lease.Entry
+	for _, id := range olderWaiters(&pools[0], t) {
 		if e := c.sendAway(ctx, id, t); e.Ticket != nil {
 			told = append(told, e)
 		}
 	}
-	return told
+	go stopping.Rouse(context.Background(), stoppingIn(c.store), told)
+	if newer := successor(&pools[0], t); newer.ID != "" {
+		c.sendAway(ctx, t.ID, newer)
+	}
 }
 
-// olderInLine are the waiters of the same job that stand before the ticket in its pool. On etcd
-// two can have the same number.
-func olderInLine(p *lease.Pool, t lease.Ticket) (ids []string) {
+// successor is the newest waiter that supersedes the ticket; none has the zero ID. One that
+// stands aside may be a place that is kept for a key and has no waiter.
+func successor(p *lease.Pool, t lease.Ticket) (newest lease.Ticket) {
 	for _, w := range p.Waiters {
-		if s := w.Ticket.Seq; w.Ticket.Job == t.Job && (s < t.Seq || s == t.Seq && w.ID() < t.ID) {
+		same := w.Ticket.Job == t.Job && w.Ticket.Supersedes && !w.Aside
+		if same && t.CameBefore(*w.Ticket) && (newest.ID == "" || newest.CameBefore(*w.Ticket)) {
+			newest = *w.Ticket
+		}
+	}
+	return newest
+}
+
+// olderWaiters are the waiters of the same job in its pool that are older than the ticket, and
+// those that hold slots of this pool already and may wait for those of another.
+func olderWaiters(p *lease.Pool, t lease.Ticket) (ids []string) {
+	for _, w := range p.Waiters {
+		if w.Ticket.Job == t.Job && w.Ticket.CameBefore(t) {
 			ids = append(ids, w.ID())
 		}
 	}
-	return ids
-}
-
-// olderWaiters are those of olderInLine, and those that hold slots of this pool already and may wait for those of another.
-func olderWaiters(p *lease.Pool, t lease.Ticket) (ids []string) {
-	ids = olderInLine(p, t)
 	for _, h := range p.Holders {
 		if h.Lease.Job == t.Job && h.Lease.State != lease.Running {
 			ids = append(ids, h.Lease.After()...)
@@ -74,10 +63,12 @@ func olderWaiters(p *lease.Pool, t lease.Ticket) (ids []string) {
 	return ids
 }
 
-// sendAway tells a waiter to leave. No ticket: it has left by itself, or has its slots.
-func (c *claim) sendAway(ctx context.Context, id string, t lease.Ticket) lease.Entry {
+// sendAway tells a waiter to leave because of another one. No ticket: it has left by itself,
+// or has its slots.
+func (c *claim) sendAway(ctx context.Context, id string, successor lease.Ticket) lease.Entry {
+	by := successor.Owner
 	m := lease.Message{Kind: lease.MessageSupersede, Stop: lease.Stop{
-		By: fmt.Sprintf("%s (pid %d)", text.Me(), os.Getpid()), Successor: t.ID,
+		By: fmt.Sprintf("%s@%s (pid %d)", text.UserName(successor.UID), by.Host, by.PID), Successor: successor.ID,
 	}}
 	e, err := c.store.Tell(ctx, id, m)
 	switch {
@@ -87,6 +78,6 @@ func (c *claim) sendAway(ctx context.Context, id string, t lease.Ticket) lease.E
 		c.say.notef("cannot send away %s: %v", id, err)
 		return lease.Entry{}
 	}
-	c.say.verbosef("sent away %s, an older waiter of job %q", id, t.Job)
+	c.say.verbosef("sent away %s, an older waiter of job %q", id, successor.Job)
 	return e
 }

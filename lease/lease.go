@@ -7,6 +7,7 @@
 package lease
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -63,6 +64,9 @@ type Request struct {
 	// Job names what this is a run of; "": nothing. Requests of the same job can replace
 	// (holders) or supersede (waiters) one another.
 	Job string `json:"job,omitempty"`
+	// Supersedes: as a waiter it sends away those of its job that come before it, see
+	// Ticket.CameBefore. One that finds such a waiter after itself leaves.
+	Supersedes bool `json:"supersedes,omitempty"`
 
 	// Together are the ids of all requests of one job that takes slots of several pools, this
 	// one among them, in the order in which the pools were named. It takes them in the order
@@ -90,6 +94,12 @@ type Ticket struct {
 	Request
 	Seq   uint64    `json:"seq"`
 	Since time.Time `json:"since"`
+}
+
+// CameBefore reports whether t is older than the other ticket of its pool, whatever their
+// priorities are. Two that came at the same moment may have the same Seq.
+func (t Ticket) CameBefore(other Ticket) bool {
+	return cmp.Or(cmp.Compare(t.Seq, other.Seq), cmp.Compare(t.ID, other.ID)) < 0
 }
 
 // State is what is known of a holder.

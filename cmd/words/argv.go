@@ -18,9 +18,10 @@ type parsedLine struct {
 	operands []string
 	given    map[string][]given // by a flag's name
 	help     bool
-	ended    bool  // there is a --
-	pending  *Flag // is the last word and lacks its value
-	err      error // the first
+	ended    bool   // there is a --
+	pending  *Flag  // is the last word and lacks its value
+	strange  string // a flag that is not known, with nothing that it may stand for
+	err      error  // the first
 }
 
 // given is a flag that was typed, and its value.
@@ -154,6 +155,8 @@ func (l *parsedLine) unknown(word string) {
 			way = "--wait 0"
 		}
 		err = Hinted(err, fmt.Sprintf("did you mean %s?", way))
+	} else if l.err == nil {
+		l.strange = name
 	}
 	l.fail(err)
 }

@@ -142,6 +142,29 @@ func TestNormalRefuses(t *testing.T) {
 	}
 }
 
+// TestFlagOfAnotherCommand: a flag that another command has is not a slip.
+func TestFlagOfAnotherCommand(t *testing.T) {
+	for _, c := range []struct{ typed, want, hint string }{
+		{"acquire --hold tree", "unknown flag --hold", "--hold is a flag of berth run"},
+		{"acquire --hold=tree --bogus", "unknown flag --hold", "--hold is a flag of berth run"},
+		{"stop --timeout 1", "unknown flag --timeout", "--timeout is a flag of berth run and berth acquire"},
+		{"wait -p x", "unknown flag -p", "berth wait POOL"},
+		{"held --pool x", "unknown flag --pool", "berth held POOL"},
+		{"release --pool x", "unknown flag --pool", ""}, // many have it
+		{"release --bogus x", "unknown flag --bogus", ""},
+	} {
+		_, err := Parse(strings.Fields(c.typed))
+		var hinted *HintedError
+		hint := ""
+		if errors.As(err.(*UsageError).Err, &hinted) {
+			hint = hinted.Next
+		}
+		if err.Error() != c.want || hint != c.hint {
+			t.Errorf("berth %s: %v, hint %q; want %q, hint %q", c.typed, err, hint, c.want, c.hint)
+		}
+	}
+}
+
 func TestCommandMeant(t *testing.T) {
 	for typed, want := range map[string]string{
 		"status": "ls", "list": "ls", "ps": "ls", "lst": "ls", "kill": "stop", "cancel": "stop", "kil": "stop",

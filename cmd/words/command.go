@@ -119,6 +119,8 @@ func (c Command) read(words []string) (any, error) {
 	switch {
 	case l.help:
 		return Help{Word: c.Name}, nil
+	case l.strange != "":
+		return nil, Mistake(c.elsewhere(l), "berth "+c.Name)
 	case l.err != nil:
 		return nil, Mistake(l.err, "berth "+c.Name)
 	}
@@ -128,6 +130,27 @@ func (c Command) read(words []string) (any, error) {
 		return nil, Mistake(err, "berth "+c.Name)
 	}
 	return request, nil
+}
+
+// elsewhere is the error for a flag that c lacks, with what takes it: an operand, or the few
+// commands that have it.
+func (c Command) elsewhere(l *parsedLine) error {
+	name := strings.TrimLeft(l.strange, "-")
+	if (name == "pool" || name == "p") && strings.Contains(c.Synopsis, " POOL") {
+		return Hinted(l.err, fmt.Sprintf("berth %s POOL", c.Name))
+	}
+	var have []string
+	for _, other := range commands {
+		for _, f := range other.build().Flags {
+			if f.Name == name {
+				have = append(have, "berth "+other.name)
+			}
+		}
+	}
+	if len(have) == 0 || len(have) > 2 {
+		return l.err
+	}
+	return Hinted(l.err, fmt.Sprintf("--%s is a flag of %s", name, strings.Join(have, " and ")))
 }
 
 // UnknownCommandError says that a word is not the name of a command.

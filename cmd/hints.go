@@ -128,11 +128,11 @@ func heldHint(e *lease.LockHeldError) string {
 func heavyHint(e *limiter.TooHeavyError) string {
 	switch {
 	case e.Own:
-		return fmt.Sprintf("a smaller --weight, or for all callers: berth limit %s %d", e.Pool, e.Weight)
+		return fmt.Sprintf("a smaller weight, or for all callers: berth limit %s %d", e.Pool, e.Weight)
 	case e.Requested:
-		return fmt.Sprintf("a smaller --weight, or -n %d", e.Weight)
+		return fmt.Sprintf("a smaller weight, or -n %d", e.Weight)
 	}
-	return fmt.Sprintf("a smaller --weight, or -n %d, or for all callers: berth limit %s %d", e.Weight, e.Pool, e.Weight)
+	return fmt.Sprintf("a smaller weight, or -n %d, or for all callers: berth limit %s %d", e.Weight, e.Pool, e.Weight)
 }
 
 // freshHint is how to skip the wait for jobs that a new server may have forgotten, "" for a

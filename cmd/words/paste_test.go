@@ -17,7 +17,7 @@ func TestInSameStore(t *testing.T) {
 		{"--store=redis://me:secret@box:1/2", "berth ls p", "berth ls --store redis://me@box:1/2 p"},
 		{"--store=redis://:secret@box:x/2", "berth ls p", "berth ls p"}, // it cannot be read
 		{"--store=me:secret@box", "berth ls p", "berth ls p"},
-		{"--store=/a", "a smaller --weight, or for all callers: berth limit p 3", "a smaller --weight, or for all callers: berth limit --store /a p 3"},
+		{"--store=/a", "a smaller weight, or for all callers: berth limit p 3", "a smaller weight, or for all callers: berth limit --store /a p 3"},
 		{"--store=/a", "berth limit POOL 5, or berth limit -p 5 for it", "berth limit --store /a POOL 5, or berth limit --store /a -p 5 for it"},
 		{"--store=/a", "because 'berth limit p' says so", "because 'berth limit --store /a p' says so"},
 		{"--store=/a", "see 'berth ls'", "see 'berth ls'"},

@@ -14,7 +14,8 @@ import (
 
 func release(r words.Release) error {
 	if !words.IsID(r.Lease) {
-		return fmt.Errorf("%q is not a lease id (POOL/HEX, see 'berth ls'): %w", r.Lease, lease.ErrNotFound)
+		err := words.NotFoundError(fmt.Sprintf("%q is not a lease id, like db/0123456789ab", r.Lease))
+		return words.Hinted(err, "berth ls")
 	}
 	say := newSpeaker(false, false)
 	st, err := open.Open(r.Store, say.opening(false))

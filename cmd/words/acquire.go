@@ -62,6 +62,13 @@ func acquireFlags() []Flag {
 }
 
 func (p *parser) acquire() *Acquire {
+	p.takes = map[string][]string{"on-busy": {"fail", "replace"}, "nested": {"take", "fail"}}
+	switch busy := p.text("on-busy"); {
+	case busy == "skip" || busy == "run":
+		p.fail(fmt.Errorf("--on-busy %s would print no lease and exit with 0; drop it", busy))
+	case p.text("nested") == "reuse":
+		p.fail(errors.New("--nested reuse: the slot of the job around this is not one to give back; drop it"))
+	}
 	a := &Acquire{Line: p.line(), Detach: p.on("detach"), Export: p.on("export")}
 	timeout, idle := p.limit("timeout"), p.limit("idle-timeout")
 	parsed(p, "with", &a.With, pidOf)
@@ -86,10 +93,6 @@ func (p *parser) checkAcquire(a *Acquire, timeout, idle time.Duration) error {
 	switch {
 	case len(p.operands()) > 0:
 		return Hinted(fmt.Errorf("unexpected argument %q: it runs no command", p.operands()[0]), `berth run -- COMMAND, or after this: berth run --lease "$id" -- COMMAND`)
-	case a.OnBusy == "skip" || a.OnBusy == "run":
-		return fmt.Errorf("--on-busy %s would print no lease and exit with 0; drop it", a.OnBusy)
-	case a.Nested == "reuse":
-		return errors.New("--nested reuse: the slot of the job around this is not one to give back; drop it")
 	case a.Detach && a.With > 0:
 		return fmt.Errorf("--detach and --with %d contradict each other", a.With)
 	case a.Detach && timeout == 0 && idle == 0:
@@ -109,9 +112,10 @@ func releaseCommand() Command {
 		Name:     "release",
 		Usage:    "Give back what 'berth acquire' took.",
 		Synopsis: "berth release [flags] [LEASE]",
-		Description: `Without LEASE it is $BERTH_LEASE. It waits for a 'berth run --lease', and
-returns when the slot is free. The exit code is 0 also for a lease that is over,
-and 1 for a word that is no lease id and for a job of 'berth run'.`,
+		Description: `LEASE is the id that 'berth acquire' has printed (default: $BERTH_LEASE). The
+command waits for a 'berth run --lease', and returns when the slot is free. The
+exit code is 0 also for a lease that is over, and 1 for a word that is no lease
+id and for a job of 'berth run'.`,
 		Flags: []Flag{storeFlag(""), ownerFlag(""), userStoreFlag("")},
 		parse: func(p *parser) any {
 			id, _ := p.leaseOperand("berth release LEASE")
@@ -125,7 +129,7 @@ and 1 for a word that is no lease id and for a job of 'berth run'.`,
 func (p *parser) runLease(r *Run) error {
 	id := p.text("lease")
 	if !IsID(id) {
-		return Hinted(fmt.Errorf("--lease: %q is not a lease id (POOL/HEX)", id), "berth acquire prints it: id=$(berth acquire) || exit")
+		return Hinted(fmt.Errorf("--lease: %q is not a lease id, like db/0123456789ab", id), "berth acquire prints it: id=$(berth acquire) || exit")
 	}
 	settled := slices.Concat(slotFlags(), waitFlags(), leaseFlags(), gateFlags(), []Flag{{Name: "ttl"}})
 	for _, f := range settled {

@@ -17,8 +17,9 @@ import (
 
 // parser turns the words of one command into a request. It keeps the first error.
 type parser struct {
-	cli *cli.Context
-	err error
+	cli   *cli.Context
+	takes map[string][]string // what a flag takes instead of its choices
+	err   error
 }
 
 func (p *parser) fail(err error) {
@@ -84,9 +85,12 @@ var choices = map[string][]string{
 
 // choice is the value of a flag that takes one of its choices.
 func (p *parser) choice(name string) string {
-	v := p.text(name)
-	if !slices.Contains(choices[name], v) {
-		p.check(name, fmt.Errorf("must be %s, not %q", text.Or(choices[name]), v))
+	v, words := p.text(name), choices[name]
+	if takes := p.takes[name]; takes != nil {
+		words = takes
+	}
+	if !slices.Contains(words, v) {
+		p.check(name, fmt.Errorf("must be %s, not %q", text.Or(words), v))
 		return ""
 	}
 	return v

@@ -78,7 +78,7 @@ func recordStores(st *open.Store) []string {
 
 // inLine is called with a place in the line. A request that does not wait leaves its caller only
 // with its slots.
-func (d *detaching) inLine(lease.Ticket) {
+func (d *detaching) inLine(context.Context, lease.Ticket) {
 	if d.Wait == 0 && d.OnBusy != "replace" {
 		return
 	}

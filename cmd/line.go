@@ -31,7 +31,7 @@ type claim struct {
 	becomes  bool
 	binds    bool // the command is to be killed when this process is
 	catching bool
-	joined   func(lease.Ticket) // is told of each place in a line; nil: nobody is
+	joined   func(context.Context, lease.Ticket) // is told of each place in a line; nil: nobody is
 	store    *open.Store
 	outer    map[string]*lease.Lease // by pool: those of jobs around this one that are reused
 	// givenBack are leases that were had too late: a signal had ended the wait. nil: there are none.
@@ -150,9 +150,9 @@ func (c *claim) waiter(q lease.Request, asker *gates.Asker) *wait.Waiter {
 	}
 	w.Joined = c.joined
 	if c.Supersede {
-		w.Line, w.Joined = true, func(t lease.Ticket) {
-			if c.supersede(t); c.joined != nil {
-				c.joined(t)
+		w.Line, w.Joined = true, func(ctx context.Context, t lease.Ticket) {
+			if c.supersede(ctx, t); c.joined != nil {
+				c.joined(ctx, t)
 			}
 		}
 	}

@@ -74,8 +74,13 @@ func stoppingIn(st *open.Store) stopping.Store {
 const tellTime = 10 * time.Second
 
 func telling(st *open.Store) (context.Context, context.CancelFunc) {
+	return tellingUntil(context.Background(), st)
+}
+
+// tellingUntil is telling for what is given up at the end of ctx.
+func tellingUntil(ctx context.Context, st *open.Store) (context.Context, context.CancelFunc) {
 	if st.Remote {
-		return context.WithCancel(context.Background())
+		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(context.Background(), tellTime, fmt.Errorf("no answer in %v", tellTime))
+	return context.WithTimeoutCause(ctx, tellTime, fmt.Errorf("no answer in %v", tellTime))
 }

@@ -14,11 +14,15 @@ import (
 // if a newer one supersedes it. So one of several that do this at once stays: of any two, the
 // one that reads the line last sees the other, also in a store where the older one can show in
 // the line after the newer one has read it. It does not wait until they have left, and wakes
-// them beside the wait: one that stands behind others sleeps until they have left.
-func (c *claim) supersede(t lease.Ticket) {
-	ctx, cancel := telling(c.store)
+// them beside the wait: one that stands behind others sleeps until they have left. It is given
+// up at the end of the wait.
+func (c *claim) supersede(wait context.Context, t lease.Ticket) {
+	ctx, cancel := tellingUntil(wait, c.store)
 	defer cancel()
 	pools, err := c.store.List(ctx, t.Pool)
+	if wait.Err() != nil {
+		return
+	}
 	if err != nil {
 		c.say.notef("cannot send away older waiters of job %q: %v", t.Job, err)
 		return

@@ -1,8 +1,13 @@
+//go:build unix
+
 package cmd
 
 import (
+	"context"
 	"testing"
 
+	"berth/cmd/open"
+	"berth/cmd/storename"
 	"berth/lease"
 )
 
@@ -49,4 +54,27 @@ func TestNewestSuccessor(t *testing.T) {
 	if got := successor(p, lease.Ticket{Request: lease.Request{ID: "p/z"}, Seq: 1}).ID; got != "p/c" {
 		t.Errorf("superseded by %q, want p/c", got)
 	}
+}
+
+// silentStore is a server that answers no more.
+type silentStore struct{ lease.Store }
+
+func (silentStore) List(ctx context.Context, _ ...string) ([]lease.Pool, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+// TestSupersedeEndsWithTheWait: a server that is gone once the place is had keeps nobody beyond
+// --wait, or after Ctrl-C.
+func TestSupersedeEndsWithTheWait(t *testing.T) {
+	c := &claim{say: newSpeaker(false, false)}
+	st, err := open.Open(storename.Spec{Where: t.TempDir()}, c.say.opening(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.Store, st.Remote = silentStore{st.Store}, true
+	c.store = st
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c.supersede(ctx, lease.Ticket{Request: lease.Request{ID: "p/a", Pool: "p"}})
 }

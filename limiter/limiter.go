@@ -33,8 +33,9 @@ type Options struct {
 	Ask Ask
 	// Interrupts of the wait; nil: none.
 	Interrupts *Interrupts
-	// Joined is called with the ticket once there is one; it may be nil.
-	Joined func(lease.Ticket)
+	// Joined is called with the ticket once there is one. It returns soon after the end of ctx,
+	// which ends with the wait; it may be nil.
+	Joined func(ctx context.Context, t lease.Ticket)
 	// Waiting is called with each verdict that this caller gets in the line and that has it
 	// wait. Its error ends the wait. It may be nil.
 	Waiting func(lease.Verdict) error
@@ -79,7 +80,7 @@ func take(ctx context.Context, s lease.Store, r lease.Request, o Options) (lease
 		return nil, late(r, v, err)
 	}
 	if o.Joined != nil {
-		o.Joined(p.Ticket())
+		o.Joined(ctx, p.Ticket())
 	}
 	h, now, err := stand(ctx, s, p, o, v)
 	if err == nil {

@@ -25,10 +25,10 @@ func (w *Waiter) lineUp(ctx context.Context, gated bool, before seen) (*limiter.
 	ctx, cancel := begin(ctx, gated)
 	defer cancel()
 	display := w.Progress.begin(func(t lease.Ticket) (*lease.Pool, error) { return w.read(context.Background(), t, time.Second) })
-	options.Joined = func(t lease.Ticket) {
+	options.Joined = func(ctx context.Context, t lease.Ticket) {
 		display.joined(t)
 		if w.Joined != nil {
-			w.Joined(t)
+			w.Joined(ctx, t)
 		}
 	}
 	m := waitingFor{

@@ -101,7 +101,7 @@ func TestReplaceInTurn(t *testing.T) {
 		}
 		return held[0].Release(ctx)
 	}
-	w.Joined = func(lease.Ticket) {
+	w.Joined = func(context.Context, lease.Ticket) {
 		go func() {
 			time.Sleep(50 * time.Millisecond) // in which it could do wrong
 			left.Store(true)

@@ -32,8 +32,8 @@ type Waiter struct {
 	// is under way.
 	SuspendIf func(wanted func() bool)
 
-	Line   bool               // lines up at once, without a try before that
-	Joined func(lease.Ticket) // is told the ticket once it stands in the line; nil: nothing is told
+	Line   bool                                // lines up at once, without a try before that
+	Joined func(context.Context, lease.Ticket) // is told the ticket once it stands in the line; nil: nothing is told
 
 	// Replace ends one job of the pool so that there is room for this request, which got that
 	// verdict, and returns when the job is gone. It is called when the time in the line (then

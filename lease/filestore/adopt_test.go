@@ -42,6 +42,33 @@ func keptRequest(limit, weight int) lease.Request {
 	return r
 }
 
+// TestListPausesForNoKeeper: a list of fifty kept leases slept five times for each of them, with the
+// pool's lock. Of fifty 'berth release' at once, which all list the pool, most gave up.
+func TestListPausesForNoKeeper(t *testing.T) {
+	alive := living{keeperOf.PID: true, adopterOf.PID: true}
+	s := alive.in(t)
+	s.opts.KeptCheck = 24 * time.Hour
+	reserved, adopted := takeSlot(t, s, keptRequest(2, 1)), takeSlot(t, s, keptRequest(2, 1))
+	if _, err := s.Adopt(t.Context(), adopted.lease.ID, adopterOf); err != nil {
+		t.Fatal(err)
+	}
+	holders := func() int {
+		pools, err := s.List(t.Context(), "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(pools[0].Holders)
+	}
+	if n := holders(); n != 2 {
+		t.Errorf("%d holders, want 2", n)
+	}
+	giveBack(t, reserved)
+	delete(alive, keeperOf.PID)
+	if n := holders(); n != 1 {
+		t.Errorf("%d holders with a keeper that was killed, want the adopter", n)
+	}
+}
+
 // TestAdoptInALockedPool: a process that is frozen in the pool's lock holds up the begin of an
 // adoption and the keeper, and both change nothing. It does not hold up the end of an adoption.
 func TestAdoptInALockedPool(t *testing.T) {

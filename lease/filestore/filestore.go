@@ -109,6 +109,7 @@ type Timings struct {
 	FrozenCheck time.Duration // how often a waiter checks whether those before it are frozen: 45s
 	FullCheck   time.Duration // how often the head checks all slots: 3s
 	Poll        time.Duration // the same where slots cannot be watched: 100ms
+	KeptCheck   time.Duration // how long a list waits until it tries the lock of a kept slot again: 1ms
 	Explain     time.Duration // how long one process may hold the pool's lock before Slow is called: 2s
 	Release     time.Duration // how long a release waits for the pool's lock: 5s
 	Forget      time.Duration // how long a pool without settings stays when it is not used: 7 days
@@ -126,7 +127,7 @@ func (t *Timings) fill() {
 		def time.Duration
 	}{
 		{&t.FrozenCheck, 45 * time.Second}, {&t.FullCheck, 3 * time.Second}, {&t.Poll, 100 * time.Millisecond},
-		{&t.Explain, 2 * time.Second}, {&t.Release, 5 * time.Second},
+		{&t.KeptCheck, time.Millisecond}, {&t.Explain, 2 * time.Second}, {&t.Release, 5 * time.Second},
 		{&t.Forget, 7 * 24 * time.Hour}, {&t.Sweep, 24 * time.Hour}, {&t.SweepFor, 50 * time.Millisecond},
 	} {
 		if *f.d <= 0 {

@@ -215,7 +215,8 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 }
 
 // keptByOthers reports whether f is the slot of a kept lease, which is locked for sharing. Other
-// lists try the lock, too, so it tries again.
+// lists try the lock, too. So a lock that is taken is believed if the keeper or the adopter lives,
+// and is tried again if not. A pause for each slot would hold up all who want the pool's lock.
 func (p *pool) keptByOthers(f *os.File) bool {
 	r, err := readRecord(f)
 	if err != nil || r == nil || r.lease == nil || !r.lease.Kept {
@@ -226,7 +227,10 @@ func (p *pool) keptByOthers(f *os.File) bool {
 			_ = unlock(f)
 			return false
 		}
-		time.Sleep(time.Millisecond)
+		if p.s.opts.Alive(r.lease.Owner) || r.adopter != nil && p.s.opts.Alive(*r.adopter) {
+			return true
+		}
+		time.Sleep(p.s.opts.KeptCheck)
 	}
 	return true
 }

@@ -31,8 +31,6 @@ type detaching struct {
 	err    error // why the caller could not be left
 }
 
-var errCallerGone = errors.New("the process that was to print the lease is gone")
-
 // attend has ctx end when the caller is gone before it has the id.
 func (d *detaching) attend(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	if d == nil {
@@ -46,7 +44,7 @@ func (d *detaching) attend(ctx context.Context) (context.Context, context.Cancel
 	go func() {
 		select {
 		case <-d.back.Gone:
-			d.cancel(errCallerGone)
+			d.cancel(handover.ErrFrontGone)
 		case <-ctx.Done():
 		}
 	}()
@@ -108,12 +106,12 @@ func (d *detaching) leave() error {
 		d.signals.Ready()
 		signal.Ignore(syscall.SIGHUP) // the command ignores it as well
 		d.say.out.flush(lastWords)
-		if d.err = d.back.Detach(d.job.Log, d.First().ID+"\n"); d.err != nil {
+		if d.err = d.back.HandOver(d.job.Log, d.First().ID+"\n"); d.err != nil {
 			return
 		}
 		select {
 		case <-d.back.Gone:
-			d.err = errCallerGone
+			d.err = handover.ErrFrontGone
 		case <-d.back.Confirmed:
 			d.left = true
 		}

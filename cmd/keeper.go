@@ -29,8 +29,6 @@ type keeper struct {
 	gone <-chan struct{} // closed when the process is gone that the lease is tied to; nil: to none
 }
 
-var errFrontGone = errors.New("the process that was to print the lease is gone")
-
 func (k *keeper) run(ctx context.Context) (err error) {
 	if k.back, err = handover.NewBack(); err != nil {
 		return err
@@ -102,7 +100,7 @@ func (k *keeper) giveUp(cancel context.CancelCauseFunc) {
 	case <-k.gone:
 		cancel(k.untied())
 	case <-k.back.Gone:
-		cancel(errFrontGone)
+		cancel(handover.ErrFrontGone)
 	}
 }
 
@@ -121,7 +119,7 @@ func (k *keeper) handOver(s limiter.Sessions) error {
 	case <-k.gone:
 		return k.untied()
 	case <-k.back.Gone:
-		return errFrontGone
+		return handover.ErrFrontGone
 	default:
 	}
 	for _, l := range s.Leases() {
@@ -132,7 +130,10 @@ func (k *keeper) handOver(s limiter.Sessions) error {
 	if k.spec.Export {
 		said = k.exports(s)
 	}
-	return k.back.HandOver(said)
+	if err := os.Chdir("/"); err != nil { // or this process would keep a file system from being unmounted
+		return err
+	}
+	return k.back.HandOver(nil, said)
 }
 
 // exports are lines for a shell: what a command in this slot would find in its environment.

@@ -120,14 +120,18 @@ func (b *Back) Settle() {
 	closeFD(b.fd)
 }
 
-// HandOver leaves the terminal, the session, the process group and the working directory of
-// the front, opens /dev/null as 0, 1 and 2, and has the front receive the text.
-func (b *Back) HandOver(text string) error {
-	if err := leave(); err != nil {
+// ErrFrontGone says that the front is gone before it has printed what the back has said.
+var ErrFrontGone = errors.New("the process that was to print the result is gone")
+
+// HandOver leaves the terminal, the session and the process group of the front, and has it
+// receive the text. From then on /dev/null is 0, and out is 1 and 2; nil: /dev/null is. The
+// working directory stays.
+func (b *Back) HandOver(out *os.File, text string) error {
+	if err := detach(out); err != nil {
 		return fmt.Errorf("cannot go on in the background: %w", err)
 	}
 	if _, err := b.conn.WriteString(text); err != nil {
-		return errors.New("the process that was to print the result is gone")
+		return ErrFrontGone
 	}
 	return endOfText(b.conn)
 }

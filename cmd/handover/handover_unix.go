@@ -60,13 +60,6 @@ func closeInherited(but int) {
 	}
 }
 
-func leave() error {
-	if err := detach(nil); err != nil {
-		return err
-	}
-	return os.Chdir("/") // or this process would keep a file system from being unmounted
-}
-
 // detach begins a session with out as 1 and 2, or nothing there either.
 func detach(out *os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)

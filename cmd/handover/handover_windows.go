@@ -10,6 +10,5 @@ func again(int) (*os.File, error)              { return nil, errors.ErrUnsupport
 func closeFD(int)                              {}
 func isSocket(int) bool                        { return false }
 func closeInherited(int)                       {}
-func leave() error                             { return errors.ErrUnsupported }
 func detach(*os.File) error                    { return errors.ErrUnsupported }
 func endOfText(*os.File) error                 { return errors.ErrUnsupported }

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"berth/cmd/doctor"
+	"berth/cmd/gates"
 	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/view"
 	"berth/cmd/words"
 	"berth/lease"
 	"berth/lease/clock"
+	"berth/procwatch"
 )
 
 // examineFor bounds what is asked of a store.
@@ -54,7 +56,7 @@ func findings(r words.Doctor) []lease.Finding {
 	say := newSpeaker(true, false)
 	st, err := open.Open(r.Store, say.opening(false))
 	if err != nil {
-		return append([]lease.Finding{illStore(err)}, ofMachine(nil, nil)...)
+		return append([]lease.Finding{illStore(err)}, ofMachine(nil)...)
 	}
 	st.HandleSuspend()
 	ctx, cancel := context.WithTimeout(context.Background(), examineFor)
@@ -65,7 +67,7 @@ func findings(r words.Doctor) []lease.Finding {
 	}
 	pools, err := st.List(ctx)
 	found = append(found, pooled(pools, err)...)
-	return append(found, ofMachine(st, pools)...)
+	return append(found, ofMachine(pools)...)
 }
 
 func illStore(err error) lease.Finding {
@@ -99,28 +101,27 @@ func pooled(pools []lease.Pool, err error) (found []lease.Finding) {
 	return found
 }
 
-// ofMachine is what is found on this machine, where some wait. st is nil if the store cannot be
-// opened.
-func ofMachine(st *open.Store, pools []lease.Pool) []lease.Finding {
+// ofMachine is what is found on this machine, where some wait. It needs no store: one that cannot
+// be opened may be the fault of the machine.
+func ofMachine(pools []lease.Pool) []lease.Finding {
 	f := doctor.Facts{Seconds: time.Duration(clock.Now()).Seconds()}
 	f.Read()
-	if st != nil {
-		f.Boot = st.Self.Boot
-		f.Waiters, f.Lines = waitersHere(st, pools)
-		a := newAsker(st, lease.Request{Pool: "default", Weight: 1}, newSpeaker(true, false))
-		if said, err := a.Measure(context.Background(), &lease.Pool{Name: "default"}, -1); err == nil {
-			f.Readings = said.Readings
-		}
-		return f.Judge()
+	if self, err := procwatch.Self(); err == nil {
+		f.Boot = self.Boot
+		f.Waiters, f.Lines = waitersOn(self.Host, pools)
 	}
-	return nil
+	a := gates.Asker{Boot: f.Boot, Request: lease.Request{Pool: "default", Weight: 1}, UserName: text.UserName, Failed: func(string) {}}
+	if said, err := a.Measure(context.Background(), &lease.Pool{Name: "default"}, -1); err == nil {
+		f.Readings = said.Readings
+	}
+	return f.Judge()
 }
 
-func waitersHere(st *open.Store, pools []lease.Pool) (waiters, lines int) {
+func waitersOn(host string, pools []lease.Pool) (waiters, lines int) {
 	for _, p := range pools {
 		here := 0
 		for _, w := range p.Waiters {
-			if w.Ticket.Owner.Host == st.Self.Host {
+			if w.Ticket.Owner.Host == host {
 				here++
 			}
 		}

@@ -41,7 +41,10 @@ type Log struct {
 type Run struct {
 	id, parent, pool        string
 	limit, weight, priority int
-	more                    []Share // of other pools
+	more                    []Share       // of other pools
+	kept                    bool          // a shell that holds its slots over several commands
+	limited                 time.Duration // their time limit
+	keeper                  []Signal      // to their keeper
 	key, onBusy, job        string
 	supersede               bool
 	waits, timeout, tree    bool          // --wait, --timeout, --hold tree
@@ -118,6 +121,7 @@ type Verdict struct {
 	most       map[string]int // slots in use at once, by pool
 	late       time.Duration  // a job wrote so long after the end of its berth, which was killed
 	made       map[string]int // how many said that they were superseded or replaced
+	adoptions  int            // jobs under kept leases
 	unheeded   int            // TERMs to a berth before its job started, which then ran to its end
 }
 
@@ -141,7 +145,7 @@ func checkStorm(l *Log) *Verdict {
 	for _, pool := range slices.Sorted(maps.Keys(grants)) {
 		g := grants[pool]
 		v.tokens(pool, g)
-		v.slots(pool, g)
+		v.slots(l, pool, g)
 		v.limit(l, pool, slices.Concat(g, shares[pool]))
 		v.ownLimit(l, pool, g)
 		v.holdOff(l, pool, g)
@@ -160,7 +164,7 @@ func (l *Log) seen() map[sight]int64 {
 	seen := map[sight]int64{}
 	for _, w := range l.views {
 		for _, e := range w.waiters {
-			if r := l.byID[e.run]; r != nil && r.record("start") != nil && w.from < r.record("start").At {
+			if r := l.byID[e.run]; r != nil && r.granted() != nil && w.from < r.granted().At {
 				at := sight{e.run, w.pool}
 				seen[at] = max(seen[at], w.from)
 			}
@@ -174,8 +178,8 @@ func (l *Log) seen() map[sight]int64 {
 func (l *Log) grants(seen map[sight]int64) map[string][]*Grant {
 	all := map[string][]*Grant{}
 	for _, r := range l.runs {
-		s := r.record("start")
-		if s == nil || s.Token == 0 || l.reuses(r, s) {
+		s := r.granted()
+		if s == nil || s.Token == 0 || l.underLease(r) || l.reuses(r, s) {
 			continue
 		}
 		all[s.Pool] = append(all[s.Pool], &Grant{
@@ -195,6 +199,9 @@ func (l *Log) grants(seen map[sight]int64) map[string][]*Grant {
 	}
 	return all
 }
+
+// underLease: it ran in the slots of a kept lease.
+func (l *Log) underLease(r *Run) bool { return r.parent != "" && l.byID[r.parent].kept }
 
 // reuses: it ran in the slot of the job around it.
 func (l *Log) reuses(r *Run, s *Record) bool {
@@ -217,6 +224,9 @@ func (r *Run) record(what string) *Record {
 
 // aliveUntil is the last instant at which its slots were certainly held.
 func (l *Log) aliveUntil(r *Run) (t int64) {
+	if r.kept {
+		return l.keptUntil(r)
+	}
 	for _, rec := range r.records {
 		switch rec.What {
 		case "start", "end", "term", "beat":
@@ -244,7 +254,7 @@ func (v *Verdict) tokens(pool string, grants []*Grant) {
 		}
 	}
 	byStart := slices.SortedFunc(slices.Values(grants), func(a, b *Grant) int {
-		return cmp.Compare(a.run.record("start").At, b.run.record("start").At)
+		return cmp.Compare(a.run.granted().At, b.run.granted().At)
 	})
 	byLaunch := slices.SortedFunc(slices.Values(grants), func(a, b *Grant) int {
 		return cmp.Compare(a.run.launch, b.run.launch)
@@ -252,7 +262,7 @@ func (v *Verdict) tokens(pool string, grants []*Grant) {
 	var top *Grant
 	next := 0
 	for _, b := range byLaunch {
-		for ; next < len(byStart) && byStart[next].run.record("start").At < b.run.launch; next++ {
+		for ; next < len(byStart) && byStart[next].run.granted().At < b.run.launch; next++ {
 			if top == nil || byStart[next].token > top.token {
 				top = byStart[next]
 			}
@@ -265,7 +275,7 @@ func (v *Verdict) tokens(pool string, grants []*Grant) {
 }
 
 // slots: as many as were asked for, and never one of them held twice.
-func (v *Verdict) slots(pool string, grants []*Grant) {
+func (v *Verdict) slots(l *Log, pool string, grants []*Grant) {
 	held := map[int][]*Grant{}
 	for _, g := range grants {
 		if len(g.slots) != g.run.weight || len(slices.Compact(slices.Sorted(slices.Values(g.slots)))) != g.run.weight {
@@ -281,8 +291,8 @@ func (v *Verdict) slots(pool string, grants []*Grant) {
 		last := list[0]
 		for _, g := range list[1:] {
 			if g.from < last.until {
-				v.badf("slot", "pool %s: slot %d was held by run %s (token %d) until %d and by run %s (token %d) from %d",
-					pool, s, last.run.id, last.token, last.until, g.run.id, g.token, g.from)
+				v.badf("slot", "pool %s: slot %d was held by run %s (token %d) until %d and by run %s (token %d) from %d%s%s",
+					pool, s, last.run.id, last.token, last.until, g.run.id, g.token, g.from, l.history(last.run), l.history(g.run))
 			}
 			if g.until > last.until {
 				last = g

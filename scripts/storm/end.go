@@ -148,7 +148,7 @@ func (s *storm) report(v *Verdict) {
 	if s.kind != "" {
 		s.reportServer(v)
 	}
-	s.t.Logf("waiters superseded %d, jobs replaced %d", v.made["supersede"], v.made["replace"])
+	s.t.Logf("waiters superseded %d, jobs replaced %d, jobs under kept leases %d", v.made["supersede"], v.made["replace"], v.adoptions)
 	s.t.Logf("looks %d, limits set %d, stops %d; order checked in %d pairs, own limit at %d starts", len(s.log.views), len(s.log.limits), len(s.log.stops), v.pairs, v.own)
 	for _, p := range s.pools {
 		if v.most[p.name] == 0 {
@@ -182,9 +182,10 @@ func (s *storm) counts() string {
 		count("timeouts", r.exit == codeTimeout)
 		count("busy", r.exit == codeBusy)
 		count("without a slot", started && r.record("start").Token == 0)
-		count("inside others", r.parent != "")
+		count("inside others", r.parent != "" && !s.log.underLease(r))
 		count("--exec", r.exec)
-		count("of two pools", started && len(r.more) > 0)
+		count("of two pools", r.granted() != nil && len(r.more) > 0)
+		count("kept", r.kept && r.granted() != nil)
 		count("orphans", r.killed && started && !r.exec && s.log.aliveUntil(r) > cmp.Or(r.ended, never))
 	}
 	var all []string

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"syscall"
@@ -32,6 +33,13 @@ func (v *Verdict) ending(l *Log, r *Run) {
 	}
 	if starts > 1 {
 		v.badf("lost", "run %s: its job was started %d times", r.id, starts)
+	}
+	switch {
+	case l.underLease(r): // which is checked with it
+		return
+	case r.kept:
+		v.keeps(l, r)
+		return
 	}
 	if r.parent != "" {
 		v.inner(l, r)
@@ -64,6 +72,12 @@ func (v *Verdict) ending(l *Log, r *Run) {
 	}) {
 		v.unheeded++
 	}
+}
+
+// lifeOf is what is known of a run, for a finding.
+func (l *Log) lifeOf(r *Run) string {
+	return fmt.Sprintf("records of run %s: %s; signals: %v, to its keeper: %v; launched %d, ended %d; server: %v; it said: %s",
+		r.id, r.story(), r.signals, r.keeper, r.launch, r.ended, l.server.weather(r, r.launch, endOf(r)), r.said)
 }
 
 func (r *Run) story() (s string) {
@@ -171,6 +185,9 @@ func (v *Verdict) views(l *Log) {
 				asked = h.asks
 			}
 			r := l.byID[h.run]
+			if r != nil && r.kept {
+				v.keptView(l, w, r)
+			}
 			switch {
 			case h.state == "damaged" && (l.server != nil || !l.halfGone(w)):
 				v.badf("leak", "pool %s: no known run holds a slot, and no berth was killed that could have left it", w.pool)
@@ -186,7 +203,7 @@ func (v *Verdict) views(l *Log) {
 			r := l.byID[e.run]
 			if e.place > 0 && r != nil && l.servedBefore(r, w.from) {
 				v.badf("leak", "pool %s: run %s stands in the line of %d, though its job has had its slots since %d; server %v",
-					w.pool, r.id, w.from, r.record("start").At, l.server.weather(r, r.launch, w.from))
+					w.pool, r.id, w.from, r.granted().At, l.server.weather(r, r.launch, w.from))
 			}
 			if e.place > 0 && r != nil && l.over(r) < w.from {
 				v.badf("leak", "pool %s: run %s still stands in the line after all of it had ended (exit code %d, records: %s, launched %d, berth ended %d, gone %d, seen %d, signals %v, server %v, it said: %s)",
@@ -199,7 +216,7 @@ func (v *Verdict) views(l *Log) {
 // servedBefore: it had got what it waited for, before that instant. An emptied server
 // does not remember that.
 func (l *Log) servedBefore(r *Run, at int64) bool {
-	s := r.record("start")
+	s := r.granted()
 	return s != nil && s.Token != 0 && s.At < at && (r.gone == 0 || at < r.gone) && l.server.reappears(r) == 0
 }
 
@@ -207,6 +224,6 @@ func (l *Log) servedBefore(r *Run, at int64) bool {
 // leaves a slot without a record to what its job left behind.
 func (l *Log) halfGone(w View) bool {
 	return slices.ContainsFunc(l.runs, func(r *Run) bool {
-		return r.in(w.pool) && (r.killed || r.parent != "") && r.launch <= w.to && (r.gone == 0 || r.gone >= w.from)
+		return r.in(w.pool) && (r.killed || r.kept || r.parent != "") && r.launch <= w.to && (r.gone == 0 || r.gone >= w.from)
 	})
 }

@@ -36,6 +36,8 @@ type Job struct {
 //	beat               a job lives that may end without a word
 //	left               the process that a job left behind is about to end
 //	launch, inner      the berth inside is about to start, has ended with Code
+//	held               a shell has the slots of a lease
+//	giving, given      it is about to give them back, 'berth release' has ended with Code
 type Record struct {
 	What   string `json:"what"`
 	Run    string `json:"run"`
@@ -60,17 +62,27 @@ func innerRun(run string) string { return run + "n" }
 func (j *Job) say(file, what string, code int) {
 	r := Record{
 		What: what, Run: j.Run, Pool: os.Getenv("BERTH_POOL"), Lease: os.Getenv("BERTH_LEASE"), Weight: j.Weight, Limit: j.Limit,
-		PID: os.Getpid(), Code: code, At: testbed.Monotonic(), Slots: []int{},
+		PID: os.Getpid(), Code: code, At: testbed.Monotonic(), Slots: numbers(os.Getenv("BERTH_SLOTS")),
 	}
 	if what == "launch" || what == "inner" {
 		r.Run = innerRun(j.Run)
 	}
 	r.Token, _ = strconv.ParseUint(os.Getenv("BERTH_TOKEN"), 10, 64)
-	for s := range strings.SplitSeq(os.Getenv("BERTH_SLOTS"), ",") {
+	write(file, r)
+}
+
+// numbers reads a list of slots.
+func numbers(list string) []int {
+	all := []int{}
+	for s := range strings.SplitSeq(list, ",") {
 		if n, err := strconv.Atoi(s); err == nil {
-			r.Slots = append(r.Slots, n)
+			all = append(all, n)
 		}
 	}
+	return all
+}
+
+func write(file string, r Record) {
 	b, _ := json.Marshal(r)
 	if f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0); err == nil {
 		fmt.Fprintf(f, "%-*s\n", recordLen-1, b)
@@ -78,14 +90,16 @@ func (j *Job) say(file, what string, code int) {
 	}
 }
 
-// asJob is the program as a job of a run, 'storm job FILE PLAN', and as what a job leaves
-// behind; is: that is what it is.
+// asJob is the program as a job of a run, 'storm job FILE PLAN', as a shell that keeps a slot,
+// and as what a job leaves behind; is: that is what it is.
 func asJob(args []string) (code int, is bool) {
 	switch {
 	case len(args) != 3:
 		return 0, false
 	case args[0] == "job":
 		return work(args[1], args[2]), true
+	case args[0] == "hold":
+		return hold(args[1], args[2]), true
 	case args[0] == "left":
 		return leftBehind(args[1], args[2]), true
 	}
@@ -137,7 +151,7 @@ func work(file, plan string) int {
 			work = nil
 		}
 	}
-	j.say(file, "end", 0)
+	j.say(file, "end", j.Code)
 	return j.Code
 }
 

@@ -73,7 +73,7 @@ func (l *Log) identify() {
 	}
 	for _, r := range l.runs {
 		for _, rec := range r.records {
-			if rec.What == "start" && rec.Token != 0 && r.parent == "" {
+			if (rec.What == "start" || rec.What == "held") && rec.Token != 0 && r.parent == "" {
 				l.ids[rec.Lease] = r.id
 			}
 		}
@@ -100,7 +100,7 @@ func sharesPool(a, b *Run) bool {
 // supersedes: it may have sent the other one away. It came to the line later, where it had
 // no slots yet.
 func supersedes(q, r *Run) bool {
-	s := q.record("start")
+	s := q.granted()
 	return q != r && q.supersede && q.job == r.job && r.job != "" && sharesPool(q, r) && together(q, r) &&
 		(s == nil || s.At >= r.launch)
 }
@@ -108,7 +108,7 @@ func supersedes(q, r *Run) bool {
 // replaces: it may have had the other one end. It had no slots yet, and there was no other
 // job of its own name.
 func (l *Log) replaces(q, r *Run) bool {
-	s := q.record("start")
+	s := q.granted()
 	return q != r && q.onBusy == "replace" && sharesPool(q, r) && together(q, r) &&
 		(s == nil || s.At >= r.launch) && (q.job == r.job || q.job == "" || !l.otherThroughout(q, r))
 }
@@ -146,7 +146,7 @@ func (v *Verdict) madeWay(l *Log, r *Run) {
 		v.made[check]++
 		q := l.runOf(m[1])
 		switch {
-		case check == "supersede" && r.record("start") != nil:
+		case check == "supersede" && r.granted() != nil:
 			v.badf(check, "run %s of job %q was running, and was sent away: %s", r.id, r.job, r.said)
 		case q == nil && !slices.ContainsFunc(l.runs, may):
 			v.badf(check, "run %s of job %q, launched %d, ended %d, made way for nobody that could have wanted it: %s", r.id, r.job, r.launch, r.ended, r.said)

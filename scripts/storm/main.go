@@ -8,7 +8,8 @@
 //	go run ./scripts/storm [FLAG...] [SECONDS]
 //
 // Some of the jobs take slots of two pools, in both orders; some send away who waits for
-// the same job, or have others end to make room.
+// the same job, or have others end to make room. Shells keep a slot over several commands,
+// with 'berth acquire', and their keepers, their jobs and they themselves are killed, too.
 //
 // Without --store the pools are in a directory. With it they are on a server of its
 // own, and the server and the network before it have their faults:

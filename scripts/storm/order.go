@@ -34,7 +34,7 @@ func (v *Verdict) order(l *Log, pool string, grants []*Grant) {
 		var line []*Grant
 		for _, e := range w.waiters {
 			g := of[e.run]
-			if w.pool != pool || e.place < 1 || g == nil || w.from >= g.run.record("start").At {
+			if w.pool != pool || e.place < 1 || g == nil || w.from >= g.run.granted().At {
 				continue // or it is the place of a run that was served before
 			}
 			for _, a := range line {
@@ -49,7 +49,7 @@ func (v *Verdict) order(l *Log, pool string, grants []*Grant) {
 	late := slices.SortedFunc(slices.Values(grants), func(a, b *Grant) int { return cmp.Compare(a.run.launch, b.run.launch) })
 	for a, s := range first {
 		i, _ := slices.BinarySearchFunc(late, s.at, func(g *Grant, at int64) int { return cmp.Compare(g.run.launch, at) })
-		for ; i < len(late) && late[i].run.launch < a.run.record("start").At; i++ {
+		for ; i < len(late) && late[i].run.launch < a.run.granted().At; i++ {
 			if b := late[i]; b.run.priority >= s.priority && !l.cameBack(b.run) {
 				check(a, b, "which was seen in the line before it was launched")
 			}
@@ -67,7 +67,7 @@ func (l *Log) cameBack(r *Run) bool {
 
 // disturbed: something other than the line may have kept it from its turn.
 func (l *Log) disturbed(g *Grant) bool {
-	until := g.run.record("start").At
+	until := g.run.granted().At
 	if l.server.passedOver(g.run, g.run.launch, until) {
 		return true
 	}
@@ -75,7 +75,7 @@ func (l *Log) disturbed(g *Grant) bool {
 		if r != g.run && r.timeout {
 			return true // which would have ended the runs inside as well
 		}
-		if slices.ContainsFunc(r.signals, func(s Signal) bool { return s.at <= until }) || l.stopped(r, until) {
+		if slices.ContainsFunc(slices.Concat(r.signals, r.keeper), func(s Signal) bool { return s.at <= until }) || l.stopped(r, until) {
 			return true
 		}
 	}

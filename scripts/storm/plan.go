@@ -48,6 +48,7 @@ type Attack struct {
 	after, gap time.Duration
 	started    bool // counted from the start of the job
 	berth      bool
+	who        string // around a kept slot
 	sig        syscall.Signal
 }
 
@@ -72,6 +73,8 @@ func (p *Planner) next() *Plan {
 		return p.several()
 	case n < 30:
 		return p.yielding()
+	case n < 45:
+		return p.keeping()
 	}
 	pool := pick(p, allPools)
 	r := &Run{id: strconv.Itoa(p.runs), pool: pool.name, limit: pick(p, pool.limits), weight: 1, onBusy: "fail"}

@@ -96,7 +96,7 @@ func (p *Planner) plan(r *Run, job *Job, args []string) *Plan {
 func (l *Log) shares(seen map[sight]int64) map[string][]*Grant {
 	all := map[string][]*Grant{}
 	for _, r := range l.runs {
-		s := r.record("start")
+		s := r.granted()
 		if s == nil || s.Token == 0 {
 			continue
 		}

@@ -164,6 +164,9 @@ func (l *Log) leftLease(r *Run) bool {
 		end := r.record("inner")
 		return end == nil || end.Code == 128+9 || end.Code == codeFailed
 	}
+	if r.kept { // its keeper gives back, not the shell
+		return r.keeperGot(syscall.SIGKILL, never) || l.unheard(r) || l.server.keptFromTelling(r)
+	}
 	return r.killed || r.refused() || l.server.keptFromTelling(r)
 }
 
@@ -213,7 +216,7 @@ func (l *Log) lostBy(r *Run, at int64) bool {
 // record is late may have been granted before.
 func (v *Verdict) holdOff(l *Log, pool string, grants []*Grant) {
 	for _, g := range grants {
-		at := g.run.record("start").At
+		at := g.run.granted().At
 		l.server.during(at-int64(l.server.hold()), at, func(o Outage) bool {
 			if o.what == "flushed" && (g.after >= o.to || at > o.to+int64(givesUpAfter)) && at < o.from+int64(l.server.holdOff) {
 				v.badf("hold-off", "pool %s: run %s started %v after the server had forgotten all (token %d, launched %d, seen %d, started %d, flushed from %d to %d)",

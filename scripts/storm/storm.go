@@ -88,7 +88,7 @@ func newStorm(t engine.T, seed uint64) *storm {
 		plans: &Planner{Rand: rand.New(rand.NewPCG(seed, 0))}, seed: seed, room: make(chan struct{}, mostAlive),
 		mark: "STORM_MARK=" + strconv.Itoa(os.Getpid()) + "." + strconv.FormatUint(seed, 36),
 		runs: map[string]*Run{}, alive: map[string]*exec.Cmd{}, kills: map[string]int{}, flushes: map[string]int{},
-		pools: slices.Concat(allPools, sharedPools, []Pool{yieldPool}), over: make(chan struct{}),
+		pools: slices.Concat(allPools, sharedPools, []Pool{yieldPool, keptPool}), over: make(chan struct{}),
 	}
 	_ = os.Mkdir(s.store, 0o700) // or berth says that it made it
 	return s
@@ -188,7 +188,13 @@ func (s *storm) planner(number int) *Planner {
 func (s *storm) living() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.alive)
+	n := len(s.alive)
+	for id := range s.alive {
+		if s.runs[id].kept {
+			n += keptAlive - 1
+		}
+	}
+	return n
 }
 
 func (s *storm) launch(p *Plan) {
@@ -197,6 +203,9 @@ func (s *storm) launch(p *Plan) {
 		p.args[i] = strings.NewReplacer("RECORDS", s.records, "JOB", s.job).Replace(a)
 	}
 	c := s.command(r.id, p.args...)
+	if r.kept {
+		c.Path = s.job
+	}
 	said, err := os.Create(filepath.Join(s.dir, "said."+r.id))
 	if err != nil {
 		s.t.Fatalf("%v", err)
@@ -227,7 +236,7 @@ func (s *storm) await(r *Run, c *exec.Cmd) {
 	r.ended, r.exit = now, testbed.ExitCode(c.ProcessState)
 	r.said = strings.TrimSpace(string(said[:min(len(said), 2000)]))
 	r.killed = c.ProcessState.Sys().(syscall.WaitStatus).Signaled()
-	if !r.killed && !r.exec {
+	if !r.killed && !r.exec && !r.kept {
 		r.gone = now // what its job left behind has no slot any more
 	}
 	delete(s.alive, r.id)
@@ -250,10 +259,16 @@ func (s *storm) attack(r *Run, c *exec.Cmd, a *Attack) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	time.Sleep(a.after)
+	if a.who != "" && !a.berth {
+		s.attackKept(r, a)
+		return
+	}
 	who := " waiter"
 	switch job = s.jobOf(r); {
 	case !a.berth:
 		who = " job"
+	case r.kept:
+		who = " tied"
 	case job != 0:
 		who = " holder"
 	}
@@ -263,19 +278,25 @@ func (s *storm) attack(r *Run, c *exec.Cmd, a *Attack) {
 		}
 		return s.signalMarked(job, r.id, sig)
 	}
+	s.strike(&r.signals, Signal{sig: a.sig, berth: a.berth}, who, send, a.gap)
+}
+
+// strike notes and sends a signal. A run has one attack.
+func (s *storm) strike(of *[]Signal, g Signal, who string, send func(syscall.Signal) bool, gap time.Duration) {
 	s.mu.Lock()
-	r.signals = append(r.signals, Signal{at: testbed.Monotonic(), sig: a.sig, berth: a.berth})
-	noted := &r.signals[len(r.signals)-1] // a run has one attack
+	g.at = testbed.Monotonic()
+	*of = append(*of, g)
+	noted := &(*of)[len(*of)-1]
 	s.mu.Unlock()
-	sent := send(a.sig)
+	sent := send(g.sig)
 	s.mu.Lock()
 	noted.sent = sent
 	if sent {
-		s.kills[unix.SignalName(a.sig)[3:]+who]++
+		s.kills[unix.SignalName(g.sig)[3:]+who]++
 	}
 	s.mu.Unlock()
-	if a.sig == syscall.SIGSTOP && sent {
-		time.Sleep(a.gap)
+	if g.sig == syscall.SIGSTOP && sent {
+		time.Sleep(gap)
 		send(syscall.SIGCONT)
 	}
 }
@@ -285,7 +306,7 @@ func (s *storm) jobOf(r *Run) int {
 	s.readRecords()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rec := r.record("start"); rec != nil {
+	if rec := r.granted(); rec != nil {
 		return rec.PID
 	}
 	return 0
@@ -320,7 +341,7 @@ func (s *storm) readRecords() {
 func (s *storm) file(rec Record) {
 	r := s.runs[rec.Run]
 	if r == nil {
-		outer, _ := strings.CutSuffix(rec.Run, innerRun(""))
+		outer, _ := outerOf(rec.Run)
 		r = &Run{id: rec.Run, parent: outer, weight: 1, pool: rec.Pool, launch: rec.At, onBusy: "fail", waits: true}
 		s.runs[r.id] = r
 		s.log.runs = append(s.log.runs, r)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -152,7 +153,8 @@ func (s *storm) limitShared() {
 func (s *storm) stop(p *Planner) {
 	time.Sleep(p.between(500*time.Millisecond, 1500*time.Millisecond))
 	if p.chance(30) {
-		s.stopping(Stop{pool: pick(p, s.pools[:len(allPools)+len(sharedPools)]).name}, "--kill-after", "100ms")
+		short := slices.DeleteFunc(slices.Clone(s.pools), func(p Pool) bool { return p.name == longPool.name })
+		s.stopping(Stop{pool: pick(p, short).name}, "--kill-after", "100ms")
 	}
 }
 
@@ -239,7 +241,7 @@ func (s *storm) marked() map[string][]int {
 		}
 		run := runIn(env)
 		found[run] = append(found[run], pid)
-		if outer, ok := strings.CutSuffix(run, innerRun("")); ok {
+		if outer, ok := outerOf(run); ok {
 			found[outer] = append(found[outer], pid)
 		}
 	}

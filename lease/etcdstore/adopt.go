@@ -24,6 +24,11 @@ import (
 // a list that is read backwards comes to it after the lease.
 const adoptionKind = "adopter"
 
+// adoptedKind is the last part of the key that names the last adopter. It stays when an
+// adoption is over: a process that was frozen finds that another one has run a command since,
+// and does not adopt the lease again. It is attached to what the record is attached to.
+const adoptedKind = "adopted"
+
 // adopted is the record of an adoption.
 type adopted struct {
 	Adopter lease.Process  `json:"adopter"`
@@ -111,15 +116,16 @@ func (a *adoption) begin(ctx context.Context, id string) error {
 	return err
 }
 
-// take writes the adoption, or finds that an earlier attempt has, whose answer was lost. *lease.AdoptedError when another process has adopted the lease, lease.ErrLost
-// when it is gone.
+// take writes the adoption, or finds that an earlier attempt has, whose answer was lost.
+// *lease.AdoptedError when another process has adopted the lease, lease.ErrLost when it is gone,
+// or was adopted by another one since we had it.
 func (a *adoption) take(ctx context.Context, keys holderKeys, ttl time.Duration) error {
 	l := a.Lease()
-	key, record := a.pool.adoptionKey(l.ID), a.pool.leaseKey(l.ID)
+	key, record, last := a.pool.adoptionKey(l.ID), a.pool.leaseKey(l.ID), a.pool.adoptedKey(l.ID)
 	for {
 		by := adoptionIn(keys.adoption)
 		switch {
-		case !keys.heldBy(l.Token):
+		case !keys.heldBy(l.Token), a.rev != 0 && by == nil && keys.last != nil && string(keys.last.Value) != encode(a.adopter):
 			return lease.ErrLost
 		case by != nil && by.Adopter != a.adopter:
 			return by.refusal(l.ID)
@@ -132,11 +138,18 @@ func (a *adoption) take(ctx context.Context, keys holderKeys, ttl time.Duration)
 			a.noteTaken(on, under, keys.adoption.CreateRevision)
 			return nil
 		}
-		resp, err := a.s.commit(ctx, txn{
-			when:  []clientv3.Cmp{sameAs(record, int64(l.Token)), attachedTo(record, under.id), attachedTo(key, 0)},
-			then:  []clientv3.Op{clientv3.OpPut(key, a.value(ttl), clientv3.WithLease(on.id))},
-			other: []clientv3.Op{clientv3.OpGet(record), clientv3.OpGet(key)},
-		})
+		t := txn{
+			when: []clientv3.Cmp{sameAs(record, int64(l.Token)), attachedTo(record, under.id), attachedTo(key, 0)},
+			then: []clientv3.Op{
+				clientv3.OpPut(key, a.value(ttl), clientv3.WithLease(on.id)),
+				clientv3.OpPut(last, encode(a.adopter), clientv3.WithLease(under.id)),
+			},
+			other: []clientv3.Op{clientv3.OpGet(record), clientv3.OpGet(key), clientv3.OpGet(last)},
+		}
+		if a.rev != 0 {
+			t.when = append(t.when, unchanged(last, keys.lastRev()))
+		}
+		resp, err := a.s.commit(ctx, t)
 		switch {
 		case err != nil:
 			return err
@@ -144,7 +157,7 @@ func (a *adoption) take(ctx context.Context, keys holderKeys, ttl time.Duration)
 			a.noteTaken(on, under, resp.Header.Revision)
 			return nil
 		}
-		keys = holderKeys{record: only(kvs(resp.Responses[0])), adoption: only(kvs(resp.Responses[1]))}
+		keys = holderKeys{record: only(kvs(resp.Responses[0])), adoption: only(kvs(resp.Responses[1])), last: only(kvs(resp.Responses[2]))}
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 //	                    one watch shows grant and message
 //	holders/ID/slots/…  its claim
 //	holders/ID/adopter  an adoption of it
+//	holders/ID/adopted  the last process that has adopted it
 //	line/PP/SEQ-ID      a waiter
 //	aside/PP/SEQ-ID     a waiter that is passed for now
 //	ids/ID              a waiter's place in one of these
@@ -62,6 +63,8 @@ const noteKind = string(lease.MessageKeepalive) + "-note"
 func (p pool) noteKey(id string) string { return p.holder(id) + noteKind }
 
 func (p pool) adoptionKey(id string) string { return p.holder(id) + adoptionKind }
+
+func (p pool) adoptedKey(id string) string { return p.holder(id) + adoptedKind }
 
 func (p pool) placeKey(id string) string { return p.dir + "ids/" + p.short(id) }
 

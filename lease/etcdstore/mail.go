@@ -26,6 +26,7 @@ type mail struct {
 type holderKeys struct {
 	record   *mvccpb.KeyValue // nil: it is no holder any more
 	adoption *mvccpb.KeyValue // nil: nobody has adopted it
+	last     *mvccpb.KeyValue // the last adopter, and one of the others; nil: nobody has ever adopted it
 	others   []*mvccpb.KeyValue
 }
 
@@ -46,6 +47,8 @@ func (m *mail) read(ctx context.Context, s *Store, p pool, id string) (in lease.
 				keys.adoption = kv
 			}
 			continue
+		case adoptedKind:
+			keys.last = kv
 		case string(lease.MessageStop):
 			if s, err := decode[lease.Stop](kv); err == nil {
 				in.Stop = &s.value
@@ -88,6 +91,14 @@ func (m *mail) keepaliveAt(k record[clock.Instant], now clock.Instant) clock.Ins
 // heldBy reports whether the record is the lease of that token.
 func (k holderKeys) heldBy(token uint64) bool {
 	return k.record != nil && k.record.CreateRevision == int64(token)
+}
+
+// lastRev is when the key of the last adopter was written; 0: it was not.
+func (k holderKeys) lastRev() int64 {
+	if k.last == nil {
+		return 0
+	}
+	return k.last.ModRevision
 }
 
 // on is the etcd lease that the record is attached to.

@@ -327,16 +327,7 @@ func adoptionExpires(t *testing.T, s *suite) {
 	}
 	h := s.take(with(keptRequest(), func(r *lease.Request) { r.TTL = s.shape.TTL }))
 	a := s.adopt(h.Lease().ID, 1)
-	for {
-		in, err := h.Renew(s.ctx, 0)
-		if err != nil {
-			t.Fatalf("Renew of the keeper: %v", err)
-		}
-		if in.Adopter == nil {
-			break
-		}
-		time.Sleep(s.shape.TTL / 10)
-	}
+	untilExpired(t, s, h)
 	if clock.Now() < a.Expires() {
 		t.Errorf("the adoption is over, and holds until %v", a.Expires())
 	}
@@ -347,6 +338,44 @@ func adoptionExpires(t *testing.T, s *suite) {
 	s.release(a)
 	s.isAdopted(h.Release(s.ctx), 2, nil)
 	s.release(b)
+	s.release(h)
+	empty(t, s, "p")
+}
+
+// untilExpired renews for the keeper until it is told that nobody has adopted its lease.
+func untilExpired(t *testing.T, s *suite, h lease.Holding) {
+	for {
+		in, err := h.Renew(s.ctx, 0)
+		if err != nil {
+			t.Fatalf("Renew of the keeper: %v", err)
+		}
+		if in.Adopter == nil {
+			break
+		}
+		time.Sleep(s.shape.TTL / 10)
+	}
+}
+
+// adoptionExpiredAndOver: an adopter that was frozen does not go on after another one has run
+// something, also when that has ended; and without another one it may go on.
+func adoptionExpiredAndOver(t *testing.T, s *suite) {
+	if s.shape.NoTTL != "" {
+		return
+	}
+	h := s.take(with(keptRequest(), func(r *lease.Request) { r.TTL = s.shape.TTL }))
+	s.release(s.adopt(h.Lease().ID, 3))
+	a := s.adopt(h.Lease().ID, 1)
+	untilExpired(t, s, h)
+	if _, err := a.Renew(s.ctx, 0); err != nil {
+		t.Errorf("Renew of an adopter that was frozen: %v", err)
+	}
+	untilExpired(t, s, h)
+	s.release(s.adopt(h.Lease().ID, 2))
+	if _, err := a.Renew(s.ctx, 0); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("Renew of an adopter that was given up: %v, want ErrLost", err)
+	}
+	s.release(a)
+	s.release(s.adopt(h.Lease().ID, 1))
 	s.release(h)
 	empty(t, s, "p")
 }

@@ -94,6 +94,7 @@ func Run(t *testing.T, shape Shape) {
 		{"RacingAdopters", racingAdopters},
 		{"ReleaseAgainstAdopt", racingRelease},
 		{"AdoptionExpires", adoptionExpires},
+		{"AdoptionExpiredAndOver", adoptionExpiredAndOver},
 		{"AdopterKeepsTheLease", adopterKeeps},
 		{"ReleaseOfAWaiter", releaseOfAWaiter},
 		{"Supersede", supersede},

@@ -11,20 +11,26 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"berth/lease"
 )
 
-// rivalFile is what two processes lock in turn to see whether locks exclude in the store. No
-// pool can have its name. If it is left behind, the next examination takes it.
-const rivalFile = ".doctor"
+// rivalFile begins the name of what two processes lock in turn to see whether locks exclude in
+// the store. No pool can have such a name. Each examination has a file of its own: in one for
+// all, the lock and the removal of another examination would look like a fault.
+const rivalFile = ".doctor-"
+
+// rivalsLast is how long the file of an examination that was killed is left alone.
+const rivalsLast = time.Hour
 
 // state is what an examination finds in a store's directory.
 type state struct {
 	dir          string
-	missing      bool // the directory; the rest is then that of its parent
+	missing      bool  // the directory; the rest is then that of its parent
+	makeErr      error // why it cannot be made
 	owner, group string
 	mode         uint32
 	mount        mount
@@ -52,6 +58,7 @@ func (s *Store) look(ctx context.Context) state {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		st.missing, at = true, filepath.Dir(s.dir)
+		st.makeErr = s.cannotMake()
 	case err != nil:
 		st.tryErr = err
 		return st
@@ -71,26 +78,61 @@ func (s *Store) look(ctx context.Context) state {
 	return st
 }
 
+// cannotMake says why the first run could not make the directory, which is missing.
+func (s *Store) cannotMake() error {
+	var st unix.Stat_t
+	if unix.Lstat(s.dir, &st) == nil {
+		return errors.New("it is a symbolic link that leads nowhere")
+	}
+	above := filepath.Dir(s.dir)
+	switch err := unix.Faccessat(unix.AT_FDCWD, above, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err {
+	case nil, unix.EROFS: // the mount's options say that
+		return nil
+	case unix.ENOENT:
+		return fmt.Errorf("%s %w", above, ErrNoParent)
+	default:
+		return fmt.Errorf("%s: %w", above, err)
+	}
+}
+
 // tryLocks has another process try to get a lock that this one has, and then has given back.
 func (s *Store) tryLocks(ctx context.Context, root *dir) (excludes, frees bool, err error) {
-	f, err := s.openFile(root, rivalFile, creating)
+	s.removeRivals(root)
+	name := fmt.Sprintf("%s%d-%d", rivalFile, os.Getpid(), time.Now().UnixNano())
+	f, err := s.openFile(root, name, creatingNew)
 	if err != nil {
 		return false, false, err
 	}
 	defer f.Close()
+	defer func() { _ = root.remove(name) }()
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return false, false, fmt.Errorf("%s is locked, perhaps by another berth doctor: %w", s.path(rivalFile), err)
+		return false, false, err
 	}
-	defer func() { _ = root.remove(rivalFile) }()
-	got, err := s.opts.TryLock(ctx, s.path(rivalFile))
+	got, err := s.opts.TryLock(ctx, s.path(name))
 	if err != nil {
 		return false, false, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); err != nil {
 		return false, false, err
 	}
-	again, err := s.opts.TryLock(ctx, s.path(rivalFile))
+	again, err := s.opts.TryLock(ctx, s.path(name))
 	return !got, again, err
+}
+
+// removeRivals removes the files of examinations that were killed. What cannot be removed stays.
+func (s *Store) removeRivals(root *dir) {
+	names, err := root.names()
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, rivalFile) {
+			continue
+		}
+		if st, err := root.stat(name); err == nil && time.Since(time.Unix(st.Mtim.Unix())) > rivalsLast {
+			_ = root.remove(name)
+		}
+	}
 }
 
 // TryLock reports whether this process can lock a file now, for the other side of an
@@ -119,6 +161,8 @@ const (
 // judge says what each finding means.
 func (st state) judge() (all []lease.Finding) {
 	switch {
+	case st.makeErr != nil:
+		all = append(all, lease.Ill("directory", lease.Fail, fmt.Sprintf("%s does not exist, and berth run cannot make it: %v", st.dir, st.makeErr), "ls -ld "+st.dir+" "+filepath.Dir(st.dir)))
 	case st.missing:
 		all = append(all, lease.Good("directory", st.dir+" does not exist yet: the first berth run makes it"))
 	case st.owner == "":

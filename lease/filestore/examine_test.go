@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"berth/lease"
 )
@@ -30,6 +31,7 @@ func TestExamineJudges(t *testing.T) {
 	}{
 		{"all is well", good, ""},
 		{"it is not there", with(func(s *state) { *s = state{dir: s.dir, missing: true, free: s.free} }), ""},
+		{"it cannot be made", with(func(s *state) { *s = state{dir: s.dir, missing: true, makeErr: errors.New("no parent"), free: s.free} }), "fail directory"},
 		{"it cannot be used", state{dir: "/x", tryErr: errors.New("refused")}, "fail directory"},
 		{"read-only", with(func(s *state) { s.mount.options = "ro,relatime" }), "fail file system"},
 		{"rw is not ro", with(func(s *state) { s.mount.options = "rw,errors=remount-ro" }), ""},
@@ -88,5 +90,67 @@ func TestExamineTriesLocks(t *testing.T) {
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("%s: left behind: %v, %v", c.name, left, err)
 		}
+	}
+}
+
+// TestExamineWhatCannotBeMade: a store that no run could make is not well.
+func TestExamineWhatCannotBeMade(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink("nowhere", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]lease.Status{"new": lease.OK, "none/new": lease.Fail, "link": lease.Fail} {
+		s, err := Open(filepath.Join(dir, name), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Examine(t.Context())[0]; got.Name != "directory" || got.Status != want {
+			t.Errorf("%s: %+v, want %s", name, got, want)
+		}
+	}
+}
+
+// TestExaminationsAtOnce: one is no fault of the store for another one.
+func TestExaminationsAtOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	var s *Store
+	within := false
+	s, err := Open(dir, Options{Create: true, TryLock: func(ctx context.Context, file string) (bool, error) {
+		if !within { // another one begins and ends while this one has its lock, and when it had it
+			within = true
+			_, other := s.look(ctx), s.look(ctx)
+			if within = false; !other.excludes || !other.frees || other.tryErr != nil {
+				t.Errorf("%+v", other)
+			}
+		}
+		return TryLock(file)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.look(t.Context()); !got.excludes || !got.frees || got.tryErr != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestKilledExamination: what it left behind is removed later.
+func TestKilledExamination(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	s, err := Open(dir, Options{Create: true, TryLock: func(context.Context, string) (bool, error) { return true, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, young := filepath.Join(dir, rivalFile+"OLD"), filepath.Join(dir, rivalFile+"YOUNG")
+	for _, f := range []string{old, young} {
+		if err := os.WriteFile(f, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*rivalsLast)); err != nil {
+		t.Fatal(err)
+	}
+	s.Examine(t.Context())
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || left[0].Name() != filepath.Base(young) {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }

@@ -53,8 +53,13 @@ func tryLock(file string) (int, error) {
 }
 
 func findings(r words.Doctor) []lease.Finding {
+	if r.StoreErr != nil {
+		return append([]lease.Finding{illStore(r.StoreErr)}, ofMachine(nil)...)
+	}
 	say := newSpeaker(true, false)
-	st, err := open.Open(r.Store, say.opening(false))
+	with := say.opening(false)
+	with.Exists = true
+	st, err := open.Open(r.Store, with)
 	if err != nil {
 		return append([]lease.Finding{illStore(err)}, ofMachine(nil)...)
 	}

@@ -52,7 +52,7 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 	if uid, theirs := filestore.DefaultOf(dir); owner == nil && theirs && os.Geteuid() == 0 && !with.Create {
 		owner = &uid // the name says whose it is
 	}
-	if o.From == storename.MachineFile && with.Create && missing(dir) {
+	if o.From == storename.MachineFile && (with.Create || with.Exists) && missing(dir) {
 		return nil, &NoMachineStoreError{dir}
 	}
 	s, err := filestore.Open(dir, filestore.Options{
@@ -107,7 +107,8 @@ func missing(dir string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// tryLock has another process of this program try to get the lock of a file.
+// tryLock has another process of this program try to get the lock of a file. It opens no store,
+// and --user-store keeps it from an error in the file that names that of the machine.
 func tryLock(ctx context.Context, file string) (bool, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -115,7 +116,7 @@ func tryLock(ctx context.Context, file string) (bool, error) {
 	}
 	env := append(os.Environ(), TryLockOf+"="+file)
 	var said strings.Builder
-	end, err := procwatch.Side{Argv: []string{program, "doctor"}, Env: env, Timeout: 5 * time.Second, Output: &said}.Run(ctx)
+	end, err := procwatch.Side{Argv: []string{program, "doctor", "--user-store"}, Env: env, Timeout: 5 * time.Second, Output: &said}.Run(ctx)
 	switch {
 	case err != nil:
 		return false, err

@@ -17,6 +17,7 @@ import (
 // Options are what Open needs of its caller.
 type Options struct {
 	Create  bool                             // create a missing directory
+	Exists  bool                             // that of the machine has to exist, as for Create
 	Note    func(format string, args ...any) // prints a note
 	Trouble func(error)                      // prints that a server cannot be reached and is tried again
 	Environ func() []string                  // the environment that berth-remote gets

@@ -4,8 +4,9 @@ import "berth/cmd/storename"
 
 // Doctor looks for what may be wrong with a store, the machine and those who wait.
 type Doctor struct {
-	Store storename.Spec
-	JSON  bool
+	Store    storename.Spec
+	StoreErr error // why the store of the machine is not known; it is a finding
+	JSON     bool
 }
 
 func doctorCommand() Command {
@@ -29,7 +30,8 @@ that has a slot of it waits, through other pools, for the first.`,
 		},
 		parse: func(p *parser) any {
 			p.noArguments()
-			d := Doctor{Store: p.store(), JSON: p.on("json")}
+			d := Doctor{JSON: p.on("json")}
+			d.Store, d.StoreErr = p.storeNamed()
 			d.Store.Replicas = p.count("redis-wait", 0, 9)
 			return d
 		},

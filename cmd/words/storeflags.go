@@ -27,6 +27,14 @@ func userStoreFlag(group string) Flag {
 }
 
 func (p *parser) store() storename.Spec {
+	s, err := p.storeNamed()
+	p.fail(err)
+	return s
+}
+
+// storeNamed is the store that was named. The error, which has a hint, is about that of the
+// machine: a *storename.MachineError.
+func (p *parser) storeNamed() (storename.Spec, error) {
 	if p.on("user-store") && p.isSet("store") {
 		p.fail(fmt.Errorf("--user-store and --store %s contradict each other", storename.Discreet(p.text("store"))))
 	}
@@ -37,8 +45,7 @@ func (p *parser) store() storename.Spec {
 	if errors.As(err, &bad) {
 		err = Hinted(err, fmt.Sprintf("ls -ld %s %s; berth help sharing; --user-store does without it", filepath.Dir(bad.File), bad.File))
 	}
-	p.fail(err)
-	return s
+	return s, err
 }
 
 // storeOf is the store that is named by --store, else by BERTH_STORE, else for all users of

@@ -109,7 +109,7 @@ func (v *Verdict) keeps(l *Log, r *Run) {
 	case !slices.Contains(l.keptCodes(r), r.exit):
 		v.badf("exit", "run %s, which keeps a slot, ended with %d, which nothing explains; %s", r.id, r.exit, l.lifeOf(r))
 	}
-	if given := r.record("given"); given != nil && given.Code != codeOK && !l.unheard(r) {
+	if given := r.record("given"); given != nil && given.Code != codeOK && !l.unanswered(r) {
 		v.badf("release", "run %s: 'berth release' ended with %d; %s", r.id, given.Code, l.lifeOf(r))
 	}
 	if r.record("held") == nil {
@@ -137,8 +137,8 @@ func (l *Log) history(r *Run) string {
 	return s
 }
 
-// unheard: the server did not answer one of its berths. They all say that in one place.
-func (l *Log) unheard(r *Run) bool { return l.server != nil && saysUnreachable.MatchString(r.said) }
+// unanswered: the server did not answer one of its berths. They all say that in one place.
+func (l *Log) unanswered(r *Run) bool { return l.server != nil && saysUnreachable.MatchString(r.said) }
 
 // adopted checks a job under a lease.
 func (v *Verdict) adopted(l *Log, r, c *Run, jobs []*Run) {
@@ -147,7 +147,7 @@ func (v *Verdict) adopted(l *Log, r, c *Run, jobs []*Run) {
 		v.badf("adopt", "run %s has token %d and slots %v; %s", c.id, start.Token, start.Slots, l.lifeOf(r))
 	}
 	if given != nil && given.Code == codeOK && c.launch > given.At && !r.keeperGot(syscall.SIGKILL, never) &&
-		(start != nil || end != nil && end.Code != codeLost && !l.unheard(r)) {
+		(start != nil || end != nil && end.Code != codeLost && !l.unanswered(r)) {
 		v.badf("adopt", "run %s was launched after the lease had been given back (%s); %s", c.id, c.story(), l.lifeOf(r))
 	}
 	if start != nil && c.record("end") == nil && !l.adoptionMayEnd(r, c) {
@@ -193,7 +193,7 @@ func (l *Log) adoptedCodes(r, c *Run, jobs []*Run) (ok []int) {
 	add(!started && slices.ContainsFunc(jobs, func(o *Run) bool { return o != c && mayAdopt(o, c.launch, end.At) }), codeBusy)
 	add(!started && (l.ends(r, end.At) || r.keeperGot(syscall.SIGKILL, end.At) || giving != nil && giving.At <= end.At), codeLost)
 	add(l.server != nil && l.adoptionLost(c), codeLost)
-	add(l.unheard(r), codeFailed)
+	add(l.unanswered(r), codeFailed)
 	return ok
 }
 

@@ -165,7 +165,7 @@ func (l *Log) leftLease(r *Run) bool {
 		return end == nil || end.Code == 128+9 || end.Code == codeFailed
 	}
 	if r.kept { // its keeper gives back, not the shell
-		return r.keeperGot(syscall.SIGKILL, never) || l.unheard(r) || l.server.keptFromTelling(r)
+		return r.keeperGot(syscall.SIGKILL, never) || l.unanswered(r) || l.server.keptFromTelling(r)
 	}
 	return r.killed || r.refused() || l.server.keptFromTelling(r)
 }

@@ -9,6 +9,7 @@ import (
 	"berth/cmd/gates"
 	"berth/cmd/job"
 	"berth/cmd/open"
+	"berth/cmd/storename"
 	"berth/cmd/text"
 	"berth/cmd/tty"
 	"berth/cmd/view"
@@ -42,22 +43,30 @@ func newClaim(l *words.Line) *claim {
 	return &claim{Line: l, say: newSpeaker(l.Quiet, l.Verbose), signals: tty.NewSignals()}
 }
 
-// open opens the store. That may need a server: a request that waits for a slot waits for
-// the server, too. No signal is caught yet, so each does what it does to any process.
-func (c *claim) open(ctx context.Context) error {
+// open opens the store. No signal is caught yet, so each does what it does to any process.
+func (c *claim) open(ctx context.Context) (err error) {
+	c.store, err = openPatiently(ctx, c.Store, c.say, true, c.Wait)
+	return err
+}
+
+// openPatiently opens a store to wait for something in it. That may need a server, which is
+// waited for as well, for so long: 0: not at all; negative: as long as it takes.
+func openPatiently(ctx context.Context, spec storename.Spec, say *speaker, create bool, atMost time.Duration) (st *open.Store, err error) {
 	try := func(context.Context) (err error) {
-		c.store, err = open.Open(c.Store, c.say.opening(true))
+		st, err = open.Open(spec, say.opening(create))
 		return err
 	}
-	if c.Wait > 0 {
+	switch {
+	case atMost == 0:
+		err = try(ctx)
+		return st, err
+	case atMost > 0:
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.Wait)
+		ctx, cancel = context.WithTimeout(ctx, atMost)
 		defer cancel()
 	}
-	if c.Wait != 0 {
-		return retry.Do(ctx, c.say.trouble, try)
-	}
-	return try(ctx)
+	err = retry.Do(ctx, say.trouble, try)
+	return st, err
 }
 
 // introduce says in the requests who we are and what is to run, and begins to catch signals.

@@ -5,20 +5,18 @@ import (
 	"fmt"
 	"time"
 
-	"berth/cmd/open"
 	"berth/cmd/text"
 	"berth/cmd/view"
 	"berth/cmd/wait"
 	"berth/cmd/words"
 	"berth/lease"
-	"berth/lease/retry"
 )
 
 // waitFor waits for a condition of a pool. It has nothing to give back, so a signal does what
 // it does to any process, and only Ctrl-Z is caught.
 func waitFor(r words.Wait) error {
 	say := newSpeaker(r.Quiet, false)
-	st, err := openPatiently(r, say)
+	st, err := openPatiently(context.Background(), r.Store, say, false, r.Wait)
 	if err != nil {
 		return err
 	}
@@ -41,25 +39,6 @@ func waitFor(r words.Wait) error {
 		})
 	}
 	return w.Wait(context.Background())
-}
-
-// openPatiently waits for a server, as the look at the pool does.
-func openPatiently(r words.Wait, say *speaker) (st *open.Store, err error) {
-	try := func(context.Context) (err error) {
-		st, err = open.Open(r.Store, say.opening(false))
-		return err
-	}
-	ctx := context.Background()
-	switch {
-	case r.Wait == 0:
-		return st, try(ctx)
-	case r.Wait > 0:
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.Wait)
-		defer cancel()
-	}
-	err = retry.Do(ctx, say.trouble, try)
-	return st, err
 }
 
 // notYetText says what keeps a pool from being as it was waited for.

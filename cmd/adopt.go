@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/cmd/job"
+	"berth/cmd/stopping"
 	"berth/lease"
 	"berth/limiter"
 	"berth/procwatch"
@@ -81,6 +82,6 @@ func (*overError) Unwrap() error { return lease.ErrLost }
 // handedBack has the keeper look at once whether it is to give the slot back.
 func handedBack(leases []lease.Lease) {
 	for _, l := range leases {
-		rouse(l.Owner, l.ID)
+		stopping.RouseBerth(l.Owner, job.Mark(l.ID))
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 	"berth/cmd/handover"
 	"berth/cmd/job"
+	"berth/cmd/stopping"
 	"berth/cmd/text"
-	"berth/cmd/tty"
 	"berth/cmd/words"
 	"berth/lease"
 	"berth/limiter"
@@ -162,17 +162,9 @@ func (k *keeper) exports(s limiter.Sessions) string {
 func (k *keeper) tellAdopter(ctx context.Context, id string, stop lease.Stop) error {
 	e, err := k.store.Tell(ctx, id, stopMessage(stop))
 	if err == nil && e.Lease != nil && e.Lease.Adopter != nil {
-		rouse(*e.Lease.Adopter, id)
+		stopping.RouseBerth(*e.Lease.Adopter, job.Mark(id))
 	}
 	return err
-}
-
-// rouse has a berth look at once at what it was told. Another process that a record names gets
-// no signal.
-func rouse(p lease.Process, id string) {
-	if p := procwatch.ID(p); p.Marked(job.Mark(id)) {
-		_ = p.Send(tty.CONT)
-	}
 }
 
 // either is closed when one of them is.

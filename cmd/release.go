@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"berth/cmd/job"
 	"berth/cmd/open"
+	"berth/cmd/stopping"
 	"berth/cmd/words"
 	"berth/lease"
 )
@@ -85,7 +87,7 @@ func given(st *open.Store, say *speaker, e lease.Entry) error {
 			return fmt.Errorf("the keeper of %s (pid %d on %s) does not react", l.ID, l.Owner.PID, l.Owner.Host)
 		}
 		if l.Adopter == nil || time.Since(begun) < rouseFor {
-			rouse(l.Owner, l.ID)
+			stopping.RouseBerth(l.Owner, job.Mark(l.ID))
 		}
 		time.Sleep(pause)
 		left, err := leftOf(st, l)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -54,7 +53,7 @@ func (r *replacer) endOne(ctx context.Context, v lease.Verdict) error {
 
 func (r *replacer) stop(l *lease.Lease) error {
 	stop := lease.Stop{
-		By:     fmt.Sprintf("%s (pid %d)", text.Me(), os.Getpid()),
+		By:     us(),
 		Reason: fmt.Sprintf("replaced by %s, %s", r.request.ID, text.Shorten(text.CommandLine(r.request.Command), 60)),
 	}
 	ctx, cancel := telling(r.store)

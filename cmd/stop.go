@@ -30,9 +30,12 @@ func stop(r words.Stop) error {
 	if len(ids) == 0 && all {
 		say.notef("%s", r.Choice.None())
 	}
-	r.Stop.By = fmt.Sprintf("%s (pid %d)", text.Me(), os.Getpid())
+	r.Stop.By = us()
 	return stopAll(st, say, ids, unknown, all, r.Stop)
 }
+
+// us is how we sign what we tell others.
+func us() string { return fmt.Sprintf("%s (pid %d)", text.Me(), os.Getpid()) }
 
 func stopMessage(s lease.Stop) lease.Message { return lease.Message{Kind: lease.MessageStop, Stop: s} }
 

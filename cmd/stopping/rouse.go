@@ -5,8 +5,19 @@ import (
 	"slices"
 	"time"
 
+	"berth/cmd/tty"
 	"berth/lease"
+	"berth/procwatch"
 )
+
+// RouseBerth sends CONT to the berth of a job, which shows that mark: it then reads what it was
+// told, even if it was stopped. Another process that a record names gets none: it may have been
+// stopped on purpose.
+func RouseBerth(p lease.Process, mark string) {
+	if p := procwatch.ID(p); p.Marked(mark) {
+		_ = p.Send(tty.CONT)
+	}
+}
 
 // Rouse wakes waiters that were told to leave their line until they have left it, for a minute
 // at most. One that has got its slots by then is left alone.

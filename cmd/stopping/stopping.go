@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"berth/cmd/text"
-	"berth/cmd/tty"
 	"berth/lease"
 	"berth/procwatch"
 )
@@ -154,23 +153,16 @@ func (c *ending) stuck() error {
 	return fmt.Errorf("job %s: KILL does not end %s", c.id, strings.Join(left, ", "))
 }
 
-// rouse sends CONT to the berth of c, and to that which has adopted its lease: they then read
-// what they were told, even if they were stopped. Another process that the record names gets
-// none: it may have been stopped on purpose.
+// rouse rouses the berth of c, and that which has adopted its lease.
 func (c *ending) rouse(mark string, owner lease.Process, adopter *lease.Process) {
 	if time.Now().Before(c.wake) {
 		return
 	}
 	c.wake = time.Now().Add(c.pause)
 	c.pause = min(2*c.pause, time.Second)
-	berths := []lease.Process{owner}
+	RouseBerth(owner, mark)
 	if adopter != nil {
-		berths = append(berths, *adopter)
-	}
-	for _, b := range berths {
-		if p := procwatch.ID(b); p.Marked(mark) {
-			_ = p.Send(tty.CONT)
-		}
+		RouseBerth(*adopter, mark)
 	}
 }
 

@@ -69,14 +69,19 @@ func Around(pool lease.Pool, self procwatch.ID, inherits func(*lease.Lease) bool
 // process. Job l's command is one of our ancestors, or if we have lost it l's berth is,
 // which is a subreaper and adopts orphans; and an ancestor shows that it belongs to l. What
 // a shell put into the background before it became that berth has only the berth above it.
+// That of a kept lease is the one that has adopted it.
 func isAround(l *lease.Lease, above []procwatch.ID) bool {
+	berth := l.Owner
+	if l.Adopter != nil {
+		berth = *l.Adopter
+	}
 	for _, a := range above {
 		p := lease.Process(a)
 		recorded := l.Child != nil
 		switch {
-		case recorded && p == *l.Child, !recorded && p == l.Owner:
+		case recorded && p == *l.Child, !recorded && p == berth:
 			return startedIn(l, above) || slices.ContainsFunc(above, func(a procwatch.ID) bool { return a.Marked(Mark(l.ID)) })
-		case p == l.Owner && startedIn(l, above):
+		case p == berth && startedIn(l, above):
 			return true
 		}
 	}
@@ -86,7 +91,7 @@ func isAround(l *lease.Lease, above []procwatch.ID) bool {
 // isKeptFor reports whether lease l was acquired for one of these processes. They show nothing
 // of it, unless they were started after that, with the lease in their environment. So it is
 // l's keeper that has to show that it is one, and it must belong to root, to us, or to the user
-// of that process: another user could make each of our commands run in a slot of his.
+// of that process: another user could make each of our commands run in a slot of its own.
 func isKeptFor(l *lease.Lease, above []procwatch.ID) bool {
 	if !l.Kept || l.Tied == nil || !slices.Contains(above, procwatch.ID(*l.Tied)) {
 		return false

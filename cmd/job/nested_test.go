@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"berth/lease"
+	"berth/procwatch"
 )
 
 // TestNest: what a request does inside a job of its own pool that has two slots.
@@ -37,5 +38,20 @@ func TestNest(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s, weight %d: got %s, want %s", c.how, c.request.Weight, got, c.want)
 		}
+	}
+}
+
+// TestInsideAnAdoptedLease: until the command is recorded, the process that has adopted a lease
+// shows that we run inside it, and its keeper does not.
+func TestInsideAnAdoptedLease(t *testing.T) {
+	t.Setenv("BERTH_LEASE", "p/1")
+	keeper, adopter := procwatch.ID{PID: 1 << 28, Start: 1}, procwatch.ID{PID: 1 << 28, Start: 2}
+	by := lease.Process(adopter)
+	l := &lease.Lease{Request: lease.Request{ID: "p/1", Kept: true, Owner: lease.Process(keeper)}, Adopter: &by}
+	if !isAround(l, []procwatch.ID{adopter}) {
+		t.Error("a command of its adopter is not inside")
+	}
+	if isAround(l, []procwatch.ID{keeper}) {
+		t.Error("a command of its keeper is inside")
 	}
 }

@@ -49,7 +49,9 @@ func (r *runner) adopt(ctx context.Context) (limiter.Sessions, error) {
 		if err != nil {
 			return nil, errors.Join(err, all.Unused(context.WithoutCancel(ctx)))
 		}
-		all = all.With(limiter.NewSession(h))
+		s := limiter.NewSession(h)
+		s.Keep() // the next one may have to wait for its server
+		all = all.With(s)
 	}
 	return all, nil
 }

@@ -21,7 +21,7 @@ var edges = map[string][]string{
 	"berth/cmd/doctor":       {"berth/lease", "berth/limiter/gate"},
 	"berth/cmd/detached":     {},
 	"berth/cmd/gates":        {"berth/cmd/text", "berth/lease", "berth/limiter", "berth/limiter/gate", "berth/procwatch"},
-	"berth/cmd/handover":     {},
+	"berth/cmd/handover":     {"berth/procwatch"},
 	"berth/cmd/hooks":        {"berth/procwatch"},
 	"berth/cmd/job":          {"berth/cmd/text", "berth/cmd/tty", "berth/lease", "berth/lease/clock", "berth/limiter", "berth/procwatch"},
 	"berth/cmd/text":         {},

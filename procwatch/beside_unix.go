@@ -8,12 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // controlFD is what a watcher has besides 0, 1 and 2.
@@ -36,7 +33,7 @@ func BeSide(args []string) (code int, was bool) {
 		return 0, false
 	}
 	syscall.CloseOnExec(controlFD)
-	closeInherited()
+	CloseInherited()
 	// A signal to all processes, or to our group, is for the command, which gets it as well.
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if !signal.Ignored(sig) {
@@ -104,27 +101,4 @@ func sideFailed(err error) string {
 		return "unfit " + text
 	}
 	return text
-}
-
-// closeInherited closes what was not meant for a side command: the lock of a slot, which it
-// would keep, and the descriptors of our caller. The runtime's own are close-on-exec, so what
-// came through an exec is not.
-func closeInherited() {
-	fds, err := os.ReadDir("/dev/fd")
-	if err != nil {
-		for fd := controlFD + 1; fd < 1024; fd++ {
-			closeIfInherited(fd)
-		}
-	}
-	for _, e := range fds {
-		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > controlFD {
-			closeIfInherited(fd)
-		}
-	}
-}
-
-func closeIfInherited(fd int) {
-	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-		_ = unix.Close(fd)
-	}
 }

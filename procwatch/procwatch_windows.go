@@ -31,6 +31,9 @@ func Ancestors() ([]ID, error) { return nil, unsupported("list ancestors") }
 // StartedWith is false on Windows.
 func (ID) StartedWith(string, func([]string) bool) bool { return false }
 
+// CloseInherited does nothing on Windows.
+func CloseInherited(...int) {}
+
 // Above is empty.
 func (ID) Above() []ID { return nil }
 

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"berth/procwatch"
 )
 
 // variable is what tells the back that it is one: the number of its descriptor, and the data
@@ -93,7 +95,7 @@ func NewBack() (*Back, error) {
 	if err != nil || !isSocket(fd) {
 		return nil, fmt.Errorf("%s: %q is not set by berth; unset it", variable, os.Getenv(variable))
 	}
-	closeInherited(fd)
+	procwatch.CloseInherited(fd)
 	conn, err := again(fd)
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the process in the foreground: %w", err)

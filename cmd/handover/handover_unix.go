@@ -4,7 +4,6 @@ package handover
 
 import (
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,24 +39,6 @@ func closeFD(fd int) { _ = unix.Close(fd) }
 func isSocket(fd int) bool {
 	var st unix.Stat_t
 	return fd > 2 && unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
-}
-
-// closeInherited closes all descriptors from 3 on but one, except those that are
-// close-on-exec: the Go runtime has opened them in this process.
-func closeInherited(but int) {
-	names, err := os.ReadDir("/dev/fd")
-	if err != nil {
-		return
-	}
-	for _, n := range names {
-		fd, err := strconv.Atoi(n.Name())
-		if err != nil || fd < 3 || fd == but {
-			continue
-		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-			_ = unix.Close(fd)
-		}
-	}
 }
 
 // detach begins a session with out as 1 and 2, or nothing there either.

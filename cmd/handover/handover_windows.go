@@ -9,6 +9,5 @@ func pair() (ours, theirs *os.File, err error) { return nil, nil, errors.ErrUnsu
 func again(int) (*os.File, error)              { return nil, errors.ErrUnsupported }
 func closeFD(int)                              {}
 func isSocket(int) bool                        { return false }
-func closeInherited(int)                       {}
 func detach(*os.File) error                    { return errors.ErrUnsupported }
 func endOfText(*os.File) error                 { return errors.ErrUnsupported }

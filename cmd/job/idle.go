@@ -17,24 +17,22 @@ func (l life) idleOver(event) (life, []effect) {
 	}
 }
 
-// checkIdle ends the job when a renewal finds that its idle time is over. A job may have called
-// 'berth keepalive' for any of its leases, so all of them must have been renewed since then.
-func (l life) checkIdle(e event) (life, []effect) {
+// idles reports whether a renewal finds that the idle time is over; else it may set the timer
+// again. A job may have called 'berth keepalive' for any of its leases, so all of them must
+// have been renewed since then.
+func (l life) idles(e event) (_ life, effects []effect, over bool) {
 	if l.IdleTimeout == 0 {
-		return l, nil
+		return l, nil, false
 	}
 	l.busyAt = max(l.busyAt, e.keepalive)
 	switch left := l.busyAt.Add(l.IdleTimeout).Sub(e.clock); {
 	case left > 0:
-		return l, []effect{fireIn(idleTimer, left)}
+		return l, []effect{fireIn(idleTimer, left)}, false
 	case e.err != nil: // the job may have been busy, and the store could not tell
-		return l, []effect{fireIn(idleTimer, time.Second)}
+		return l, []effect{fireIn(idleTimer, time.Second)}, false
 	}
 	if l.leases > 1 && !slices.Contains(l.heard, e.lease) {
 		l.heard = append(slices.Clip(l.heard), e.lease)
 	}
-	if l.leases > 1 && len(l.heard) < l.leases {
-		return l, nil
-	}
-	return l.end(e.at, &TimeLimitError{IdleTimeoutFlag, l.IdleTimeout, l.Signal, l.KillAfter}, l.KillAfter)
+	return l, nil, l.leases <= 1 || len(l.heard) >= l.leases
 }

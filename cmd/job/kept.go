@@ -11,27 +11,61 @@ import (
 // done. Its subject is another process, or nobody. Nothing of it is ever ended here: what runs
 // under the lease is ended by the process that has adopted it.
 
-// renewedKept: a heartbeat was written, or was not (with an error).
-func (l life) renewedKept(e event) (life, []effect) {
-	switch {
-	case takenAway(e.err):
-		return l.lostKept(e)
-	case e.release || l.state == handingBack:
-		return l.handBack(nil)
-	default:
-		return l.checkIdle(e)
-	}
+var ofKept = [eventKinds]func(life, event) (life, []effect){
+	started: life.started, exited: life.released, signalled: life.released, renewed: life.keptRenewed, lost: life.keptLost, regained: life.keptRenewed,
+	stopRequested: life.keptStopped, timedOut: life.keptTimedOut, idleOver: life.idleOver, triedRelease: life.triedRelease,
 }
 
-// lostKept: the lease is lost. One that only could not be renewed in time may be free for
-// others, but it is tried on: if no other process has taken its slots, it is ours again.
-func (l life) lostKept(e event) (life, []effect) {
+// released: a signal ends it, or the process is gone that it is for.
+func (l life) released(event) (life, []effect) { return l.handBack(nil) }
+
+// keptTimedOut: the time is over for which it is kept.
+func (l life) keptTimedOut(event) (life, []effect) {
+	return l.handBack(l.overdue(TimeoutFlag, l.Timeout))
+}
+
+// keptStopped: the lease is to end, as 'berth stop' requests. What runs under it is told, too.
+func (l life) keptStopped(e event) (life, []effect) {
+	return l.handBack(&lease.StoppedError{Stop: *e.stop})
+}
+
+// keptRenewed: a heartbeat was written, or was not (with an error).
+func (l life) keptRenewed(e event) (life, []effect) {
+	l, effects, alive := l.hears(e)
+	if !alive {
+		return l, effects
+	}
+	next := life.checkKeptIdle
 	switch {
+	case takenAway(e.err):
+		next = life.keptLost
+	case e.release || l.state == handingBack:
+		next = life.released
+	}
+	l, more := next(l, e)
+	return l, append(effects, more...)
+}
+
+// keptLost: the lease is lost. One that only could not be renewed in time may be free for
+// others, but it is tried on: if no other process has taken its slots, it is ours again.
+func (l life) keptLost(e event) (life, []effect) {
+	switch {
+	case l.state == starting, l.state == done:
+		return l, nil
 	case takenAway(e.err), l.state == handingBack:
 		return l.handBack(e.err)
 	default:
-		return l.checkIdle(e)
+		return l.checkKeptIdle(e)
 	}
+}
+
+// checkKeptIdle gives the slots back when a renewal finds that the idle time is over.
+func (l life) checkKeptIdle(e event) (life, []effect) {
+	l, effects, over := l.idles(e)
+	if over {
+		return l.handBack(l.overdue(IdleTimeoutFlag, l.IdleTimeout))
+	}
+	return l, effects
 }
 
 // takenAway reports whether the store has said that the lease is not ours any more.
@@ -67,14 +101,4 @@ func (l life) triedRelease(e event) (life, []effect) {
 	default: // it is tried again with each renewal, and when the adopter wakes us
 		return l, nil
 	}
-}
-
-// leftUs: the command goes on without us, as the keeper of a lease does.
-func (l life) leftUs(event) (life, []effect) {
-	switch l.state {
-	case running, ending:
-		l.state = done
-	default:
-	}
-	return l, nil
 }

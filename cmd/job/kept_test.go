@@ -43,6 +43,9 @@ func TestLifeOfAKeptLease(t *testing.T) {
 		}},
 		{namedEvent{"renewed, idle", event{kind: renewed, clock: 100 + 60_000_000_000}}, back},
 		{namedEvent{"renewed, to be released", event{kind: renewed, clock: 150, release: true}}, back},
+		{namedEvent{"regained", event{kind: regained, clock: 150}}, map[state]string{
+			starting: "starting", running: "running; idle in 59.99999995s", handingBack: "handingBack; release", done: "done",
+		}},
 		{namedEvent{"not renewed", event{kind: renewed, clock: 150, err: syscall.EIO}}, map[state]string{
 			starting: "starting", running: "running; report heartbeat failed; idle in 59.99999995s", handingBack: "handingBack; report heartbeat failed; release", done: "done",
 		}},
@@ -70,6 +73,7 @@ func TestLifeOfAKeptLease(t *testing.T) {
 		columns = append(columns, e.namedEvent)
 		table[e.name] = e.want
 	}
+	checkListed(t, columns, func(k eventKind) bool { return ofKept[k] != nil })
 	kept := Spec{Kept: true, Signal: syscall.SIGTERM, KillAfter: 5 * time.Second, Timeout: time.Hour, IdleTimeout: time.Minute}
 	checkTable(t, table, columns, []state{starting, running, handingBack, done}, func(s state, e event) string {
 		m, effects := machine{life: lifeIn(s, kept)}.on(e)

@@ -56,11 +56,8 @@ func (l life) started(e event) (life, []effect) {
 	}
 }
 
-// exited: the command is gone, or the process that the lease is kept for.
+// exited: the command is gone.
 func (l life) exited(e event) (life, []effect) {
-	if l.Kept {
-		return l.handBack(nil)
-	}
 	switch l.state {
 	case running, ending, reaping:
 		l.exitedAt, l.result.Code, l.result.Signal = e.at, e.code, e.signal
@@ -91,9 +88,6 @@ const nameLeftoversAfter = time.Second
 
 // terminate: a signal came that has no command to go to.
 func (l life) terminate(e event) (life, []effect) {
-	if l.Kept {
-		return l.handBack(nil)
-	}
 	switch l.state {
 	case draining:
 		return l.end(e.at, nil, l.KillAfter)
@@ -111,16 +105,30 @@ func (l life) terminate(e event) (life, []effect) {
 
 // timedOut: the running time is over.
 func (l life) timedOut(e event) (life, []effect) {
-	return l.end(e.at, &TimeLimitError{TimeoutFlag, l.Timeout, l.Signal, l.KillAfter}, l.KillAfter)
+	return l.end(e.at, l.overdue(TimeoutFlag, l.Timeout), l.KillAfter)
+}
+
+// overdue is that a time limit of the job is over.
+func (l life) overdue(flag string, after time.Duration) *TimeLimitError {
+	return &TimeLimitError{flag, after, l.Signal, l.KillAfter}
 }
 
 // renewed: a heartbeat was written, or was not (with an error).
 func (l life) renewed(e event) (life, []effect) {
+	l, effects, alive := l.hears(e)
+	if !alive {
+		return l, effects
+	}
+	l, more := l.checkIdle(e)
+	return l, append(effects, more...)
+}
+
+// hears is what each renewal brings with it, in a life that has begun and is not over.
+func (l life) hears(e event) (_ life, effects []effect, alive bool) {
 	switch l.state {
 	case starting, done:
-		return l, nil
+		return l, nil, false
 	}
-	var effects []effect
 	if e.err != nil {
 		effects = append(effects, effect{do: report, record: Record{Kind: HeartbeatFailed, Lease: e.lease, Err: e.err}})
 	}
@@ -128,12 +136,16 @@ func (l life) renewed(e event) (life, []effect) {
 		l.keptAt = e.keepalive
 		effects = append(effects, effect{do: report, record: Record{Kind: Keepalive, Lease: e.lease}})
 	}
-	check := life.checkIdle
-	if l.Kept {
-		check = life.renewedKept
+	return l, effects, true
+}
+
+// checkIdle ends the job when a renewal finds that its idle time is over.
+func (l life) checkIdle(e event) (life, []effect) {
+	l, effects, over := l.idles(e)
+	if over {
+		return l.end(e.at, l.overdue(IdleTimeoutFlag, l.IdleTimeout), l.KillAfter)
 	}
-	l, more := check(l, e)
-	return l, append(effects, more...)
+	return l, effects
 }
 
 // lost: the lease is lost, or it is given up while there is time to end the job before
@@ -142,9 +154,6 @@ func (l life) lost(e event) (life, []effect) {
 	switch l.state {
 	case starting, done:
 		return l, nil
-	}
-	if l.Kept {
-		return l.lostKept(e)
 	}
 	l, effects := l.checkIdle(e) // the event may bring a keepalive, too
 	if l.RunOnWhenLost {
@@ -178,6 +187,16 @@ func (l life) stopRequested(e event) (life, []effect) {
 	return l.end(e.at, why, grace)
 }
 
+// leftUs: the command goes on without us, as the keeper of a lease does.
+func (l life) leftUs(event) (life, []effect) {
+	switch l.state {
+	case running, ending:
+		l.state = done
+	default:
+	}
+	return l, nil
+}
+
 // treeGone: nothing is left of the tree, or (with an error) it could not be ended.
 func (l life) treeGone(e event) (life, []effect) {
 	var effects []effect
@@ -207,9 +226,6 @@ func (l life) leftoversNamed(e event) (life, []effect) {
 
 // end ends the whole tree. Once that has begun, another call can only shorten the grace.
 func (l life) end(at time.Time, why error, grace time.Duration) (life, []effect) {
-	if l.Kept {
-		return l.handBack(why)
-	}
 	killAt := at.Add(grace)
 	switch l.state {
 	case running:

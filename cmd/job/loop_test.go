@@ -92,11 +92,11 @@ func TestWiring(t *testing.T) {
 		if kindNames[k] == "" {
 			t.Errorf("event kind %d has no name", k)
 		}
-		if ofLife[k] == nil && ofControl[k] == nil && k != signalled {
+		if ofLife[k] == nil && ofKept[k] == nil && ofControl[k] == nil {
 			t.Errorf("neither life nor control handles %v", k)
 		}
 	}
-	if ofLife[nothing] != nil || ofControl[nothing] != nil {
+	if ofLife[nothing] != nil || ofKept[nothing] != nil || ofControl[nothing] != nil {
 		t.Error("something is done when nothing has happened")
 	}
 	for s := range states {

@@ -112,7 +112,16 @@ func fireIn(t timer, d time.Duration) effect { return effect{do: setTimer, timer
 
 var ofLife = [eventKinds]func(life, event) (life, []effect){
 	started: life.started, exited: life.exited, renewed: life.renewed, lost: life.lost, regained: life.regained,
-	stopRequested: life.stopRequested, triedRelease: life.triedRelease, leftUs: life.leftUs, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, leftoversNamed: life.leftoversNamed,
+	signalled: life.terminate, stopRequested: life.stopRequested, leftUs: life.leftUs, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, leftoversNamed: life.leftoversNamed,
+}
+
+// means is what an event means for this life; nil: nothing. Of the signals it is one that ends
+// what does not go to a command.
+func (l life) means(kind eventKind) func(life, event) (life, []effect) {
+	if l.Kept {
+		return ofKept[kind]
+	}
+	return ofLife[kind]
 }
 
 var ofControl = [eventKinds]func(control, event) (control, []effect){
@@ -122,11 +131,14 @@ var ofControl = [eventKinds]func(control, event) (control, []effect){
 
 // on is the next machine after an event, and what is to be done.
 func (m machine) on(e event) (machine, []effect) {
-	toLife, toControl := ofLife[e.kind], ofControl[e.kind]
+	toLife, toControl := m.life.means(e.kind), ofControl[e.kind]
 	if e.kind == signalled {
-		switch class := tty.ClassOf(e.signal, m.life.phase()); {
+		class := tty.ClassOf(e.signal, m.life.phase())
+		if class != tty.Terminate {
+			toLife = nil
+		}
+		switch {
 		case class == tty.Terminate:
-			toLife = life.terminate
 		case m.life.Kept: // it is no part of anybody's job control
 			return m, wakenBy(class)
 		case class == tty.Suspend:

@@ -24,7 +24,7 @@ type Wait struct {
 // that of its child or below the one that a kept lease is tied to. A job that waits can start
 // once all before it in the line have gone, and there is room beside those that cannot end.
 //
-// That is played through as well as it can turn out: whoever can start also ends, and frees
+// It is played through in the best way it can go: each waiter that can start also ends, and frees
 // what it holds. Paces and gates are open, a drained pool gets its limit back, a stopped
 // waiter comes to nothing, and a record that cannot be read is no job. So where a pool has
 // several slots, one that may become free is enough to break the circle. Who is left waits

@@ -305,7 +305,7 @@ func startsIn(w *world, i int, state []int) bool {
 	return used <= limit
 }
 
-// FuzzCircles: whoever is left waits in every order of events, and each circle is one without
+// FuzzCircles: each waiter that is left waits in every order of events, and each circle is one without
 // the others, but not without any of its own.
 func FuzzCircles(f *testing.F) {
 	for seed := range uint64(300) {

@@ -2,7 +2,7 @@
 // how they ended. These are files of the user alone, in a directory that no other user can
 // write to, so that nobody can make up the end of a job.
 //
-// A lock on the record is held for as long as the job's berth lives. So whoever waits for the
+// A lock on the record is held for as long as the job's berth lives. So a process that waits for the
 // end waits for that lock, whatever store the job's slot is in, and a berth that was killed has
 // ended without a result.
 package detached

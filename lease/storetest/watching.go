@@ -8,7 +8,7 @@ import (
 	"berth/lease"
 )
 
-// watching: whoever watches is told of each change, also in a drained pool and in one that
+// watching: a watcher is told of each change, also in a drained pool and in one that
 // does not exist yet.
 func watching(t *testing.T, s *suite) {
 	ctx, cancel := context.WithCancel(s.ctx)

@@ -13,12 +13,13 @@ import (
 type Signals struct {
 	in    chan os.Signal
 	out   chan syscall.Signal
-	ready chan struct{} // closed once Start has caught its signals; nil: it was not called
+	left  chan []syscall.Signal // those that were not taken, once in is closed
+	ready chan struct{}         // closed once Start has caught its signals; nil: it was not called
 }
 
 // NewSignals catches nothing yet.
 func NewSignals() *Signals {
-	return &Signals{in: make(chan os.Signal, 64), out: make(chan syscall.Signal)}
+	return &Signals{in: make(chan os.Signal, 64), out: make(chan syscall.Signal), left: make(chan []syscall.Signal)}
 }
 
 // Start catches signals in the background and delivers them until Close. Each costs a
@@ -62,24 +63,24 @@ func (s *Signals) Requeue(sig syscall.Signal) { s.in <- sig }
 
 func (s *Signals) run() {
 	var pending []syscall.Signal
-	for in := s.in; in != nil || len(pending) > 0; {
+	for {
 		var out chan syscall.Signal
 		var first syscall.Signal
 		if len(pending) > 0 {
 			out, first = s.out, pending[0]
 		}
 		select {
-		case sig, ok := <-in:
+		case sig, ok := <-s.in:
 			if !ok {
-				in = nil
-				continue
+				close(s.out)
+				s.left <- pending
+				return
 			}
 			pending = alsoPending(pending, sig.(syscall.Signal))
 		case out <- first:
 			pending = pending[1:]
 		}
 	}
-	close(s.out)
 }
 
 // Close gives the signals back to the kernel and returns those that came before and were
@@ -91,10 +92,7 @@ func (s *Signals) Close() (left []syscall.Signal) {
 	<-s.ready
 	signal.Stop(s.in) // which waits for those on their way, where Reset drops them
 	close(s.in)
-	for sig := range s.out {
-		left = append(left, sig)
-	}
-	return left
+	return <-s.left
 }
 
 // alsoPending adds a signal to those that are pending. A CONT undoes the TSTPs

@@ -2,7 +2,10 @@
 
 package main
 
-import "testing"
+import (
+	"syscall"
+	"testing"
+)
 
 // severally has b take a slot of pool q, too, from 120 to 300.
 func severally(b *Run) { b.more = []Share{{"q", 1}} }
@@ -75,6 +78,11 @@ func TestCheckerOfSeveral(t *testing.T) {
 func TestCheckerOfJobs(t *testing.T) {
 	leave := func(r *Run, said string) { r.records, r.exit, r.ended, r.said = nil, 75, 200, said }
 	end := func(r *Run, said string) { r.cut(); r.exit, r.said = 143, said }
+	orphaned := func(r *Run) {
+		r.cut()
+		r.exit, r.ended, r.killed = 137, 165, true
+		r.signals = []Signal{{at: 164, sig: syscall.SIGKILL, berth: true, sent: true}}
+	}
 	const superseded, replaced = "superseded by p/d0, started by ann", "was stopped by ann: replaced by p/d0, true"
 	same := func(l *Log, runs ...*Run) {
 		for _, r := range runs {
@@ -112,7 +120,7 @@ func TestCheckerOfJobs(t *testing.T) {
 			same(l, a, d)
 			d.onBusy = "replace"
 			end(b, replaced)
-			b.ended = 195
+			b.ended, b.gone = 195, 195
 		}},
 		{"replaced by nobody", "exit: ", func(l *Log, _, b, _, _ *Run) { end(b, "") }},
 		{"replaced by one that does not want that", "replace: ", func(l *Log, _, b, _, d *Run) { same(l, b, d); end(b, replaced) }},
@@ -120,8 +128,10 @@ func TestCheckerOfJobs(t *testing.T) {
 			same(l, b, d)
 			d.onBusy = "replace"
 			end(b, replaced)
-			b.ended = 165
+			b.ended, b.gone = 165, 165
 		}},
+		{"replaced when only its job was left", "", func(l *Log, _, b, _, d *Run) { same(l, b, d); d.onBusy = "replace"; orphaned(b) }},
+		{"replaced by nobody when only its job was left", "lost: ", func(l *Log, _, b, _, d *Run) { same(l, b, d); orphaned(b) }},
 		{"one that replaces finds the pool drained", "", func(_ *Log, _, _, _, d *Run) { d.onBusy, d.waits = "replace", true; d.records, d.exit = nil, 75 }},
 	} {
 		tt.check(t, calmStorm())

@@ -80,16 +80,9 @@ func (l *Log) identify() {
 	}
 }
 
-// together: both requests were there at some time, as far as is known.
-func together(a, b *Run) bool {
-	return a.launch <= endOf(b) && b.launch <= endOf(a)
-}
-
-func endOf(r *Run) int64 {
-	if r.ended == 0 {
-		return never
-	}
-	return r.ended
+// beside: the berth of q was there at some time before r was over; 0: r is not over yet.
+func beside(q, r *Run, over int64) bool {
+	return (over == 0 || q.launch <= over) && r.launch <= endOf(q)
 }
 
 // sharesPool: both want slots of a pool.
@@ -101,26 +94,33 @@ func sharesPool(a, b *Run) bool {
 // no slots yet.
 func supersedes(q, r *Run) bool {
 	s := q.granted()
-	return q != r && q.supersede && q.job == r.job && r.job != "" && sharesPool(q, r) && together(q, r) &&
+	return q != r && q.supersede && q.job == r.job && r.job != "" && sharesPool(q, r) && beside(q, r, r.ended) &&
 		(s == nil || s.At >= r.launch)
 }
 
-// replaces: it may have had the other one end. It had no slots yet, and there was no other
+// replaces: it may have had the other one end, also if only its job was left. It had no slots yet, and there was no other
 // job of its own name.
 func (l *Log) replaces(q, r *Run) bool {
 	s := q.granted()
-	return q != r && q.onBusy == "replace" && sharesPool(q, r) && together(q, r) &&
+	return q != r && q.onBusy == "replace" && sharesPool(q, r) && beside(q, r, r.gone) &&
 		(s == nil || s.At >= r.launch) && (q.job == r.job || q.job == "" || !l.otherThroughout(q, r))
 }
 
-// otherThroughout: from before the earliest moment at which q could have chosen r, until r had
-// ended, a job of q's name certainly held slots: so r was not to be chosen.
+// otherThroughout: from before the earliest moment at which q could have chosen r, until r was
+// gone, a job of q's name certainly held slots: so r was not to be chosen.
 func (l *Log) otherThroughout(q, r *Run) bool {
 	return slices.ContainsFunc(l.runs, func(o *Run) bool {
 		s := o.record("start")
 		return o != r && o != q && o.job == q.job && o.pool == q.pool && s != nil && s.Token != 0 && !o.killed &&
-			s.At <= max(q.launch, r.launch) && l.aliveUntil(o) >= r.ended
+			s.At <= max(q.launch, r.launch) && r.gone != 0 && l.aliveUntil(o) >= r.gone
 	})
+}
+
+func endOf(r *Run) int64 {
+	if r.ended == 0 {
+		return never
+	}
+	return r.ended
 }
 
 func (l *Log) superseded(r *Run) bool {

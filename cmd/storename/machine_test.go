@@ -81,6 +81,10 @@ func TestMachineStore(t *testing.T) {
 			_ = os.Rename(d, d+"2")
 			return os.Symlink(d+"2", d)
 		}, me, "", "its directory is a symbolic link"},
+		{"directory is a dead link", func(f string) error {
+			_ = os.RemoveAll(filepath.Dir(f))
+			return os.Symlink("none", filepath.Dir(f))
+		}, me, "", "its directory is a symbolic link"},
 		{"directory is a file", func(f string) error {
 			d := filepath.Dir(f)
 			_ = os.RemoveAll(d)

@@ -13,13 +13,13 @@ import (
 )
 
 // machineStore reads a MachineFile that this user alone may be able to change. Where there is
-// none it costs one system call, because every start makes it.
+// none it costs two system calls, because every start makes them.
 func machineStore(file string, owner uint32) (string, error) {
 	// O_NONBLOCK: a FIFO would wait for its other end.
 	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	switch {
 	case err == unix.ENOENT:
-		return "", nil
+		return "", deadLink(filepath.Dir(file))
 	case err == unix.ELOOP || err == unix.EMLINK: // of Linux and of FreeBSD
 		return "", errors.New("it is a symbolic link")
 	case err != nil:
@@ -45,6 +45,16 @@ func machineStore(file string, owner uint32) (string, error) {
 		return "", fmt.Errorf("it has more than %d bytes", mostOfMachine)
 	}
 	return machineStoreIn(string(content))
+}
+
+// deadLink is an error if the directory is a symbolic link. One that leads nowhere would have each
+// user fall back to a store of their own, silently.
+func deadLink(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFLNK {
+		return errors.New("its directory is a symbolic link")
+	}
+	return nil
 }
 
 // mayTrust says why others than the owner could have written something.

@@ -30,6 +30,15 @@ type Pool struct {
 	// LockHeldBy is set when the pool's lock could not be had in time: its holder.
 	LockHeldBy string `json:"lock_held_by,omitempty"`
 	Err        error  `json:"-"` // why the pool could not be read
+	// Dir is where a store in a directory keeps the pool. A pool that exists and has another
+	// one later is not the same: jobs of the first may run that the second knows nothing of.
+	Dir Dir `json:"-"`
+}
+
+// Dir is a directory and not only its name. The zero value: there is none.
+type Dir struct {
+	Path string
+	ID   string // another directory has another, while this one is watched
 }
 
 // Entry is a holder or a waiter in a list. Exactly one of Lease and Ticket is set.

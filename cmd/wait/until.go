@@ -90,6 +90,17 @@ func (e *NotYetError) Error() string {
 	return fmt.Sprintf("pool %s still has %s in use after %v", e.Pool, text.Plural(e.Last.Used, "slot"), e.After)
 }
 
+// GoneError says that a pool is not where it was when the wait began, so nothing tells of its
+// jobs any more.
+type GoneError struct {
+	Pool string
+	Dir  string
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("pool %s: %s was removed, moved or replaced; its jobs may still run", e.Pool, e.Dir)
+}
+
 // unreadable is how long a pool that could not be read is left alone.
 const unreadable = time.Second
 
@@ -110,10 +121,17 @@ func (w *Watcher) Wait(ctx context.Context) error {
 	display := w.Progress.begin(func(lease.Ticket) (*lease.Pool, error) { return w.look(ctx, time.Now().Add(time.Second), nil) })
 	defer display.end()
 	var first *lease.Pool
+	var dir lease.Dir
 	for said := false; ; {
 		now, err := w.look(ctx, until, w.Trouble)
 		if err != nil {
 			return err
+		}
+		switch {
+		case dir == lease.Dir{}:
+			dir = now.Dir
+		case decides(now) && now.Dir != dir: // else it need not say where it is
+			return &GoneError{w.Pool, dir.Path}
 		}
 		if first == nil && decides(now) {
 			first = now

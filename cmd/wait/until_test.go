@@ -154,3 +154,37 @@ func TestWatcherGivesUp(t *testing.T) {
 		})
 	}
 }
+
+// TestWatcherWithoutItsPool: a pool whose directory was removed or replaced is not idle.
+func TestWatcherWithoutItsPool(t *testing.T) {
+	in := func(p *lease.Pool, id string) *lease.Pool {
+		p.Dir = lease.Dir{Path: "/store/p", ID: id}
+		return p
+	}
+	locked := in(held(), "1")
+	locked.LockHeldBy = "the lock is held"
+	unseen := held()
+	unseen.LockHeldBy = "the lock is held"
+	for _, c := range []struct {
+		name    string
+		answers []any
+		gone    bool
+	}{
+		{"removed", []any{in(held("p/1"), "1"), held()}, true},
+		{"replaced", []any{in(held("p/1"), "1"), in(held(), "2")}, true},
+		{"removed before it could be read", []any{locked, held()}, true},
+		{"not seen in between", []any{in(held("p/1"), "1"), unseen, in(held(), "1")}, false},
+		{"never there", []any{held()}, false},
+		{"made since", []any{unseen, in(held(), "1")}, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			changes := make(chan struct{}, 1)
+			changes <- struct{}{}
+			err := (&watchedStore{answers: c.answers, changes: changes}).wait(Until{}, time.Minute)
+			var gone *GoneError
+			if errors.As(err, &gone) != c.gone || !c.gone && err != nil || c.gone && gone.Dir != "/store/p" {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		})
+	}
+}

@@ -32,7 +32,8 @@ works in a drained pool, where they keep their places:
 
 Exit code 0 when it is so, at once if it is already, 75 when it was not so in
 the time allowed. A pool that does not exist is idle. An orphan, and a job whose
-record cannot be read, hold their slots. After a restart of Redis it first waits
+record cannot be read, hold their slots. It fails when the directory of the
+pool is removed, moved or replaced. After a restart of Redis it first waits
 until the jobs that the server may have forgotten had time to register again.
 
 LEASE is an id that berth run --detach has printed, here and as this user. The

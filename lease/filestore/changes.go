@@ -20,6 +20,12 @@ func (s *Store) Watch(ctx context.Context, pools ...string) (<-chan struct{}, er
 			return nil, err
 		}
 	}
+	for _, name := range pools {
+		// It stays open: no other directory gets its inode, and no sweep removes it.
+		if p, err := s.pool(name, false); err == nil {
+			context.AfterFunc(ctx, p.close)
+		}
+	}
 	w := &changes{s: s, pools: slices.Clone(pools), told: make(chan struct{}, 1)}
 	go w.run(ctx, w.events(ctx))
 	return w.told, nil

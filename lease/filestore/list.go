@@ -95,7 +95,7 @@ func (s *Store) view(ctx context.Context, name string, tickets func(_ *pool, _ *
 		return v, err
 	}
 	defer p.close()
-	v.Name = name
+	v.Name, v.Dir = name, p.identity()
 	var held *lease.LockHeldError
 	l, err := p.lock(ctx, unix.LOCK_SH, func(e *lease.LockHeldError) error { return e })
 	switch {

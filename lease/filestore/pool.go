@@ -4,6 +4,7 @@ package filestore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
@@ -243,6 +244,15 @@ func (p *pool) replaced(i int, f *os.File) string {
 		return f.Name()
 	}
 	return ""
+}
+
+// identity is that of the directories in which all processes see who holds slots.
+func (p *pool) identity() lease.Dir {
+	id := fmt.Sprintf("%d:%d", p.top.st.Dev, p.top.st.Ino)
+	if d := p.subs[slots]; d != nil {
+		id += fmt.Sprintf("/%d", d.st.Ino)
+	}
+	return lease.Dir{Path: p.path(), ID: id}
 }
 
 // hasSlot reports whether f is the file that others open as slot i.

@@ -24,6 +24,9 @@ func acquire(r *words.Acquire) (int, error) {
 // front has the keeper take the slot, prints what the keeper says, and exits. It opens no
 // store: the keeper is the owner of its ticket and of its lease from the first moment.
 func front(r *words.Acquire) (int, error) {
+	if r.Detach && handover.Unheard() {
+		return 0, errors.New("standard output is closed: nobody would know the lease, and nothing frees the slot before its time limit")
+	}
 	tied, err := tiedTo(r)
 	if err != nil {
 		return 0, err

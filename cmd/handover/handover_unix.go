@@ -70,3 +70,14 @@ func endOfText(conn *os.File) error {
 	_ = raw.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_WR) })
 	return err
 }
+
+// Unheard reports whether 1 was closed when this process started. The runtime has opened
+// /dev/null in its place, for reading and writing. The >/dev/null of a shell is for writing
+// only; a program that starts berth with a /dev/null of the first kind is taken for one that has
+// closed it.
+func Unheard() bool {
+	out, err1 := os.Stdout.Stat()
+	null, err2 := os.Stat(os.DevNull)
+	flags, err3 := unix.FcntlInt(1, unix.F_GETFL, 0)
+	return err1 == nil && err2 == nil && err3 == nil && os.SameFile(out, null) && flags&unix.O_ACCMODE == unix.O_RDWR
+}

@@ -1,5 +1,5 @@
-// Package stopping waits until jobs and waiters that were told to stop are gone, and ends
-// orphaned jobs itself.
+// Package stopping waits until jobs and waiters that were told to stop, or leases that were told
+// to be given back, are gone, and ends orphaned jobs itself.
 //
 // Anyone who may use a store can write a record that names any process. So a signal goes
 // only to a process that shows by itself that it belongs to the job.
@@ -25,6 +25,8 @@ const (
 	patience = 5 * time.Second
 	// waiterTime is how long a waiter may take. One of another user cannot be woken.
 	waiterTime = time.Minute
+	// maxTTL is how much of a TTL is waited for: twice.
+	maxTTL = time.Hour
 	// minPause and maxPause bound the pause between two reads of the pools. It is at
 	// least pauseFactor times as long as the read took.
 	minPause, maxPause = time.Millisecond, time.Second
@@ -59,11 +61,16 @@ func Enforce(st Store, asked []lease.Entry, stop lease.Stop) (errs []error) {
 	for _, e := range asked {
 		c := &ending{id: e.ID(), until: time.Now().Add(waiterTime), pause: minPause}
 		if e.Lease != nil {
-			// A job whose berth is gone frees its slot when its lease expires.
-			c.until = time.Now().Add(graceOf(e.Lease, stop) + 3*e.Lease.Heartbeat + 2*e.Lease.TTL + patience)
+			c.until = time.Now().Add(graceOf(e.Lease, stop) + st.hearsWithin(e.Lease) + patience)
 		}
 		left = append(left, c)
 	}
+	return untilOver(st, left, maxPause/10, func(c *ending, e *lease.Entry) (bool, error) { return follow(st, c, e, stop) })
+}
+
+// untilOver does the next step for each of these, which the pools have as that entry (nil: they
+// do not have it any more), until each step was the last. It returns the errors of the steps.
+func untilOver(st Store, left []*ending, most time.Duration, next func(*ending, *lease.Entry) (over bool, err error)) (errs []error) {
 	pools := poolsOf(left)
 	for pause := minPause; len(left) > 0; {
 		before := time.Now()
@@ -73,18 +80,29 @@ func Enforce(st Store, asked []lease.Entry, stop lease.Stop) (errs []error) {
 		}
 		now := entries(found)
 		left = slices.DeleteFunc(left, func(c *ending) bool {
-			over, err := follow(st, c, now[c.id], stop)
+			over, err := next(c, now[c.id])
 			if err != nil {
 				errs = append(errs, err)
 			}
 			return over
 		})
-		pause = max(min(2*pause, maxPause/10), min(pauseFactor*time.Since(before), maxPause))
+		pause = max(min(2*pause, most), min(pauseFactor*time.Since(before), maxPause))
 		if len(left) > 0 {
 			time.Sleep(pause)
 		}
 	}
 	return errs
+}
+
+// hearsWithin is how long it may take until the owner of a lease has heard what the lease was
+// told, or the lease has expired because the owner is gone. The times in a record may be forged
+// or damaged, so they count only up to a bound.
+func (st Store) hearsWithin(l *lease.Lease) time.Duration {
+	d := 3 * min(max(0, l.Heartbeat), waiterTime/3) // one of another user is not roused
+	if st.Remote {
+		d += 2 * min(max(0, l.TTL), maxTTL)
+	}
+	return d
 }
 
 func poolsOf(all []*ending) (pools []string) {

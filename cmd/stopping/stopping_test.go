@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"berth/lease"
@@ -63,5 +64,54 @@ func TestKillThatEndsNobody(t *testing.T) {
 	want := regexp.MustCompile(fmt.Sprintf(`^job p/000000000000: KILL does not end pid %d( \(state [A-Z]\))?$`, os.Getpid()))
 	if !over || err == nil || !want.MatchString(err.Error()) {
 		t.Errorf("over %v, %v; want it to name pid and state", over, err)
+	}
+}
+
+// A record of a directory said that its keeper writes a heartbeat once in thirty years, and 'berth
+// release' waited for three of them.
+func TestTimesOfARecordAreBounded(t *testing.T) {
+	years := 30 * 365 * 24 * time.Hour
+	forged := &lease.Lease{Request: lease.Request{TTL: years, Heartbeat: years}}
+	usual := &lease.Lease{Request: lease.Request{TTL: 30 * time.Second, Heartbeat: 5 * time.Second}}
+	negative := &lease.Lease{Request: lease.Request{TTL: -years, Heartbeat: -years}}
+	for _, c := range []struct {
+		l      *lease.Lease
+		remote bool
+		want   time.Duration
+	}{
+		{usual, false, 15 * time.Second}, {usual, true, 75 * time.Second},
+		{forged, false, time.Minute}, {forged, true, time.Minute + 2*time.Hour},
+		{negative, false, 0}, {negative, true, 0},
+	} {
+		if got := (Store{Remote: c.remote}).hearsWithin(c.l); got != c.want {
+			t.Errorf("%v and %v on a server (%t): %v, want %v", c.l.Heartbeat, c.l.TTL, c.remote, got, c.want)
+		}
+	}
+}
+
+// TestGivenBack: a keeper that does not react is an error in the end, however long its record says
+// that it may take, and one that something runs under may take its time.
+func TestGivenBack(t *testing.T) {
+	years := 30 * 365 * 24 * time.Hour
+	for _, c := range []struct {
+		name    string
+		adopter *lease.Process
+		looks   int
+		errs    int
+	}{
+		{"it does not react", nil, 1 << 30, 1},
+		{"it gives it back", nil, 3, 0},
+		{"something runs under it for hours", &lease.Process{}, 9000, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := &lease.Lease{State: lease.Reserved, Adopter: c.adopter, Request: lease.Request{
+				ID: "p/000000000000", Pool: "p", Kept: true, Heartbeat: years, TTL: years, Owner: lease.Process{PIDNS: 1},
+			}}
+			deaf := &deafStore{looks: c.looks, holders: []lease.Entry{{Lease: l}}}
+			st := Store{Store: deaf, Mark: func(id string) string { return id }}
+			if errs := GivenBack(st, l, func(*lease.Lease) {}); len(errs) != c.errs {
+				t.Errorf("%s: %v", c.name, errs)
+			}
+		})
 	}
 }

@@ -44,7 +44,7 @@ func libraryFlags(flags []Flag) (all []cli.Flag) {
 		case Switch:
 			all = append(all, &boolFlag{cli.BoolFlag{Name: f.Name}, f.Name})
 		case List:
-			all = append(all, &listFlag{cli.StringSliceFlag{Name: f.Name}, f.Name})
+			all = append(all, &listFlag{cli.StringSliceFlag{Name: f.Name, KeepSpace: true}, f.Name})
 		default:
 			all = append(all, &stringFlag{cli.StringFlag{Name: f.Name, Value: f.Default}, f.Name})
 		}

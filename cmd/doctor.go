@@ -1,16 +1,19 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"berth/cmd/doctor"
 	"berth/cmd/gates"
 	"berth/cmd/open"
+	"berth/cmd/storename"
 	"berth/cmd/text"
 	"berth/cmd/view"
 	"berth/cmd/words"
@@ -54,14 +57,14 @@ func tryLock(file string) (int, error) {
 
 func findings(r words.Doctor) []lease.Finding {
 	if r.StoreErr != nil {
-		return append([]lease.Finding{illStore(r.StoreErr)}, ofMachine(nil)...)
+		return append([]lease.Finding{illStore("store", r.Store.Where, r.StoreErr)}, ofMachine(nil)...)
 	}
 	say := newSpeaker(true, false)
 	with := say.opening(false)
 	with.Exists = true
 	st, err := open.Open(r.Store, with)
 	if err != nil {
-		return append([]lease.Finding{illStore(err)}, ofMachine(nil)...)
+		return append([]lease.Finding{illStore("store", r.Store.Where, err)}, ofMachine(nil)...)
 	}
 	st.HandleSuspend()
 	ctx, cancel := context.WithTimeout(context.Background(), examineFor)
@@ -71,21 +74,31 @@ func findings(r words.Doctor) []lease.Finding {
 		found = append(found, e.Examine(ctx)...)
 	}
 	pools, err := st.List(ctx)
-	found = append(found, pooled(pools, err)...)
+	if err != nil {
+		f := illStore("pools", r.Store.Where, err)
+		said := func(other lease.Finding) bool {
+			return other.Status == f.Status && strings.HasSuffix(other.Fact, f.Fact)
+		}
+		if !slices.ContainsFunc(found, said) {
+			found = append(found, f)
+		}
+	}
+	found = append(found, pooled(pools, err == nil)...)
 	return append(found, ofMachine(pools)...)
 }
 
-func illStore(err error) lease.Finding {
-	return lease.Ill("store", lease.Fail, factOf(err), hintTo(err))
+// illStore is a finding that a store cannot be used. Errors that say themselves what is right have
+// no hint, and are explained by the page of that kind of store.
+func illStore(name, where string, err error) lease.Finding {
+	page := "berth help sharing"
+	if storename.IsURL(where) {
+		page = "berth help stores"
+	}
+	return lease.Ill(name, lease.Fail, strings.ReplaceAll(factOf(err), "\n", "; "), cmp.Or(hintTo(err), page))
 }
 
-// pooled are what is found in the pools.
-func pooled(pools []lease.Pool, err error) (found []lease.Finding) {
-	if err != nil {
-		f := illStore(err)
-		f.Name = "pools"
-		found = append(found, f)
-	}
+// pooled are what is found in the pools, which may not be all.
+func pooled(pools []lease.Pool, all bool) (found []lease.Finding) {
 	for _, p := range pools {
 		if p.LockHeldBy != "" {
 			found = append(found, lease.Ill("lock", lease.Warn, fmt.Sprintf("pool %s: %s", p.Name, p.LockHeldBy), "berth ls "+p.Name))
@@ -96,11 +109,11 @@ func pooled(pools []lease.Pool, err error) (found []lease.Finding) {
 			}
 		}
 	}
-	all := lease.Circles(pools, belowHere())
-	for _, c := range all {
+	circles := lease.Circles(pools, belowHere())
+	for _, c := range circles {
 		found = append(found, lease.Ill("circle", lease.Fail, view.Circle(c), "berth stop "+c.Victim()))
 	}
-	if len(all) == 0 && err == nil {
+	if len(circles) == 0 && all {
 		found = append(found, lease.Good("circle", fmt.Sprintf("no circular wait in %s", text.Plural(len(pools), "pool"))))
 	}
 	return found

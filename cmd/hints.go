@@ -43,6 +43,8 @@ func storeHint(err error) string {
 		return "name a directory that can be written with --store or BERTH_STORE"
 	case path != "" && unusable == nil && errors.Is(err, fs.ErrPermission):
 		return fmt.Sprintf("ls -ld %s; --store or BERTH_STORE names another directory", dir)
+	case errors.Is(err, syscall.EMFILE):
+		return "ulimit -n 1024"
 	case errors.Is(err, fs.ErrPermission), unusable != nil && errors.Is(err, syscall.ENOTDIR):
 		return "name a directory of yours with --store or BERTH_STORE"
 	}

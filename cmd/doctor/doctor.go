@@ -6,6 +6,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,11 +30,14 @@ type Facts struct {
 
 	// Waiters are those of this machine, and Lines the lines that they stand in.
 	Waiters, Lines int
-	// Processes are the bounds of the number of processes and threads, by name, and Threads how
-	// many there are now; 0: not known.
-	Processes map[string]int
-	Threads   int
-	Files     int // how many a process may open; 0: not known
+	Processes      []Bound // of the number of processes and threads
+	Files          int     // how many a process may open; 0: not known
+}
+
+// Bound is how many there may be of something, and how many there are; 0: not known.
+type Bound struct {
+	Name      string
+	Most, Now int
 }
 
 const (
@@ -52,7 +56,7 @@ func (f Facts) Judge() []lease.Finding {
 func (f Facts) clock() lease.Finding {
 	switch {
 	case f.Seconds <= 0:
-		return lease.Ill("clock", lease.Fail, "the boot clock stands still", "")
+		return lease.Ill("clock", lease.Fail, "the boot clock stands still", "reboot this machine, or restart its virtual machine")
 	case f.Boot == "":
 		return lease.Ill("clock", lease.Warn, "the id of this boot is not known: a record from before a reboot may name a process of now", "mount /proc, with sys/kernel/random/boot_id")
 	}
@@ -102,31 +106,38 @@ func (f Facts) groups() lease.Finding {
 
 // inotify: the first of each line watches the slots of its pool.
 func (f Facts) inotify() lease.Finding {
-	const remedy = "sysctl fs.inotify.max_user_instances=1024"
+	const remedy = "as root: sysctl fs.inotify.max_user_instances=1024"
 	switch {
 	case f.HasNone != nil:
 		return lease.Ill("inotify", lease.Warn, fmt.Sprintf("no instance is left (%v): the first of a line looks every 100 ms instead of sleeping", f.HasNone), remedy)
 	case f.Instances == 0:
 		return lease.Good("inotify", "there are no limits on this system")
-	case f.Instances < 2*f.Lines:
-		return lease.Ill("inotify", lease.Warn, fmt.Sprintf("%d instances for each user, and %d lines have one", f.Instances, f.Lines), remedy)
 	}
-	return lease.Good("inotify", fmt.Sprintf("%d instances for each user, %d lines have one", f.Instances, f.Lines))
+	fact := fmt.Sprintf("a user may have %d instances; lines with waiters need one each: %d", f.Instances, f.Lines)
+	if f.Instances < 2*f.Lines {
+		return lease.Ill("inotify", lease.Warn, fact, remedy)
+	}
+	return lease.Good("inotify", fact)
 }
 
+// processes judges the bound that leaves the least room.
 func (f Facts) processes() lease.Finding {
-	name, most := "", 0
-	for _, n := range slices.Sorted(maps.Keys(f.Processes)) {
-		if v := f.Processes[n]; v > 0 && (most == 0 || v < most) {
-			name, most = n, v
+	least, room := Bound{}, 0
+	for _, b := range f.Processes {
+		left := b.Most - cmp.Or(b.Now, f.Waiters*threadsOfWaiter)
+		if b.Most > 0 && (least.Most == 0 || left < room) {
+			least, room = b, left
 		}
 	}
-	if most == 0 {
+	if least.Most == 0 {
 		return lease.Good("processes", "no limit is known")
 	}
-	fact := fmt.Sprintf("%d may run (%s), %d do, and %d waiters take about %d of them", most, name, f.Threads, f.Waiters, f.Waiters*threadsOfWaiter)
-	if most-max(f.Threads, f.Waiters*threadsOfWaiter) < leastRoom {
-		return lease.Ill("processes", lease.Warn, fact+": a program that can start no thread dies", "raise "+name+", or let fewer wait at once: --wait, --on-busy skip")
+	fact := fmt.Sprintf("%d threads of at most %d (%s)", least.Now, least.Most, least.Name)
+	if f.Waiters > 0 {
+		fact += fmt.Sprintf("; a waiter has about %d, waiters here: %d", threadsOfWaiter, f.Waiters)
+	}
+	if room < leastRoom {
+		return lease.Ill("processes", lease.Warn, fact+": a program that can start no thread dies", "raise "+least.Name+", or let fewer wait at once: --wait, --on-busy skip")
 	}
 	return lease.Good("processes", fact)
 }

@@ -17,21 +17,17 @@ func (f *Facts) Read() {
 	} else {
 		f.HasNone = err
 	}
-	f.Processes = map[string]int{
-		"kernel.pid_max":     number("/proc/sys/kernel/pid_max"),
-		"kernel.threads-max": number("/proc/sys/kernel/threads-max"),
-	}
-	if group, most := tightestPids(); most > 0 {
-		f.Processes["pids.max of "+group] = most
-	}
+	now := threads()
+	f.Processes = append(pidsOfGroups(),
+		Bound{"kernel.pid_max", number("/proc/sys/kernel/pid_max"), now},
+		Bound{"kernel.threads-max", number("/proc/sys/kernel/threads-max"), now})
 	var limit unix.Rlimit
 	if os.Geteuid() != 0 && unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && limit.Cur < 1<<30 {
-		f.Processes["ulimit -u"] = int(limit.Cur)
+		f.Processes = append(f.Processes, Bound{"ulimit -u", int(limit.Cur), threadsOf(os.Getuid())})
 	}
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
 		f.Files = int(min(limit.Cur, 1<<30))
 	}
-	f.Threads = threads()
 }
 
 // threads is how many processes and threads there are: "0.00 0.01 0.05 1/234 5678".
@@ -46,18 +42,47 @@ func threads() int {
 	return n
 }
 
-// tightestPids is the control group of ours, in version 2, with the least pids.max.
-func tightestPids() (group string, most int) {
+// threadsOf is how many threads of a user there are, as far as /proc shows them.
+func threadsOf(uid int) (all int) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		b, _ := os.ReadFile(dir + "/status")
+		theirs, n := false, 0
+		for line := range strings.Lines(string(b)) {
+			switch w := strings.Fields(line); {
+			case len(w) < 2:
+			case w[0] == "Uid:":
+				theirs = w[1] == strconv.Itoa(uid)
+			case w[0] == "Threads:":
+				n, _ = strconv.Atoi(w[1])
+			}
+		}
+		if theirs {
+			all += n
+		}
+	}
+	return all
+}
+
+// pidsOfGroups are the bounds of the control groups that this process is in, of version 1 and 2.
+func pidsOfGroups() (all []Bound) {
 	b, _ := os.ReadFile("/proc/self/cgroup")
 	for line := range strings.Lines(string(b)) {
-		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		for g := path; ok && g != "/" && g != "."; g = filepath.Dir(g) {
-			if n := number(filepath.Join("/sys/fs/cgroup", g, "pids.max")); n > 0 && (most == 0 || n < most) {
-				group, most = g, n
+		w := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(w) < 3 || w[1] != "" && w[1] != "pids" {
+			continue
+		}
+		for g := w[2]; filepath.IsAbs(g); g = filepath.Dir(g) {
+			at := filepath.Join("/sys/fs/cgroup", w[1], g)
+			if most := number(filepath.Join(at, "pids.max")); most > 0 {
+				all = append(all, Bound{"pids.max of " + g, most, number(filepath.Join(at, "pids.current"))})
+			}
+			if g == "/" {
+				break
 			}
 		}
 	}
-	return group, most
+	return all
 }
 
 // number is what a file of one number has, 0 for none.

@@ -77,9 +77,9 @@ func (m memberState) judge(others bool) lease.Finding {
 	fact := fmt.Sprintf("%s: etcd %s, %s", m.host, m.version, role)
 	switch {
 	case m.err != nil && others:
-		return lease.Ill("member", lease.Warn, fmt.Sprintf("%s: %v; others answer", m.host, m.err), "etcdctl endpoint status, from here")
+		return lease.Ill("member", lease.Warn, fmt.Sprintf("%s: %v; others answer", m.host, m.err), "etcdctl --endpoints "+m.host+" endpoint health")
 	case m.err != nil:
-		return lease.Ill("member", lease.Fail, fmt.Sprintf("%s: %v", m.host, m.err), "is the server there, and reachable from here?")
+		return lease.Ill("member", lease.Fail, fmt.Sprintf("%s: %v", m.host, m.err), "etcdctl --endpoints "+m.host+" endpoint health")
 	case !m.knows:
 		return lease.Ill("member", lease.Fail, fact+", and knows no leader: more than half of the members have to be up", "etcdctl endpoint status")
 	case revokesLate(m.version):

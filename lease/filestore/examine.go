@@ -28,9 +28,9 @@ const rivalsLast = time.Hour
 
 // state is what an examination finds in a store's directory.
 type state struct {
-	dir          string
-	missing      bool  // the directory; the rest is then that of its parent
-	makeErr      error // why it cannot be made
+	dir, at      string // at: the directory, or the nearest one above it that exists
+	missing      bool   // the directory; the rest is then that of at
+	makeErr      error  // why it cannot be made
 	owner, group string
 	mode         uint32
 	mount        mount
@@ -52,22 +52,23 @@ type mount struct{ kind, point, options string }
 func (s *Store) Examine(ctx context.Context) []lease.Finding { return s.look(ctx).judge() }
 
 func (s *Store) look(ctx context.Context) state {
-	st := state{dir: s.dir}
-	at := s.dir
+	st := state{dir: s.dir, at: s.dir}
 	root, err := s.rootDir()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		st.missing, at = true, filepath.Dir(s.dir)
-		st.makeErr = s.cannotMake()
+		st.missing, st.makeErr = true, s.cannotMake()
+		for st.at = filepath.Dir(s.dir); errors.Is(unix.Access(st.at, unix.F_OK), fs.ErrNotExist); {
+			st.at = filepath.Dir(st.at)
+		}
 	case err != nil:
 		st.tryErr = err
 		return st
 	default:
 		st.owner, st.group, st.mode = userName(root.st.Uid), groupName(root.st.Gid), uint32(root.st.Mode)&0o7777
 	}
-	st.network, st.mount = networkFS(at), mountAt(at)
+	st.network, st.mount = networkFS(st.at), mountAt(st.at)
 	var space unix.Statfs_t
-	if st.spaceErr = unix.Statfs(at, &space); st.spaceErr == nil {
+	if st.spaceErr = unix.Statfs(st.at, &space); st.spaceErr == nil {
 		st.free = uint64(space.Bavail) * uint64(space.Bsize)
 		st.files, st.countsFiles = uint64(space.Ffree), space.Files > 0
 	}
@@ -162,7 +163,11 @@ const (
 func (st state) judge() (all []lease.Finding) {
 	switch {
 	case st.makeErr != nil:
-		all = append(all, lease.Ill("directory", lease.Fail, fmt.Sprintf("%s does not exist, and berth run cannot make it: %v", st.dir, st.makeErr), "ls -ld "+st.dir+" "+filepath.Dir(st.dir)))
+		remedy := "ls -ld " + st.dir + " " + filepath.Dir(st.dir)
+		if errors.Is(st.makeErr, ErrNoParent) {
+			remedy = "mkdir -p " + filepath.Dir(st.dir)
+		}
+		all = append(all, lease.Ill("directory", lease.Fail, fmt.Sprintf("%s does not exist, and berth run cannot make it: %v", st.dir, st.makeErr), remedy))
 	case st.missing:
 		all = append(all, lease.Good("directory", st.dir+" does not exist yet: the first berth run makes it"))
 	case st.owner == "":
@@ -185,7 +190,7 @@ func (st state) judgeMount() lease.Finding {
 	}
 	switch {
 	case hasOption(st.mount.options, "ro"):
-		return lease.Ill(name, lease.Fail, fact+": nothing can be written", "mount -o remount,rw "+st.mount.point)
+		return lease.Ill(name, lease.Fail, fact+": nothing can be written", "as root: mount -o remount,rw "+st.mount.point)
 	case st.network != "":
 		return lease.Ill(name, lease.Warn, fact+": slots are as reliable as its locks over the network", "a directory on a local file system, or for several machines Redis or etcd: berth help stores")
 	case st.mount.kind == "overlay":
@@ -200,7 +205,7 @@ func (st state) judgeLocks() lease.Finding {
 	case !st.tried:
 		return lease.Finding{}
 	case st.tryErr != nil:
-		return lease.Ill(name, lease.Fail, fmt.Sprintf("cannot be tried: %v", st.tryErr), "ls -la "+st.dir)
+		return lease.Ill(name, lease.Fail, fmt.Sprintf("cannot be tried: %v", st.tryErr), st.tryRemedy())
 	case !st.excludes:
 		return lease.Ill(name, lease.Fail, "two processes had the same lock at the same time: more than N jobs run", remedy)
 	case !st.frees:
@@ -209,9 +214,21 @@ func (st state) judgeLocks() lease.Finding {
 	return lease.Good(name, "a lock of one process excludes another one, until it is given back")
 }
 
+func (st state) tryRemedy() string {
+	switch {
+	case errors.Is(st.tryErr, unix.ENOSPC):
+		return st.spaceRemedy()
+	case errors.Is(st.tryErr, unix.EMFILE):
+		return "ulimit -n 1024"
+	}
+	return "ls -la " + st.dir
+}
+
+func (st state) spaceRemedy() string { return fmt.Sprintf("df -h %s; df -i %s", st.at, st.at) }
+
 func (st state) judgeSpace() lease.Finding {
 	const name = "space"
-	remedy := fmt.Sprintf("df -h %s; df -i %s", filepath.Dir(st.dir), filepath.Dir(st.dir))
+	remedy := st.spaceRemedy()
 	if st.spaceErr != nil {
 		return lease.Ill(name, lease.Warn, fmt.Sprintf("cannot be read: %v", st.spaceErr), remedy)
 	}

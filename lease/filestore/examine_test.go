@@ -16,7 +16,7 @@ import (
 
 func TestExamineJudges(t *testing.T) {
 	good := state{
-		dir: "/srv/berth", owner: "root", group: "users", mode: 0o2770, mount: mount{"ext4", "/srv", "rw,relatime"},
+		dir: "/srv/berth", at: "/srv/berth", owner: "root", group: "users", mode: 0o2770, mount: mount{"ext4", "/srv", "rw,relatime"},
 		free: 1 << 40, files: 1 << 20, countsFiles: true, tried: true, excludes: true, frees: true,
 	}
 	with := func(change func(*state)) state {
@@ -99,13 +99,15 @@ func TestExamineWhatCannotBeMade(t *testing.T) {
 	if err := os.Symlink("nowhere", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]lease.Status{"new": lease.OK, "none/new": lease.Fail, "link": lease.Fail} {
+	for name, want := range map[string]lease.Status{"new": lease.OK, "none/new": lease.Fail, "none/none/new": lease.Fail, "link": lease.Fail} {
 		s, err := Open(filepath.Join(dir, name), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := s.Examine(t.Context())[0]; got.Name != "directory" || got.Status != want {
 			t.Errorf("%s: %+v, want %s", name, got, want)
+		} else if above, ok := strings.CutSuffix(name, "/new"); ok && got.Remedy != "mkdir -p "+filepath.Join(dir, above) {
+			t.Errorf("%s: remedy %q", name, got.Remedy)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,10 +129,21 @@ func mountAt(path string) mount {
 		head, tail, ok := strings.Cut(strings.TrimSpace(line), " - ")
 		h, t := strings.Fields(head), strings.Fields(tail)
 		if ok && len(h) >= 6 && len(t) >= 3 && h[0] == id {
-			return mount{t[0], h[4], h[5] + "," + t[2]}
+			return mount{t[0], h[4], allOptions(h[5], t[2])}
 		}
 	}
 	return mount{}
+}
+
+// allOptions are the options of a mount and of its file system. Most stand in both.
+func allOptions(mount, fs string) string {
+	all := strings.Split(mount, ",")
+	for o := range strings.SplitSeq(fs, ",") {
+		if !slices.Contains(all, o) {
+			all = append(all, o)
+		}
+	}
+	return strings.Join(all, ",")
 }
 
 // localLocks returns the option of a mount that keeps locks local, "" if it has none.

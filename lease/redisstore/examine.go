@@ -16,6 +16,7 @@ import (
 // server is what an examination finds of a server.
 type server struct {
 	name     string                       // of the store, for people
+	cli      string                       // a command that reaches the server
 	info     map[string]map[string]string // by section and name
 	latency  time.Duration                // of the fastest of some answers
 	ahead    time.Duration                // of its clock before ours
@@ -27,7 +28,7 @@ type server struct {
 func (s *Store) Examine(ctx context.Context) []lease.Finding {
 	found, err := s.look(ctx)
 	if err != nil {
-		return []lease.Finding{lease.Ill("server", lease.Fail, err.Error(), "is the server there, and reachable from here?")}
+		return []lease.Finding{lease.Ill("server", lease.Fail, err.Error(), s.endpoint.cli()+" PING")}
 	}
 	return found.judge()
 }
@@ -35,7 +36,7 @@ func (s *Store) Examine(ctx context.Context) []lease.Finding {
 const asked = 5 // for the fastest answer
 
 func (s *Store) look(ctx context.Context) (server, error) {
-	found := server{name: s.name, latency: time.Hour, replicas: s.address.Replicas}
+	found := server{name: s.name, cli: s.endpoint.cli(), latency: time.Hour, replicas: s.address.Replicas}
 	for range asked {
 		short, cancel := context.WithTimeout(ctx, s.timings.Call)
 		sent := time.Now()
@@ -140,9 +141,9 @@ func (s server) judgeMemory() lease.Finding {
 	}
 	switch {
 	case most > 0 && policy != "noeviction":
-		return lease.Ill(name, lease.Fail, fact+": when it is full it forgets leases, and more than N jobs run", "redis-cli CONFIG SET maxmemory-policy noeviction")
+		return lease.Ill(name, lease.Fail, fact+": when it is full it forgets leases, and more than N jobs run", s.cli+" CONFIG SET maxmemory-policy noeviction")
 	case most > 0 && float64(used) > nearlyFull*float64(most):
-		return lease.Ill(name, lease.Warn, fact+": when it is full no job starts", "a greater maxmemory")
+		return lease.Ill(name, lease.Warn, fact+": when it is full no job starts", s.cli+" CONFIG SET maxmemory BYTES, with more bytes")
 	}
 	return lease.Good(name, fact)
 }

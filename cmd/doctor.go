@@ -101,7 +101,7 @@ func illStore(name, where string, err error) lease.Finding {
 func pooled(pools []lease.Pool, all bool) (found []lease.Finding) {
 	for _, p := range pools {
 		if p.LockHeldBy != "" {
-			found = append(found, lease.Ill("lock", lease.Warn, fmt.Sprintf("pool %s: %s", p.Name, p.LockHeldBy), "berth ls "+p.Name))
+			found = append(found, lease.Ill("lock", lease.Warn, p.LockHeldBy, "berth ls "+p.Name))
 		}
 		for _, h := range p.Holders {
 			if h.Lease.State == lease.Damaged {

@@ -129,6 +129,8 @@ func heldHint(e *lease.LockHeldError) string {
 // heavyHint is the hint for a weight above the limit, according to who has set the limit.
 func heavyHint(e *limiter.TooHeavyError) string {
 	switch {
+	case e.Named: // a greater limit needs more names
+		return fmt.Sprintf("a smaller weight, or for all callers as many names: berth limit %s --names NAME,...", e.Pool)
 	case e.Own:
 		return fmt.Sprintf("a smaller weight, or for all callers: berth limit %s %d", e.Pool, e.Weight)
 	case e.Requested:

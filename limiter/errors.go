@@ -39,7 +39,7 @@ func refuse(r lease.Request, v lease.Verdict) error {
 	if v.Reason == lease.TooHeavy {
 		e := &TooHeavyError{Pool: r.Pool, Weight: r.Weight, Limit: r.LimitIn(v.Own.Limit), Requested: r.Limit > 0}
 		if own := v.Own.Limit; own != nil && r.Weight > *own {
-			e.Own, e.Requested, e.Limit = true, false, *own
+			e.Own, e.Requested, e.Limit, e.Named = true, false, *own, len(v.Own.Names) > 0
 		}
 		return e
 	}
@@ -52,6 +52,7 @@ type TooHeavyError struct {
 	Pool          string
 	Weight, Limit int
 	Own           bool // the limit is the pool's own
+	Named         bool // and its slots have names
 	Requested     bool // the limit is the request's; neither: its Fallback
 }
 

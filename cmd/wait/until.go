@@ -77,7 +77,7 @@ type NotYetError struct {
 func (e *NotYetError) Error() string {
 	switch p := e.Last; {
 	case p.LockHeldBy != "":
-		return fmt.Sprintf("pool %s: %s", e.Pool, p.LockHeldBy)
+		return p.LockHeldBy
 	case p.RecoveringFor > 0:
 		return fmt.Sprintf("pool %s: the store is new or was restarted, and may have forgotten jobs, which register again within %s", e.Pool, text.Duration(p.RecoveringFor))
 	case e.Until.Any && e.After == 0:

@@ -19,15 +19,19 @@ func lsCommand() Command {
 		Name:     "ls",
 		Usage:    "Show who holds the slots of each pool, who waits, in which place, and why.",
 		Synopsis: "berth ls [flags] [POOL...]",
-		Description: `States of jobs: reserved (slot taken, command not started), running, orphaned
-(its berth is gone, its command still runs), stalled (its berth writes no
-heartbeats; with a directory the slot stays taken), damaged (its record cannot
-be read; the slot stays taken). States of waiters: waiting; stopped, and kept
-for a --ticket, which the others pass.
+		Description: `States of jobs: reserved (its slots are taken, and no command runs: it has not
+started, or berth acquire keeps them), running, orphaned (its berth is gone, its
+command still runs), stalled (its berth writes no heartbeats; with a directory
+the slot stays taken), damaged (its record cannot be read; the slot stays
+taken). States of waiters: waiting; stopped, and kept for a --ticket, which the
+others pass.
 
 The columns are slot or place, state, time, user@host, pid of berth>command,
-lease, labels, command. On a terminal they are cut to its width, with … where
-something is left out; -l breaks the lines instead.`,
+lease, labels, command. A slot that berth limit --names has named has its name
+behind its number. [In brackets] at the end of a line: the last berth keepalive
+--note, what is wrong with the job, or what a run of several pools holds already
+and still waits for. On a terminal the columns are cut to its width, with …
+where something is left out; -l breaks the lines instead.`,
 		Flags: []Flag{
 			{Name: "all", Short: "a", Kind: Switch, Usage: "also show idle pools"},
 			{Name: "long", Short: "l", Kind: Switch, Usage: "show all that is known: token, use, directory, time limits, what each waits for"},

@@ -69,7 +69,7 @@ func printNext(w io.Writer, typed []string) error {
 // lookUpLimit is how long someone who has pressed Tab waits for a store.
 const lookUpLimit = 2 * time.Second
 
-// lookUpWords finds the pools or the leases of a store, none if it does not answer in
+// lookUpWords finds the pools, the leases or the jobs of a store, none if it does not answer in
 // time. It makes no store and says nothing.
 func lookUpWords(what manual.Operands, where storename.Spec) []manual.Word {
 	found := make(chan []manual.Word, 1)
@@ -92,26 +92,35 @@ func lookUpWords(what manual.Operands, where storename.Spec) []manual.Word {
 	}
 }
 
-// wordsOf are the names of pools or leases. A forged record may have none.
-func wordsOf(pools []lease.Pool, what manual.Operands) []manual.Word {
-	var list []manual.Word
+// wordsOf are the names of pools, leases or jobs. A forged record may have none.
+func wordsOf(pools []lease.Pool, what manual.Operands) (list []manual.Word) {
 	for _, p := range pools {
-		if what == manual.Pools && lease.CheckPool(p.Name) == nil {
-			list = append(list, manual.Word{Text: p.Name, Summary: fmt.Sprintf("%d in use, %d waiting", p.Used, len(p.Waiters))})
+		if what == manual.Pools {
+			if lease.CheckPool(p.Name) == nil {
+				list = append(list, manual.Word{Text: p.Name, Summary: fmt.Sprintf("%d in use, %d waiting", p.Used, len(p.Waiters))})
+			}
+			continue
 		}
-	}
-	if what == manual.Pools {
-		return list
-	}
-	for _, p := range pools {
 		for _, e := range append(p.Holders, p.Waiters...) {
-			acquired := e.Lease != nil && e.Lease.Kept
-			if id := e.ID(); words.IsID(id) && (acquired || what == manual.Leases) {
-				list = append(list, manual.Word{Text: id, Summary: summary(e)})
+			if word := wordOf(e, what); word != "" && !slices.ContainsFunc(list, func(w manual.Word) bool { return w.Text == word }) {
+				list = append(list, manual.Word{Text: word, Summary: summary(e)})
 			}
 		}
 	}
 	return list
+}
+
+// wordOf is what names a job or a waiter, "" for nothing that could be typed.
+func wordOf(e lease.Entry, what manual.Operands) string {
+	switch id := e.ID(); {
+	case what == manual.Jobs:
+		if name := e.Request().Job; text.Quoted([]string{name})[0] == name {
+			return name
+		}
+	case words.IsID(id) && (what == manual.Leases || e.Lease != nil && e.Lease.Kept):
+		return id
+	}
+	return ""
 }
 
 func summary(e lease.Entry) string {

@@ -18,6 +18,11 @@ import (
 var completions = []struct{ line, want string }{
 	{"berth comp", "completion"},
 	{"berth run --on-", "--on-busy --on-lost"},
+	{"berth run --on st", "start= stop="},
+	{"berth run --on=sto", "--on=stop="},
+	{"berth run --job tr", "train"},
+	{"berth wait d", "demo"},
+	{"berth wait demo/", "demo/*"},
 	{"berth run --on-busy ", "fail replace run skip"},
 	{"berth run --on-busy=s", "--on-busy=skip"},
 	{"berth run --on-busy skip --on-", "--on-lost"},
@@ -89,7 +94,7 @@ func completionDir(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	job := exec.Command("berth", "run", "-p", "demo", "--", "cat")
+	job := exec.Command("berth", "run", "-p", "demo", "--job", "train", "--", "cat")
 	job.Dir, job.Env = dir, completionEnviron(dir)
 	in, err := job.StdinPipe()
 	if err != nil {

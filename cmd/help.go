@@ -102,7 +102,7 @@ func listOfHelp() string {
 }
 
 var operands = map[string]manual.Operands{
-	"run": manual.Program, "ls": manual.Pools, "limit": manual.Limit, "stop": manual.Leases, "held": manual.Pool, "wait": manual.Pool,
+	"run": manual.Program, "ls": manual.Pools, "limit": manual.Limit, "stop": manual.Leases, "held": manual.Pool, "wait": manual.PoolOrLease,
 	"keepalive": manual.Leases, "release": manual.Acquired, "token": manual.Check, "completion": manual.Shell, "help": manual.Page,
 }
 

@@ -32,7 +32,9 @@ const (
 	Program
 	Pool
 	Pools
+	PoolOrLease // a lease where a / was typed
 	Leases
+	Jobs // names of jobs, which only flags take
 	Acquired
 	Limit
 	Check
@@ -69,8 +71,8 @@ type Line struct {
 	Ended    bool // no flag can follow
 }
 
-// Lookup finds what the store of the line knows: its Pools, the Leases in them, or the Acquired
-// ones among those.
+// Lookup finds what the store of the line knows: its Pools, the Leases in them, the Acquired ones
+// among those, or the names of their Jobs.
 type Lookup func(what Operands) []Word
 
 // Commands completes the word after berth.
@@ -145,12 +147,13 @@ func (c *completer) flags() []Word {
 }
 
 // Fixed are the words that a flag takes, where it takes no others, or these
-// besides numbers.
+// besides numbers. One that ends in = goes on.
 var Fixed = map[string][]string{
 	"--hold":        {"command", "tree"},
 	"--if-orphaned": {"keep", "kill"},
 	"--leftovers":   {"keep", "kill"},
 	"--nested":      {"reuse", "take", "fail"},
+	"--on":          {"start=", "stop=", "timeout=", "keepalive=", "lost="},
 	"--on-busy":     {"fail", "skip", "run", "replace"},
 	"--on-lost":     {"kill", "warn"},
 	"--signal":      {"TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"},
@@ -167,6 +170,8 @@ func (c *completer) value(flag, begun string) Next {
 	switch flag {
 	case "--pool":
 		return beginning(c.lookup(Pools), begun)
+	case "--job":
+		return beginning(c.lookup(Jobs), begun)
 	case "--lease":
 		return beginning(c.lookup(Acquired), begun)
 	case "--store":
@@ -192,6 +197,10 @@ func (c *completer) operand(begun string) Next {
 	switch o := c.command.Operands; {
 	case o == Program:
 		return Next{Kind: Elsewhere}
+	case first && o == PoolOrLease && strings.Contains(begun, "/"):
+		return beginning(c.lookup(Leases), begun)
+	case first && o == PoolOrLease:
+		return beginning(c.lookup(Pools), begun)
 	case o == Leases, o == Acquired:
 		return beginning(c.lookup(o), begun)
 	case o == Pools, first && (o == Pool || o == Limit && c.Given["--pool"] == ""):

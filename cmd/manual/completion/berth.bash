@@ -24,6 +24,7 @@ _berth() {
     for word in "${answer[@]:1}"; do
       word=${word%%$'\t'*}
       COMPREPLY+=("${word:known}")
+      [[ $word == *= ]] && compopt -o nospace
     done
     ;;
   files) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;

@@ -1,7 +1,7 @@
 #compdef berth
 # zsh completion for berth; in ~/.zshrc, after compinit: source <(berth completion zsh)
 _berth() {
-  local -a answer found
+  local -a answer found how
   local one
   answer=("${(@f)$("${(Q)words[1]}" completion next -- "${(@Q)words[1,CURRENT]}" 2>/dev/null)}")
   [[ $PREFIX == --*=* ]] && compset -P 1 '*='
@@ -15,7 +15,8 @@ _berth() {
         found+=("${${one%%$'\t'*}//:/\\:}")
       fi
     done
-    _describe -V berth found
+    [[ -n ${found[(r)*=]} ]] && how=(-S '')
+    _describe -V berth found "$how[@]"
     ;;
   files) _files ;;
   directories) _files -/ ;;

@@ -64,12 +64,18 @@ func (r *runner) adoptOne(ctx context.Context, id string) (lease.Holding, error)
 	return h, err
 }
 
-// endsOf is when the time limit of an acquired lease ends what runs under it.
-func endsOf(leases []lease.Lease) (at time.Time, limited bool) {
+// ofLease is the time limit of an acquired lease.
+func (r *runner) ofLease(leases []lease.Lease) (l job.LeaseLimit) {
 	if len(leases) == 0 || !leases[0].Kept || leases[0].Timeout == 0 {
-		return at, false
+		return l
 	}
-	return leases[0].Since.Add(leases[0].Timeout), true
+	now := time.Now()
+	if r.store.Remote { // by whose clock the slots were had
+		now = time.Unix(0, int64(r.store.Clock()))
+	}
+	l.Timeout = leases[0].Timeout
+	l.Left = leases[0].Since.Add(l.Timeout).Sub(now)
+	return l
 }
 
 // overError says that an acquired lease is over, so nothing was started. It is lease.ErrLost.

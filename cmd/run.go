@@ -118,9 +118,9 @@ func (r *runner) start(ctx context.Context, s limiter.Sessions) (int, error) {
 	return r.supervise(ctx, s, in, m)
 }
 
-func (r *runner) jobSpec(env []string) job.Spec {
+func (r *runner) jobSpec(env []string, leases []lease.Lease) job.Spec {
 	return job.Spec{
-		Argv: r.spec.Argv, Env: env,
+		Argv: r.spec.Argv, Env: env, OfLease: r.ofLease(leases),
 		Timeout: r.spec.Timeout, IdleTimeout: r.spec.IdleTimeout, Signal: r.spec.Signal, KillAfter: r.spec.KillAfter,
 		HoldTree: r.spec.Hold == "tree", EndLeftovers: r.spec.Leftovers == "kill", NameLeftovers: !r.spec.Quiet,
 		RunOnWhenLost: r.spec.OnLost == "warn", Bound: r.spec.IfOrphaned == "kill",
@@ -135,8 +135,10 @@ func (r *runner) environ(leases []lease.Lease) []string {
 	if r.spec.Timeout > 0 {
 		told.Deadline = time.Now().Add(r.spec.Timeout)
 	}
-	if ends, limited := endsOf(leases); limited && (told.Deadline.IsZero() || ends.Before(told.Deadline)) {
-		told.Deadline = ends
+	if l := r.ofLease(leases); l.Timeout > 0 {
+		if ends := time.Now().Add(l.Left); told.Deadline.IsZero() || ends.Before(told.Deadline) {
+			told.Deadline = ends
+		}
 	}
 	return job.Environ(callersEnviron(), leases, told)
 }

@@ -25,7 +25,7 @@ func (r *runner) supervise(ctx context.Context, s limiter.Sessions, in job.Input
 		r.unused(m.leases, err)
 		return 0, err
 	}
-	result, err := job.Run(context.WithoutCancel(ctx), s, r.jobSpec(env), in, sinks...)
+	result, err := job.Run(context.WithoutCancel(ctx), s, r.jobSpec(env, m.leases), in, sinks...)
 	if err != nil {
 		r.unused(m.leases, err)
 		return 0, err

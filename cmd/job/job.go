@@ -27,6 +27,7 @@ type Spec struct {
 
 	Timeout     time.Duration // of the command's running time; 0: none
 	IdleTimeout time.Duration // without a keepalive; 0: none
+	OfLease     LeaseLimit
 	Signal      syscall.Signal
 	KillAfter   time.Duration // from Signal to KILL
 
@@ -39,6 +40,13 @@ type Spec struct {
 	// Kept: nothing is run. The lease is kept for another process, or for nobody, and Signal
 	// and KillAfter are those of whatever others run under it.
 	Kept bool
+}
+
+// LeaseLimit is the time limit of an acquired lease, which ends what runs under it. Its keeper
+// tells the job of it, but may be out of reach. The zero value: there is none.
+type LeaseLimit struct {
+	Timeout time.Duration // since the slots were had
+	Left    time.Duration // of it when the job begins; may be over
 }
 
 // Inputs are what a job needs of the process that it runs in.

@@ -47,6 +47,9 @@ func (l life) started(e event) (life, []effect) {
 		if l.Timeout > 0 {
 			effects = append(effects, fireIn(timeoutTimer, l.Timeout))
 		}
+		if l.OfLease.Timeout > 0 {
+			effects = append(effects, fireIn(leaseTimer, l.OfLease.Left))
+		}
 		if l.IdleTimeout > 0 {
 			effects = append(effects, fireIn(idleTimer, l.IdleTimeout))
 		}
@@ -106,6 +109,11 @@ func (l life) terminate(e event) (life, []effect) {
 // timedOut: the running time is over.
 func (l life) timedOut(e event) (life, []effect) {
 	return l.end(e.at, l.overdue(TimeoutFlag, l.Timeout), l.KillAfter)
+}
+
+// leaseTimedOut: the time is over for which the lease was acquired.
+func (l life) leaseTimedOut(e event) (life, []effect) {
+	return l.end(e.at, l.overdue(TimeoutFlag, l.OfLease.Timeout), l.KillAfter)
 }
 
 // overdue is that a time limit of the job is over.

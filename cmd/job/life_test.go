@@ -20,12 +20,12 @@ var stateNames = [states]string{"starting", "running", "ending", "reaping", "dra
 
 var kindNames = [eventKinds]string{
 	"nothing", "started", "stopped", "continued", "exited", "signalled", "renewed", "lost", "regained", "stopRequested", "treeGone",
-	"timedOut", "idleOver", "leftoversNamed", "contDue", "keystrokeDue", "settled", "triedRelease", "leftUs",
+	"timedOut", "leaseTimedOut", "idleOver", "leftoversNamed", "contDue", "keystrokeDue", "settled", "triedRelease", "leftUs",
 }
 
 func (k eventKind) String() string { return cmp.Or(kindNames[k], fmt.Sprintf("event kind %d", int(k))) }
 
-var timerNames = [timers]string{"timeout", "idle", "cont", "keystroke", "settle"}
+var timerNames = [timers]string{"timeout", "lease", "idle", "cont", "keystroke", "settle"}
 
 func (f effect) String() string {
 	recordNames := map[Kind]string{
@@ -87,6 +87,7 @@ var lifeEvents = []namedEvent{
 	{"exited", event{kind: exited, code: 3}},
 	{"TERM", event{kind: signalled, signal: syscall.SIGTERM}},
 	{"timedOut", event{kind: timedOut}},
+	{"leaseTimedOut", event{kind: leaseTimedOut}},
 	{"idleOver", event{kind: idleOver}},
 	{"renewed", event{kind: renewed}},
 	{"failed", event{kind: renewed, err: syscall.EIO}},
@@ -117,6 +118,10 @@ func TestLife(t *testing.T) {
 			draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 0s", done: "done",
 		},
 		"timedOut": {
+			starting: "starting", running: "ending; end, KILL in 5s", ending: "ending; KILL in 5s", reaping: "reaping; KILL in 5s",
+			draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 5s", done: "done",
+		},
+		"leaseTimedOut": {
 			starting: "starting", running: "ending; end, KILL in 5s", ending: "ending; KILL in 5s", reaping: "reaping; KILL in 5s",
 			draining: "clearing; end, KILL in 5s", clearing: "clearing; KILL in 5s", done: "done",
 		},

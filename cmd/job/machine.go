@@ -53,6 +53,7 @@ const (
 	stopRequested
 	treeGone
 	timedOut
+	leaseTimedOut
 	idleOver
 	leftoversNamed
 	contDue
@@ -95,6 +96,7 @@ type timer int
 
 const (
 	timeoutTimer timer = iota
+	leaseTimer
 	idleTimer
 	contTimer
 	keystrokeTimer
@@ -104,7 +106,7 @@ const (
 
 // fires is the event of each timer.
 var fires = [timers]eventKind{
-	timeoutTimer: timedOut, idleTimer: idleOver, contTimer: contDue,
+	timeoutTimer: timedOut, leaseTimer: leaseTimedOut, idleTimer: idleOver, contTimer: contDue,
 	keystrokeTimer: keystrokeDue, settleTimer: settled,
 }
 
@@ -112,7 +114,7 @@ func fireIn(t timer, d time.Duration) effect { return effect{do: setTimer, timer
 
 var ofLife = [eventKinds]func(life, event) (life, []effect){
 	started: life.started, exited: life.exited, renewed: life.renewed, lost: life.lost, regained: life.regained,
-	signalled: life.terminate, stopRequested: life.stopRequested, leftUs: life.leftUs, treeGone: life.treeGone, timedOut: life.timedOut, idleOver: life.idleOver, leftoversNamed: life.leftoversNamed,
+	signalled: life.terminate, stopRequested: life.stopRequested, leftUs: life.leftUs, treeGone: life.treeGone, timedOut: life.timedOut, leaseTimedOut: life.leaseTimedOut, idleOver: life.idleOver, leftoversNamed: life.leftoversNamed,
 }
 
 // means is what an event means for this life; nil: nothing. Of the signals it is one that ends

@@ -8,6 +8,7 @@ import (
 
 	"berth/cmd/job"
 	"berth/cmd/stopping"
+	"berth/cmd/words"
 	"berth/lease"
 	"berth/limiter"
 	"berth/procwatch"
@@ -16,7 +17,12 @@ import (
 // runAdopted runs the command in the slot of the lease that --lease names. Another command may
 // run in that slot: it is not waited for.
 func (r *runner) runAdopted(ctx context.Context) (int, error) {
-	r.First().ID = r.spec.Lease
+	id, err := one(ctx, r.store, r.spec.Lease)
+	if err != nil { // its code would be taken for one of the command
+		return 0, words.Hinted(fmt.Errorf("--lease: %v", err), "berth ls; berth acquire prints the id: id=$(berth acquire) || exit")
+	}
+	r.spec.Lease, r.First().ID = id, id
+	r.First().Pool, _ = lease.PoolOf(id)
 	r.catch()
 	s, err := r.adopt(ctx)
 	if err != nil {

@@ -54,6 +54,17 @@ func one(ctx context.Context, st *open.Store, word string) (string, error) {
 	return ids[0], nil
 }
 
+// leaseNamed is the id that LEASE of a command names, or BERTH_LEASE if nothing was typed.
+func leaseNamed(ctx context.Context, st *open.Store, word string, typed bool) (string, error) {
+	switch {
+	case typed:
+		return one(ctx, st, word)
+	case !words.IsID(word):
+		return "", fmt.Errorf("BERTH_LEASE: %q is not a lease id: %w", word, lease.ErrNotFound)
+	}
+	return word, nil
+}
+
 // missing are the names of those of the pools, listed by name, that do not exist. all are the
 // pools that could be read to find that out, nil if none had to be.
 func missing(ctx context.Context, st *open.Store, listed []lease.Pool) (names []string, all []lease.Pool, err error) {

@@ -1,11 +1,8 @@
 package cmd
 
 import (
-	"fmt"
-
 	"berth/cmd/open"
 	"berth/cmd/words"
-	"berth/lease"
 )
 
 func keepalive(r words.Keepalive) error {
@@ -16,13 +13,7 @@ func keepalive(r words.Keepalive) error {
 	st.HandleSuspend()
 	ctx, cancel := telling(st)
 	defer cancel()
-	id := r.Lease
-	switch {
-	case r.Named:
-		id, err = one(ctx, st, id)
-	case !words.IsID(id):
-		err = fmt.Errorf("BERTH_LEASE: %q is not a lease id: %w", id, lease.ErrNotFound)
-	}
+	id, err := leaseNamed(ctx, st, r.Lease, r.Named)
 	if err != nil {
 		return err
 	}

@@ -13,10 +13,6 @@ import (
 )
 
 func release(r words.Release) error {
-	if !words.IsID(r.Lease) {
-		err := words.NotFoundError(fmt.Sprintf("%q is not a lease id, like db/0123456789ab", r.Lease))
-		return words.Hinted(err, "berth ls")
-	}
 	say := newSpeaker(false, false)
 	st, err := open.Open(r.Store, say.opening(false))
 	if err != nil {
@@ -25,10 +21,18 @@ func release(r words.Release) error {
 	st.HandleSuspend()
 	ctx, cancel := telling(st)
 	defer cancel()
-	e, err := st.Tell(ctx, r.Lease, lease.Message{Kind: lease.MessageRelease})
+	id, err := leaseNamed(ctx, st, r.Lease, r.Named)
+	if err != nil {
+		return err
+	}
+	e, err := st.Tell(ctx, id, lease.Message{Kind: lease.MessageRelease})
 	switch {
 	case errors.Is(err, lease.ErrNotFound):
-		return waits(ctx, st, r.Lease)
+		err := waits(ctx, st, id)
+		if err == nil {
+			say.notef("store %s has no lease %s: it is over, or in another store", st.Shown(), id)
+		}
+		return err
 	case err != nil:
 		return err
 	case !e.Lease.Kept:

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"berth/cmd/storename"
-	"berth/lease"
 )
 
 // Acquire is the request of 'berth acquire'.
@@ -104,7 +103,8 @@ func (p *parser) checkAcquire(a *Acquire, timeout, idle time.Duration) error {
 // Release gives a kept lease back.
 type Release struct {
 	Store storename.Spec
-	Lease string
+	Lease string // as it was typed, else as BERTH_LEASE has it
+	Named bool   // it was typed
 }
 
 func releaseCommand() Command {
@@ -112,14 +112,19 @@ func releaseCommand() Command {
 		Name:     "release",
 		Usage:    "Give back what 'berth acquire' took.",
 		Synopsis: "berth release [flags] [LEASE]",
-		Description: `LEASE is the id that 'berth acquire' has printed (default: $BERTH_LEASE). The
-command waits for a 'berth run --lease', and returns when the slot is free. The
-exit code is 0 also for a lease that is over, and 1 for a word that is no lease
-id and for a job of 'berth run'.`,
+		Description: `Without LEASE it is that of BERTH_LEASE. The command waits for a 'berth run
+--lease', and returns when the slot is free.
+
+The exit code is 0 also for a whole id that the store does not have: a note says
+so, since the lease may be over, or be in another store. It is 1 for a word that
+names no lease, and for a job of 'berth run'.
+
+` + leaseText,
 		Flags: []Flag{storeFlag(""), ownerFlag(""), userStoreFlag("")},
 		parse: func(p *parser) any {
-			id, _ := p.leaseOperand("berth release LEASE")
-			return Release{Store: p.store(), Lease: id}
+			r := Release{Store: p.store()}
+			r.Lease, r.Named = p.leaseOperand("berth release LEASE")
+			return r
 		},
 	}
 }
@@ -128,8 +133,8 @@ id and for a job of 'berth run'.`,
 // lease has settled.
 func (p *parser) runLease(r *Run) error {
 	id := p.text("lease")
-	if !IsID(id) {
-		return Hinted(fmt.Errorf("--lease: %q is not a lease id, like db/0123456789ab", id), "berth acquire prints it: id=$(berth acquire) || exit")
+	if id == "" {
+		return Hinted(errors.New("--lease: \"\" is not a lease id, like db/0123456789ab"), "berth acquire prints it: id=$(berth acquire) || exit")
 	}
 	settled := slices.Concat(slotFlags(), waitFlags(), leaseFlags(), gateFlags(), []Flag{{Name: "ttl"}})
 	for _, f := range settled {
@@ -143,7 +148,6 @@ func (p *parser) runLease(r *Run) error {
 	case r.Exec:
 		return errors.New("--exec leaves no berth to hand the lease back; drop it")
 	}
-	r.Requests[0].Pool, _ = lease.PoolOf(id)
 	r.Lease = id
 	return nil
 }

@@ -11,6 +11,12 @@ import (
 	"berth/lease"
 )
 
+// leaseText is what names a lease, in all commands. Only a result of a detached job is found
+// without its store, so it needs the whole id.
+const leaseText = `LEASE is an id that 'berth ls' shows, its beginning, its hex part or at least 4
+digits of that, or the pid of a berth or its command on this machine: a number
+of up to 7 digits is a pid and nothing else.`
+
 // Stop ends jobs and sends waiters away.
 type Stop struct {
 	Store  storename.Spec
@@ -27,11 +33,12 @@ func stopCommand() Command {
 KILL after a while. A waiter leaves the line with exit code 75. An orphan is
 ended by this command itself. It returns when all are gone.
 
-LEASE is an id that 'berth ls' shows, its beginning, its hex part or at least 4
-digits of that, or the pid of a berth or its command on this machine. If it is
-unknown the exit code is 1. If it is ambiguous, the exit code is 125 and none is
-stopped. A command that exits with 0 when it is stopped makes its berth exit
-with 128+n, n being the signal that was sent first.`,
+` + leaseText + `
+If it is unknown the exit code is 1. If it may be one of several, the exit code
+is 125 and none is stopped.
+
+A command that exits with 0 when it is stopped makes its berth exit with 128+n,
+n being the signal that was sent first.`,
 		Flags: []Flag{
 			poolFlag("stop all jobs and waiters of this pool"),
 			{Name: "job", Value: "NAME", Usage: "stop all runs of this job, in all pools or in that of --pool"},
@@ -81,8 +88,8 @@ func keepaliveCommand() Command {
 		Name:     "keepalive",
 		Usage:    "Restart the --idle-timeout of a job.",
 		Synopsis: "berth keepalive [flags] [LEASE]",
-		Description: `Without LEASE it is the innermost job around this command ($BERTH_LEASE). LEASE
-is what 'berth stop' takes.`,
+		Description: `Without LEASE it is the innermost job around this command ($BERTH_LEASE).
+` + leaseText,
 		Flags: []Flag{
 			{Name: "note", Value: "TEXT", Usage: "say how far the job is: 'berth ls' shows it until the next note; at most 1 KB"},
 			storeFlag(""), ownerFlag(""), userStoreFlag(""),

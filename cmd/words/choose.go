@@ -91,6 +91,16 @@ func (c Choice) Among(pools []lease.Pool, is func(lease.Process, int) bool) (ids
 	return ids, unknown, nil
 }
 
+// mostPIDDigits is how long a pid may be. A number of so many digits names no id: when the job
+// of that pid has ended, another one would be taken for it.
+const mostPIDDigits = 7
+
+// isPID reports whether a word may be a pid.
+func isPID(word string) bool {
+	n, err := strconv.Atoi(word)
+	return err == nil && n > 0 && strconv.Itoa(n) == word && len(word) <= mostPIDDigits
+}
+
 // isNamedBy reports whether a word is the beginning of the entry's id, that of its hex
 // part, or the pid of its berth or command.
 func isNamedBy(e lease.Entry, word string, is func(lease.Process, int) bool) bool {
@@ -99,13 +109,12 @@ func isNamedBy(e lease.Entry, word string, is func(lease.Process, int) bool) boo
 	switch {
 	case id == "": // a record that cannot be read
 		return false
-	case len(word) > len(pool)+1 && strings.HasPrefix(id, word), len(word) >= leastHex && strings.HasPrefix(hex, word):
+	case len(word) > len(pool)+1 && strings.HasPrefix(id, word):
 		return true
+	case !isPID(word):
+		return len(word) >= leastHex && strings.HasPrefix(hex, word)
 	}
-	pid, err := strconv.Atoi(word)
-	if err != nil || strconv.Itoa(pid) != word {
-		return false
-	}
+	pid, _ := strconv.Atoi(word)
 	return is(e.Request().Owner, pid) || e.Lease != nil && e.Lease.Child != nil && is(*e.Lease.Child, pid)
 }
 
@@ -135,8 +144,11 @@ func unknownWord(word string, pools []lease.Pool) error {
 	if _, err := lease.PoolOf(word); err == nil {
 		return fmt.Errorf("%s: %w", word, lease.ErrNotFound)
 	}
-	if len(word) < leastHex && isHex(word) {
-		return fmt.Errorf("%q is not a pid of a job here, and too short for the beginning of an id (at least %d digits): %w", word, leastHex, lease.ErrNotFound)
+	switch {
+	case isPID(word):
+		return Hinted(NotFoundError(fmt.Sprintf("%s is not the pid of a job or waiter here", word)), "berth ls")
+	case len(word) < leastHex && isHex(word):
+		return fmt.Errorf("%q is too short for the beginning of an id (at least %d digits): %w", word, leastHex, lease.ErrNotFound)
 	}
 	return Hinted(NotFoundError(fmt.Sprintf("no job or waiter matches %q (give an id, its beginning, or a pid)", word)), "berth ls")
 }

@@ -67,7 +67,8 @@ func TestChoose(t *testing.T) {
 
 		{"two begin so", Choice{Words: []string{"816", "5d0c"}}, "", "", `"5d0c" may be any of 2 jobs: ci/5d0c2f6a91be (pid 812, make test), ci/5d0c77777777 (pid 813, make test)`},
 		{"two begin so in a pool", Choice{Words: []string{"ci/5"}}, "", "", `"ci/5" may be any of 2 jobs`},
-		{"a pid, or the beginning of another", Choice{Words: []string{"5555"}}, "", "", `"5555" may be any of 2 jobs: nightly/9999bbbbbbbb (pid 817, make test), nightly/5555cccccccc`},
+		{"a pid, and not the beginning of another", Choice{Words: []string{"5555"}}, "nightly/9999bbbbbbbb", "", ""},
+		{"the same with its pool", Choice{Words: []string{"nightly/5555"}}, "nightly/5555cccccccc", "", ""},
 		{"two that say so", Choice{Words: []string{"830"}}, "", "", `"830" may be any of 2 jobs`},
 
 		{"a pool", Choice{Words: []string{"ci", "816"}}, "nightly/8120aaaaaaaa", `"ci" is a pool, not a lease`, ""},
@@ -76,8 +77,10 @@ func TestChoose(t *testing.T) {
 		{"a pool that looks like an id", Choice{Words: []string{"9999"}}, "", `"9999" is a pool, not a lease`, ""},
 		{"a pool that is not there", Choice{Words: []string{"none/"}}, "", `none/: no such lease`, ""},
 		{"the beginning of a pool", Choice{Words: []string{"night"}}, "", `no job or waiter matches "night" (give an id, its beginning, or a pid)`, ""},
-		{"too short", Choice{Words: []string{"5d0"}}, "", `"5d0" is not a pid of a job here, and too short for the beginning of an id (at least 4 digits)`, ""},
-		{"a pid of nobody", Choice{Words: []string{"4242"}}, "", `no job or waiter matches "4242"`, ""},
+		{"too short", Choice{Words: []string{"5d0"}}, "", `"5d0" is too short for the beginning of an id (at least 4 digits)`, ""},
+		{"a pid of nobody", Choice{Words: []string{"4242"}}, "", `4242 is not the pid of a job or waiter here`, ""},
+		{"a pid of nobody is not the beginning of an id", Choice{Words: []string{"8120"}}, "", `8120 is not the pid of a job or waiter here`, ""},
+		{"a number that is too long for a pid", Choice{Words: []string{"81200000"}}, "", `no job or waiter matches "81200000"`, ""},
 		{"a pid with a zero before it", Choice{Words: []string{"0812"}}, "", `no job or waiter matches "0812"`, ""},
 		{"no such id", Choice{Words: []string{"ci/ff"}}, "", `ci/ff: no such lease`, ""},
 		{"nothing", Choice{Words: []string{""}}, "", `no job or waiter matches ""`, ""},

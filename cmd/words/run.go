@@ -36,7 +36,7 @@ type Run struct {
 func runFlags() []Flag {
 	return slices.Concat(slotFlags(), []Flag{
 		{Group: ofSlots, Name: "hold", Value: "WHAT", Default: "command", Usage: "keep the slot until the command ends (command), or until its last descendant ends (tree) (default: command)"},
-		{Group: ofSlots, Name: "lease", Value: "ID", Usage: "run in the slot of this lease of 'berth acquire', which ends the command when it ends; one command at a time"},
+		{Group: ofSlots, Name: "lease", Value: "LEASE", Usage: "run in the slot of this lease of 'berth acquire' (named as in 'berth stop'), which ends the command when it ends; one command at a time"},
 	}, waitFlags(), []Flag{
 		{Group: ofRunning, Name: "timeout", Value: "D", Kind: Number, Usage: "end the command and all its descendants after this running time; exit code 124 (default: 0, never)"},
 		{Group: ofRunning, Name: "idle-timeout", Value: "D", Kind: Number, Usage: "end the command and all its descendants after this time without a 'berth keepalive'; exit code 124 (default: 0, never)"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"berth/cmd/tty"
@@ -35,76 +36,96 @@ func await[T any](ctx context.Context, w *Waiter, m waitingFor, f func(context.C
 		v   T
 		err error
 	}
-	over, held := ctx.Done(), w.Held.Events()
+	over := ctx.Done()
 	if m.returns {
 		over = nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	a := awaiting{Waiter: w, waitingFor: m, cancel: cancel}
 	w.Signals.Catch([]os.Signal{tty.CONT}) // which cancels a TSTP
 	done := make(chan outcome, 1)
 	go func() {
 		v, err := f(ctx)
 		done <- outcome{v, err}
 	}()
-	var ended error
-	var suspend, giveUp <-chan time.Time
-	var following *suspending
-	end := func(why error) (atOnce bool) {
-		ended = why
-		cancel(ended)
-		w.resume() // a process that is to end is not suspended any more
-		if m.afterSignal > 0 && giveUp == nil {
-			giveUp = time.After(m.afterSignal)
-		}
-		return m.afterSignal == 0
-	}
-	for {
+	held := w.Held.Events()
+	for err == nil {
 		select {
 		case o := <-done:
-			following.wait()
+			a.following.wait()
 			if w.take() { // the TSTP came too late for this: the next loop that hears signals follows it
 				w.Signals.Requeue(tty.TSTP)
 			}
 			if o.err == nil {
-				o.err = ended
+				o.err = a.ended
 			}
 			return o.v, o.err
 		case sig := <-w.Signals.Next():
-			switch tty.ClassOf(sig, tty.Alone) {
-			case tty.Resume:
-				w.resume()
-				w.Held.Renew() // who tells a lease something rouses its owner so
-				if m.resumed != nil {
-					m.resumed()
-				}
-			case tty.Suspend:
-				if d := w.suspendIn(m); d > 0 {
-					suspend = time.After(d)
-				}
-			case tty.Terminate:
-				if end(tty.SignalError{Signal: sig}) {
-					following.cancel()
-					return none, ended
-				}
-			}
+			err = a.heard(sig)
 		case ev := <-held:
-			if why := w.ends(ev); why != nil && end(why) {
-				following.cancel()
-				return none, ended
+			err = a.end(w.ends(ev))
+		case <-a.suspendAt:
+			if !a.following.pending() {
+				a.following = w.suspend()
 			}
-		case <-suspend:
-			if !following.pending() {
-				following = w.suspend()
-			}
-		case <-giveUp:
-			following.cancel()
-			return none, ended
+		case <-a.giveUp:
+			err = a.ended
 		case <-over:
-			following.cancel()
-			return none, errLeft
+			err = errLeft
 		}
 	}
+	a.following.cancel()
+	return none, err
+}
+
+// awaiting is the state of await.
+type awaiting struct {
+	*Waiter
+	waitingFor
+	cancel    context.CancelCauseFunc // ends the context of the function
+	ended     error                   // why it was
+	giveUp    <-chan time.Time        // when the function has had its time to return after that
+	suspendAt <-chan time.Time        // when to follow a TSTP
+	following *suspending
+}
+
+// heard does what a signal means, and returns an error if the function is to be abandoned at
+// once.
+func (a *awaiting) heard(sig syscall.Signal) error {
+	switch tty.ClassOf(sig, tty.Alone) {
+	case tty.Resume:
+		a.resume()
+		a.Held.Renew() // who tells a lease something rouses its owner so
+		if a.resumed != nil {
+			a.resumed()
+		}
+	case tty.Suspend:
+		if d := a.suspendIn(a.waitingFor); d > 0 {
+			a.suspendAt = time.After(d)
+		}
+	case tty.Terminate:
+		return a.end(tty.SignalError{Signal: sig})
+	}
+	return nil
+}
+
+// end ends the context of the function for a reason, unless that is nil. It returns the reason
+// if the function is to be abandoned at once.
+func (a *awaiting) end(why error) error {
+	if why == nil {
+		return nil
+	}
+	a.ended = why
+	a.resume() // a process that is to end is not suspended any more, not even when the function returns
+	a.cancel(why)
+	if a.afterSignal == 0 {
+		return why
+	}
+	if a.afterSignal > 0 && a.giveUp == nil {
+		a.giveUp = time.After(a.afterSignal)
+	}
+	return nil
 }
 
 // ends is why the wait ends after such an event of a lease that is held already; nil: it goes

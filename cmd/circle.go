@@ -15,20 +15,22 @@ import (
 // could be read.
 func circles(ctx context.Context, st *open.Store) ([]lease.Circle, error) {
 	pools, err := st.List(ctx)
-	return lease.Circles(pools, belowHere()), err
+	return lease.Circles(pools, aboveHere()), err
 }
 
-// belowHere reports whether a process is another one or below it, as far as both are seen from
-// here. It reads the ancestors of a process once.
-func belowHere() func(p, of lease.Process) bool {
-	above := map[lease.Process][]procwatch.ID{}
-	return func(p, of lease.Process) bool {
+// aboveHere names the ancestors of a process, as far as they are seen from here. It reads those
+// of each process once.
+func aboveHere() func(lease.Process) []lease.Process {
+	above := map[lease.Process][]lease.Process{}
+	return func(p lease.Process) []lease.Process {
 		all, known := above[p]
 		if !known {
-			all = procwatch.ID(p).Above()
+			for _, id := range procwatch.ID(p).Above() {
+				all = append(all, lease.Process(id))
+			}
 			above[p] = all
 		}
-		return p == of || slices.Contains(all, procwatch.ID(of))
+		return all
 	}
 }
 

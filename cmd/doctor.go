@@ -109,7 +109,7 @@ func pooled(pools []lease.Pool, all bool) (found []lease.Finding) {
 			}
 		}
 	}
-	circles := lease.Circles(pools, belowHere())
+	circles := lease.Circles(pools, aboveHere())
 	for _, c := range circles {
 		found = append(found, lease.Ill("circle", lease.Fail, view.Circle(c), "berth stop "+c.Victim()))
 	}

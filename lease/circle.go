@@ -15,8 +15,8 @@ type Wait struct {
 	Holds  []*Lease
 }
 
-// Circles finds the circular waits among pools. below reports whether a process is another
-// one, or a descendant of it, as far as that is known here; nil: only whether it is.
+// Circles finds the circular waits among pools. above names a process's parent, the parent of
+// that, and so on, as far as they are known here; nil: none is.
 //
 // A job holds leases, waits, or both: the requests of several pools (Together) are one job,
 // and it runs nothing before it has all slots. A job that does not wait ends once its parts
@@ -29,25 +29,21 @@ type Wait struct {
 // waiter comes to nothing, and a record that cannot be read is no job. So where a pool has
 // several slots, one that may become free is enough to break the circle. Who is left waits
 // for ever, or for somebody who does. The smallest groups of these that keep themselves
-// waiting, even if all others ended, are the circles. (This is the reduction of a graph of
+// waiting, even if all others ended, are the circles. The time that it takes grows with the
+// number of jobs, and with that times the members of the circles. (This is the reduction of a graph of
 // reusable resources: R. C. Holt, Some Deadlock Properties of Computer Systems, 1972.)
-func Circles(pools []Pool, below func(p, of Process) bool) (circles []Circle) {
-	if below == nil {
-		below = func(p, of Process) bool { return p == of }
-	}
-	w := newWorld(pools, below)
+func Circles(pools []Pool, above func(Process) []Process) (circles []Circle) {
+	w := newWorld(pools, above)
 	if !w.related {
 		return nil // as nearly always
 	}
-	done := make([]bool, len(w.jobs))
-	for w.settle(done); slices.Contains(done, false); w.settle(done) {
-		left := w.smallest(done)
+	p := newPlay(w)
+	for p.settle(); len(p.order) < len(w.jobs); {
+		left := p.smallest()
 		if c := w.circle(left); c != nil {
 			circles = append(circles, c)
 		}
-		for j := range done {
-			done[j] = done[j] || left[j] // as if it were resolved
-		}
+		p.end(left...) // as if it were resolved
 	}
 	return circles
 }
@@ -86,7 +82,8 @@ type world struct {
 type wjob struct {
 	leases []*Lease
 	waits  []wwait
-	parts  []int // the jobs that end before it
+	in     []int // the jobs that it is a part of: they end after it
+	pools  []int // that it holds slots of or waits for
 }
 
 // wwait is a place in a line: its ticket is the nth waiter of the pool.
@@ -95,31 +92,91 @@ type wwait struct {
 	pool, nth int
 }
 
-func newWorld(pools []Pool, below func(p, of Process) bool) *world {
+func newWorld(pools []Pool, above func(Process) []Process) *world {
 	w := &world{pools: pools, of: map[string]int{}}
 	for i, p := range pools {
 		for _, h := range p.Holders {
 			if h.Lease.ID != "" && h.Lease.State != Damaged {
 				j := w.job(&h.Lease.Request)
-				j.leases = append(j.leases, h.Lease)
+				j.leases, j.pools = append(j.leases, h.Lease), append(j.pools, i)
 			}
 		}
 		for n, t := range p.Waiters {
 			if !t.Aside && t.Ticket.ID != "" {
 				j := w.job(&t.Ticket.Request)
-				j.waits = append(j.waits, wwait{t.Ticket, i, n})
+				j.waits, j.pools = append(j.waits, wwait{t.Ticket, i, n}), append(j.pools, i)
 			}
 		}
 	}
-	for i, j := range w.jobs {
-		for k, part := range w.jobs {
-			if i != k && len(j.waits) == 0 && isPart(part, j, below) {
-				j.parts = append(j.parts, k)
-				w.related = true
-			}
-		}
-	}
+	w.relate(above)
 	return w
+}
+
+// relate finds out which jobs are parts of which.
+func (w *world) relate(above func(Process) []Process) {
+	of := map[Process][]int{} // the jobs of children, and of what kept leases are tied to
+	for i, j := range w.jobs {
+		if len(j.waits) > 0 {
+			continue
+		}
+		for _, l := range j.leases {
+			for _, p := range []*Process{l.Tied, l.Child} {
+				if p != nil {
+					of[*p] = append(of[*p], i)
+				}
+			}
+		}
+	}
+	for k, part := range w.jobs {
+		for _, x := range part.waits {
+			w.part(k, x.ticket.Inside)
+			w.below(k, &x.ticket.Request, of, above)
+		}
+		for _, x := range part.leases {
+			w.part(k, x.Inside)
+			if !x.Kept { // else it is kept for a process, and does not keep another lease for it from being given back
+				w.below(k, &x.Request, of, above)
+			}
+		}
+	}
+}
+
+// part notes that job k is a part of those with these leases.
+func (w *world) part(k int, leases []string) {
+	for _, id := range leases {
+		if i, known := w.of[id]; known {
+			w.partOf(k, i)
+		}
+	}
+}
+
+// below notes that job k is a part of those whose processes are above that of its request.
+func (w *world) below(k int, r *Request, of map[Process][]int, above func(Process) []Process) {
+	if len(of) == 0 {
+		return
+	}
+	for _, p := range []*Process{&r.Owner, r.Tied} {
+		if p == nil {
+			continue
+		}
+		from := []Process{*p}
+		if above != nil {
+			from = append(from, above(*p)...)
+		}
+		for _, p := range from {
+			for _, i := range of[p] {
+				w.partOf(k, i)
+			}
+		}
+	}
+}
+
+// partOf notes that job k ends before job i, which does not wait.
+func (w *world) partOf(k, i int) {
+	if in := &w.jobs[k].in; i != k && len(w.jobs[i].waits) == 0 && !slices.Contains(*in, i) {
+		*in = append(*in, i)
+		w.related = true
+	}
 }
 
 // job is the job of a request.
@@ -139,104 +196,16 @@ func (w *world) job(r *Request) *wjob {
 	return w.jobs[i]
 }
 
-// isPart reports whether part ends before j.
-func isPart(part, j *wjob, below func(p, of Process) bool) bool {
-	for _, l := range j.leases {
-		for _, x := range part.waits {
-			if within(&x.ticket.Request, l, below) {
-				return true
-			}
-		}
-		for _, x := range part.leases {
-			// What is kept for the same process does not keep this one from being given back.
-			if !x.Kept && within(&x.Request, l, below) || slices.Contains(x.Inside, l.ID) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func within(r *Request, l *Lease, below func(p, of Process) bool) bool {
-	if slices.Contains(r.Inside, l.ID) {
-		return true
-	}
-	for _, of := range []*Process{l.Tied, l.Child} {
-		if of != nil && (below(r.Owner, *of) || r.Tied != nil && below(*r.Tied, *of)) {
-			return true
-		}
-	}
-	return false
-}
-
-// settle finds out which jobs can end after those that are done.
-func (w *world) settle(done []bool) {
-	for again := true; again; {
-		again = false
-		for i, j := range w.jobs {
-			if !done[i] && w.canEnd(j, done) {
-				done[i], again = true, true
-			}
-		}
-	}
-}
-
-func (w *world) canEnd(j *wjob, done []bool) bool {
-	for _, x := range j.waits {
-		if !w.canStart(j, x, done) {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(j.parts, func(k int) bool { return !done[k] })
-}
-
-func (w *world) canStart(j *wjob, x wwait, done []bool) bool {
-	p := w.pools[x.pool]
-	for _, ahead := range p.Waiters[:x.nth] {
-		if k, known := w.of[ahead.Ticket.ID]; known && !ahead.Aside && !done[k] && w.jobs[k] != j {
-			return false
-		}
-	}
-	s := PoolState{Own: Settings{Limit: p.Own.Limit}}
-	for _, h := range p.Holders {
-		if k, known := w.of[h.Lease.ID]; known && !done[k] {
-			s.Used += len(h.Lease.Slots)
-			s.RequestedLimit = Smallest(nil, s.RequestedLimit, h.Lease.RequestedLimit)
-		}
-	}
-	r := x.ticket
-	v := Decide(s, Request{Limit: r.Limit, Fallback: r.Fallback, Weight: max(1, r.Weight)}, Clearance{})
-	return v.Reason != Full // what else holds it back is no job
-}
-
-// smallest is a smallest group of those that are left which keeps itself waiting.
-func (w *world) smallest(done []bool) (left []bool) {
-	done = slices.Clone(done)
-	for j := range done {
-		if done[j] {
-			continue
-		}
-		without := slices.Clone(done)
-		without[j] = true
-		if w.settle(without); slices.Contains(without, false) {
-			done = without
-		}
-	}
-	for _, d := range done {
-		left = append(left, !d)
-	}
-	return left
-}
-
 // circle is the members of a group, nil if nobody waits in it or nobody holds anything.
-func (w *world) circle(in []bool) (c Circle) {
+func (w *world) circle(group []int) (c Circle) {
 	holds := false
-	for k, j := range w.jobs {
-		if !in[k] || len(j.waits) == 0 {
+	for _, k := range group {
+		j := w.jobs[k]
+		if len(j.waits) == 0 {
 			continue
 		}
 		leases := slices.Clone(j.leases)
-		for _, i := range w.around(k, in) {
+		for _, i := range w.around(k, group) {
 			leases = append(leases, w.jobs[i].leases...)
 		}
 		holds = holds || len(leases) > 0
@@ -251,13 +220,10 @@ func (w *world) circle(in []bool) (c Circle) {
 }
 
 // around is the jobs of a group that a job is a part of, also a part of a part.
-func (w *world) around(k int, in []bool) (all []int) {
-	next := []int{k}
-	for len(next) > 0 {
-		part := next[0]
-		next = next[1:]
-		for i, j := range w.jobs {
-			if in[i] && !slices.Contains(all, i) && slices.Contains(j.parts, part) {
+func (w *world) around(k int, group []int) (all []int) {
+	for next := []int{k}; len(next) > 0; next = next[1:] {
+		for _, i := range w.jobs[next[0]].in {
+			if _, in := slices.BinarySearch(group, i); in && !slices.Contains(all, i) {
 				all, next = append(all, i), append(next, i)
 			}
 		}

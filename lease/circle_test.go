@@ -166,6 +166,7 @@ func TestCircles(t *testing.T) {
 			"one waits in a circle, and for another one", "a 1\nb 1\nx holds a\nx2 waits a in=x\ny holds b\ny2 waits a in=y\ny3 waits b in=y",
 			"b/y3(b/y): stop b/y; a/x2(a/x): stop a/x",
 		},
+		{"two places of one job in a line", "a 2\nb 1\nx holds b\ny waits a with=x\nz waits a with=x\nv waits b in=x", ""},
 		{"forged: each is a part of the other", "a 1\nb 1\nx holds a\ny holds b in=x\nx holds b in=y", ""},
 	} {
 		if got := text(Circles(scene(t, c.scene), nil)); got != c.want {
@@ -180,7 +181,12 @@ func TestCirclesThroughProcesses(t *testing.T) {
 	if got := Circles(pools, nil); got != nil {
 		t.Errorf("without processes: %s", text(got))
 	}
-	got := text(Circles(pools, func(p, of Process) bool { return p == of || p.PID == 7 && of.PID == 1 }))
+	got := text(Circles(pools, func(p Process) []Process {
+		if p.PID != 7 {
+			return nil
+		}
+		return []Process{{PID: 5}, {PID: 1}}
+	}))
 	if want := "a/y2(b/y), b/x2(a/x): stop b/y"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -253,7 +259,7 @@ func canEver(w *world, gone []bool) []bool {
 			next[i] = to
 			try(next)
 		}
-		for i, j := range w.jobs {
+		for i := range w.jobs {
 			ever[i] = ever[i] || state[i] == over
 			switch state[i] {
 			case waits:
@@ -261,7 +267,7 @@ func canEver(w *world, gone []bool) []bool {
 					step(i, runs)
 				}
 			case runs:
-				if !slices.ContainsFunc(j.parts, func(k int) bool { return state[k] != over }) {
+				if !slices.ContainsFunc(partsOf(w, i), func(k int) bool { return state[k] != over }) {
 					step(i, over)
 				}
 			}
@@ -313,13 +319,16 @@ func FuzzCircles(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		pools := anyScene(rand.New(rand.NewPCG(seed, 1)))
-		w := newWorld(pools, func(p, of Process) bool { return false })
-		done := make([]bool, len(w.jobs))
-		ever := canEver(w, done)
-		if w.settle(done); !slices.Equal(done, ever) {
-			t.Fatalf("%v can end, and by trying %v", done, ever)
+		w := newWorld(pools, nil)
+		ever := canEver(w, make([]bool, len(w.jobs)))
+		p := newPlay(w)
+		if p.settle(); !slices.Equal(p.done, ever) {
+			t.Fatalf("%v can end, and by trying %v", p.done, ever)
 		}
 		circles := Circles(pools, nil)
+		if got, want := text(circles), text(plainCircles(w)); got != want {
+			t.Errorf("%q, and by a plain search %q", got, want)
+		}
 		if (len(circles) > 0) != slices.Contains(ever, false) {
 			t.Errorf("%q, and by trying %v can end", text(circles), ever)
 		}

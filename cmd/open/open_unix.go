@@ -35,15 +35,23 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 		return nil, err
 	}
 	if storename.IsURL(o.Where) {
-		if o.OwnerByFlag {
-			return nil, fmt.Errorf("--store-owner %s: a store on a server is no directory; drop it", o.Owner)
-		}
-		s, err := openRemote(o, with)
-		if err != nil {
-			return nil, err
-		}
-		return &Store{suspendGuard: &suspendGuard{Store: s, server: true}, Where: o.Where, From: o.From, Remote: true, Self: self, Inherits: func(*lease.Lease) bool { return false }}, nil
+		return openServer(o, with, self)
 	}
+	return openDir(o, with, self)
+}
+
+func openServer(o storename.Spec, with Options, self procwatch.ID) (*Store, error) {
+	if o.OwnerByFlag {
+		return nil, fmt.Errorf("--store-owner %s: a store on a server is no directory; drop it", o.Owner)
+	}
+	s, err := openRemote(o, with)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{suspendGuard: &suspendGuard{Store: s, server: true}, Where: o.Where, From: o.From, Remote: true, Self: self, Inherits: func(*lease.Lease) bool { return false }}, nil
+}
+
+func openDir(o storename.Spec, with Options, self procwatch.ID) (*Store, error) {
 	owner, err := lookUp(o)
 	if err != nil {
 		return nil, err
@@ -55,38 +63,7 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 	if o.From == storename.MachineFile && (with.Create || with.Exists) && missing(dir) {
 		return nil, &NoMachineStoreError{dir}
 	}
-	s, err := filestore.Open(dir, filestore.Options{
-		Create: with.Create,
-		Owner:  owner,
-		Alive: func(p lease.Process) bool {
-			return lives(p, false) || p.Start != 0 && p.Boot != "" && p.Boot == self.Boot && p.PIDNS == self.PIDNS &&
-				procwatch.ID(p).State() == procwatch.Unknown // here, and hidden from us (hidepid)
-		},
-		Frozen: func(p lease.Process) bool { return lives(p, true) },
-		Ending: func(p lease.Process) bool { return procwatch.ID(p).Ending() },
-		Started: func(id string) *lease.Process {
-			p, ok := procwatch.StartedWith(lease.EnvPrefix, func(env []string) bool { return lease.InEnv(env, id) })
-			if !ok {
-				return nil
-			}
-			return (*lease.Process)(&p)
-		},
-		RunBy: func(adopter lease.Process) *lease.Process {
-			const name = "BERTH_ADOPTER="
-			p, ok := procwatch.StartedWith(name, func(env []string) bool { return slices.Contains(env, name+adopter.Key()) })
-			if !ok {
-				return nil
-			}
-			return (*lease.Process)(&p)
-		},
-		SlotOf:  ownSlot,
-		TryLock: tryLock,
-		Boot:    self.Boot,
-		PIDNS:   self.PIDNS,
-		Slow: func(err error) {
-			with.Note("%v", err)
-		},
-	})
+	s, err := filestore.Open(dir, dirOptions(with, self, owner))
 	if errors.Is(err, filestore.ErrNoParent) && dir != "" {
 		return nil, &NoParentError{err, filepath.Dir(dir), o.From}
 	}
@@ -100,6 +77,41 @@ func Open(o storename.Spec, with Options) (*Store, error) {
 		with.Note("store %s is on %s: slots are then as reliable as its locks over the network, and an orphan is not seen from another machine", s.Dir(), fs)
 	}
 	return &Store{suspendGuard: &suspendGuard{Store: s}, Where: s.Dir(), From: o.From, Owner: o.Owner, Self: self, Inherits: s.Inherits}, nil
+}
+
+// dirOptions are what a store in a directory asks about processes.
+func dirOptions(with Options, self procwatch.ID, owner *uint32) filestore.Options {
+	return filestore.Options{
+		Create: with.Create,
+		Owner:  owner,
+		Alive: func(p lease.Process) bool {
+			return lives(p, false) || p.Start != 0 && p.Boot != "" && p.Boot == self.Boot && p.PIDNS == self.PIDNS &&
+				procwatch.ID(p).State() == procwatch.Unknown // here, and hidden from us (hidepid)
+		},
+		Frozen: func(p lease.Process) bool { return lives(p, true) },
+		Ending: func(p lease.Process) bool { return procwatch.ID(p).Ending() },
+		Started: func(id string) *lease.Process {
+			return startedWith(lease.EnvPrefix, func(env []string) bool { return lease.InEnv(env, id) })
+		},
+		RunBy: func(adopter lease.Process) *lease.Process {
+			const name = "BERTH_ADOPTER="
+			return startedWith(name, func(env []string) bool { return slices.Contains(env, name+adopter.Key()) })
+		},
+		SlotOf:  ownSlot,
+		TryLock: tryLock,
+		Boot:    self.Boot,
+		PIDNS:   self.PIDNS,
+		Slow:    func(err error) { with.Note("%v", err) },
+	}
+}
+
+// startedWith is a process that was started with such an environment, nil: there is none.
+func startedWith(prefix string, is func(env []string) bool) *lease.Process {
+	p, ok := procwatch.StartedWith(prefix, is)
+	if !ok {
+		return nil
+	}
+	return (*lease.Process)(&p)
 }
 
 func missing(dir string) bool {

@@ -4,16 +4,18 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"berth/lease"
 	"berth/lease/clock"
+	"berth/lease/retry"
 )
 
-// Adopt implements lease.Store. It is tried through outages and the recovery hold-off, until ctx
-// ends: an adopter that the server has forgotten may still run.
+// Adopt implements lease.Store. It is tried through the recovery hold-off: an adopter that the
+// server has forgotten may still run.
 func (s *Store) Adopt(ctx context.Context, id string, adopter lease.Process) (lease.Holding, error) {
 	pool, err := lease.PoolOf(id)
 	if err != nil {
@@ -26,7 +28,7 @@ func (s *Store) Adopt(ctx context.Context, id string, adopter lease.Process) (le
 	key, unsure := rand.Text(), false
 	var a answer
 	var sent clock.Instant
-	err = s.retry(ctx, func(ctx context.Context) (err error) {
+	err = s.sure(ctx, func(ctx context.Context) (err error) {
 		if a, sent, err = s.confirm(ctx, pool, "adopt", 0, id, key, string(by)); err != nil {
 			unsure = true
 			return err
@@ -53,8 +55,33 @@ func (s *Store) recovers(a answer, i int) error {
 		return nil
 	}
 	return &lease.UnreachableError{Store: s.name, Answers: true, Err: fmt.Errorf(
-		"it is new or was restarted, and for %v more it may have forgotten this lease, or who runs under it", left.Round(time.Millisecond))}
+		"it is new or was restarted, and for %v more it %w this lease, or who runs under it", left.Round(time.Millisecond), errForgotten)}
 }
+
+var errForgotten = errors.New("may have forgotten")
+
+// sure repeats a step that is about one lease, until ctx ends, while the server may have forgotten
+// that lease: the hold-off ends by itself. Nobody knows of an outage when it ends, so a server that
+// has never answered is tried once, and another for outageFor.
+func (s *Store) sure(ctx context.Context, f func(context.Context) error) (err error) {
+	answered := clock.Now()
+	_ = s.retry(ctx, func(ctx context.Context) error {
+		err = f(ctx)
+		switch outage := errors.As(err, new(*lease.UnreachableError)); {
+		case !outage, errors.Is(err, errForgotten):
+			answered = clock.Now()
+		case !s.clock.hasAnswered(), clock.Now().Sub(answered) > outageFor:
+			return errOutage
+		}
+		return err
+	})
+	return retry.Cause(ctx, err)
+}
+
+// outageFor is how long a command that is about one lease waits for a server to come back.
+const outageFor = 8 * time.Second
+
+var errOutage = errors.New("it is not waited for")
 
 // refusal is why a lease was not adopted, nil if it was.
 func refusal(id string, a answer) error {

@@ -54,7 +54,7 @@ func (s *Store) tell(ctx context.Context, pool, id string, m lease.Message, text
 		a, _, err = s.call(ctx, pool, "tell", 0, id, string(m.Kind), text, m.Note)
 		return a, err
 	}
-	err = s.retry(ctx, func(ctx context.Context) error {
+	err = s.sure(ctx, func(ctx context.Context) (err error) {
 		if a, _, err = s.call(ctx, pool, "tell", 0, id, string(m.Kind), text, m.Note); err == nil {
 			err = s.recovers(a, 3)
 		}

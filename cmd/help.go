@@ -67,6 +67,8 @@ func noHelp(word string, commands []string) error {
 	next := "berth help"
 	if m := cmp.Or(topicMeant(word), words.CommandMeant(word, commands)); m != "" {
 		next = "did you mean berth help " + m + "?"
+	} else if where := words.WhereIsFlag(strings.TrimLeft(word, "-")); where != "" {
+		next = where
 	}
 	err := fmt.Errorf("%q is neither a command (%s) nor a topic (%s)", word, strings.Join(commands, ", "), strings.Join(manual.Topics, ", "))
 	return words.Mistake(words.Hinted(err, next), "berth help")
@@ -74,6 +76,8 @@ func noHelp(word string, commands []string) error {
 
 // topicOf is the topic that tells of something.
 var topicOf = map[string]string{
+	"lease": "holding", "leases": "holding",
+	"replace": "scripting", "supersede": "scripting", "detach": "scripting", "detached": "scripting",
 	"pools": "several", "together": "several", "deadlock": "several",
 	"cron": "recipes", "crontab": "recipes", "ci": "recipes", "gpu": "recipes", "make": "recipes", "drain": "recipes",
 	"redis": "stores", "etcd": "stores", "remote": "stores",

@@ -139,18 +139,26 @@ func (c Command) elsewhere(l *parsedLine) error {
 	if (name == "pool" || name == "p") && strings.Contains(c.Synopsis, " POOL") {
 		return Hinted(l.err, fmt.Sprintf("berth %s POOL", c.Name))
 	}
+	if where := WhereIsFlag(name); where != "" {
+		return Hinted(l.err, where)
+	}
+	return l.err
+}
+
+// WhereIsFlag says which commands have a flag, "" if none has it, or more than two.
+func WhereIsFlag(name string) string {
 	var have []string
-	for _, other := range commands {
-		for _, f := range other.build().Flags {
+	for _, c := range commands {
+		for _, f := range c.build().Flags {
 			if f.Name == name {
-				have = append(have, "berth "+other.name)
+				have = append(have, "berth "+c.name)
 			}
 		}
 	}
 	if len(have) == 0 || len(have) > 2 {
-		return l.err
+		return ""
 	}
-	return Hinted(l.err, fmt.Sprintf("--%s is a flag of %s", name, strings.Join(have, " and ")))
+	return fmt.Sprintf("--%s is a flag of %s", name, strings.Join(have, " and "))
 }
 
 // UnknownCommandError says that a word is not the name of a command.

@@ -117,13 +117,20 @@ func (j *Job) open(log string) (err error) {
 	if j.own {
 		j.result.Log = filepath.Join(j.dir, name+logSuffix)
 		j.Log, err = j.root.OpenFile(name+logSuffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
-	} else if j.result.Log, err = filepath.Abs(log); err == nil {
-		j.Log, err = openLog(log)
+	} else if err = j.openUsers(log); err != nil {
+		return fmt.Errorf("--log: %w", err)
 	}
 	if err != nil {
 		return err
 	}
 	return j.write()
+}
+
+func (j *Job) openUsers(log string) (err error) {
+	if j.result.Log, err = filepath.Abs(log); err == nil {
+		j.Log, err = openLog(log)
+	}
+	return err
 }
 
 func (j *Job) write() error {

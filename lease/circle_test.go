@@ -160,12 +160,13 @@ func TestCircles(t *testing.T) {
 		},
 		{
 			"two circles, and one that waits behind both", "a 1\nb 1\nc 1\nx holds a\nx2 waits a in=x\ny holds b\ny2 waits b in=y\nz holds c\nz2 waits a in=z\nz3 waits b in=z\nu waits c",
-			"b/y2(b/y): stop b/y; a/x2(a/x): stop a/x",
+			"a/x2(a/x): stop a/x; b/y2(b/y): stop b/y",
 		},
 		{
 			"one waits in a circle, and for another one", "a 1\nb 1\nx holds a\nx2 waits a in=x\ny holds b\ny2 waits a in=y\ny3 waits b in=y",
-			"b/y3(b/y): stop b/y; a/x2(a/x): stop a/x",
+			"a/x2(a/x): stop a/x; b/y3(b/y): stop b/y",
 		},
+		{"the first one of a line is named", "a 1\nx holds a\nx2 waits a in=x\nx3 waits a in=x", "a/x2(a/x): stop a/x"},
 		{"two places of one job in a line", "a 2\nb 1\nx holds b\ny waits a with=x\nz waits a with=x\nv waits b in=x", ""},
 		{"forged: each is a part of the other", "a 1\nb 1\nx holds a\ny holds b in=x\nx holds b in=y", ""},
 	} {

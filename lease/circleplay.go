@@ -129,7 +129,7 @@ func (p *play) canStart(i int, x wwait) bool {
 // all others had: nothing else is changed.
 func (p *play) smallest() (left []int) {
 	begun := len(p.order)
-	for i := range p.jobs {
+	for i := range slices.Backward(p.jobs) { // so that the first ones of the lines are left
 		if p.done[i] {
 			continue
 		}

@@ -39,7 +39,7 @@ func plainCircles(w *world) (circles []Circle) {
 	done := make([]bool, len(w.jobs))
 	for plainSettle(w, done); slices.Contains(done, false); plainSettle(w, done) {
 		rest := slices.Clone(done)
-		for i := range rest {
+		for i := range slices.Backward(rest) {
 			without := slices.Clone(rest)
 			without[i] = true
 			if plainSettle(w, without); !rest[i] && slices.Contains(without, false) {

@@ -45,6 +45,15 @@ func limit(l *words.Limit) error {
 		}
 		return noteNone(st, say, l.Pool)
 	}
+	if l.Names() {
+		p, err := st.Summary(context.Background(), l.Pool, lease.Ticket{})
+		if err == nil {
+			err = l.CheckNames(p.Holders)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return st.Set(context.Background(), l.Pool, func(old lease.Settings, err error) (lease.Settings, error) {
 		return change(l, old, err)
 	})

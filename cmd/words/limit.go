@@ -40,7 +40,7 @@ others again. Waiters see a change at once. A percentage like 50% is of the CPUs
 of this machine now; it is stored as a number, for other machines as well.`,
 		Flags: append([]Flag{
 			poolFlag("the pool, in place of POOL"),
-			{Name: "names", Value: "NAME,...", Usage: "name the slots from 0 on, like cuda0,cuda1; without N this is the limit as well. A lower limit keeps the names; berth limit POOL none removes them"},
+			{Name: "names", Value: "NAME,...", Usage: "name the slots from 0 on, like cuda0,cuda1; without N this is the limit as well. A name in use stays with its slot. A lower limit keeps the names; berth limit POOL none removes them"},
 			{Name: "clear", Kind: Switch, Usage: "first remove all settings"},
 			{Name: "reason", Value: "TEXT", Usage: "show this, with your name and the time, to everyone who waits or is refused"},
 			storeFlag(""), ownerFlag(""), userStoreFlag(""),
@@ -142,6 +142,9 @@ func parseOwn(w string) (int, error) {
 func (l *Limit) Changes() bool {
 	return l.word != "" || l.names != nil || l.gates || l.reason != "" || l.Clear
 }
+
+// Names reports whether the slots are to be named.
+func (l *Limit) Names() bool { return l.names != nil }
 
 // Sets reports whether anything is to be set, not only removed.
 func (l *Limit) Sets() bool { return l.gates || l.names != nil || l.word != "" && l.word != "none" }

@@ -3,6 +3,7 @@ package words
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -29,6 +30,21 @@ func (p *parser) slotNames(l *Limit) {
 			fmt.Sprintf("berth limit %s none removes the limit and the names", l.Pool)))
 	}
 	parsed(p, "names", &l.names, ParseSlotNames)
+}
+
+// CheckNames refuses to give a name to another slot than the one in which a job still has it: the
+// next job would get the same name.
+func (l *Limit) CheckNames(holders []lease.Entry) error {
+	for _, h := range holders {
+		for k, name := range h.Lease.SlotNames[:min(len(h.Lease.SlotNames), len(h.Lease.Slots))] {
+			was, is := h.Lease.Slots[k], slices.Index(l.names, name)
+			if is >= 0 && is != was {
+				return Hinted(fmt.Errorf("--names: %q would be slot %d, and %s still has it as slot %d: two jobs would use it", name, is, h.Lease.ID, was),
+					fmt.Sprintf("berth limit %s 0 && berth wait %s, and then --names", l.Pool, l.Pool))
+			}
+		}
+	}
+	return nil
 }
 
 // name puts the names of the slots into own, and the limit that they bring.

@@ -199,8 +199,10 @@ func nestedHint(e *job.NestedError) string {
 	switch {
 	case e.How == "reuse":
 		return "--nested=take waits for slots of its own"
+	case e.Kept && e.Outer.Kept:
+		return fmt.Sprintf("berth run --lease %s runs in the slot that is held already; berth release %s gives it back", e.Outer.ID, e.Outer.ID)
 	case e.Kept:
-		return ""
+		return "do without berth acquire: that job holds its slot for all that it runs"
 	}
 	return "--nested=reuse runs it in the slot of that job"
 }

@@ -63,11 +63,39 @@ func (r *runner) adopt(ctx context.Context) (limiter.Sessions, error) {
 }
 
 func (r *runner) adoptOne(ctx context.Context, id string) (lease.Holding, error) {
-	h, err := r.store.Adopt(ctx, id, lease.Process(r.store.Self))
-	if errors.Is(err, lease.ErrNotFound) {
-		return nil, &overError{id}
+	for pause := time.Millisecond; ; pause *= 2 {
+		h, err := r.store.Adopt(ctx, id, lease.Process(r.store.Self))
+		if errors.Is(err, lease.ErrNotFound) {
+			return nil, &overError{id}
+		}
+		if !r.leftBehind(err) || pause > time.Second {
+			return h, err
+		}
+		r.rouseKeeper(ctx, id)
+		time.Sleep(pause)
 	}
-	return h, err
+}
+
+func (r *runner) rouseKeeper(ctx context.Context, id string) {
+	pool, _ := lease.PoolOf(id)
+	pools, err := r.store.List(ctx, pool)
+	if err != nil {
+		return
+	}
+	for _, e := range pools[0].Holders {
+		if e.ID() == id {
+			stopping.RouseBerth(e.Lease.Owner, job.Mark(id))
+		}
+	}
+}
+
+// leftBehind reports whether a lease cannot be adopted only because its keeper has not noticed
+// yet that the adopter was killed, before that had recorded a child. In a directory the keeper
+// finds out whether there is one, at its next heartbeat or when it is roused. On a server an
+// adoption ends by its TTL.
+func (r *runner) leftBehind(err error) bool {
+	var by *lease.AdoptedError
+	return !r.store.Remote && errors.As(err, &by) && by.Child == nil && procwatch.ID(by.Adopter).State() == procwatch.Gone
 }
 
 // ofLease is the time limit of an acquired lease.

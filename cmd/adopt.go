@@ -62,18 +62,40 @@ func (r *runner) adopt(ctx context.Context) (limiter.Sessions, error) {
 	return all, nil
 }
 
+// adoptOne does not take a lease for adopted whose adopter was killed and has left no child. On a
+// server that adoption would last for its TTL, in a directory until the next heartbeat of the
+// keeper, which finds out whether there is a child that was not recorded yet.
 func (r *runner) adoptOne(ctx context.Context, id string) (lease.Holding, error) {
 	for pause := time.Millisecond; ; pause *= 2 {
 		h, err := r.store.Adopt(ctx, id, lease.Process(r.store.Self))
-		if errors.Is(err, lease.ErrNotFound) {
+		var by *lease.AdoptedError
+		switch {
+		case errors.Is(err, lease.ErrNotFound):
 			return nil, &overError{id}
-		}
-		if !r.leftBehind(err) || pause > time.Second {
+		case !errors.As(err, &by), pause > time.Second, !isGone(by.Adopter), r.store.Remote != (by.Child != nil):
 			return h, err
+		case !r.store.Remote:
+			r.rouseKeeper(ctx, id)
+		case isGone(*by.Child): // else it is about to be killed, see --if-orphaned
+			if r.endAdoption(ctx, by) != nil {
+				return nil, by
+			}
+			continue
 		}
-		r.rouseKeeper(ctx, id)
 		time.Sleep(pause)
 	}
+}
+
+func isGone(p lease.Process) bool { return procwatch.ID(p).State() == procwatch.Gone }
+
+// endAdoption ends what a process that is gone, with its child, cannot end any more. If the
+// lease has another adopter by now, nothing changes.
+func (r *runner) endAdoption(ctx context.Context, by *lease.AdoptedError) error {
+	h, err := r.store.Adopt(ctx, by.ID, by.Adopter)
+	if err != nil {
+		return err
+	}
+	return h.Release(ctx)
 }
 
 func (r *runner) rouseKeeper(ctx context.Context, id string) {
@@ -87,15 +109,6 @@ func (r *runner) rouseKeeper(ctx context.Context, id string) {
 			stopping.RouseBerth(e.Lease.Owner, job.Mark(id))
 		}
 	}
-}
-
-// leftBehind reports whether a lease cannot be adopted only because its keeper has not noticed
-// yet that the adopter was killed, before that had recorded a child. In a directory the keeper
-// finds out whether there is one, at its next heartbeat or when it is roused. On a server an
-// adoption ends by its TTL.
-func (r *runner) leftBehind(err error) bool {
-	var by *lease.AdoptedError
-	return !r.store.Remote && errors.As(err, &by) && by.Child == nil && procwatch.ID(by.Adopter).State() == procwatch.Gone
 }
 
 // ofLease is the time limit of an acquired lease.

@@ -48,7 +48,8 @@ type Store interface {
 	// holds until the later of the times that the two have renewed it for. Release and Unused end
 	// the adoption, and the lease is reserved again, for as long as its keeper has renewed it.
 	// While it is adopted, its keeper's Release fails with *AdoptedError, and so does Adopt by
-	// another process; the adopter itself may repeat a call whose answer was lost.
+	// another process; the adopter itself may repeat a call whose answer was lost. Who knows that
+	// the adopter and its child are gone may do so in its name, to release it.
 	//
 	// An adoption ends by itself once the adopter and its child are gone, or where leases have
 	// a TTL, when the adopter has not renewed it for that long. The slots stay taken for as

@@ -32,15 +32,26 @@ func (r *runner) withParent(ctx context.Context) (context.Context, context.Cance
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := make(chan lease.Stop, 1)
 	r.stop = stop
+	whenGone(ctx, gone, func() {
+		stop <- callerGone
+		cancel(&lease.StoppedError{Stop: callerGone})
+	})
+	return ctx, func() { cancel(nil) }, nil
+}
+
+// whenGone calls f once the process is gone that gone tells of (nil: none), unless ctx ends
+// before.
+func whenGone(ctx context.Context, gone <-chan struct{}, f func()) {
+	if gone == nil {
+		return
+	}
 	go func() {
 		select {
 		case <-gone:
-			stop <- callerGone
-			cancel(&lease.StoppedError{Stop: callerGone})
+			f()
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() { cancel(nil) }, nil
 }
 
 // ofCaller is err, unless the caller is gone, which then is the reason for it.

@@ -41,13 +41,7 @@ func (d *detaching) attend(ctx context.Context) (context.Context, context.Cancel
 		return ctx, nil, err
 	}
 	ctx, d.cancel = context.WithCancelCause(ctx)
-	go func() {
-		select {
-		case <-d.back.Gone:
-			d.cancel(handover.ErrFrontGone)
-		case <-ctx.Done():
-		}
-	}()
+	whenGone(ctx, d.back.Gone, func() { d.cancel(handover.ErrFrontGone) })
 	d.claim.joined, d.say.plain = d.inLine, true
 	return ctx, func() { d.cancel(nil) }, nil
 }

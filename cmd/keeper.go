@@ -38,7 +38,8 @@ func (k *keeper) run(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go k.giveUp(cancel)
+	whenGone(ctx, k.gone, func() { cancel(k.untied()) })
+	whenGone(ctx, k.back.Gone, func() { cancel(handover.ErrFrontGone) })
 	if err := k.open(ctx); err != nil {
 		return err
 	}
@@ -92,16 +93,6 @@ func (k *keeper) untied() error {
 		return fmt.Errorf("--with %d: the process is gone", k.spec.With)
 	}
 	return &noParentError{}
-}
-
-// giveUp ends the wait for a slot that is for nobody any more.
-func (k *keeper) giveUp(cancel context.CancelCauseFunc) {
-	select {
-	case <-k.gone:
-		cancel(k.untied())
-	case <-k.back.Gone:
-		cancel(handover.ErrFrontGone)
-	}
 }
 
 // command is what people see in lists: the process that the slot is for.

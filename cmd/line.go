@@ -129,7 +129,7 @@ func (c *claim) take(ctx context.Context) (limiter.Sessions, error) {
 			return nil, err
 		}
 	}
-	if os.Getenv("BERTH_LEASE") != "" || c.Nested != "reuse" || c.Supersede || q.Key != "" {
+	if c.looksFirst(q) {
 		if inside, err := c.isInside(ctx, w); inside || err != nil {
 			return nil, err
 		}
@@ -144,6 +144,13 @@ func (c *claim) take(ctx context.Context) (limiter.Sessions, error) {
 		return nil, err
 	}
 	return limiter.Sessions{s}, nil
+}
+
+// looksFirst reports whether to find out before anything else if this runs inside a job of the
+// pool. A caller without a sign of that is spared the reading of a pool that has room; but a
+// place in the line must not be taken in vain where that changes something for others.
+func (c *claim) looksFirst(q lease.Request) bool {
+	return os.Getenv("BERTH_LEASE") != "" || c.Nested != "reuse" || c.Supersede || q.Key != ""
 }
 
 func (c *claim) waiter(q lease.Request, asker *gates.Asker) *wait.Waiter {

@@ -58,7 +58,7 @@ func waits(ctx context.Context, st *open.Store, id string) error {
 		return err
 	}
 	if slices.ContainsFunc(p[0].Waiters, func(e lease.Entry) bool { return e.ID() == id }) {
-		return words.Hinted(fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound), "berth stop "+id)
+		return words.Hinted(lease.WaitsError(id), "berth stop "+id)
 	}
 	return nil
 }

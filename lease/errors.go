@@ -17,6 +17,12 @@ var (
 	ErrTooHeavy = errors.New("weight is greater than the limit")
 )
 
+// WaitsError says that the id is that of a waiter, and not of a lease. It is ErrNotFound.
+func WaitsError(id string) error { return fmt.Errorf("%s is still waiting: %w", id, ErrNotFound) }
+
+// HoldsError says that the waiter with this id has become a holder. It is ErrNotFound.
+func HoldsError(id string) error { return fmt.Errorf("%s is no longer waiting: %w", id, ErrNotFound) }
+
 // AdoptedError says that a process runs something under a kept lease.
 type AdoptedError struct {
 	ID      string

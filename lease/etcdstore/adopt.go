@@ -102,7 +102,7 @@ func (a *adoption) begin(ctx context.Context, id string) error {
 	case err != nil:
 		return err
 	case !found.holds.exists():
-		return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+		return lease.WaitsError(id)
 	case !found.holds.value.Kept:
 		return fmt.Errorf("%s: %w", id, lease.ErrNotKept)
 	}

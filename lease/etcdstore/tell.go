@@ -34,9 +34,9 @@ func (s *Store) tell(ctx context.Context, id string, m lease.Message) (lease.Ent
 		case err != nil:
 			return lease.Entry{}, err
 		case found.holds.exists() && m.ForWaiter():
-			return lease.Entry{}, fmt.Errorf("%s is no longer waiting: %w", id, lease.ErrNotFound)
+			return lease.Entry{}, lease.HoldsError(id)
 		case !found.holds.exists() && m.ForHolder():
-			return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+			return lease.Entry{}, lease.WaitsError(id)
 		}
 		var e lease.Entry
 		var ok bool

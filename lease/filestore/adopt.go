@@ -50,7 +50,7 @@ func (s *Store) Adopt(ctx context.Context, id string, adopter lease.Process) (le
 func (m match) adopt(adopter lease.Process) (*holding, error) {
 	switch l := m.lease; {
 	case l == nil:
-		return nil, fmt.Errorf("%s is still waiting: %w", m.ticket.ID, lease.ErrNotFound)
+		return nil, lease.WaitsError(m.ticket.ID)
 	case !l.Kept:
 		return nil, fmt.Errorf("%s: %w", l.ID, lease.ErrNotKept)
 	case l.Owner.Boot != adopter.Boot || l.Owner.PIDNS != adopter.PIDNS:

@@ -40,7 +40,7 @@ func (s *Store) keepalive(ctx context.Context, id, note string) (e lease.Entry, 
 	}
 	err = s.find(ctx, id, func(m match) error {
 		if m.lease == nil {
-			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+			return lease.WaitsError(id)
 		}
 		e = m.entry()
 		return p.keepAlive(m.lease, note)

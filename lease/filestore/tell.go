@@ -30,9 +30,9 @@ func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (e lease.E
 	err = s.find(ctx, id, func(f match) error {
 		switch {
 		case f.lease == nil && m.ForHolder():
-			return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+			return lease.WaitsError(id)
 		case f.lease != nil && m.ForWaiter():
-			return fmt.Errorf("%s is no longer waiting: %w", id, lease.ErrNotFound)
+			return lease.HoldsError(id)
 		}
 		e = f.entry()
 		if f.ticket != nil {

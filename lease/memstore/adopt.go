@@ -23,7 +23,7 @@ func (s *Store) Adopt(_ context.Context, id string, adopter lease.Process) (leas
 	case err != nil:
 		return nil, err
 	case t != nil:
-		return nil, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+		return nil, lease.WaitsError(id)
 	case !h.lease.Kept:
 		return nil, fmt.Errorf("%s: %w", id, lease.ErrNotKept)
 	case h.adoption == nil:

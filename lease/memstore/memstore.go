@@ -227,7 +227,7 @@ func (s *Store) Tell(_ context.Context, id string, m lease.Message) (lease.Entry
 	case err != nil:
 		return lease.Entry{}, err
 	case h != nil && m.ForWaiter():
-		return lease.Entry{}, fmt.Errorf("%s is no longer waiting: %w", id, lease.ErrNotFound)
+		return lease.Entry{}, lease.HoldsError(id)
 	case h != nil:
 		e := h.entry()
 		h.inbox.Put(m, s.Clock())
@@ -236,7 +236,7 @@ func (s *Store) Tell(_ context.Context, id string, m lease.Message) (lease.Entry
 		}
 		return e, nil
 	case m.ForHolder():
-		return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+		return lease.Entry{}, lease.WaitsError(id)
 	}
 	e := t.entry()
 	t.inbox.Put(m, s.Clock())

@@ -93,7 +93,7 @@ func refusal(id string, a answer) error {
 	case "not kept":
 		return fmt.Errorf("%s: %w", id, lease.ErrNotKept)
 	case "waits":
-		return fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+		return lease.WaitsError(id)
 	case "unreadable":
 		return fmt.Errorf("the record of %s cannot be read until its keeper has written it again", id)
 	}

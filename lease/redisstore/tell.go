@@ -85,9 +85,9 @@ func (s *Store) Tell(ctx context.Context, id string, m lease.Message) (lease.Ent
 	record := answer(a.list(4))
 	switch {
 	case a.text(0) == "not for a waiter":
-		return lease.Entry{}, fmt.Errorf("%s is still waiting: %w", id, lease.ErrNotFound)
+		return lease.Entry{}, lease.WaitsError(id)
 	case a.text(0) == "not for a holder":
-		return lease.Entry{}, fmt.Errorf("%s is no longer waiting: %w", id, lease.ErrNotFound)
+		return lease.Entry{}, lease.HoldsError(id)
 	case a.text(3) == "holder":
 		return s.holder(record, settings(a.text(5)), a.instant(1)), nil
 	case a.text(3) == "waiter":

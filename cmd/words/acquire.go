@@ -46,13 +46,13 @@ func acquireFlags() []Flag {
 		{Group: ofHolding, Name: "with", Value: "PID", Kind: Number, Usage: "free the slot when this process is gone (default: the parent of this command)"},
 		{Group: ofHolding, Name: "detach", Kind: Switch, Usage: "tie the slot to no process; needs --timeout or --idle-timeout"},
 		{Group: ofHolding, Name: "timeout", Value: "D", Kind: Number, Usage: "free the slot after this time; ends a 'berth run --lease', which exits with 124 (default: 0, never)"},
-		{Group: ofHolding, Name: "idle-timeout", Value: "D", Kind: Number, Usage: "the same after this time without a 'berth keepalive' (default: 0, never)"},
-		{Group: ofHolding, Name: "export", Kind: Switch, Usage: `print lines for eval "$(...)" that set BERTH_LEASE and the others; on failure (exit CODE)`},
+		{Group: ofHolding, Name: "idle-timeout", Value: "D", Kind: Number, Usage: "free the slot after this time without a 'berth keepalive', in the same way (default: 0, never)"},
+		{Group: ofHolding, Name: "export", Kind: Switch, Usage: `print lines for eval "$(...)" that set BERTH_LEASE and the others; on failure, print (exit CODE)`},
 	}, leaseFlags(), serverFlags(), gateFlags(), commonFlags())
 	for i := range flags {
 		switch f := &flags[i]; f.Name {
 		case "nested":
-			f.Default, f.Usage = "take", "inside a job of the same pool: take another slot, if it would not wait for that job, or fail (default: take)"
+			f.Default, f.Usage = "take", "inside a job of the same pool: take another slot, unless that would wait for the job itself, or fail (default: take)"
 		case "on-busy":
 			f.Usage = "after that time: fail, with exit code 75, or end jobs to make room (replace), see berth run --help (default: fail)"
 		}

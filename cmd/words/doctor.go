@@ -21,8 +21,8 @@ Of a directory: owner and mode, file system and mount options, space, and
 whether locks exclude there, which two processes try. Of a server: version,
 latency, clock, persistence, what it does when it is full, its replicas or
 members. Of the machine: clock, pressure, control groups, and limits against
-the waiters there are. And circular waits: a job that waits for a pool while one
-that has a slot of it waits, through other pools, for the first.`,
+the waiters there are. And circular waits: a job in pool a waits for a slot of
+pool b while one in b waits for a slot of a, directly or through other pools.`,
 		Flags: []Flag{
 			{Name: "json", Kind: Switch, Usage: "print JSON, see berth help json"},
 			{Name: "redis-wait", Value: "N", Default: "0", Kind: Number, Usage: "fail if fewer than N replicas of Redis are connected (default: 0)"},

@@ -49,9 +49,9 @@ func slotFlags() []Flag {
 
 func waitFlags() []Flag {
 	return []Flag{
-		{Group: ofWaiting, Name: "wait", Value: "D", Kind: Number, Usage: "wait at most this long for a slot; 0 does not wait (default: forever; 0 with another --on-busy than fail) [$BERTH_WAIT]"},
-		{Group: ofWaiting, Name: "on-busy", Value: "WHAT", Default: "fail", Usage: "after that time: fail (exit code 75), skip (exit code 0, nothing runs), run without a slot, or end jobs to make room (replace): when it is next in the line, the oldest ones of the same --job, else of the pool, one after the other (default: fail)"},
-		{Group: ofWaiting, Name: "supersede", Kind: Switch, Usage: "send away those in the line that came before with the same --job (exit code 75); jobs that run stay"},
+		{Group: ofWaiting, Name: "wait", Value: "D", Kind: Number, Usage: "wait at most this long for a slot; 0 does not wait (default: forever; 0 with --on-busy, unless that is fail) [$BERTH_WAIT]"},
+		{Group: ofWaiting, Name: "on-busy", Value: "WHAT", Default: "fail", Usage: "after that time: fail (exit code 75), skip (exit code 0, nothing runs), run without a slot, or replace: when this run is next in the line, end the oldest job of the same --job, else of the pool, and then the next, until there is room (default: fail)"},
+		{Group: ofWaiting, Name: "supersede", Kind: Switch, Usage: "send away the waiters with the same --job that came before (they exit with 75); jobs that run stay"},
 		{Group: ofWaiting, Name: "priority", Value: "P", Default: "0", Kind: Number, Usage: "from -20 to 20, like nice: the lower number goes first, equal ones in order of arrival (default: 0)"},
 		{Group: ofWaiting, Name: "ticket", Value: "KEY", Usage: "when this berth gives up or is killed, keep its place in the line for the next one with the same KEY"},
 		{Group: ofWaiting, Name: "ticket-grace", Value: "D", Default: "2m", Kind: Number, Usage: "keep the place for this long (default: 2m)"},

@@ -36,7 +36,7 @@ type Run struct {
 func runFlags() []Flag {
 	return slices.Concat(slotFlags(), []Flag{
 		{Group: ofSlots, Name: "hold", Value: "WHAT", Default: "command", Usage: "keep the slot until the command ends (command), or until its last descendant ends (tree) (default: command)"},
-		{Group: ofSlots, Name: "lease", Value: "LEASE", Usage: "run in the slot of this lease of 'berth acquire' (named as in 'berth stop'), which ends the command when it ends; one command at a time"},
+		{Group: ofSlots, Name: "lease", Value: "LEASE", Usage: "run in the slot of this lease of 'berth acquire' (named as in 'berth stop'), one command at a time; the command is ended when the lease ends"},
 	}, waitFlags(), []Flag{
 		{Group: ofRunning, Name: "timeout", Value: "D", Kind: Number, Usage: "end the command and all its descendants after this running time; exit code 124 (default: 0, never)"},
 		{Group: ofRunning, Name: "idle-timeout", Value: "D", Kind: Number, Usage: "end the command and all its descendants after this time without a 'berth keepalive'; exit code 124 (default: 0, never)"},
@@ -48,7 +48,7 @@ func runFlags() []Flag {
 	}, hookFlags(), []Flag{
 		{Group: ofRunning, Name: "with-parent", Kind: Switch, Usage: "end the job, as berth stop does, when the process that called berth is gone; if it is gone before the start, nothing is started and the exit code is 75"},
 		{Group: ofRunning, Name: "if-orphaned", Value: "WHAT", Usage: "when berth itself is killed (kill -9): let the command run on in its slot (keep), or have it killed (kill) (default: keep; always kill with a store on a server)"},
-		{Group: ofRunning, Name: "detach", Kind: Switch, Usage: "go on in the background, also when the terminal is closed, and print the id of the lease, as soon as there is a place in the line: berth wait LEASE waits for the end. Not with --exec, nor with --on-busy skip or run"},
+		{Group: ofRunning, Name: "detach", Kind: Switch, Usage: "run in the background, also after the terminal is closed. As soon as there is a place in the line, print the id of the lease, for berth wait LEASE. Not with --exec, nor with --on-busy skip or run"},
 		{Group: ofRunning, Name: "log", Value: "FILE", Usage: "with --detach: append the output to FILE (default: a file in the store, see berth help scripting)"},
 		{Group: ofRunning, Name: "exec", Kind: Switch, Usage: "become the command instead of supervising it: one process less; not with --timeout, --idle-timeout, --signal, --kill-after, --hold, --leftovers, --heartbeat, --on, --with-parent or --if-orphaned, nor with a store on a server"},
 	}, serverFlags(), []Flag{

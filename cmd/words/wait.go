@@ -30,18 +30,18 @@ func waitCommand() Command {
 works in a drained pool, where they keep their places:
   berth limit POOL 0 && berth wait POOL && ./maintain; berth limit POOL none
 
-Exit code 0 when it is so, at once if it is already, 75 when it was not so in
-the time allowed. A pool that does not exist is idle, and a note says that there
-is none; a word that is a part of the id of a job is an error. An orphan, and a
-job whose record cannot be read, hold their slots. It fails when the directory
-of the pool is removed, moved or replaced. After a restart of Redis it first
-waits until the jobs that the server may have forgotten had time to register
-again.
+The exit code is 0 once what is waited for holds, which may be at once, and 75
+if it did not in the time allowed. A pool that does not exist is idle, and a
+note says that there is none; a word that is a part of the id of a job is an
+error. An orphan counts, and so does a job whose record cannot be read. The wait
+fails when the directory of the pool is removed, moved or replaced. After a
+restart of Redis it first waits until the jobs that the server may have
+forgotten had time to register again.
 
-LEASE is the whole id that berth run --detach has printed, here and as this
-user: the lease itself may be over, and its part would name nothing. The exit
-code is that of its run, 128+n for signal n, and 125 if its berth was killed:
-then nothing is known of its end.`,
+LEASE is the whole id that berth run --detach has printed on this machine for
+this user; a part of it is not enough, because the lease itself may be over. The
+exit code is that of its run, 128+n for signal n, and 125 if its berth was
+killed: then nothing is known of its end.`,
 		Flags: []Flag{
 			{Name: "idle", Kind: Switch, Usage: "until no slot is in use (the default)"},
 			{Name: "fewer", Value: "N", Kind: Number, Usage: "until fewer than N slots are in use"},

@@ -166,15 +166,16 @@ func TestSideInheritsNothing(t *testing.T) {
 	}
 }
 
-// TestSideWatcherKilled: the command does not outlive its watcher, and the loss is an error.
+// TestSideWatcherKilled: the command does not outlive its watcher, nor does what it has started
+// in its process group, and the loss is an error.
 func TestSideWatcherKilled(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pids")
 	failed := make(chan error, 1)
 	go func() {
-		_, err := side("echo $$ $PPID > " + file + "; exec sleep 1000").Run(t.Context())
+		_, err := side("sleep 1000 & echo $$ $PPID $! > " + file + "; exec sleep 1000").Run(t.Context())
 		failed <- err
 	}()
-	until(t, "it runs", func() bool { return len(lines(file)) == 2 })
+	until(t, "it runs", func() bool { return len(lines(file)) == 3 })
 	ids := idsIn(t, file)
 	if err := ids[1].Send(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -183,6 +184,15 @@ func TestSideWatcherKilled(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	until(t, "the command is gone", func() bool { return ids[0].State() == procwatch.Gone })
+	until(t, "its background job is gone", func() bool { return ids[2].State() == procwatch.Gone })
+}
+
+// TestSideWatcherStopped: a command that suspends its watcher is heard of before its time-out.
+func TestSideWatcherStopped(t *testing.T) {
+	got, err := side("kill -STOP $PPID; exit 7").Run(t.Context())
+	if want := (procwatch.SideEnd{Code: 7}); got != want || err != nil {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
 }
 
 // TestSideDiesWithUs: when we are killed, nothing of a side command is left, not even what

@@ -23,8 +23,8 @@ import (
 // A subreaper gets all orphans, and cannot tell whose they were. So a side command runs below
 // a watcher: this program once more (see BeSide), which is a subreaper itself. It ends the
 // command with everything that it has started, and it does so as well when we are killed.
-// What we lose by it are the orphans of a side command whose watcher alone was killed: they
-// come to us, and count as the child's.
+// If the watcher alone is killed, what is in the command's process group is ended. The rest
+// comes to us, and counts as the child's.
 type Side struct {
 	Argv, Env []string      // as for Start; Env is not nil
 	Timeout   time.Duration // of its running time; TERM ends it then
@@ -49,8 +49,10 @@ const (
 	// watcherSays is how long it may take to read what the watcher has said long ago.
 	watcherSays = time.Second
 	// watcherLate is how much longer than its command a watcher may take. One that takes
-	// longer does not work (it was stopped).
+	// longer does not work (it is stopped again and again).
 	watcherLate = 10 * time.Second
+	// watcherLook is how often a watcher is looked at, which its command may have stopped.
+	watcherLook = time.Second / 2
 )
 
 // Run runs the command to its end, or ends it when ctx ends: that is no error. It reads
@@ -74,6 +76,9 @@ func (s Side) Run(ctx context.Context) (SideEnd, error) {
 		said <- line
 	}()
 	line := w.await(ctx, s.Timeout+2*s.Grace+watcherLate, said)
+	if line == "" {
+		_ = syscall.Kill(-w.id.PID, syscall.SIGKILL) // a background job of a shell is in the group
+	}
 	w.collect()
 	_ = w.output.SetReadDeadline(time.Now().Add(outputAfter))
 	<-copied
@@ -143,6 +148,8 @@ func controlPair() (ours, theirs *os.File, err error) {
 func (w *watcher) await(ctx context.Context, atMost time.Duration, said <-chan string) string {
 	late := time.NewTimer(atMost)
 	defer late.Stop()
+	look := time.NewTicker(watcherLook)
+	defer look.Stop()
 	over := ctx.Done()
 	for {
 		select {
@@ -151,6 +158,10 @@ func (w *watcher) await(ctx context.Context, atMost time.Duration, said <-chan s
 		case <-over:
 			over = nil
 			_, _ = w.control.Write([]byte{0}) // an error means that the watcher is gone
+		case <-look.C:
+			if w.id.State() == Stopped {
+				_ = w.id.Send(syscall.SIGCONT)
+			}
 		case <-late.C:
 			select {
 			case line := <-said: // it was us who were frozen

@@ -122,3 +122,16 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return "cannot use store " + e.Store + ": " + e.Err.Error() }
 func (e *RefusedError) Unwrap() error { return e.Err }
+
+// HintOf is what to do about a store that err says cannot be used; "": nothing is known.
+func HintOf(err error) string {
+	var out *UnreachableError
+	var refused *RefusedError
+	switch {
+	case errors.As(err, &out):
+		return out.Hint
+	case errors.As(err, &refused):
+		return refused.Hint
+	}
+	return ""
+}

@@ -1,6 +1,7 @@
 package etcdstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -75,11 +76,12 @@ func (m memberState) judge(others bool) lease.Finding {
 		role = "leader"
 	}
 	fact := fmt.Sprintf("%s: etcd %s, %s", m.host, m.version, role)
+	remedy := cmp.Or(lease.HintOf(m.err), "etcdctl --endpoints "+m.host+" endpoint health")
 	switch {
 	case m.err != nil && others:
-		return lease.Ill("member", lease.Warn, fmt.Sprintf("%s: %v; others answer", m.host, m.err), "etcdctl --endpoints "+m.host+" endpoint health")
+		return lease.Ill("member", lease.Warn, fmt.Sprintf("%s: %v; others answer", m.host, m.err), remedy)
 	case m.err != nil:
-		return lease.Ill("member", lease.Fail, fmt.Sprintf("%s: %v", m.host, m.err), "etcdctl --endpoints "+m.host+" endpoint health")
+		return lease.Ill("member", lease.Fail, fmt.Sprintf("%s: %v", m.host, m.err), remedy)
 	case !m.knows:
 		return lease.Ill("member", lease.Fail, fact+", and knows no leader: more than half of the members have to be up", "etcdctl endpoint status")
 	case revokesLate(m.version):

@@ -28,7 +28,7 @@ type server struct {
 func (s *Store) Examine(ctx context.Context) []lease.Finding {
 	found, err := s.look(ctx)
 	if err != nil {
-		return []lease.Finding{lease.Ill("server", lease.Fail, err.Error(), s.endpoint.cli()+" PING")}
+		return []lease.Finding{lease.Ill("server", lease.Fail, err.Error(), cmp.Or(lease.HintOf(err), s.endpoint.cli()+" PING"))}
 	}
 	return found.judge()
 }

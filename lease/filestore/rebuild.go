@@ -121,22 +121,30 @@ func (p *pool) rebuild() (*index, error) {
 		if !ok {
 			continue
 		}
-		for len(ix.limits) <= i {
-			ix.limits = append(ix.limits, 0)
-		}
-		if token := p.lastToken(i); token > ix.token && old == nil {
-			ix.token = token + numberGap
-		}
-		if p.earlierBoot {
-			if err := p.freeTorn(i); err != nil {
-				return nil, err
-			}
-		}
-		if st := p.checkSlot(i); !st.free() {
-			ix.limits[i] = st.limit()
+		if err := p.rebuildSlot(ix, i, old == nil); err != nil {
+			return nil, err
 		}
 	}
 	return ix, ix.saveAll()
+}
+
+// rebuildSlot enters a slot into the index, and with aboveIt lets tokens continue above its own.
+func (p *pool) rebuildSlot(ix *index, i int, aboveIt bool) error {
+	for len(ix.limits) <= i {
+		ix.limits = append(ix.limits, 0)
+	}
+	if token := p.lastToken(i); token > ix.token && aboveIt {
+		ix.token = token + numberGap
+	}
+	if p.earlierBoot {
+		if err := p.freeTorn(i); err != nil {
+			return err
+		}
+	}
+	if st := p.checkSlot(i); !st.free() {
+		ix.limits[i] = st.limit()
+	}
+	return nil
 }
 
 // oldIndex is the index of an older berth, if it is intact.

@@ -125,26 +125,8 @@ func (p *pool) grant(ix *index, r lease.Request, own lease.Settings, inForce int
 			_ = p.revoke(ix, h, nil)
 		}
 	}()
-	mark := r.Limit
-	if mark == 0 {
-		mark = noLimit
-	}
-	for i := ix.nextFree(0); len(h.files) < r.Weight; i = ix.nextFree(i + 1) {
-		f, st := p.lockSlot(i)
-		if st.err != nil && !st.damaged() {
-			return nil, st.err
-		}
-		if f == nil {
-			ix.mark(i, st.limit())
-			return nil, nil
-		}
-		h.files, h.lease.Slots = append(h.files, f), append(h.lease.Slots, i)
-		if r.Kept { // no other process tries this lock now
-			if got, err := flockNB(f, unix.LOCK_SH); err != nil || !got {
-				return nil, errors.Join(err, fmt.Errorf("cannot keep the lock of slot %d of pool %s", i, p.name))
-			}
-		}
-		ix.mark(i, mark) // and saved before the child can start
+	if err := p.lockFree(ix, h, &r); err != nil || len(h.files) < r.Weight {
+		return nil, err
 	}
 	ix.token++
 	h.lease = lease.Lease{
@@ -163,6 +145,32 @@ func (p *pool) grant(ix *index, r lease.Request, own lease.Settings, inForce int
 		}
 	}
 	return h, nil
+}
+
+// lockFree locks free slots for h, and stops at one that is or may be in use.
+func (p *pool) lockFree(ix *index, h *holding, r *lease.Request) error {
+	mark := r.Limit
+	if mark == 0 {
+		mark = noLimit
+	}
+	for i := ix.nextFree(0); len(h.files) < r.Weight; i = ix.nextFree(i + 1) {
+		f, st := p.lockSlot(i)
+		if st.err != nil && !st.damaged() {
+			return st.err
+		}
+		if f == nil {
+			ix.mark(i, st.limit())
+			return nil
+		}
+		h.files, h.lease.Slots = append(h.files, f), append(h.lease.Slots, i)
+		if r.Kept { // no other process tries this lock now
+			if got, err := flockNB(f, unix.LOCK_SH); err != nil || !got {
+				return errors.Join(err, fmt.Errorf("cannot keep the lock of slot %d of pool %s", i, p.name))
+			}
+		}
+		ix.mark(i, mark) // and saved before the child can start
+	}
+	return nil
 }
 
 // commit saves the index before the caller learns of the grant. After err, or if that fails,

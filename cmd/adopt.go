@@ -72,30 +72,15 @@ func (r *runner) adoptOne(ctx context.Context, id string) (lease.Holding, error)
 		switch {
 		case errors.Is(err, lease.ErrNotFound):
 			return nil, &overError{id}
-		case !errors.As(err, &by), pause > time.Second, !isGone(by.Adopter), r.store.Remote != (by.Child != nil):
+		case !errors.As(err, &by), pause > time.Second, procwatch.ID(by.Adopter).State() != procwatch.Gone, r.store.Remote != (by.Child != nil):
 			return h, err
 		case !r.store.Remote:
 			r.rouseKeeper(ctx, id)
-		case isGone(*by.Child): // else it is about to be killed, see --if-orphaned
-			if r.endAdoption(ctx, by) != nil {
-				return nil, by
-			}
-			continue
+		case stopping.EndAdoption(ctx, stoppingIn(r.store), id, &by.Adopter, by.Child):
+			continue // else the child is about to be killed, see --if-orphaned
 		}
 		time.Sleep(pause)
 	}
-}
-
-func isGone(p lease.Process) bool { return procwatch.ID(p).State() == procwatch.Gone }
-
-// endAdoption ends what a process that is gone, with its child, cannot end any more. If the
-// lease has another adopter by now, nothing changes.
-func (r *runner) endAdoption(ctx context.Context, by *lease.AdoptedError) error {
-	h, err := r.store.Adopt(ctx, by.ID, by.Adopter)
-	if err != nil {
-		return err
-	}
-	return h.Release(ctx)
 }
 
 func (r *runner) rouseKeeper(ctx context.Context, id string) {

@@ -80,6 +80,9 @@ func untilOver(st Store, left []*ending, most time.Duration, next func(*ending, 
 		}
 		now := entries(found)
 		left = slices.DeleteFunc(left, func(c *ending) bool {
+			if e := now[c.id]; e != nil && e.Lease != nil {
+				EndAdoption(context.Background(), st, c.id, e.Lease.Adopter, e.Lease.Child)
+			}
 			over, err := next(c, now[c.id])
 			if err != nil {
 				errs = append(errs, err)

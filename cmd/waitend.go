@@ -9,6 +9,7 @@ import (
 	"berth/cmd/open"
 	"berth/cmd/storename"
 	"berth/cmd/text"
+	"berth/cmd/tty"
 	"berth/cmd/words"
 	"berth/lease"
 )
@@ -17,6 +18,7 @@ import (
 // file of this machine, so no store is opened: the job may have waited for one on a server. A
 // signal does what it does to any process.
 func waitForEnd(r words.Wait) (int, error) {
+	tty.DieOfQuit()
 	say := newSpeaker(r.Quiet, false)
 	stores := []string{open.DefaultDir()}
 	if where := r.Store.Where; where != "" && !storename.IsURL(where) {

@@ -69,8 +69,10 @@ func (s *suspendGuard) SuspendIf(wanted func() bool) {
 	}
 }
 
-// HandleSuspend makes Ctrl-Z safe for subcommands that have no signal loop.
+// HandleSuspend makes Ctrl-Z safe for subcommands that have no signal loop. It also has Ctrl-\
+// end them as any other signal does, see tty.DieOfQuit.
 func (s *suspendGuard) HandleSuspend() *suspendGuard {
+	tty.DieOfQuit()
 	signals := tty.NewSignals()
 	signals.Start(nil, []os.Signal{tty.TSTP, tty.CONT}, nil)
 	signals.Ready()

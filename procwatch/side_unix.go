@@ -77,7 +77,7 @@ func (s Side) Run(ctx context.Context) (SideEnd, error) {
 	}()
 	line := w.await(ctx, s.Timeout+2*s.Grace+watcherLate, said)
 	if line == "" {
-		_ = syscall.Kill(-w.id.PID, syscall.SIGKILL) // a background job of a shell is in the group
+		w.endGroup()
 	}
 	w.collect()
 	_ = w.output.SetReadDeadline(time.Now().Add(outputAfter))
@@ -173,6 +173,15 @@ func (w *watcher) await(ctx context.Context, atMost time.Duration, said <-chan s
 			_ = EndOrphans(ctx, []ID{w.id}, syscall.SIGKILL, 0)
 			return ""
 		}
+	}
+}
+
+// endGroup ends what is in the process group of the watcher: the command's background jobs are.
+// While one of them lives, no other process gets that number, nor does one before the watcher is
+// collected.
+func (w *watcher) endGroup() {
+	if now, err := Identify(w.id.PID); err != nil || now == w.id {
+		_ = syscall.Kill(-w.id.PID, syscall.SIGKILL)
 	}
 }
 

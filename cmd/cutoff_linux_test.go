@@ -66,7 +66,7 @@ func TestMemberIsCutOff(t *testing.T) {
 				cut = (cut + 1) % 3
 			}
 			run := func(name, script string) (*exec.Cmd, *bytes.Buffer) {
-				c := within(jobs, filepath.Join(programs, "berth-remote"), "run", "--store", url, "--ttl", "5s", "-n", "9", "-p", "p", "--", "sh", "-c", script, "sh", filepath.Join(n.dir, name))
+				c := within(jobs, filepath.Join(programs, "berth-remote"), "run", "--store", url, "--ttl", "8s", "-n", "9", "-p", "p", "--", "sh", "-c", script, "sh", filepath.Join(n.dir, name))
 				said := &bytes.Buffer{}
 				c.Stderr = said
 				c.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
@@ -87,7 +87,7 @@ func TestMemberIsCutOff(t *testing.T) {
 			}
 			var all []job
 			for i := range 6 { // each has chosen a member of its own
-				c, said := run(fmt.Sprint("up", i), `echo >"$1"; sleep 13`)
+				c, said := run(fmt.Sprint("up", i), `echo >"$1"; sleep 18`)
 				all = append(all, job{c, said})
 			}
 			n.eventually("the jobs run", func() bool {

@@ -17,8 +17,8 @@ func TestMain(m *testing.M) {
 }
 
 func TestStorm(t *testing.T)      { short(t, options{lasts: 8 * time.Second}) }
-func TestStormRedis(t *testing.T) { short(t, options{lasts: 6 * time.Second, kind: "redis"}) }
-func TestStormEtcd(t *testing.T)  { short(t, options{lasts: 6 * time.Second, kind: "etcd"}) }
+func TestStormRedis(t *testing.T) { short(t, options{lasts: 12 * time.Second, kind: "redis"}) }
+func TestStormEtcd(t *testing.T)  { short(t, options{lasts: 12 * time.Second, kind: "etcd"}) }
 
 func short(t *testing.T, o options) {
 	if testing.Short() {

@@ -98,6 +98,9 @@ var hints = []func(error) (string, bool){
 	},
 	about(nestedHint),
 	about(strangerHint),
+	about(func(e *stopping.FrozenError) string {
+		return fmt.Sprintf("as %s or root: kill -CONT %d; it then ends, as it was told", text.UserName(e.Lease.UID), e.Lease.Owner.PID)
+	}),
 	about(func(*tokenfile.UnusableError) string {
 		return "FILE must be a regular file that every job can write; it is created if it is missing"
 	}),

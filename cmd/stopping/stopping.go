@@ -149,6 +149,8 @@ func follow(st Store, c *ending, e *lease.Entry, stop lease.Stop) (over bool, er
 		return true, fmt.Errorf("waiter %s (pid %d on %s) does not react", c.id, e.Ticket.Owner.PID, e.Ticket.Owner.Host)
 	case e.Ticket != nil:
 		c.rouse(st.Mark(c.id), e.Ticket.Owner, nil)
+	case late && procwatch.ID(e.Lease.Owner).State() == procwatch.Stopped:
+		return true, &FrozenError{e.Lease}
 	case late:
 		return true, fmt.Errorf("job %s still holds slot %s of pool %s: something out of reach, or something it left behind, has the lock", c.id, text.SlotList(e.Lease.Slots), e.Lease.Pool)
 	case (e.Lease.State == lease.Orphaned || hasBecome(e.Lease)) && !st.Remote:
@@ -228,6 +230,14 @@ func sameDir(a, b string) bool {
 	x, err1 := os.Stat(a)
 	y, err2 := os.Stat(b)
 	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// FrozenError says that the berth of a job is stopped, and that this process may not resume it.
+type FrozenError struct{ Lease *lease.Lease }
+
+func (e *FrozenError) Error() string {
+	return fmt.Sprintf("job %s still holds slot %s of pool %s: its berth (pid %d) is suspended, and only %s or root can resume it",
+		e.Lease.ID, text.SlotList(e.Lease.Slots), e.Lease.Pool, e.Lease.Owner.PID, text.UserName(e.Lease.UID))
 }
 
 // StrangerError says that only a record shows that a process is the command of a job.

@@ -3,6 +3,7 @@ package words
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"syscall"
@@ -82,7 +83,7 @@ func (p *parser) acquire() *Acquire {
 
 func pidOf(s string) (int, error) {
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 {
+	if err != nil || n < 1 || n > math.MaxInt32 { // the kernel takes 32 bits
 		return 0, fmt.Errorf("%q is not a pid", s)
 	}
 	return n, nil

@@ -15,13 +15,13 @@ import (
 // hangs is replaced after one second or two.
 var asUsual = []string{"--heartbeat-interval", "100", "--election-timeout", "1000"}
 
-// keepers are jobs as 'berth run --ttl 5s' keeps them.
+// keepers are jobs as 'berth run --ttl 8s' keeps them.
 type keepers struct {
 	t    *testing.T
 	held map[lease.Holding]*limiter.Session
 }
 
-const shortTTL = 5 * time.Second
+const shortTTL = 8 * time.Second // an election may take two rounds on a busy machine
 
 func (k *keepers) keep(h lease.Holding) {
 	s := limiter.NewSession(h)

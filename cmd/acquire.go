@@ -25,7 +25,7 @@ func acquire(r *words.Acquire) (int, error) {
 // store: the keeper is the owner of its ticket and of its lease from the first moment.
 func front(r *words.Acquire) (int, error) {
 	if r.Detach && handover.Unheard() {
-		return 0, errors.New("standard output is closed: nobody would know the lease, and nothing frees the slot before its time limit")
+		return 0, errors.New("standard output is closed, or /dev/null: nobody would know the lease, and nothing frees the slot before its time limit")
 	}
 	tied, err := tiedTo(r)
 	if err != nil {

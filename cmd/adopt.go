@@ -19,7 +19,11 @@ import (
 func (r *runner) runAdopted(ctx context.Context) (int, error) {
 	id, err := one(ctx, r.store, r.spec.Lease)
 	if err != nil { // its code would be taken for one of the command
-		return 0, words.Hinted(fmt.Errorf("--lease: %v", err), "berth ls; berth acquire prints the id: id=$(berth acquire) || exit")
+		wrong := fmt.Errorf("--lease: %v", err)
+		if errors.Is(err, lease.ErrNotFound) {
+			return 0, words.Hinted(wrong, "berth ls; berth acquire prints the id: id=$(berth acquire) || exit")
+		}
+		return 0, wrong
 	}
 	r.spec.Lease, r.First().ID = id, id
 	r.First().Pool, _ = lease.PoolOf(id)
@@ -72,7 +76,7 @@ func (r *runner) adoptOne(ctx context.Context, id string) (lease.Holding, error)
 		switch {
 		case errors.Is(err, lease.ErrNotFound):
 			return nil, &overError{id}
-		case !errors.As(err, &by), pause > time.Second, procwatch.ID(by.Adopter).State() != procwatch.Gone, r.store.Remote != (by.Child != nil):
+		case !errors.As(err, &by), pause > time.Second, !r.mayBeOver(by):
 			return h, err
 		case !r.store.Remote:
 			r.rouseKeeper(ctx, id)
@@ -81,6 +85,12 @@ func (r *runner) adoptOne(ctx context.Context, id string) (lease.Holding, error)
 		}
 		time.Sleep(pause)
 	}
+}
+
+// mayBeOver reports whether an adoption may end before its time because its adopter is gone: in a
+// directory if that had recorded no child, on a server if it had.
+func (r *runner) mayBeOver(by *lease.AdoptedError) bool {
+	return procwatch.ID(by.Adopter).State() == procwatch.Gone && r.store.Remote == (by.Child != nil)
 }
 
 func (r *runner) rouseKeeper(ctx context.Context, id string) {
@@ -96,7 +106,8 @@ func (r *runner) rouseKeeper(ctx context.Context, id string) {
 	}
 }
 
-// ofLease is the time limit of an acquired lease.
+// ofLease is the time limit of an acquired lease, which begins when the slots of all its pools
+// were had.
 func (r *runner) ofLease(leases []lease.Lease) (l job.LeaseLimit) {
 	if len(leases) == 0 || !leases[0].Kept || leases[0].Timeout == 0 {
 		return l
@@ -105,8 +116,14 @@ func (r *runner) ofLease(leases []lease.Lease) (l job.LeaseLimit) {
 	if r.store.Remote { // by whose clock the slots were had
 		now = time.Unix(0, int64(r.store.Clock()))
 	}
+	had := leases[0].Since
+	for _, other := range leases {
+		if other.Since.After(had) {
+			had = other.Since
+		}
+	}
 	l.Timeout = leases[0].Timeout
-	l.Left = leases[0].Since.Add(l.Timeout).Sub(now)
+	l.Left = had.Add(l.Timeout).Sub(now)
 	return l
 }
 

@@ -30,7 +30,7 @@ type Wait struct {
 // several slots, one that may become free is enough to break the circle. Who is left waits
 // for ever, or for somebody who does. The smallest groups of these that keep themselves
 // waiting, even if all others ended, are the circles. The time that it takes grows with the
-// number of jobs, and with that times the members of the circles. (This is the reduction of a graph of
+// number of jobs, and for each job in a circle once more. (This is the reduction of a graph of
 // reusable resources: R. C. Holt, Some Deadlock Properties of Computer Systems, 1972.)
 func Circles(pools []Pool, above func(Process) []Process) (circles []Circle) {
 	w := newWorld(pools, above)

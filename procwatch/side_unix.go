@@ -176,11 +176,11 @@ func (w *watcher) await(ctx context.Context, atMost time.Duration, said <-chan s
 	}
 }
 
-// endGroup ends what is in the process group of the watcher: the command's background jobs are.
-// While one of them lives, no other process gets that number, nor does one before the watcher is
-// collected.
+// endGroup ends what is in the process group of the watcher, as background jobs of the command
+// are. If another process has the watcher's pid by now, the watcher was collected and its group is
+// empty: nothing is ended.
 func (w *watcher) endGroup() {
-	if now, err := Identify(w.id.PID); err != nil || now == w.id {
+	if now, err := Identify(w.id.PID); errors.Is(err, os.ErrProcessDone) || err == nil && now == w.id {
 		_ = syscall.Kill(-w.id.PID, syscall.SIGKILL)
 	}
 }

@@ -2,17 +2,23 @@ package stopping
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"berth/lease"
 	"berth/procwatch"
 )
 
-// EndAdoption ends, on a server, the adoption of a lease by a process that was killed, as its
-// child was: it would last for its TTL. It reports whether it has. If both are not known to be
-// gone, or the lease has another adopter by now, nothing changes.
+// EndAdoption ends, on a server, the adoption of a lease whose adopter and child were killed on
+// this machine, since it was booted. Otherwise it would last for its TTL. It reports whether it
+// has. Nothing changes if one of them may live, if something runs that the adopter has started,
+// or if the lease has another adopter by now.
 func EndAdoption(ctx context.Context, st Store, id string, adopter, child *lease.Process) bool {
-	if !st.Remote || adopter == nil || child == nil || !isGone(*adopter) || !isGone(*child) {
+	if !st.Remote || adopter == nil || child == nil || !st.wasHere(*adopter) || !st.wasHere(*child) {
+		return false
+	}
+	const by = "BERTH_ADOPTER="
+	if _, left := procwatch.StartedWith(by, func(env []string) bool { return slices.Contains(env, by+adopter.Key()) }); left {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, endTime)
@@ -21,7 +27,11 @@ func EndAdoption(ctx context.Context, st Store, id string, adopter, child *lease
 	return err == nil && h.Release(ctx) == nil
 }
 
-// endTime bounds that: a server may be out of reach.
+// endTime is how long EndAdoption may take: a server may be out of reach.
 const endTime = 5 * time.Second
 
-func isGone(p lease.Process) bool { return procwatch.ID(p).State() == procwatch.Gone }
+// wasHere reports whether a process has ended that ran where this one runs. Another machine may
+// have the same name, and an earlier boot looks like one.
+func (st Store) wasHere(p lease.Process) bool {
+	return p.Boot != "" && p.Boot == st.Self.Boot && p.PIDNS == st.Self.PIDNS && procwatch.ID(p).State() == procwatch.Gone
+}

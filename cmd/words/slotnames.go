@@ -33,7 +33,7 @@ func (p *parser) slotNames(l *Limit) {
 }
 
 // CheckNames refuses to give a name to another slot than the one in which a job still has it: the
-// next job would get the same name.
+// next job would get the same name. A job that starts between this and the change is not seen.
 func (l *Limit) CheckNames(holders []lease.Entry) error {
 	for _, h := range holders {
 		for k, name := range h.Lease.SlotNames[:min(len(h.Lease.SlotNames), len(h.Lease.Slots))] {

@@ -63,19 +63,24 @@ var errForgotten = errors.New("may have forgotten")
 // sure repeats a step that is about one lease, until ctx ends, while the server may have forgotten
 // that lease: the hold-off ends by itself. Nobody knows of an outage when it ends, so a server that
 // has never answered is tried once, and another for outageFor.
-func (s *Store) sure(ctx context.Context, f func(context.Context) error) (err error) {
+func (s *Store) sure(ctx context.Context, f func(context.Context) error) error {
 	answered := clock.Now()
-	_ = s.retry(ctx, func(ctx context.Context) error {
-		err = f(ctx)
-		switch outage := errors.As(err, new(*lease.UnreachableError)); {
-		case !outage, errors.Is(err, errForgotten):
+	var outage error
+	err := s.retry(ctx, func(ctx context.Context) error {
+		err := f(ctx)
+		switch away := errors.As(err, new(*lease.UnreachableError)); {
+		case !away, errors.Is(err, errForgotten):
 			answered = clock.Now()
 		case !s.clock.hasAnswered(), clock.Now().Sub(answered) > outageFor:
+			outage = err
 			return errOutage
 		}
 		return err
 	})
-	return retry.Cause(ctx, err)
+	if errors.Is(err, errOutage) {
+		return retry.Cause(ctx, outage)
+	}
+	return err
 }
 
 // outageFor is how long a command that is about one lease waits for a server to come back.

@@ -75,7 +75,7 @@ func (r *runner) adoptOne(ctx context.Context, id string) (lease.Holding, error)
 		var by *lease.AdoptedError
 		switch {
 		case errors.Is(err, lease.ErrNotFound):
-			return nil, &overError{id}
+			return nil, &overError{id, r.store.Shown()}
 		case !errors.As(err, &by), pause > time.Second, !r.mayBeOver(by):
 			return h, err
 		case !r.store.Remote:
@@ -128,10 +128,10 @@ func (r *runner) ofLease(leases []lease.Lease) (l job.LeaseLimit) {
 }
 
 // overError says that an acquired lease is over, so nothing was started. It is lease.ErrLost.
-type overError struct{ id string }
+type overError struct{ id, store string }
 
 func (e *overError) Error() string {
-	return fmt.Sprintf("%s is no lease any more: it was given back, has ended, or never existed", e.id)
+	return fmt.Sprintf("%s is no lease any more: it was given back, has ended, or is not in store %s", e.id, e.store)
 }
 
 func (*overError) Unwrap() error { return lease.ErrLost }

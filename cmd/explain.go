@@ -91,7 +91,7 @@ var hints = []func(error) (string, bool){
 	about(func(e *notAcquiredError) string { return "berth stop " + e.lease.ID }),
 	about(func(*noParentError) string { return "berth acquire --with $$ ties it to this shell" }),
 	about(func(e *overError) string {
-		return "id=$(berth acquire --with $$) takes a slot that is kept while this shell lives, also in a pipe"
+		return "if it was taken in a pipe or a subshell: id=$(berth acquire --with $$) keeps it while this shell lives"
 	}),
 	func(err error) (string, bool) {
 		return "berth run without --lease; --lease takes what 'berth acquire' has printed", errors.Is(err, lease.ErrNotKept)

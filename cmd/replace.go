@@ -23,6 +23,7 @@ type replacer struct {
 	say     *speaker
 	request lease.Request
 	asker   *gates.Asker // not the one of the wait, which is for one goroutine at a time
+	missed  string       // the job that was not found when it was to be told
 }
 
 // endOne is wait.Waiter.Replace: it has one job end as berth stop does, and returns when that
@@ -45,7 +46,15 @@ func (r *replacer) endOne(ctx context.Context, v lease.Verdict) error {
 	}
 	l := toReplace(&pool, r.request, around)
 	if l == nil {
+		for _, h := range pool.Holders {
+			if h.Lease.State == lease.Damaged {
+				return fmt.Errorf("no job was told to make room: the record of slot %s cannot be read", text.SlotList(h.Lease.Slots))
+			}
+		}
 		return errors.New("no job was told to make room: this runs inside of those that can be told")
+	}
+	if l.ID == r.missed {
+		return fmt.Errorf("no job was told to make room: %s holds slot %s, and cannot be told", l.ID, text.SlotList(l.Slots))
 	}
 	r.say.verbosef("telling job %s to end: %s", l.ID, view.Describe(l))
 	return r.stop(l)
@@ -61,6 +70,7 @@ func (r *replacer) stop(l *lease.Lease) error {
 	told, err := r.store.Tell(ctx, l.ID, stopMessage(stop))
 	switch {
 	case errors.Is(err, lease.ErrNotFound): // it has ended by itself
+		r.missed = l.ID
 		return nil
 	case err != nil:
 		return err

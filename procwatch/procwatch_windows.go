@@ -94,6 +94,9 @@ func StartedBy(int, string, func([]string) bool) ([]ID, error) {
 	return nil, unsupported("list processes")
 }
 
+// StartedWith finds none on Windows.
+func StartedWith(string, func([]string) bool) (ID, bool) { return ID{}, false }
+
 // Mark does nothing on Windows.
 func Mark(string) error { return nil }
 

@@ -27,8 +27,11 @@ const variable = "BERTH_BACKGROUND"
 // The back is none: it goes on after that job. So it gets that variable under another name.
 const leaseOfCaller, hidden = "BERTH_LEASE", "BERTH_BACKGROUND_LEASE"
 
+// isBack is how this process was started: the variable is not passed on.
+var isBack = os.Getenv(variable) != ""
+
 // IsBack reports whether this process is the back.
-func IsBack() bool { return os.Getenv(variable) != "" }
+func IsBack() bool { return isBack }
 
 // Front is the side that the caller waits for.
 type Front struct{ ours, theirs *os.File }

@@ -190,7 +190,7 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 			case st.err != nil:
 				return p.unreadable(i, st.err), nil
 			default:
-				return p.entry(st.record), st.record
+				return p.holding(i, st.record)
 			}
 		}
 	}
@@ -210,6 +210,15 @@ func (p *pool) holder(i int, probe bool) (*lease.Entry, *record) {
 		return p.unreadable(i, errors.New("its lock is held, and the holder has not written its record")), nil
 	case r == nil || r.lease == nil:
 		return nil, nil
+	}
+	return p.holding(i, r)
+}
+
+// holding is the entry of a slot with that record. One of another pool was put there by somebody:
+// what is meant for this pool would be told to a job of that one.
+func (p *pool) holding(i int, r *record) (*lease.Entry, *record) {
+	if r.lease != nil && r.lease.Pool != p.name {
+		return p.unreadable(i, fmt.Errorf("it is that of a lease of pool %q", r.lease.Pool)), nil
 	}
 	return p.entry(r), r
 }

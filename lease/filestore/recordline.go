@@ -77,6 +77,9 @@ func (r *record) addLease(line []byte) error {
 	if err := l.Check(); err != nil {
 		return fmt.Errorf("%w: %w", errGarbage, err)
 	}
+	if pool, err := lease.PoolOf(l.ID); l.Pool != "" && (err != nil || pool != l.Pool) {
+		return fmt.Errorf("%w: %q is not the id of a lease of pool %q", errGarbage, l.ID, l.Pool)
+	}
 	r.lease = l
 	return nil
 }

@@ -173,7 +173,7 @@ func (c *claim) waiter(q lease.Request, asker *gates.Asker) *wait.Waiter {
 		}
 	}
 	if c.OnBusy == "replace" {
-		w.Replace = (&replacer{c.store, c.say, q, newAsker(c.store, q, c.say), ""}).endOne
+		w.Replace = (&replacer{c.store, c.say, q, newAsker(c.store, q, c.say)}).endOne
 	}
 	if !c.Quiet {
 		w.Progress = c.progress(q)

@@ -23,7 +23,6 @@ type replacer struct {
 	say     *speaker
 	request lease.Request
 	asker   *gates.Asker // not the one of the wait, which is for one goroutine at a time
-	missed  string       // the job that was not found when it was to be told
 }
 
 // endOne is wait.Waiter.Replace: it has one job end as berth stop does, and returns when that
@@ -53,9 +52,6 @@ func (r *replacer) endOne(ctx context.Context, v lease.Verdict) error {
 		}
 		return errors.New("no job was told to make room: this runs inside of those that can be told")
 	}
-	if l.ID == r.missed {
-		return fmt.Errorf("no job was told to make room: %s holds slot %s, and cannot be told", l.ID, text.SlotList(l.Slots))
-	}
 	r.say.verbosef("telling job %s to end: %s", l.ID, view.Describe(l))
 	return r.stop(l)
 }
@@ -70,7 +66,6 @@ func (r *replacer) stop(l *lease.Lease) error {
 	told, err := r.store.Tell(ctx, l.ID, stopMessage(stop))
 	switch {
 	case errors.Is(err, lease.ErrNotFound): // it has ended by itself
-		r.missed = l.ID
 		return nil
 	case err != nil:
 		return err

@@ -25,6 +25,14 @@ func InEnv(env []string, id string) bool {
 	return slices.Contains(EnvIDs(one, all), id)
 }
 
+// EnvAdopter is the variable that names the adopter of the lease in what that has started.
+const EnvAdopter = "BERTH_ADOPTER"
+
+// InEnvBy reports whether the environment of a process says that this adopter has started it.
+func InEnvBy(env []string, adopter Process) bool {
+	return slices.Contains(env, EnvAdopter+"="+adopter.Key())
+}
+
 // EnvIDs are the leases that those two variables name. A process that removes or changes
 // BERTH_LEASE, as a berth does that does not know BERTH_LEASES, need not do so with the other:
 // that does not count then.

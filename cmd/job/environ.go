@@ -45,7 +45,7 @@ func Environ(callers []string, leases []lease.Lease, t Told) []string {
 		told["BERTH_TOKEN"] = strconv.FormatUint(l.Token, 10)
 		told["BERTH_STORE"] = t.Store
 		if l.Adopter != nil { // shows that the command is its child, and not another one of the caller
-			told["BERTH_ADOPTER"] = l.Adopter.Key()
+			told[lease.EnvAdopter] = l.Adopter.Key()
 		}
 		if t.StoreOwner != "" {
 			told["BERTH_STORE_OWNER"] = t.StoreOwner
@@ -104,7 +104,7 @@ func numbers(slots []int) string {
 // which is not the command's.
 func ofOuterLease(k string) bool {
 	switch k {
-	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_SLOT_NAME", "BERTH_SLOT_NAMES", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_LEASES", "BERTH_TOKEN", "BERTH_ADOPTER", "BERTH_JOB", "BERTH_DEADLINE":
+	case "BERTH_POOL", "BERTH_SLOT", "BERTH_SLOTS", "BERTH_SLOT_NAME", "BERTH_SLOT_NAMES", "BERTH_LIMIT", "BERTH_LEASE", "BERTH_LEASES", "BERTH_TOKEN", lease.EnvAdopter, "BERTH_JOB", "BERTH_DEADLINE":
 		return true
 	}
 	return strings.HasPrefix(k, "BERTH_LABEL_")

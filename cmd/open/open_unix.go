@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,8 +93,7 @@ func dirOptions(with Options, self procwatch.ID, owner *uint32) filestore.Option
 			return startedWith(lease.EnvPrefix, func(env []string) bool { return lease.InEnv(env, id) })
 		},
 		RunBy: func(adopter lease.Process) *lease.Process {
-			const name = "BERTH_ADOPTER="
-			return startedWith(name, func(env []string) bool { return slices.Contains(env, name+adopter.Key()) })
+			return startedWith(lease.EnvAdopter, func(env []string) bool { return lease.InEnvBy(env, adopter) })
 		},
 		SlotOf:  ownSlot,
 		TryLock: tryLock,

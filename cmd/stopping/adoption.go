@@ -2,7 +2,6 @@ package stopping
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"berth/lease"
@@ -17,8 +16,7 @@ func EndAdoption(ctx context.Context, st Store, id string, adopter, child *lease
 	if !st.Remote || adopter == nil || child == nil || !st.wasHere(*adopter) || !st.wasHere(*child) {
 		return false
 	}
-	const by = "BERTH_ADOPTER="
-	if _, left := procwatch.StartedWith(by, func(env []string) bool { return slices.Contains(env, by+adopter.Key()) }); left {
+	if _, left := procwatch.StartedWith(lease.EnvAdopter, func(env []string) bool { return lease.InEnvBy(env, *adopter) }); left {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, endTime)
